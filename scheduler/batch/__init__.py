@@ -1,0 +1,1 @@
+"""Batch systems: commands to say, replies to read. Nothing here runs anything."""

@@ -1,0 +1,1 @@
+"""What a job is and what is known of it. Pure: nothing here touches a machine."""

@@ -1,0 +1,1 @@
+"""How one command and its bytes reach a machine. No word of jobs here."""
