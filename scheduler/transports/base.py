@@ -1,0 +1,88 @@
+"""How bytes and a command reach a machine: one verb, `run`. No word of batch systems here.
+
+A `Program` is a POSIX sh program of ours. It travels as the first bytes of standard input, behind one fixed command
+line that every login shell understands, and its arguments travel inside it: nothing of a job shows in a process list.
+What login files print is cut away: the program's own output stands between markers, the exit code in the last one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+
+@dataclass(frozen=True)
+class Program:
+    """A sh program: `text` runs over there; `name` is what messages and tests call it."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """A shell word that is already quoted and may hold variables to expand over there (made by `quote_path` only)."""
+
+    word: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A program that has run, and all that it said."""
+
+    program: str
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def out(self) -> str:
+        """Standard output as text; bytes that are not UTF-8 are shown as escapes."""
+        return self.stdout.decode("utf-8", "backslashreplace")
+
+    @property
+    def err(self) -> str:
+        """Standard error as text; bytes that are not UTF-8 are shown as escapes."""
+        return self.stderr.decode("utf-8", "backslashreplace")
+
+
+class Transport(ABC):
+    """The way to one machine. Opened by the first `run`, or by `open`; one connection for all."""
+
+    @abstractmethod
+    def run(
+        self,
+        program: Program,
+        args: Sequence[str | Expanded] = (),
+        *,
+        stdin: bytes | Iterable[bytes] = b"",
+        stdout: Callable[[bytes], None] | None = None,
+        timeout: float = 60.0,
+    ) -> Reply:
+        """Run `program` over there to its end.
+
+        Args:
+            program: what to run; `args` become its ``$1``, ``$2``, …
+            stdin: bytes, or chunks of bytes made while they are sent, that the program reads after itself.
+            stdout: called with each piece of standard output as it comes; `Reply.stdout` is then empty.
+            timeout: seconds without a byte in either direction, after which the line is given up.
+
+        Raises:
+            TransportError: the machine was not reached, or the line was cut before the end marker came: the program
+                may have run whole, in part, or not at all.
+            TimedOut: the same, because nothing came or went for `timeout` seconds.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the connection back. What runs over there goes on. May be called twice."""
+
+    def __enter__(self) -> Transport:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
