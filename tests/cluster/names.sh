@@ -31,13 +31,14 @@ inside() {
   local pid
   pid=$(init_pid)
   [ -n "$pid" ] || { say "the cluster is down"; return 1; }
-  nsenter --target "$pid" --mount --uts --ipc --net --pid --root --wd=/ \
+  nsenter --target "$pid" --mount --uts --ipc --net --pid --root --wd \
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 "$@"
 }
 
+# lock NAME: one script at a time works on the cluster, and one on its images.
 lock() {
   mkdir -p "$place"
-  exec 9>"$place/lock"
+  exec 9>"$place/lock.$1"
   flock -n 9 || { say "waiting for another script that works on $place"; flock 9; }
 }
 
