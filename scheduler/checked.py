@@ -1,0 +1,103 @@
+"""Values that are checked when they are made: one base for them, and what pydantic says put in our words.
+
+No word of any particular value here; who catches the error decides whether it is a ConfigError or a JobError.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic_core import ErrorDetails
+
+from scheduler.errors import did_you_mean
+
+
+class Checked(BaseModel):
+    """A frozen value with known keys only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, hide_input_in_errors=True)
+
+
+def _plain_int(value: object) -> object:
+    """numpy's integers are integers too; `True` is not."""
+    index = getattr(value, "__index__", None)
+    return index() if index is not None and not isinstance(value, bool) else value
+
+
+def printable(text: str) -> str:
+    """`text`, if it is one line without control characters.
+
+    Raises:
+        ValueError: it holds a line break or a control character.
+    """
+    if not text.isprintable():
+        raise ValueError(f"must be one line without control characters, not {text[:60]!r}")
+    return text
+
+
+Whole = Annotated[StrictInt, BeforeValidator(_plain_int)]
+Text = StrictStr
+Flag = StrictBool
+
+_MEANING: dict[str, Callable[[dict[str, Any]], str]] = {
+    "int_type": lambda _: "must be a whole number",
+    "float_type": lambda _: "must be a number",
+    "string_type": lambda _: "must be text (in quotes, if YAML takes it for something else)",
+    "bool_type": lambda _: "must be true or false",
+    "list_type": lambda _: "must be a list",
+    "tuple_type": lambda _: "must be a list",
+    "dict_type": lambda _: "must be a mapping of names to values",
+    "model_type": lambda _: "must be a mapping of keys to values",
+    "model_attributes_type": lambda _: "must be a mapping of keys to values",
+    "missing": lambda _: "is missing",
+    "greater_than": lambda ctx: f"must be above {ctx['gt']}",
+    "greater_than_equal": lambda ctx: f"must be {ctx['ge']} or more",
+    "less_than_equal": lambda ctx: f"must be {ctx['le']} or less",
+    "finite_number": lambda _: "must be a finite number",
+    "literal_error": lambda ctx: f"must be one of {ctx['expected']}",
+    "string_too_short": lambda _: "must not be empty",
+    "value_error": lambda ctx: str(ctx["error"]),
+}
+
+
+def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Each thing that is wrong, as ``dotted.key: what is allowed``, or with the nearest known key."""
+    return [line for detail in error.errors(include_url=False) for line in _lines(detail, model)]
+
+
+def _lines(detail: ErrorDetails, model: type[BaseModel]) -> list[str]:
+    key, kind = _dotted(detail["loc"]), detail["type"]
+    context = detail.get("ctx", {})
+    cause = getattr(context.get("error"), "__cause__", None)
+    if isinstance(cause, ValidationError):  # a value that checks itself, inside another
+        inner = _model_at(model, detail["loc"])
+        return [f"{key}.{line}" if key else line for line in problems(cause, inner)]
+    if kind == "extra_forbidden":
+        known = _model_at(model, detail["loc"][:-1]).model_fields
+        return [f"{key}: no such key; {did_you_mean(str(detail['loc'][-1]), known)}"]
+    say = _MEANING.get(kind)
+    text = say(context) if say else detail["msg"][:1].lower() + detail["msg"][1:]
+    return [f"{key}: {text}{_instead(kind, detail['input'])}" if key else text]
+
+
+def _instead(kind: str, value: object) -> str:
+    """What was found, where the message does not say so itself."""
+    return "" if kind in ("value_error", "missing") else f", not {repr(value)[:60]}"
+
+
+def _dotted(loc: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+
+
+def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model that has the place `loc`, going down from `model`."""
+    for part in loc:
+        field = model.model_fields.get(str(part))
+        annotation = field.annotation if field else None
+        for kind in (annotation, *get_args(annotation)):
+            if inspect.isclass(kind) and issubclass(kind, BaseModel):
+                model = kind
+    return model
