@@ -1,8 +1,9 @@
 """How bytes and a command reach a machine: one verb, `run`. No word of batch systems here.
 
-A `Program` is a POSIX sh program of ours. It travels as the first bytes of standard input, behind one fixed command
-line that every login shell understands, and its arguments travel inside it: nothing of a job shows in a process list.
-What login files print is cut away: the program's own output stands between markers, the exit code in the last one.
+A `Program` is a POSIX sh program of ours. It travels as the first bytes of standard input, behind one fixed
+command line that every login shell understands, and its arguments travel inside it: nothing of a job shows in
+a process list. What login files print is cut away: the program's own output stands between markers, the exit
+code in the last one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Expanded:
-    """A shell word that is already quoted and may hold variables to expand over there (made by `quote_path` only)."""
+    """A shell word, quoted already, that may hold variables to expand over there (`quote_path` makes them)."""
 
     word: str
 
@@ -70,8 +71,8 @@ class Transport(ABC):
             timeout: seconds without a byte in either direction, after which the line is given up.
 
         Raises:
-            TransportError: the machine was not reached, or the line was cut before the end marker came: the program
-                may have run whole, in part, or not at all.
+            TransportError: the machine was not reached, or the line was cut before the end marker came: the
+                program may have run whole, in part, or not at all.
             TimedOut: the same, because nothing came or went for `timeout` seconds.
         """
 

@@ -1,0 +1,123 @@
+"""One run under way: what is still to send, what was heard, how it ended. Pure; the transports move the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from scheduler.errors import TimedOut, TransportError
+from scheduler.transports.base import Expanded, Program, Reply
+from scheduler.transports.wire import Decoder, encode
+
+_LAST_WORDS = 500
+_UNCERTAIN = "what was asked may have happened whole, in part, or not at all. Try again later"
+
+
+class Feed:
+    """What is to be sent: the opening, then the data, chunk by chunk, made when they are asked for."""
+
+    def __init__(self, opening: bytes, data: bytes | Iterable[bytes]) -> None:
+        self._opening_left = len(opening)
+        self._now = memoryview(opening)
+        self._chunks = iter((data,) if isinstance(data, bytes) else data)
+
+    @property
+    def opening_sent(self) -> bool:
+        """The program is on its way whole; what comes next is its data."""
+        return self._opening_left == 0
+
+    def ahead(self, limit: int) -> bytes:
+        """The next bytes, at most `limit`; the same again until `took`. Empty: there are no more."""
+        while not self._now:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._now = memoryview(chunk)
+        return bytes(self._now[:limit])
+
+    def took(self, count: int) -> None:
+        """`count` of them are sent."""
+        self._now = self._now[count:]
+        self._opening_left = max(0, self._opening_left - count)
+
+
+class Exchange:
+    """A program and its bytes, from the first one sent to its reply."""
+
+    def __init__(
+        self,
+        program: Program,
+        args: Sequence[str | Expanded],
+        *,
+        stdin: bytes | Iterable[bytes],
+        stdout: Callable[[bytes], None] | None,
+        where: str,
+    ) -> None:
+        call = encode(program, args)
+        self.command = call.command
+        self.feed = Feed(call.opening, stdin)
+        self._program = program.name
+        self._where = where
+        self._out, self._err = Decoder(call.nonce), Decoder(call.nonce)
+        self._said: list[bytes] = []
+        self._complained: list[bytes] = []
+        self._listener = stdout or self._said.append
+
+    @property
+    def begun(self) -> bool:
+        """The program has started over there, and has taken no more of standard input than is its own."""
+        return self._out.begun
+
+    @property
+    def ended(self) -> bool:
+        """Both end markers are here: nothing that may still come is the program's."""
+        return self._out.exit_code is not None and self._err.exit_code is not None
+
+    def hear_stdout(self, chunk: bytes) -> None:
+        """Bytes came on standard output; the program's own go to whoever listens."""
+        if payload := self._out.feed(chunk):
+            self._listener(payload)
+
+    def hear_stderr(self, chunk: bytes) -> None:
+        """Bytes came on standard error."""
+        self._complained.append(self._err.feed(chunk))
+
+    def reply(self) -> Reply:
+        """What the program said, now that both streams are at their end.
+
+        Raises:
+            TransportError: there was no begin marker, or no end marker.
+        """
+        self._complained.append(self._err.flush())
+        stderr = b"".join(self._complained)
+        if self._out.exit_code is None:
+            raise self._cut_short(stderr) if self._out.begun else self._never_begun()
+        return Reply(self._program, self._out.exit_code, b"".join(self._said), stderr)
+
+    def timed_out(self, seconds: float) -> TimedOut:
+        """The error to raise when nothing came or went for `seconds`."""
+        return TimedOut(
+            f"{self._where}: {self._program}: nothing came or went for {seconds:g} seconds, "
+            f"so the line was given up; {_UNCERTAIN}"
+        )
+
+    def cut(self, reason: str) -> TransportError:
+        """The error to raise when the line itself failed; `reason` says how."""
+        return TransportError(f"{self._where}: {self._program}: {reason}; {_UNCERTAIN}")
+
+    def _cut_short(self, stderr: bytes) -> TransportError:
+        last = stderr[-_LAST_WORDS:].decode("utf-8", "replace").strip()
+        words = f", after it had said {last!r}" if last else ""
+        return self.cut(f"the line was cut before the program had ended{words}")
+
+    def _never_begun(self) -> TransportError:
+        said = _first_lines(self._out.preamble) or _first_lines(self._err.preamble)
+        heard = f"said {said!r} and ended" if said else "ended without a word"
+        return TransportError(
+            f"{self._where}: {self._program} was not started: the login shell {heard}. "
+            "Log in there by hand to see what it wants"
+        )
+
+
+def _first_lines(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " / ".join(lines[:5])[:_LAST_WORDS]
