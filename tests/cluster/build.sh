@@ -1,10 +1,10 @@
 # How Debian roots are made here: missing tools, the machine's own mirror, mmdebstrap. Sourced, never run.
 # shellcheck shell=bash disable=SC2154  # names.sh has been sourced before
 
-# need COMMAND[:PACKAGE]...: installs the packages of the commands that are missing.
+# need THING[:PACKAGE]...: installs the packages of the commands and files that are missing.
 need() {
   local item missing=()
-  for item; do command -v "${item%:*}" >/dev/null || missing+=("${item#*:}"); done
+  for item; do command -v "${item%:*}" >/dev/null || [ -e "${item%:*}" ] || missing+=("${item#*:}"); done
   [ ${#missing[@]} -gt 0 ] || return 0
   say "installing ${missing[*]}"
   {
@@ -32,9 +32,11 @@ debian_mirror() {
   skip "no source in this machine's apt configuration carries Debian $1; name one in SCHEDULER_TEST_MIRROR"
 }
 
-# debootstrap_into FOLDER SUITE PACKAGES [OPTION...] -- SOURCE...
-debootstrap_into() {
+# debian_into FOLDER SUITE PACKAGES [OPTION...] -- SOURCE...
+debian_into() {
   local folder=$1 suite=$2 packages=$3 options=() proxy
+  local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  need mmdebstrap "$keyring:debian-archive-keyring"
   shift 3
   while [ "$1" != -- ]; do options+=("$1"); shift; done
   shift
@@ -43,7 +45,7 @@ debootstrap_into() {
     --aptopt='Acquire::Languages "none"' --dpkgopt=force-unsafe-io \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
+    --keyring="$keyring" \
     "$suite" "$folder" "$@" </dev/null >"$place/build.log" 2>&1 ||
     fail "mmdebstrap could not build $folder: $(grep -m1 '^E:' "$place/build.log" || true) (see $place/build.log)"
 }
