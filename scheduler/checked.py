@@ -38,6 +38,11 @@ def printable(text: str) -> str:
     return text
 
 
+def listed(value: object) -> object:
+    """A list as the tuple that a frozen value keeps."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 Whole = Annotated[StrictInt, BeforeValidator(_plain_int)]
 Text = StrictStr
 Flag = StrictBool

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, ValidationError
 
-from scheduler.checked import Checked, Text, Whole, printable, problems
+from scheduler.checked import Checked, Text, Whole, listed, printable, problems
 from scheduler.errors import JobError
 from scheduler.job.units import checked_walltime, format_walltime, parse_memory, parse_walltime
 
@@ -70,15 +70,11 @@ def directive(text: str) -> str:
     return text
 
 
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
 Name = Annotated[Text, AfterValidator(_name)]
 Constraint = Annotated[Text, AfterValidator(_constraint)]
 Directive = Annotated[Text, AfterValidator(directive)]
 Memory = Annotated[str, PlainValidator(_memory)]
-Walltime = Annotated[timedelta, PlainValidator(_walltime)]
+Walltime = Annotated[timedelta, PlainValidator(_walltime), PlainSerializer(format_walltime, when_used="json")]
 Factor = Annotated[float, Field(ge=1, le=10, strict=True, allow_inf_nan=False)]
 
 
@@ -133,7 +129,7 @@ class Resources(_OfAJob):
     account: Name | None = None
     qos: Name | None = None
     constraint: Constraint | None = None
-    native: Annotated[tuple[Directive, ...], BeforeValidator(_listed)] = ()
+    native: Annotated[tuple[Directive, ...], BeforeValidator(listed)] = ()
 
     if TYPE_CHECKING:
 
@@ -165,10 +161,7 @@ class Resources(_OfAJob):
 
     def to_json(self) -> dict[str, Any]:
         """What is set, in values that JSON can hold."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        values["walltime"] = self.walltime and format_walltime(self.walltime)
-        values["native"] = list(self.native)
-        return {name: value for name, value in values.items() if value is not None and value != []}
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 class Retry(_OfAJob):
@@ -189,10 +182,10 @@ class Retry(_OfAJob):
     """
 
     times: Annotated[Whole, Field(ge=0, le=100)] = 0
-    on: Annotated[tuple[RetryCause, ...], BeforeValidator(_listed)] = ("node failure", "preempted")
+    on: Annotated[tuple[RetryCause, ...], BeforeValidator(listed)] = ("node failure", "preempted")
     memory_factor: Factor = 1.5
     walltime_factor: Factor = 1.5
-    exit_codes: Annotated[tuple[Annotated[Whole, Field(ge=1, le=255)], ...], BeforeValidator(_listed)] = ()
+    exit_codes: Annotated[tuple[Annotated[Whole, Field(ge=1, le=255)], ...], BeforeValidator(listed)] = ()
 
     if TYPE_CHECKING:
 
