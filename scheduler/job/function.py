@@ -18,8 +18,9 @@ from typing import Any
 import cloudpickle
 
 from scheduler.errors import JobError
-from scheduler.job.function_modules import is_ours, is_there, modules_in_pickle, sources_of, top_of
-from scheduler.job.function_script import Unfit, from_script, is_script
+from scheduler.job.source import Unfit
+from scheduler.job.source.modules import is_ours, is_there, modules_in_pickle, sources_of, top_of
+from scheduler.job.source.script import from_script, is_script
 
 _WAYS_OUT = (
     "make it a module-level function with parameters that JSON can hold, set the site's `python:` to a "
@@ -108,7 +109,7 @@ def _as_source(function: Callable[..., Any], params: Mapping[str, Any]) -> Packe
     plain = plain_params(params)
     module, qualname = _address(function)
     if is_script(module):
-        name, sources = from_script(function, module, qualname)
+        name, sources = from_script(module, qualname)
     elif is_ours(module):
         name, sources = module, sources_of([module])
     elif is_there(module):
@@ -179,7 +180,8 @@ def _as_pickle(
 def _cannot_travel(function: Callable[..., Any], why: str, error: Exception, job_id: str) -> str:
     return (
         f"job {job_id!r}: {_name(function)} cannot be sent: not as source, because {why}; "
-        f"nor by cloudpickle: {error}. Make it a module-level function, and give it what it needs as params that JSON can hold"
+        f"nor by cloudpickle: {error}. Make it a module-level function, and give it what it needs as params "
+        "that JSON can hold"
     )
 
 

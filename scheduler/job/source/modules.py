@@ -1,0 +1,187 @@
+"""Which modules are the user's own, and the files of those that a function needs. It imports none of them."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import pickletools
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+_PACKAGE_LIMIT = 2_000_000  # bytes of source: a larger package is not sent whole, only what is imported of it
+_NEVER = ("__main__", "__mp_main__", __name__.partition(".")[0])  # a script is not a module; and this package
+_COMPILED = (".so", ".pyd", ".dylib")
+
+
+def is_there(module: str) -> bool:
+    """Is it a module that a Python may have anyway: built in, of the standard library, or installed?"""
+    return module in sys.builtin_module_names or _file(module) is not None
+
+
+def is_ours(module: str) -> bool:
+    """Is it the user's own Python source: neither installed nor Python's own, and without compiled parts?"""
+    top = module.partition(".")[0]
+    file = _file(module)
+    if file is None or file.suffix != ".py" or top in _NEVER or _is_installed(file):
+        return False
+    root = _root(module, file)
+    return not (_has_compiled(root / top) or _is_installation(root, _folders_at_work()))
+
+
+def sources_of(modules: Iterable[str]) -> dict[str, bytes]:
+    """Relative path → content of these modules, and of all of ours that they import, however indirectly."""
+    files: dict[str, bytes] = {}
+    waiting, seen, foreign = list(modules), set[str](), set[str]()
+    while waiting:
+        module = waiting.pop()
+        top = module.partition(".")[0]
+        if module in seen or top in foreign:
+            continue
+        seen.add(module)
+        if _is_foreign(top):
+            foreign.add(top)
+        for path, file in _files_of(module).items():
+            if path not in files:
+                files[path], imported = _read(file, path, file.stat().st_mtime_ns)
+                waiting.extend(imported)
+    return dict(sorted(files.items()))
+
+
+def top_of(sources: Mapping[str, bytes]) -> list[str]:
+    """The names by which these files are imported, without what is inside a package."""
+    return sorted({path.partition("/")[0].removesuffix(".py") for path in sources})
+
+
+def imported_by(source: bytes, path: str) -> Iterator[str]:
+    """Every module that this source may import, anywhere in it; `path` tells what a relative import means."""
+    package = path.removesuffix(".py").split("/")[:-1]
+    for node in ast.walk(_parsed(source)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join(above + ([node.module] if node.module else []))
+            yield base
+            yield from (f"{base}.{name.name}" for name in node.names)
+
+
+def modules_in_pickle(pickled: bytes) -> list[str]:
+    """The user's modules that a pickle names, in its code too; perhaps one too many, never one too few."""
+    words = {word for _, word, _ in pickletools.genops(pickled) if isinstance(word, str)}
+    return sorted(word for word in words if _could_be_module(word) and is_ours(word))
+
+
+def _is_foreign(top: str) -> bool:
+    """Installed, or Python's own; a folder without `__init__.py` is neither."""
+    return not is_ours(top) and (top in sys.builtin_module_names or _file(top) is not None)
+
+
+def _could_be_module(word: str) -> bool:
+    return len(word) < 200 and all(part.isidentifier() for part in word.split("."))
+
+
+@functools.lru_cache(maxsize=1000)
+def _read(file: Path, path: str, _modified: int) -> tuple[bytes, tuple[str, ...]]:
+    content = file.read_bytes()
+    return content, tuple(imported_by(content, path))
+
+
+def _parsed(source: bytes) -> ast.AST:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError):  # of another Python, or none: it goes as it is
+        return ast.Module([], [])
+
+
+def _file(module: str) -> Path | None:
+    """Where a module's source lies; a package's is its `__init__.py`."""
+    loaded = sys.modules.get(module)
+    if loaded is not None:
+        name = getattr(loaded, "__file__", None)
+        return Path(name).absolute() if isinstance(name, str) else None
+    spec = _spec(module)
+    return Path(spec.origin).absolute() if spec and spec.has_location and spec.origin else None
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    """Found without importing its package, as importlib.util would."""
+    package = module.rpartition(".")[0]
+    try:
+        if not package:
+            return PathFinder.find_spec(module) or importlib.util.find_spec(module)
+        above = _spec(package)
+        inside = above.submodule_search_locations if above else None
+        return PathFinder.find_spec(module, inside) if inside else None
+    except (ImportError, ValueError, AttributeError):
+        return None
+
+
+def _inner_path(module: str, file: Path) -> str:
+    """The path by which it is imported, whatever its file is called."""
+    return module.replace(".", "/") + ("/__init__.py" if file.name == "__init__.py" else ".py")
+
+
+def _root(module: str, file: Path) -> Path:
+    """The folder from which it is imported by its full name."""
+    return file.parents[_inner_path(module, file).count("/")]
+
+
+def _is_installed(file: Path) -> bool:
+    if {"site-packages", "dist-packages"} & set(file.parts):
+        return True
+    return any(file.is_relative_to(folder) for folder in _folders_of_python())
+
+
+@functools.cache
+def _folders_of_python() -> tuple[str, ...]:
+    return tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+def _folders_at_work() -> tuple[Path, ...]:
+    """Where the user works: libraries that lie about there mean nothing."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    return (Path.cwd(), *([Path(script).absolute().parent] if script else []))
+
+
+def _is_installation(root: Path, at_work: tuple[Path, ...]) -> bool:
+    """ROOT, podio and their like: on PYTHONPATH beside their libraries, useless over there without those."""
+    if root in at_work:
+        return False
+    folders = (root, root.parent / "lib", root.parent / "lib64")
+    return any(file.suffix in _COMPILED for folder in folders if folder.is_dir() for file in folder.iterdir())
+
+
+def _has_compiled(package: Path) -> bool:
+    return package.is_dir() and any(file.suffix in _COMPILED for file in package.rglob("*"))
+
+
+def _files_of(module: str) -> dict[str, Path]:
+    file = _file(module)
+    if file is None or not is_ours(module):
+        return {}
+    root, path, top = _root(module, file), _inner_path(module, file), module.partition(".")[0]
+    if file != root / path:  # loaded by hand, under another name
+        return {path: file}
+    whole = _package_files(root / top) if "/" in path else ()
+    return {inner.relative_to(root).as_posix(): inner for inner in whole or _with_parents(file, root)}
+
+
+def _package_files(package: Path) -> list[Path]:
+    """All of a package's sources, or none if they are too large to go along for the asking."""
+    found = [
+        path for path in sorted(package.rglob("*.py")) if path.is_file() and not _is_hidden(path, package)
+    ]
+    return found if sum(path.stat().st_size for path in found) < _PACKAGE_LIMIT else []
+
+
+def _is_hidden(path: Path, package: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(package).parts)
+
+
+def _with_parents(file: Path, root: Path) -> list[Path]:
+    folders = [folder for folder in file.parents if folder.is_relative_to(root) and folder != root]
+    return [file, *(folder / "__init__.py" for folder in folders if (folder / "__init__.py").is_file())]
