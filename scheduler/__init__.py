@@ -9,7 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scheduler.errors import BatchError, ConfigError, JobError, SchedulerError, TransportError
+    from scheduler.errors import (
+        BatchError,
+        ConfigError,
+        JobError,
+        LedgerError,
+        OutputError,
+        SchedulerError,
+        TransportError,
+        WaitTimeout,
+    )
     from scheduler.job.job import Job, JobType
     from scheduler.job.resources import Resources, Retry
     from scheduler.job.state import Cause, JobState, Status
@@ -33,6 +42,9 @@ _HOMES = {
     "JobError": "scheduler.errors",
     "TransportError": "scheduler.errors",
     "BatchError": "scheduler.errors",
+    "LedgerError": "scheduler.errors",
+    "OutputError": "scheduler.errors",
+    "WaitTimeout": "scheduler.errors",
 }
 
 __all__ = [
@@ -43,6 +55,8 @@ __all__ = [
     "JobError",
     "JobState",
     "JobType",
+    "LedgerError",
+    "OutputError",
     "Resources",
     "Retry",
     "Runner",
@@ -50,6 +64,7 @@ __all__ = [
     "Site",
     "Status",
     "TransportError",
+    "WaitTimeout",
 ]
 
 

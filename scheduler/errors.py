@@ -8,6 +8,7 @@ SchedulerError
 │   ├── LoginError       the host answered, and did not let us in
 │   └── TimedOut         no answer within the time allowed
 ├── BatchError           the batch system said no: its own words, unedited, with the command and exit code
+├── OutputError          what came home is not what was announced; what is over there is untouched
 ├── LedgerError          the record of jobs on this machine cannot be read or written
 └── WaitTimeout          jobs are still going on; nothing is wrong with them (is a TimeoutError too)
 
@@ -57,11 +58,18 @@ class BatchError(SchedulerError):
         words: what it printed, unedited.
     """
 
-    def __init__(self, message: str, *, command: str = "", exit_code: int | None = None, words: str = "") -> None:
+    def __init__(
+        self, message: str, *, command: str = "", exit_code: int | None = None, words: str = ""
+    ) -> None:
         super().__init__(message)
         self.command = command
         self.exit_code = exit_code
         self.words = words
+
+
+class OutputError(SchedulerError):
+    """An output that came home is not what was announced, or would not lie in its job's folder. Nothing was renamed
+    into place, and nothing was deleted over there."""
 
 
 class LedgerError(SchedulerError):

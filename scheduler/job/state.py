@@ -45,7 +45,10 @@ class Cause(Enum):
     NODE_FAILURE = ("node failure", "the node it ran on failed")
     PREEMPTED = ("preempted", "it had to make way for another job")
     MISSING_OUTPUT = ("missing output", "the payload ended well, but a declared output is not there")
-    CANNOT_START = ("cannot start", "the payload was never begun: no image, no runtime, no interpreter, no folder")
+    CANNOT_START = (
+        "cannot start",
+        "the payload was never begun: no image, no runtime, no interpreter, no folder",
+    )
     REFUSED = ("refused", "the batch system did not take the job")
     DEPENDENCY = ("dependency", "a job that it depends on can no longer end well")
     LOST = ("lost", "neither the job, nor the queue, nor the history knows of it any more")

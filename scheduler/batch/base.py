@@ -1,0 +1,135 @@
+"""The contract of a batch system. Adding one adds three files of its name and touches no other:
+
+``scheduler/batch/NAME.py``       pure: a module-level ``SYSTEM``, an instance of a subclass of `BatchSystem`
+``templates/NAME.sh.j2``          the job's script: its directives, and where it learns its folder, id and attempt
+``scheduler/remote/NAME.sh``      five sh functions: batch_submit, batch_submitted, batch_live, batch_history, batch_cancel
+
+Nothing here runs anything. The sh functions say the commands over there; the methods read what they printed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from scheduler.job.resources import Resources
+from scheduler.job.settle import Sighting
+
+Key = tuple[str, int]
+"""A batch's name over there, and the index of an element in it (0 for a single job)."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What one batch asks of the batch system.
+
+    Attributes:
+        name: of the batch, unique, made of ``[A-Za-z0-9._+-]``.
+        count: of its elements; an array, if more than one.
+        first: number of its first element in its bundle.
+        resources: complete: the site's defaults are in.
+        memory_style: the site's: per_node, per_cpu or omit.
+    """
+
+    name: str
+    count: int
+    first: int
+    resources: Resources
+    memory_style: str = "per_node"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The batch system took it."""
+
+    batch_id: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The batch system did not take it, and said so."""
+
+    words: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """The batch system may have taken it. Only its queue and history can tell."""
+
+    words: str
+    exit_code: int | None
+
+
+Outcome = Accepted | Refused | Unknown
+
+
+class BatchSystem(ABC):
+    """One dialect. Without state: an instance is a table of words with a few rules."""
+
+    name: str
+    submit_command: str
+    """As a person would type it, for messages."""
+    arrays: bool = True
+    """It has job arrays."""
+    poll_seconds: float = 30.0
+    """How long to wait between two questions, where the site does not say. Sites ask for 30 to 60 s."""
+
+    @abstractmethod
+    def directives(self, ask: Ask) -> str:
+        """The header's lines that tell the batch system what is asked.
+
+        Raises:
+            ConfigError: a directive of the site's or the job's own is unknown, or sets what we set.
+        """
+
+    @abstractmethod
+    def read_submit(self, exit_code: int, words: str) -> Outcome:
+        """What its submit command meant. In doubt it is `Unknown`: a refusal must be certain."""
+
+    @abstractmethod
+    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Sighting]:
+        """What its queue says. A line that cannot be read concerns that line only."""
+
+    @abstractmethod
+    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Sighting]:
+        """What its accounting says. `names`: batch id → batch name; rows of other names are not ours."""
+
+    def no_history(self, words: str) -> bool:
+        """These words of a failed question mean that the site keeps no history, now or later."""
+        return False
+
+
+def find(name: str) -> BatchSystem:
+    """The batch system of that name; `Site` has checked that there is one."""
+    system = importlib.import_module(f"scheduler.batch.{name}").SYSTEM
+    assert isinstance(system, BatchSystem)  # noqa: S101  (the contract above)
+    return system
+
+
+_RANGE = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?\Z")
+
+
+def read_indices(text: str) -> list[int]:
+    """The numbers of an array expression: ``0-3,7``, ``[1-9:2%4]``; nothing for what is none."""
+    found: list[int] = []
+    for part in text.strip("[]").split("%")[0].split(","):
+        match = _RANGE.match(part)
+        if match:
+            first, last, step = match[1], match[2] or match[1], match[3] or "1"
+            found.extend(range(int(first), int(last) + 1, max(1, int(step))))
+    return found
+
+
+def write_indices(numbers: Iterable[int]) -> str:
+    """The shortest expression of these numbers: ``0-3,7``."""
+    parts: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if parts and parts[-1][1] == number - 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)

@@ -1,0 +1,110 @@
+"""The #SBATCH header, written and checked by simple-slurm; its edges are covered here.
+
+simple-slurm writes values unquoted, ends the process on an unknown option, takes prefixes of options, and sets up
+logging when it is imported. So: values are checked before, options are compared whole, its exit becomes our error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Any
+
+from scheduler.errors import ConfigError, did_you_mean
+
+_PLAIN = re.compile(r"[\x21-\x7e][\x20-\x7e]*\Z")
+MANAGED = {
+    "job-name", "array", "output", "error", "open-mode", "no-requeue", "requeue", "time", "nodes", "ntasks",
+    "cpus-per-task", "gpus-per-node", "partition", "account", "qos", "constraint", "mem", "mem-per-cpu", "mem-per-gpu",
+    "chdir", "input", "wrap", "parsable", "wait", "test-only", "help", "version", "usage", "uid", "gid",
+    "export-file", "get-user-env",
+}  # fmt: skip
+
+
+def header(options: Mapping[str, object], native: Sequence[str]) -> str:
+    """The lines of a header.
+
+    Raises:
+        ConfigError: a native directive is unknown (the nearest is named), sets what a key of ours sets, or a value
+            cannot stand in a directive.
+    """
+    return _header(tuple((k, _checked(k, v)) for k, v in options.items()), tuple(native))
+
+
+@lru_cache(maxsize=64)
+def _header(options: tuple[tuple[str, object], ...], native: tuple[str, ...]) -> str:
+    pairs = [*options, *(_native(text) for text in native)]
+    with _quiet():
+        slurm = _simple_slurm()
+        for key, value in pairs:
+            try:
+                slurm.add_arguments(key.replace("-", "_"), value)
+            except SystemExit:
+                raise ConfigError(f"#SBATCH --{key}: simple-slurm does not accept {value!r}") from None
+        script = str(slurm.script())
+    return "\n".join(line.rstrip() for line in script.splitlines() if line.startswith("#SBATCH"))
+
+
+def _checked(key: str, value: object) -> object:
+    """A directive cannot be quoted; `Resources` and `Site` have checked theirs, this is the last door."""
+    if value is True:
+        return value
+    text = str(value)
+    if not _PLAIN.match(text) or text.startswith("-") or " " in text:
+        raise ConfigError(
+            f"#SBATCH --{key}: {text!r} cannot stand in a directive (blank, control character or '-' first)"
+        )
+    return text
+
+
+def _native(text: str) -> tuple[str, object]:
+    """``--key=value``, ``--key value``, ``--key``, ``-C value``: a known option, and none of ours."""
+    match = re.match(r"(--[A-Za-z][A-Za-z0-9-]*|-[A-Za-z])(?:=|\s+|(?<=^-.)(?=.)|$)(.*)\Z", text)
+    if match is None or not all(" " <= c <= "~" for c in text):
+        raise ConfigError(f"native: {text!r} is no option of sbatch")
+    key, value = match[1].lstrip("-"), match[2].strip()
+    names = _option_names()
+    if key not in names:
+        raise ConfigError(f"native: sbatch has no option {match[1]}; {did_you_mean(key, names)}")
+    key = names[key]
+    if key in MANAGED:
+        raise ConfigError(
+            f"native: {text!r} sets --{key}, which scheduler sets itself; use the key of its own"
+        )
+    return (key, _checked(key, value)) if value else (key, True)
+
+
+@cache
+def _option_names() -> Mapping[str, str]:
+    """Every name that simple-slurm knows, long or short → the long one."""
+    lines = (files("simple_slurm") / "arguments.txt").read_text().splitlines()
+    known = [[name.strip().replace("_", "-") for name in line.split(",")] for line in lines if line.strip()]
+    return {name: names[0] for names in known for name in names}
+
+
+def _simple_slurm() -> Any:
+    from simple_slurm import Slurm
+
+    return Slurm()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What importing and using simple-slurm does to a process is undone: logging, and words on stderr."""
+    root, level, handlers = logging.getLogger(), logging.getLogger().level, list(logging.getLogger().handlers)
+    format_of_user = os.environ.pop("SQUEUE_FORMAT", None)  # simple-slurm refuses one that it cannot parse
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        if format_of_user is not None:
+            os.environ["SQUEUE_FORMAT"] = format_of_user
+        for added in set(root.handlers) - set(handlers):
+            root.removeHandler(added)
+        root.setLevel(level)

@@ -1,0 +1,207 @@
+"""Outputs come home: listed over there with size and SHA-256, streamed, verified, renamed into place.
+
+A file that is here already, whole, is not sent again: so a collection that was cut goes on, and on a local site, where
+the job ran in its working_dir, nothing is copied. Nothing over there is deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tarfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from scheduler import remote, stream
+from scheduler.errors import OutputError, TransportError
+from scheduler.ledger_rows import JobRow
+from scheduler.transports.base import Transport
+
+LIST_SECONDS = 900.0
+"""So long the listing may be silent: hashing 100 GB takes minutes."""
+FETCH_SECONDS = 300.0
+LOGS = {"stdout": "job.stdout", "stderr": "job.stderr", "result": "result.json"}
+"""Where what every job leaves is put in its working_dir."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file over there.
+
+    Attributes:
+        job: the key of its job.
+        kind: ``stdout``, ``stderr``, ``result``, ``error``, or the number of the pattern that it matches.
+        path: where it lies over there.
+        home: where it comes to here.
+    """
+
+    job: int
+    kind: str
+    path: str
+    home: Path
+    size: int
+    sha256: str
+
+
+@dataclass
+class Manifest:
+    """All outputs of some jobs, and the jobs whose folder is not there any more."""
+
+    outputs: list[Output] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)
+
+    def of(self, key: int) -> list[Output]:
+        """The outputs of one job."""
+        return self._by_job().get(key, [])
+
+    def _by_job(self) -> Mapping[int, list[Output]]:
+        found: dict[int, list[Output]] = defaultdict(list)
+        for output in self.outputs:
+            found[output.job].append(output)
+        return found
+
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes that are home, and how many there are."""
+
+
+def manifest(rows: Sequence[JobRow], transport: Transport, scratch: Path) -> Manifest:
+    """List the outputs of jobs that have ended, in one remote command.
+
+    Raises:
+        OutputError: a file cannot be read over there, or the list makes no sense.
+        TransportError: the site was not reached.
+    """
+    question = "".join(f"{row.folder}\t{row.element}\t{row.status.attempt}\n" for row in rows).encode()
+    reply = transport.run(remote.program("manifest"), stdin=question, timeout=LIST_SECONDS)
+    head, found, rest = reply.stdout.partition(b"files ")
+    if reply.exit_code != 0 or not found:
+        raise OutputError(f"the outputs cannot be listed: {reply.err.strip() or reply.out[:300]}")
+    gone = {rows[int(line[5:])].key for line in head.decode().splitlines() if line.startswith("gone ")}
+    return Manifest(list(_outputs(rows, rest, reply.err, scratch)), gone)
+
+
+def _outputs(rows: Sequence[JobRow], listed: bytes, complaints: str, scratch: Path) -> Iterator[Output]:
+    count, _, rest = listed.partition(b"\n")
+    number = int(count)
+    if not number:
+        return
+    words = rest.split(b"\0", 3 * number)
+    sizes_and_hashes = words[-1].decode("ascii", "replace").split("\n")[:-1]
+    if len(words) != 3 * number + 1 or len(sizes_and_hashes) != 2 * number:
+        raise OutputError(
+            f"the list of outputs is not whole; a file cannot be read? {complaints.strip()[:1000]}"
+        )
+    for n in range(number):
+        job, _, kind = words[3 * n].decode().partition("\t")
+        folder, name = (os.fsdecode(word) for word in words[3 * n + 1 : 3 * n + 3])
+        size, sha256 = sizes_and_hashes[n], sizes_and_hashes[number + n]
+        row = rows[int(job)]
+        yield Output(row.key, kind, f"{folder}/{name}", _home(row, kind, name, scratch), int(size), sha256)
+
+
+def _home(row: JobRow, kind: str, name: str, scratch: Path) -> Path:
+    """Where a file comes to. What a cluster says is not trusted to stay in the job's folder."""
+    if kind == "error":
+        return scratch / f"{row.key}.error.json"
+    if kind in LOGS:
+        return Path(row.working_dir) / LOGS[kind]
+    if not kind.isdecimal() or int(kind) >= len(row.patterns):
+        raise OutputError(f"job {row.job_id!r}: an output of no pattern was announced: {name!r}")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+        raise OutputError(f"job {row.job_id!r}: an output outside its folder was announced: {name!r}")
+    return Path(row.working_dir, *path.parts)
+
+
+def fetch(outputs: Sequence[Output], transport: Transport, progress: Progress | None = None) -> None:
+    """Bring home what is not here yet, in one remote command; none if all is here.
+
+    Raises:
+        OutputError: a file is not what was announced (it changed meanwhile), or cannot be written here.
+        TransportError: the line was cut; what is home stays, and the next call goes on.
+    """
+    wanted = {output.path.lstrip("/"): output for output in outputs if not _is_home(output)}
+    if not wanted:
+        return
+    total = sum(output.size for output in wanted.values())
+    names = b"".join(os.fsencode(name) + b"\0" for name in wanted)
+    meter = _Meter(total, progress)
+    with stream.opened(transport, remote.program("fetch"), stdin=[names], timeout=FETCH_SECONDS) as source:
+        try:
+            _unpack(source, wanted, meter)
+        except tarfile.TarError as error:
+            raise TransportError(f"the outputs came in pieces: {error}; collect again") from error
+        reply = source.reply
+    if wanted:
+        words = reply.err.strip() if reply is not None else ""
+        raise OutputError(f"{len(wanted)} outputs did not come, {next(iter(wanted))!r} first: {words[:500]}")
+
+
+@dataclass
+class _Meter:
+    total: int
+    tell: Progress | None
+    done: int = 0
+
+    def add(self, size: int) -> None:
+        self.done += size
+        if self.tell is not None:
+            self.tell(self.done, self.total)
+
+
+def _unpack(source: IO[bytes] | stream.Stream, wanted: dict[str, Output], meter: _Meter) -> None:
+    """Only what was asked for is written, and only files: names in the stream choose nothing."""
+    with tarfile.open(fileobj=source, mode="r|", errorlevel=2) as tar:  # type: ignore[call-overload]
+        for member in tar:
+            output = wanted.get(member.name)
+            if output is None or not member.isreg():
+                raise OutputError(f"the site sent something that was not asked for: {member.name[:200]!r}")
+            content = tar.extractfile(member)
+            if member.size != output.size or content is None:
+                raise OutputError(
+                    f"{output.path!r} has {member.size} bytes and not {output.size}: it changes still"
+                )
+            _write(output, content, meter)
+            del wanted[member.name]
+
+
+def _write(output: Output, content: IO[bytes], meter: _Meter) -> None:
+    part = output.home.with_name(f".{output.home.name[:200]}.part")
+    try:
+        output.home.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        with part.open("wb") as file:
+            while piece := content.read(1 << 18):
+                digest.update(piece)
+                file.write(piece)
+                meter.add(len(piece))
+        if digest.hexdigest() != output.sha256:
+            raise OutputError(
+                f"{output.path!r} is not what was announced (SHA-256 differs): it changes still"
+            )
+        part.replace(output.home)
+    except OSError as error:
+        raise OutputError(f"cannot write {str(output.home)!r}: {error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _is_home(output: Output) -> bool:
+    try:
+        if str(output.home.resolve()) == output.path:
+            return True  # a local site, where the job ran in its working_dir
+        if output.home.stat().st_size != output.size:
+            return False
+        with output.home.open("rb") as file:
+            digest = hashlib.sha256()
+            while piece := file.read(1 << 18):
+                digest.update(piece)
+        return digest.hexdigest() == output.sha256
+    except OSError:
+        return False

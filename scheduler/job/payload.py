@@ -1,0 +1,188 @@
+"""What a job runs and carries, checked when the job is made. Nothing here reads a file's content or runs anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from scheduler.errors import JobError
+
+if TYPE_CHECKING:
+    from scheduler.job.job import Job
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+RESERVED_NAMES = ("JOB_ID", "JOB_DIR", "JOB_PARAMS_FILE")
+JOB_ID_BYTES = (
+    200  # a folder's name may have 255 bytes on every file system we know; the rest is for our suffixes
+)
+
+
+def checked_job_id(job_id: object) -> str:
+    """`job_id`, if it can be the name of a folder."""
+    if not isinstance(job_id, str):
+        raise JobError(f"job_id must be a string, not {type(job_id).__name__}: {job_id!r}")
+    if job_id in ("", ".", "..") or "/" in job_id or "\0" in job_id:
+        raise JobError(
+            f"job_id {job_id!r} cannot be a folder's name: not empty, not '.' or '..', no '/' and no NUL"
+        )
+    try:
+        length = len(job_id.encode())
+    except UnicodeEncodeError:
+        raise JobError(f"job_id {job_id!r} is not valid Unicode text") from None
+    if length > JOB_ID_BYTES:
+        raise JobError(
+            f"job_id {job_id[:40]!r}… has {length} bytes; at most {JOB_ID_BYTES} fit a folder's name"
+        )
+    return job_id
+
+
+def folder_for(job_id: object) -> Path:
+    """Where outputs come home to when the user does not say."""
+    return Path.cwd() / str(job_id)
+
+
+def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, str]:
+    """Names a shell can export, values without NUL; numbers become text."""
+    for name, value in variables.items():
+        if not isinstance(name, str) or not _NAME.match(name):
+            raise JobError(
+                f"job {job_id!r}: env_vars: {name!r} is no name of a variable (letters, digits, '_')"
+            )
+        if name in RESERVED_NAMES:
+            raise JobError(
+                f"job {job_id!r}: env_vars: {name} is set by scheduler itself; choose another name"
+            )
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            raise JobError(f"job {job_id!r}: env_vars: {name} must be text or a number, not {value!r}")
+        if "\0" in str(value):
+            raise JobError(f"job {job_id!r}: env_vars: {name} holds a NUL, which no environment can carry")
+    return {name: str(value) for name, value in variables.items()}
+
+
+def checked_patterns(patterns: Iterable[str], job_id: str) -> list[str]:
+    """Output patterns: relative, inside the job's folder, at most one ``**``."""
+    if isinstance(patterns, (str, bytes)):
+        raise JobError(
+            f"job {job_id!r}: output_files must be a list of patterns, not one string: {patterns!r}"
+        )
+    return [_checked_pattern(pattern, job_id) for pattern in patterns]
+
+
+def _checked_pattern(pattern: object, job_id: str) -> str:
+    text = _inside(pattern, job_id, field="output_files")
+    parts = text.rstrip("/").split("/")
+    if any("**" in part and part != "**" for part in parts) or parts.count("**") > 1:
+        raise JobError(f"job {job_id!r}: output_files: {text!r}: '**' stands alone between slashes, and once")
+    return text.rstrip("/")
+
+
+def checked_inputs(
+    inputs: Iterable[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]], job_id: str
+) -> dict[str, Path]:
+    """Name over there → absolute path here. Every path exists; no two names are the same."""
+    if isinstance(inputs, (str, bytes, os.PathLike)):
+        raise JobError(f"job {job_id!r}: input_files must be a list or a mapping, not one path: {inputs!r}")
+    pairs = inputs.items() if isinstance(inputs, Mapping) else [(Path(p).name, p) for p in inputs]
+    checked: dict[str, Path] = {}
+    for name, path in pairs:
+        name = str(PurePosixPath(_inside(name, job_id, field="input_files")))
+        if name in checked:
+            raise JobError(f"job {job_id!r}: input_files: two of them would be called {name!r} over there")
+        if not Path(path).exists():
+            raise JobError(f"job {job_id!r}: input_files: {str(path)!r} does not exist")
+        checked[name] = Path(path).absolute()
+    return checked
+
+
+def _inside(name: object, job_id: str, *, field: str) -> str:
+    text = os.fspath(name) if isinstance(name, (str, os.PathLike)) else None
+    if not isinstance(text, str) or text in ("", ".") or "\0" in text:
+        raise JobError(f"job {job_id!r}: {field}: {name!r} is no relative path")
+    if text.startswith("/") or ".." in text.split("/"):
+        raise JobError(f"job {job_id!r}: {field}: {text!r} leads out of the job's own folder")
+    return text
+
+
+def check(job: Job) -> None:
+    """The rules that join several fields.
+
+    Raises:
+        JobError: what is missing, does not exist, or does not belong to this type of job.
+    """
+    _CHECKS[job.job_type.value](job)
+    if job.template is not None and not Path(job.template).is_file():
+        raise JobError(f"job {job.job_id!r}: template {job.template!r} does not exist")
+    if any("\0" in a for a in job.arguments):
+        raise JobError(f"job {job.job_id!r}: arguments: a NUL cannot be passed to a program")
+
+
+def _check_function(job: Job) -> None:
+    if not callable(job.function):
+        raise JobError(f"job {job.job_id!r}: a FUNCTION job needs function=, something that can be called")
+    if any(not isinstance(name, str) for name in job.params):
+        raise JobError(f"job {job.job_id!r}: params: the names of a function's arguments must be strings")
+    if job.arguments:
+        raise JobError(
+            f"job {job.job_id!r}: arguments belong to scripts and containers; a function has params"
+        )
+
+
+def _check_script(job: Job) -> None:
+    if job.script_path is None:
+        raise JobError(f"job {job.job_id!r}: a SCRIPT job needs script_path=")
+    path = Path(job.script_path)
+    if not path.is_file():
+        raise JobError(f"job {job.job_id!r}: script_path {job.script_path!r} is not a file here")
+    if path.suffix not in (".sh", ".py") and path.open("rb").read(2) != b"#!":
+        raise JobError(
+            f"job {job.job_id!r}: cannot tell how to run {job.script_path!r}: "
+            "it ends neither in .sh nor in .py, and its first line does not begin with '#!'"
+        )
+    params_as_json(job)
+
+
+def _check_container(job: Job) -> None:
+    if not job.container_image:
+        raise JobError(f"job {job.job_id!r}: a CONTAINER job needs container_image=")
+    if any(ord(c) < 32 for c in job.container_image) or job.container_image.startswith("-"):
+        raise JobError(
+            f"job {job.job_id!r}: container_image {job.container_image!r} is no path or address of an image"
+        )
+    if job.container_command is not None and job.arguments:
+        raise JobError(
+            f"job {job.job_id!r}: arguments go to the image's own run script; write them into container_command"
+        )
+    params_as_json(job)
+
+
+_CHECKS = {"function": _check_function, "script": _check_script, "container": _check_container}
+
+
+def params_as_json(job: Job) -> bytes:
+    """The params as the JSON file that the job finds; numpy's scalars and arrays become numbers and lists.
+
+    Raises:
+        JobError: JSON cannot hold them; the message names the first param that it cannot.
+    """
+    for name, value in job.params.items():
+        try:
+            json.dumps({name: value}, default=_plain)
+        except (TypeError, ValueError) as error:
+            raise JobError(
+                f"job {job.job_id!r}: params: JSON cannot hold {name!r} = {value!r:.80}: {error}"
+            ) from None
+    return json.dumps(job.params, default=_plain).encode()
+
+
+def _plain(value: object) -> object:
+    for method in ("tolist", "item"):  # numpy's arrays and scalars, without importing numpy
+        convert = getattr(value, method, None)
+        if callable(convert):
+            return convert()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"a {type(value).__name__} is neither a number, text, list nor mapping")

@@ -1,0 +1,202 @@
+"""All jobs of a site are asked after in one remote command, and what it says is weighed job by job."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from scheduler import remote
+from scheduler.batch.base import BatchSystem, Key, write_indices
+from scheduler.job.settle import End, Evidence, Sighting, settle
+from scheduler.job.state import JobState, Status
+from scheduler.ledger import Ledger
+from scheduler.ledger_rows import JobRow
+from scheduler.site.site import Site
+from scheduler.transports.base import Reply, Transport
+
+POLL_SECONDS = 120.0
+"""So long a poll may be without a byte: a frozen controller answers after 10 s, an accounting database after a minute."""
+
+
+@dataclass
+class Heard:
+    """The tagged lines of one poll, sorted. `bundles`: number in the question → token."""
+
+    live_words: str = "no answer"
+    live_answered: bool = False
+    history_words: str = ""
+    history_answered: bool | None = None
+    live: list[str] = field(default_factory=list)
+    history: list[str] = field(default_factory=list)
+    ends: dict[tuple[str, int], End] = field(default_factory=dict)
+    logs: dict[tuple[str, int], list[str]] = field(default_factory=lambda: defaultdict(list))
+    ids: dict[tuple[str, int], str] = field(default_factory=dict)
+
+
+def poll(site: Site, system: BatchSystem, ledger: Ledger, transport: Transport) -> str:
+    """Ask once after every job of the site that has not ended, and record what is new.
+
+    Returns:
+        Why the queue did not answer, in its own words; empty if it did. Then nothing is known to have changed.
+
+    Raises:
+        TransportError: the site was not reached; nothing is known to have changed.
+    """
+    open_words = ", ".join(f"'{state.word}'" for state in JobState if not state.final)
+    rows = ledger.jobs(f"j.site = ? AND j.state IN ({open_words}) AND b.folder IS NOT NULL", [site.name])
+    if not rows:
+        return ""
+    tokens = {token: number for number, token in enumerate(dict.fromkeys(row.bundle for row in rows))}
+    ask_history = "no" if ledger.history_of(site.name) == "none" else "yes"
+    question = "".join(_question(rows, tokens)).encode()
+    reply = transport.run(
+        remote.program("poll", site.scheduler), [ask_history], stdin=question, timeout=POLL_SECONDS
+    )
+    heard = read(reply, list(tokens))
+    if ask_history == "no" or (heard.history_answered is False and system.no_history(heard.history_words)):
+        heard.history_answered = None
+        ledger.record_history(site.name, "none")
+    _weigh(rows, heard, system, ledger)
+    return "" if heard.live_answered else heard.live_words
+
+
+def _question(rows: Sequence[JobRow], tokens: dict[str, int]) -> Iterable[str]:
+    """A line a batch: number of its bundle, folder, name, id, first element, indices that have not ended."""
+    batches: dict[tuple[str, int], list[JobRow]] = defaultdict(list)
+    for row in rows:
+        batches[row.bundle, row.first].append(row)
+    for (token, first), members in batches.items():
+        one = members[0]
+        indices = write_indices(row.index for row in members)
+        yield f"{tokens[token]}\t{one.folder}\t{one.name}\t{one.batch_id or '-'}\t{first}\t{indices}\n"
+
+
+def read(reply: Reply, tokens: Sequence[str]) -> Heard:
+    """The lines of poll.sh. One that cannot be read is passed over: it concerns one job at most."""
+    heard = Heard()
+    for line in reply.out.split("\n"):
+        tag, _, rest = line.partition(" ")
+        if tag == "l":
+            heard.live.append(rest)
+        elif tag == "h":
+            heard.history.append(rest)
+        elif tag in ("live", "history"):
+            _read_answer(heard, tag, rest)
+        elif tag in ("e", "g", "i"):
+            _read_of_element(heard, tag, rest, tokens)
+    if reply.exit_code != 0:
+        heard.live_answered, heard.live_words = False, reply.err.strip() or heard.live_words
+    return heard
+
+
+def _read_answer(heard: Heard, tag: str, rest: str) -> None:
+    code, _, words = rest.partition(" ")
+    if tag == "live":
+        heard.live_answered, heard.live_words = code == "0", words.strip() or f"exit code {code}"
+    else:
+        heard.history_answered, heard.history_words = code == "0", words.strip()
+
+
+def _read_of_element(heard: Heard, tag: str, rest: str, tokens: Sequence[str]) -> None:
+    number, _, rest = rest.partition(" ")
+    element, _, words = rest.partition(" ")
+    if not (number.isdecimal() and int(number) < len(tokens) and element.isdecimal()):
+        return
+    key = (tokens[int(number)], int(element))
+    if tag == "g":
+        heard.logs[key].append(words)
+    elif tag == "i":
+        heard.ids[key] = words.strip()
+    else:
+        end = read_end(words)
+        if end is not None and (key not in heard.ends or end.attempt >= heard.ends[key].attempt):
+            heard.ends[key] = end
+
+
+def read_end(words: str) -> End | None:
+    """An end file after its element: ``0 exit=3 signal= started=… ended=… host=… id=… missing=… cannot=…``, or None."""
+    head, found, cannot = words.partition(" cannot=")
+    attempt, *pairs = head.split(" ")
+    values = dict(pair.partition("=")[::2] for pair in pairs)
+    if not found or not attempt.isdecimal() or not values.get("exit", "").isdecimal():
+        return None
+    return End(
+        attempt=int(attempt),
+        exit_code=int(values["exit"]),
+        signal=values.get("signal", ""),
+        started=_time(values.get("started", "")),
+        ended=_time(values.get("ended", "")),
+        node=values.get("host", ""),
+        cannot=cannot.strip(),
+        missing=values.get("missing", ""),
+    )
+
+
+def _time(seconds: str) -> datetime | None:
+    return (
+        datetime.fromtimestamp(int(seconds), timezone.utc)
+        if seconds.isdecimal() and len(seconds) < 12
+        else None
+    )
+
+
+def _weigh(rows: Sequence[JobRow], heard: Heard, system: BatchSystem, ledger: Ledger) -> None:
+    live = system.read_live(heard.live)
+    names = {row.batch_id.split(";")[0]: row.name for row in rows if row.batch_id}
+    history = system.read_history(heard.history, names)
+    changes: dict[int, Status] = {}
+    said: dict[int, str] = {}
+    silence: dict[int, tuple[int, float | None]] = {}
+    for row in rows:
+        evidence = _evidence(row, heard, live.get((row.name, row.index)), history.get((row.name, row.index)))
+        status = settle(row.status, evidence)
+        if status != row.status:
+            changes[row.key], said[row.key] = status, _said(status, evidence)
+        counted = (evidence.silent_polls, row.silent_since or time.time()) if evidence.silent else (0, None)
+        if counted[0] != row.silent:
+            silence[row.key] = counted
+    _record_ids(rows, heard, {**history, **live}, ledger)
+    if changes:
+        ledger.observe(changes, said)
+    if silence:
+        ledger.record_silence(silence)
+
+
+def _evidence(row: JobRow, heard: Heard, live: Sighting | None, history: Sighting | None) -> Evidence:
+    key = (row.bundle, row.element)
+    evidence = Evidence(
+        end=heard.ends.get(key),
+        live=live,
+        history=history,
+        log=heard.logs.get(key, ()),
+        queue_answered=heard.live_answered,
+        history_answered=heard.history_answered,
+        silent_polls=row.silent + 1,
+        silent_seconds=time.time() - row.silent_since if row.silent_since else 0.0,
+    )
+    return evidence
+
+
+def _said(status: Status, evidence: Evidence) -> str:
+    """What was seen, for the job's history."""
+    parts = [str(status)]
+    if evidence.end is not None:
+        parts.append(f"end file: exit={evidence.end.exit_code} signal={evidence.end.signal or '-'}")
+    parts += [
+        f"{name}: {s.raw}" for name, s in (("queue", evidence.live), ("history", evidence.history)) if s
+    ]
+    parts += [f"log: {evidence.log[-1]}"] if evidence.log else []
+    return "; ".join(parts)
+
+
+def _record_ids(rows: Sequence[JobRow], heard: Heard, seen: dict[Key, Sighting], ledger: Ledger) -> None:
+    """Ids of batches whose submission was cut off: from the id file, or from whoever knows their name."""
+    for row in rows:
+        if row.batch_id is None:
+            sighting = seen.get((row.name, row.index))
+            batch_id = heard.ids.get((row.bundle, row.first)) or (sighting.batch_id if sighting else "")
+            if batch_id:
+                ledger.record_ids(row.bundle, {row.first: batch_id})

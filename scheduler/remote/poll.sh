@@ -1,0 +1,51 @@
+# Asks after all jobs of one site at once. Reads a line a batch, fields parted by tabs:
+#   n (number of its bundle)  folder  name  id or -  first element  indices that are not final (0-39,41)
+#   $1 "yes" if the history may be asked
+# Prints tagged lines; the readers are in Python. The queue is asked before the end files are read: a job that leaves
+# the queue in between has its end file by then.
+ask_history=$1
+make_scratch
+cat >"$scratch/asked"
+printf 'clock %s\n' "$(date +%s)"
+
+batch_live "$scratch/asked" >"$scratch/live" 2>"$scratch/error" </dev/null
+code=$?
+printf 'live %s %s\n' "$code" "$(head -c 1000 "$scratch/error" | tr '\n' ' ')"
+sed 's/^/l /' "$scratch/live"
+
+# Batches with elements that the queue does not have: their ids, for the history.
+awk -F '\t' "$awk_numbers"'
+  FILENAME == ARGV[1] { split($0, f, "|"); if (f[2] !~ /^[0-9]/) f[2] = 0
+    split("", seen); numbers(f[2], seen); for (i in seen) live[f[1], i] = 1; next }
+  { split("", wanted); numbers($6, wanted); for (i in wanted) if (!(($3, i) in live)) { print $3 "\t" $4; next } }
+' "$scratch/live" "$scratch/asked" >"$scratch/gone"
+if [ "$ask_history" = yes ] && [ -s "$scratch/gone" ] && [ "$code" -eq 0 ]; then
+  batch_history "$scratch/gone" >"$scratch/history" 2>"$scratch/error" </dev/null
+  printf 'history %s %s\n' "$?" "$(head -c 1000 "$scratch/error" | tr '\n' ' ')"
+  sed 's/^/h /' "$scratch/history"
+fi
+
+# The end files of the elements that are asked after: a line each, the newest attempt last.
+cut -f 1,2 "$scratch/asked" | sort -u >"$scratch/folders"
+while IFS=$tab read -r n folder; do
+  if ! cd "$folder/ends" 2>/dev/null; then printf 'missing %s\n' "$n"; continue; fi
+  # shellcheck disable=SC2012
+  ls | awk -F '\t' -v n="$n" "$awk_numbers"'
+    FILENAME == ARGV[1] { if ($1 == n) { split("", some); numbers($6, some); for (i in some) wanted[$5 + i] = 1 }; next }
+    { split($0, f, "."); if ($0 ~ /^[0-9]+\.[0-9]+$/ && (f[1] in wanted)) print }
+  ' "$scratch/asked" - | sort -t . -k 2n | xargs cat /dev/null | sed "s/^/e $n /"
+done <"$scratch/folders" | tee "$scratch/ends"
+
+# What the batch system wrote into the log of an element that did not end by itself, and ids that are new to the asker.
+awk -F '\t' "$awk_numbers"'
+  FILENAME == ARGV[1] { split($0, f, " "); if (f[5] == "exit=0" || f[5] ~ /^exit=([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/) fine[f[2], f[3]] = 1; next }
+  { split("", some); numbers($6, some); for (i in some) if (!(($1, $5 + i) in fine)) print $1 "\t" ($5 + i) "\t" $2 "/batches/" $5 "/log." i
+    if ($4 == "-") print $1 "\t" $5 "\t" $2 "/batches/" $5 "/id" }
+' "$scratch/ends" "$scratch/asked" >"$scratch/files"
+while IFS=$tab read -r n number file; do
+  [ -s "$file" ] || continue
+  case $file in
+    */id) printf 'i %s %s %s\n' "$n" "$number" "$(tr '\n\t' '  ' <"$file")" ;;
+    *) tail -n 4 "$file" | cut -c 1-300 | sed "s/^/g $n $number /" ;;
+  esac
+done <"$scratch/files"

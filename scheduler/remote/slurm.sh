@@ -1,0 +1,45 @@
+# Slurm: how a script is handed over, and how its queue, its accounting and its scancel are asked.
+# A personal setting in the environment would override the script's own directives: those that we manage go.
+unset SBATCH_JOB_NAME SBATCH_ARRAY_INX SBATCH_OUTPUT SBATCH_ERROR SBATCH_OPEN_MODE SBATCH_REQUEUE SBATCH_NO_REQUEUE
+unset SQUEUE_FORMAT SQUEUE_STATES SQUEUE_USERS SQUEUE_SORT SQUEUE_ARRAY SACCT_FORMAT SLURM_CLUSTERS
+
+batch_submit() {
+  find_command sbatch || { echo "sbatch: command not found" >&2; return 127; }
+  sbatch --parsable "$1"
+}
+batch_submitted() { :; }
+
+# Lines: name|index|array id|state|node|start|reason. -t all: a job that has ended stays visible for MinJobAge.
+# Only our names pass, so that no other job of this user, whatever it is called, disturbs the answer.
+batch_live() {
+  find_command squeue || { echo "squeue: command not found" >&2; return 127; }
+  SLURM_BITSTR_LEN=0 SLURM_TIME_FORMAT='%s' squeue -h -t all -u "$(id -u)" -o '%j|%K|%F|%T|%N|%S|%r' >"$scratch/squeue" || return
+  awk -F '\t' 'FILENAME == ARGV[1] { ours[$3] = 1; next } { split($0, f, "|"); if (f[1] in ours) print }' "$1" "$scratch/squeue"
+}
+
+# Lines: id|name|state|exit:signal|node|start|end|peak memory|memory asked. With steps: the batch step knows the memory.
+# A batch whose id is not known is asked after by its name, which nobody else has.
+batch_history() {
+  find_command sacct || { echo "sacct: command not found" >&2; return 127; }
+  fields=JobID,JobName%300,State%60,ExitCode,NodeList%60,Start,End,MaxRSS,ReqMem
+  awk -F '\t' '$2 != "-" { sub(/[;_].*/, "", $2); print $2 }' "$1" >"$scratch/ids"
+  awk -F '\t' '$2 == "-" { print $1 }' "$1" >"$scratch/names"
+  while by=$(head -n 500 "$scratch/ids" | paste -s -d , -); [ -n "$by" ]; do
+    SLURM_TIME_FORMAT='%s' sacct -n -P -j "$by" -o "$fields" || return
+    sed 1,500d "$scratch/ids" >"$scratch/rest" && mv "$scratch/rest" "$scratch/ids"
+  done
+  if [ -s "$scratch/names" ]; then
+    SLURM_TIME_FORMAT='%s' sacct -n -P --name "$(paste -s -d , - <"$scratch/names")" -S now-7days -o "$fields" || return
+  fi
+}
+
+# Reads lines: folder, name, id, first element, indices (all of them if empty). Never without an id or a name:
+# scancel with only -u would end every job of this user.
+batch_cancel() {
+  find_command scancel || { echo "scancel: command not found" >&2; return 127; }
+  awk -F '\t' '$3 != "-" { sub(/[;_].*/, "", $3); print $3 ($5 == "" ? "" : "_[" $5 "]") }' "$1" >"$scratch/ids"
+  [ ! -s "$scratch/ids" ] || xargs -n 200 scancel <"$scratch/ids" || return
+  awk -F '\t' '$3 == "-" && $2 != "" { print $2 }' "$1" | while read -r name; do
+    scancel -u "$(id -u)" --name="$name"
+  done
+}

@@ -1,0 +1,80 @@
+# A worker of a machine without a batch system: takes jobs from the queue, one after the other, and ends when it is empty.
+#   $1 the folder of queue, running and slots  $2 the slot that this worker needs
+home=$1 slot=$2
+umask 077
+born() {
+  if [ -r "/proc/$1/stat" ]; then
+    printf '%s.%s' "$(cat /proc/sys/kernel/random/boot_id)" "$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20)"
+  else
+    ps -o lstart= -p "$1" 2>/dev/null | tr -c 'A-Za-z0-9:\n' '.'
+  fi
+}
+me=$$:$(born $$)
+
+take_slot() {
+  ln -s "$me" "$home/slots/$slot" 2>/dev/null && return
+  holder=$(readlink "$home/slots/$slot") || return
+  kill -0 "${holder%%:*}" 2>/dev/null && [ "$(born "${holder%%:*}")" = "${holder#*:}" ] && return 1
+  mv "$home/slots/$slot" "$home/new/slot.$slot.$$" 2>/dev/null && rm -f "$home/new/slot.$slot.$$"
+  ln -s "$me" "$home/slots/$slot" 2>/dev/null
+}
+
+# What a worker that was killed had taken and not begun goes back; what it had begun has a guard, and stays its own.
+put_back() {
+  [ -s "$home/new/taken.$slot" ] || return 0
+  { read -r bundle && read -r element; } <"$home/new/taken.$slot"
+  if [ -L "$bundle/guards/$element" ]; then rm -f "$home/new/taken.$slot"; return; fi
+  mv "$home/new/taken.$slot" "$home/queue/0-$(printf '%s-%08d' "$(basename "$bundle")" "$element")"
+}
+
+# Ends a session that runs longer than it may: TERM, and 5 seconds later KILL.  $1 session  $2 seconds  $3 where to say so
+watch() {
+  sleeper=''
+  trap '[ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null; exit 0' TERM
+  sleep "$2" & sleeper=$!
+  wait "$sleeper"
+  echo TIMEOUT >"$3"
+  kill -TERM -- "-$1"
+  sleep 5 & sleeper=$!
+  wait "$sleeper"
+  kill -KILL -- "-$1"
+}
+
+run() {
+  { read -r bundle && read -r element && read -r log && read -r wall && read -r script; } <"$1" || return
+  entry=$2
+  cd "$bundle" || return
+  mkdir -p why
+  if command -v setsid >/dev/null 2>&1; then
+    SCHEDULER_BUNDLE=$bundle SCHEDULER_ELEMENT=$element setsid sh "$script" >>"$log" 2>&1 </dev/null &
+  else
+    SCHEDULER_BUNDLE=$bundle SCHEDULER_ELEMENT=$element perl -e 'use POSIX; POSIX::setsid(); exec @ARGV or exit 127' sh "$script" >>"$log" 2>&1 </dev/null &
+  fi
+  job=$!
+  echo "$job:$(born "$job")" >"$home/new/running.$slot" && mv "$home/new/running.$slot" "$home/running/$entry"
+  watcher=''
+  if [ "$wall" -gt 0 ]; then watch "$job" "$wall" "why/$element" 2>/dev/null & watcher=$!; fi
+  wait "$job"
+  [ -z "$watcher" ] || kill "$watcher" 2>/dev/null
+  kill -KILL -- "-$job" 2>/dev/null   # what the job left behind, as a batch system would
+  [ ! -e "ends/$element.0" ] || rm -f "$home/running/$entry"
+}
+
+work() {
+  for queued in "$home"/queue/*; do
+    [ -e "$queued" ] || return 1
+    name=${queued##*/}
+    entry=${name#*-}
+    mv "$queued" "$home/new/taken.$slot" 2>/dev/null || continue
+    (run "$home/new/taken.$slot" "$entry")
+    rm -f "$home/new/taken.$slot"
+    return 0
+  done
+}
+
+# The slot is given back before the queue is looked at for the last time: who adds to it afterwards finds the slot free.
+while [ -n "$(ls "$home/queue" | head -n 1)" ] && take_slot; do
+  put_back
+  while work; do :; done
+  rm -f "$home/slots/$slot"
+done

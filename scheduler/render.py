@@ -1,0 +1,294 @@
+"""Jobs and a site become a Bundle: the scripts and files of one submission. Pure but for reading the user's files.
+
+Every value that reaches a shell passes the one quoting filter. Equal jobs share an array; each keeps its own script.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from scheduler import remote
+from scheduler.batch.base import Ask, BatchSystem, find
+from scheduler.errors import ConfigError, JobError
+from scheduler.job.job import Job, JobType
+from scheduler.job.payload import params_as_json
+from scheduler.job.resources import Resources
+from scheduler.packaged import packaged_folder
+from scheduler.quoting import quote, quote_path
+from scheduler.render_payload import Payload, Shared, payload_of
+from scheduler.site.site import Site
+
+MARKER = ".scheduler"
+"""The file that makes a folder over there ours; nothing without it is ever deleted."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One thing to hand to the batch system: `jobs` are elements `first`, `first` + 1, … of the bundle."""
+
+    name: str
+    first: int
+    jobs: tuple[Job, ...]
+    script: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """All of one submission.
+
+    Attributes:
+        token: its unique name, in the name of every batch and of its folder over there.
+        batches: what is handed to the batch system, in order.
+        files: path in the bundle → content, or the path here of a file or folder to copy.
+        python: the minor version of Python that its pickles need, ``"3.11"``, or empty.
+        python_probe: sh text that prints the version over there, or empty.
+    """
+
+    token: str
+    batches: tuple[Batch, ...]
+    files: Mapping[str, bytes | Path]
+    python: str = ""
+    python_probe: str = ""
+
+    @property
+    def jobs(self) -> Iterator[tuple[int, Job]]:
+        """Every job with its number."""
+        for one in self.batches:
+            yield from enumerate(one.jobs, start=one.first)
+
+
+@dataclass
+class _Making:
+    """A bundle while it is made."""
+
+    site: Site
+    system: BatchSystem
+    token: str
+    label: str
+    files: dict[str, bytes | Path] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared)
+    python: str = ""
+
+
+def render(
+    jobs: Sequence[Job], site: Site, *, campaign: str | None = None, token: str | None = None
+) -> Bundle:
+    """The bundle of these jobs.
+
+    Raises:
+        JobError: a job asks for what the site or its batch system cannot give, or a file of it cannot be read.
+        ConfigError: a template or directive is wrong.
+    """
+    system = batch_system(site)
+    making = _Making(
+        site, system, token or new_token(), _label(campaign or (jobs[0].job_id if jobs else "job"))
+    )
+    batches: list[Batch] = []
+    first = 0
+    for resources, group in _alike(jobs, site, system):
+        batches.append(_batch(making, group, resources, first))
+        first += len(group)
+    _common_files(making, batches)
+    probe = _python_probe(site) if making.python else ""
+    return Bundle(making.token, tuple(batches), making.files, making.python, probe)
+
+
+def batch_system(site: Site) -> BatchSystem:
+    """The site's batch system."""
+    return find(site.scheduler)
+
+
+def new_token() -> str:
+    """Ten characters that no other submission has: 50 random bits."""
+    return "".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(10))
+
+
+def full_resources(job: Job, site: Site) -> Resources:
+    """What a job asks for with the site's settings and defaults behind it.
+
+    Raises:
+        JobError: it is more than the site's limits allow.
+    """
+    try:
+        return site.resources_for(job.resources)
+    except JobError as error:
+        raise JobError(f"job {job.job_id!r}: {error}") from None
+
+
+def _alike(jobs: Sequence[Job], site: Site, system: BatchSystem) -> Iterator[tuple[Resources, list[Job]]]:
+    """Jobs with equal resources and template, in the order of the first of each kind, no more than an array may hold."""
+    kinds: dict[tuple[Resources, str | None], list[Job]] = {}
+    for job in jobs:
+        kinds.setdefault((full_resources(job, site), job.template), []).append(job)
+    most = (site.limits.array_size or 1000) if system.arrays else 1
+    for (resources, _), group in kinds.items():
+        for start in range(0, len(group), most):
+            yield resources, group[start : start + most]
+
+
+def _batch(making: _Making, jobs: Sequence[Job], resources: Resources, first: int) -> Batch:
+    ask = Ask(f"{making.label}.{making.token}-{first}", len(jobs), first, resources, making.site.memory_style)
+    try:
+        directives = making.system.directives(ask)
+    except ConfigError as error:
+        raise ConfigError(f"job {jobs[0].job_id!r} on site {making.site.name!r}: {error}") from None
+    template = _template(jobs[0], making.site)
+    for element, job in enumerate(jobs, start=first):
+        _element(making, job, element, ask, directives, template)
+    path = f"{first}/script.sh"
+    if len(jobs) > 1:
+        path = f"batches/{first}/script.sh"
+        making.files[path] = _dispatcher(template, directives, ask, jobs[0]).encode()
+    making.files[f"batches/{first}/name"] = f"{ask.name}\n".encode()
+    if resources.walltime is not None:
+        making.files[f"batches/{first}/walltime"] = f"{int(resources.walltime.total_seconds())}\n".encode()
+    return Batch(ask.name, first, tuple(jobs), path)
+
+
+def _element(
+    making: _Making, job: Job, element: int, ask: Ask, directives: str, template: jinja2.Template
+) -> None:
+    """One job's files."""
+    payload = payload_of(job, making.site, making.shared)
+    if payload.python:
+        making.python = payload.python
+    script = _rendered(template, _context(making, job, element, ask, directives, payload), job)
+    files = making.files
+    files[f"{element}/script.sh"] = script.encode()
+    files[f"{element}/outputs.sh"] = _outputs(job, making.site).encode()
+    if "params.json" not in payload.files:
+        files[f"{element}/params.json"] = b"{}" if payload.pickled else params_as_json(job)
+    files.update({f"{element}/{name}": content for name, content in payload.files.items()})
+
+
+def _dispatcher(template: jinja2.Template, directives: str, ask: Ask, job: Job) -> str:
+    """What an array submits: the header that its elements share, and the way to the element's own script."""
+    context = {"name": ask.name, "array_first": ask.first, "directives": directives}
+    script = _rendered(template, context, job)
+    if f"{ask.first} + index" not in script:
+        raise ConfigError(f"template {template.filename}: does not extend one of ours, as a template must")
+    return script
+
+
+def _context(
+    making: _Making, job: Job, element: int, ask: Ask, directives: str, payload: Payload
+) -> dict[str, Any]:
+    site = making.site
+    return {
+        "name": ask.name,
+        "array_first": None,
+        "element": element,
+        "directives": directives,
+        "job_id": job.job_id,
+        "job": job,
+        "params": job.params,
+        "environment": sorted({**site.environment, **job.env_vars}.items()),
+        "modules": [*site.modules, *(site.container.modules if payload.image else [])],
+        "prologue": (site.prologue or "").rstrip("\n"),
+        "command": payload.command,
+        "image": payload.image,
+        "image_is_a_path": payload.image is not None and "://" not in payload.image,
+        "runtime": site.container.runtime,
+    }
+
+
+def _rendered(template: jinja2.Template, context: Mapping[str, Any], job: Job) -> str:
+    try:
+        return template.render(context)
+    except jinja2.TemplateError as error:
+        raise ConfigError(
+            f"template {template.filename or template.name}, job {job.job_id!r}: {error}"
+        ) from None
+
+
+def _outputs(job: Job, site: Site) -> str:
+    """Where the job runs, and what it must leave: read by its script and, later, by whoever lists its outputs."""
+    place = quote(job.working_dir) if site.transport == "local" else '"$control/dir"'
+    lines = [f"dir={place}", "outputs() {", "  :"]
+    for number, pattern in enumerate(job.output_files):
+        lines.append(f"  output {number} {quote(pattern)} {' '.join(_globs(pattern))}")
+    return "\n".join([*lines, "}", ""])
+
+
+_DEEPEST = 10
+"""So many folders deep ``**`` looks."""
+
+
+def _globs(pattern: str) -> list[str]:
+    """The shell's words for a pattern; ``**`` becomes no folder, one, two, …"""
+    head, found, tail = pattern.partition("**")
+    if not found:
+        return [_glob("./" + pattern)]
+    if not tail:
+        return [_glob("./" + head.rstrip("/"))]
+    return [_glob(f"./{head}{'*/' * depth}{tail.lstrip('/')}") for depth in range(_DEEPEST + 1)]
+
+
+def _glob(pattern: str) -> str:
+    """One shell word in which only ``*``, ``?`` and ``[…]`` are not literal."""
+    parts = re.split(r"(\*|\?|\[[!^]?\]?[A-Za-z0-9_.:-]*\])", pattern)
+    return "".join(part if n % 2 else quote(part) if part else "" for n, part in enumerate(parts))
+
+
+def _common_files(making: _Making, batches: Sequence[Batch]) -> None:
+    files = making.files
+    files[MARKER] = f"{making.token}\n".encode()
+    files["harness.sh"] = remote.text("harness.sh").encode()
+    if making.system.name == "shell":
+        files["worker.sh"] = remote.text("worker.sh").encode()
+    if any(job.job_type is JobType.FUNCTION for one in batches for job in one.jobs):
+        files["run_function.py"] = remote.text("run_function.py").encode()
+    lines = [f"{one.first}\t{len(one.jobs)}\t{one.script}\n" for one in batches]
+    files["batches/list"] = "".join(lines).encode()
+    files["ends/.keep"] = files["guards/.keep"] = b""
+    if making.python:
+        files["needs-python"] = f"{making.python}\n".encode()
+    files.update(making.shared.files)
+
+
+def _python_probe(site: Site) -> str:
+    """Prints the version of the Python that functions get on the site, with its modules and prologue."""
+    load = f"command -v module >/dev/null 2>&1 || . /etc/profile; module load {' '.join(map(quote, site.modules))}\n"
+    python = quote_path(site.python, what="python")
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return f"exec 3>&1 >/dev/null\n{load if site.modules else ''}{site.prologue or ''}\n{python} -c {quote(code)} >&3\n"
+
+
+def _label(text: str) -> str:
+    """The part of a batch's name that a person recognises; PBS wants a letter first."""
+    slug = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip("-.")[:40]
+    return slug if slug[:1].isalpha() else f"j{slug}"
+
+
+def _template(job: Job, site: Site) -> jinja2.Template:
+    own = job.template or (str(site.template) if site.template else None)
+    environment = _environment(str(Path(own).parent) if own else None)
+    name = Path(own).name if own else f"{site.scheduler}.sh.j2"
+    try:
+        return environment.get_template(name)
+    except jinja2.TemplateNotFound as error:
+        raise ConfigError(f"template {own or name}: {error} does not exist") from None
+    except jinja2.TemplateSyntaxError as error:
+        raise ConfigError(f"template {own or name}, line {error.lineno}: {error.message}") from None
+
+
+@cache
+def _environment(folder: str | None) -> jinja2.Environment:
+    folders = [*([folder] if folder else []), str(packaged_folder("templates"))]
+    environment = jinja2.Environment(  # noqa: S701  (shell scripts, not HTML)
+        loader=jinja2.FileSystemLoader(folders),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["quote"] = quote
+    return environment

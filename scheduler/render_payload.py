@@ -1,0 +1,159 @@
+"""One job's command: how its script, its container or its function is started over there, and the files that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from scheduler import command
+from scheduler.errors import JobError
+from scheduler.job.function import pack_function
+from scheduler.job.job import Job, JobType
+from scheduler.quoting import quote, quote_path
+from scheduler.site.site import Site
+
+
+@dataclass
+class Shared:
+    """Files of the user that go once, however many jobs need them: `shared/N` in the bundle."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    _places: dict[Path, str] = field(default_factory=dict)
+
+    def place(self, path: Path) -> str:
+        """Where a file or folder here will be in the bundle."""
+        if path not in self._places:
+            self._places[path] = f"shared/{len(self._places)}"
+            self.files[self._places[path]] = path
+        return self._places[path]
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What one job adds to its script.
+
+    Attributes:
+        command: sh text; its last command replaces the shell.
+        files: name in the control folder → content.
+        image: the container image, or None.
+        python: the minor version of Python that its pickle needs on the site, or empty.
+        pickled: its params travel inside its pickle.
+    """
+
+    command: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    image: str | None = None
+    python: str = ""
+    pickled: bool = False
+
+
+def payload_of(job: Job, site: Site, shared: Shared) -> Payload:
+    """How `job` is started on `site`.
+
+    Raises:
+        JobError: its command, arguments, function or files cannot be sent as they are.
+    """
+    makers = {JobType.SCRIPT: _script, JobType.CONTAINER: _container, JobType.FUNCTION: _function}
+    made = makers[job.job_type](job, site, shared)
+    staged = [_stage_in(name, shared.place(path)) for name, path in job.input_files.items()]
+    if not staged:
+        return made
+    return Payload("\n  ".join([*staged, made.command]), made.files, made.image, made.python, made.pickled)
+
+
+def _stage_in(name: str, place: str) -> str:
+    """A copy of its own for each job: it may change its inputs."""
+    folder = str(PurePosixPath(name).parent)
+    make = "" if folder == "." else f"mkdir -p ./{quote(folder)} && "
+    return f'{{ {make}rm -rf ./{quote(name)} && cp -R "$bundle/{place}" ./{quote(name)}; }} || cannot_start "no room for input files"'
+
+
+def _script(job: Job, site: Site, shared: Shared) -> Payload:
+    path = Path(job.script_path or "").absolute()
+    first_line = path.open("rb").readline()
+    if first_line.startswith(b"#!") and first_line.endswith(b"\r\n"):
+        raise JobError(
+            f"job {job.job_id!r}: {job.script_path!r} has Windows line ends; its '#!' line cannot be read there"
+        )
+    what = f"job {job.job_id!r}: arguments"
+    arguments = "".join(f" {quote(word)}" for word in command.words(job.arguments, job.params, what=what))
+    start = _interpreter(path, first_line, site)
+    return Payload(f'exec {start}"$bundle/{shared.place(path)}"{arguments}')
+
+
+def _interpreter(path: Path, first_line: bytes, site: Site) -> str:
+    """A ``.py`` file gets the site's Python, whatever its first line says: that line was written for this machine."""
+    if path.suffix == ".py":
+        return f"{quote_path(site.python, what='python')} "
+    return "" if first_line.startswith(b"#!") else "bash "
+
+
+def _container(job: Job, site: Site, shared: Shared) -> Payload:
+    image = job.container_image or ""
+    if job.container_command is None:
+        return Payload(_run_script(job, site), image=image)
+    text = command.fill(job.container_command, job.params, what=f"job {job.job_id!r}: container_command")
+    return Payload(_inside(site, text), {"environment.sh": _environment(job, site)}, image)
+
+
+def _run_script(job: Job, site: Site) -> str:
+    """The image's own run script. Its environment goes by variables of the runtime's own, for no shell of ours is inside.
+
+    Without ``--no-eval`` the runtime executes what it finds in their values (seen on Apptainer 1.4).
+    """
+    what = f"job {job.job_id!r}: arguments"
+    arguments = "".join(f" {quote(word)}" for word in command.words(job.arguments, job.params, what=what))
+    values = {**site.environment, **job.env_vars, "JOB_ID": job.job_id}
+    prefix = f"{site.container.runtime.upper()}ENV_"
+    exports = [f"export {prefix}{name}={quote(value)}" for name, value in sorted(values.items())]
+    exports.append(f'export {prefix}JOB_DIR="$JOB_DIR" {prefix}JOB_PARAMS_FILE="$JOB_PARAMS_FILE"')
+    start = f'{_binds_guard()}exec {_runtime(site, "run")} "$image"{arguments}'
+    return "\n  ".join([*exports, start])
+
+
+def _function(job: Job, site: Site, shared: Shared) -> Payload:
+    if job.function is None:
+        raise JobError(f"job {job.job_id!r}: has no function")
+    packed = pack_function(job.function, job.params, job_id=job.job_id)
+    trust = " --pickle-results" if site.trust_pickles else ""
+    needs = "" if packed.python is None else f"{packed.python[0]}.{packed.python[1]}"
+    if job.container_image:
+        files = {**packed.files, "environment.sh": _environment(job, site)}
+        run = f'exec python3 -u "${{0%/*/*}}/run_function.py" "${{0%/*}}"{trust}'
+        return Payload(_inside(site, run), files, job.container_image, pickled=packed.how == "pickle")
+    python = quote_path(site.python, what="python")
+    start = f'exec {python} -u "$bundle/run_function.py" "$bundle/$element"{trust}'
+    return Payload(start, packed.files, python=needs, pickled=packed.how == "pickle")
+
+
+def _inside(site: Site, text: str) -> str:
+    """`text` in a shell in the container. The environment comes from a file: options and process lists show none of it."""
+    whole = quote(f'. "$0"\n{text}')
+    return (
+        f'{_binds_guard()}exec {_runtime(site, "exec")} "$image" sh -c {whole} '
+        '"$bundle/$element/environment.sh" "$JOB_DIR" "$JOB_PARAMS_FILE"'
+    )
+
+
+def _binds_guard() -> str:
+    return 'case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac\n  '
+
+
+def _runtime(site: Site, verb: str) -> str:
+    """`apptainer exec` with the site's options; the job's folders are bound and current."""
+    options = [*map(quote, site.container.options)]
+    options += [f"--bind {quote_path(bind, what='container.binds')}" for bind in site.container.binds]
+    return " ".join(
+        [site.container.runtime, verb, "--no-eval", *options, '--bind "$bundle" --bind "$dir" --pwd "$dir"']
+    )
+
+
+def _environment(job: Job, site: Site) -> bytes:
+    """What the payload's environment is inside a container, even with ``--cleanenv``."""
+    lines = [f"export JOB_ID={quote(job.job_id)}", 'export JOB_DIR="$1" JOB_PARAMS_FILE="$2"']
+    lines += [
+        f"export {name}={quote(value)}"
+        for name, value in sorted({**site.environment, **job.env_vars}.items())
+    ]
+    return ("\n".join(lines) + "\n").encode()
