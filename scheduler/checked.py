@@ -6,7 +6,7 @@ No word of any particular value here; who catches the error decides whether it i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, StrictInt, StrictStr, ValidationError
@@ -63,6 +63,7 @@ _MEANING: dict[str, Callable[[dict[str, Any]], str]] = {
     "less_than_equal": lambda ctx: f"must be {ctx['le']} or less",
     "finite_number": lambda _: "must be a finite number",
     "literal_error": lambda ctx: f"must be one of {ctx['expected']}",
+    "too_short": lambda _: "must not be empty",
     "string_too_short": lambda _: "must not be empty",
     "value_error": lambda ctx: str(ctx["error"]),
 }
@@ -101,8 +102,12 @@ def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseMo
     """The model that has the place `loc`, going down from `model`."""
     for part in loc:
         field = model.model_fields.get(str(part))
-        annotation = field.annotation if field else None
-        for kind in (annotation, *get_args(annotation)):
-            if inspect.isclass(kind) and issubclass(kind, BaseModel):
-                model = kind
+        model = next(_models_in(field.annotation if field else None), model)
     return model
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

@@ -6,7 +6,9 @@ are text and not true and false, ``1e6`` is a number, dates are text. So is NaN:
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,22 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: must be a mapping of keys to values, not a {type(value).__name__}")
     return value
+
+
+def path_here(text: str | os.PathLike[str], *, beside: Path | None = None) -> Path:
+    """An absolute path from what a person wrote: ``~`` is home, and relative is to the file `beside` it."""
+    folder = Path.cwd() if beside is None else beside.absolute().parent
+    return folder / os.path.expanduser(text)  # noqa: PTH111 (Path's own raises when there is no such user)
+
+
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`below` with what `above` says instead: mappings key by key, anything else as a whole."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = laid_over(old, value) if both else value  # type: ignore[arg-type]
+    return merged
 
 
 def _text_of(path: Path) -> str:

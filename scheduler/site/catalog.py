@@ -13,7 +13,7 @@ import platformdirs
 from scheduler.errors import ConfigError, did_you_mean
 from scheduler.packaged import packaged_folder
 from scheduler.site.site import Site
-from scheduler.yamlfile import read_mapping
+from scheduler.yamlfile import laid_over, path_here, read_mapping
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -42,7 +42,7 @@ def site_folders() -> list[Path]:
     what ``SCHEDULER_CONFIG_DIR`` says); the packaged ones.
     """
     person = os.environ.get("SCHEDULER_CONFIG_DIR") or platformdirs.user_config_dir("scheduler")
-    return [Path.cwd() / "site_configs", Path(person).expanduser() / "sites", packaged_folder("site_configs")]
+    return [Path.cwd() / "site_configs", path_here(person) / "sites", packaged_folder("site_configs")]
 
 
 def find_site(name_or_path: str | os.PathLike[str], *, folders: Sequence[Path] | None = None) -> Site:
@@ -59,18 +59,19 @@ def find_site(name_or_path: str | os.PathLike[str], *, folders: Sequence[Path] |
     Raises:
         ConfigError: there is none (with the nearest known name and where it was looked for), or it is wrong.
     """
-    path = Path(name_or_path).expanduser()
+    path = path_here(name_or_path)
     if _is_path(name_or_path):
-        return _site_of(path.stem, [path.absolute()])
+        return _site_of(path.stem, [path])
     looked_in = site_folders() if folders is None else list(folders)
-    files = _files_of(path.name, looked_in)
+    name = os.fspath(name_or_path)
+    files = _files_of(name, looked_in)
     if not files and path.is_file():  # after the names: a stray file called `local` is not the site `local`
-        return _site_of(path.stem, [path.absolute()])
+        return _site_of(path.stem, [path])
     if not files:
         places = ", ".join(str(folder) for folder in looked_in)
-        names = did_you_mean(str(name_or_path), _names_in(looked_in))
-        raise ConfigError(f"no site is called {str(name_or_path)!r}; {names} (looked in {places})")
-    return _site_of(path.name, files)
+        near = did_you_mean(name, _names_in(looked_in))
+        raise ConfigError(f"no site is called {name!r}; {near} (looked in {places})")
+    return _site_of(name, files)
 
 
 def list_sites(*, folders: Sequence[Path] | None = None) -> list[Entry]:
@@ -114,7 +115,7 @@ def _names_in(folders: Sequence[Path]) -> set[str]:
 def _site_of(name: str, files: Sequence[Path]) -> Site:
     merged: Mapping[str, Any] = {}
     for path in files:
-        merged = _over(merged, _read(path))
+        merged = laid_over(merged, _read(path))
     return Site.from_mapping(merged, name=name, sources=files)
 
 
@@ -123,16 +124,8 @@ def _read(path: Path) -> dict[str, Any]:
     values = read_mapping(path)
     template = values.get("template")
     if isinstance(template, str):
-        found = path.parent / Path(template).expanduser()
+        found = path_here(template, beside=path)
         if not found.is_file():
             raise ConfigError(f"{path}: template: there is no file {found}")
         values["template"] = str(found)
     return values
-
-
-def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = _over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
