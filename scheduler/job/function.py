@@ -10,10 +10,11 @@ import functools
 import importlib.resources
 import inspect
 import json
+import pickle
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import cloudpickle
 
@@ -25,6 +26,11 @@ from scheduler.job.source.script import from_script, is_script
 _WAYS_OUT = (
     "make it a module-level function with parameters that JSON can hold, set the site's `python:` to a "
     "Python {version}, or run it in a container that has one"
+)
+
+_NOT_PICKLED = (  # what pickling has been seen to raise: an object's own methods run in it
+    *(pickle.PickleError, TypeError, ValueError, AttributeError, LookupError),
+    *(RuntimeError, ImportError, OSError, AssertionError),
 )
 
 
@@ -49,9 +55,10 @@ def pack_function(function: Callable[..., Any], params: Mapping[str, Any], *, jo
     """`function`, ready to be called with `params` over there.
 
     Raises:
-        JobError: it is `async` or a generator, is not callable, or can travel neither way.
+        JobError: it is `async` or a generator, does not take these `params`, or can travel neither way.
     """
     _refuse_what_returns_no_result(function, job_id)
+    _refuse_wrong_params(function, params, job_id)
     try:
         return _as_source(function, params)
     except Unfit as unfit:
@@ -98,11 +105,20 @@ def _refuse_what_returns_no_result(function: Callable[..., Any], job_id: str) ->
             )
 
 
+def _refuse_wrong_params(function: Callable[..., Any], params: Mapping[str, Any], job_id: str) -> None:
+    """A call that cannot succeed is better refused here than failed over there."""
+    try:
+        signature = inspect.signature(function, follow_wrapped=False)
+    except (ValueError, TypeError):  # written in C, or something that says nothing of itself
+        return
+    try:
+        signature.bind(**params)
+    except TypeError as error:
+        raise JobError(f"job {job_id!r}: params do not fit {_name(function)}{signature}: {error}") from None
+
+
 def _name(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
-
-
-# as source
 
 
 def _as_source(function: Callable[..., Any], params: Mapping[str, Any]) -> PackedFunction:
@@ -151,14 +167,18 @@ def _plain(value: Any, where: str) -> Any:
         return value
     if type(value) in (list, tuple):
         return [_plain(item, f"{where}[{at}]") for at, item in enumerate(value)]
-    if type(value) is dict and all(type(key) is str for key in value):
+    if type(value) is dict:
+        if odd := [key for key in value if type(key) is not str]:
+            raise Unfit(f"{where} has the key {odd[0]!r}, which is no text")
         return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
     if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () and hasattr(value, "item"):
-        return _plain(value.item(), where)
+        item = value.item()
+        return item if type(item) in (bool, int, float, str) else _plain_not(value, where)
+    return _plain_not(value, where)
+
+
+def _plain_not(value: object, where: str) -> NoReturn:
     raise Unfit(f"{where} is a {type(value).__name__}, which JSON cannot hold")
-
-
-# by cloudpickle
 
 
 def _as_pickle(
@@ -166,14 +186,14 @@ def _as_pickle(
 ) -> PackedFunction:
     python = sys.version_info[:2]
     try:
-        pickled = cloudpickle.dumps((function, dict(params)))
-    except (TypeError, ValueError, AttributeError, RecursionError, NotImplementedError) as error:
+        content = cloudpickle.dumps((function, dict(params)))
+    except _NOT_PICKLED as error:
         raise JobError(_cannot_travel(function, why, error, job_id)) from error
-    sources = sources_of(modules_in_pickle(pickled))
+    sources = sources_of(modules_in_pickle(content))
     call = {"how": "pickle", "module": "", "qualname": _name(function), "python": list(python), "why": why}
     files = {f"function/src/{path}": content for path, content in sources.items()}
     files |= {"function/call.json": json.dumps(call | {"modules": top_of(sources)}).encode("ascii")}
-    files |= {"function/call.pkl": pickled, **_cloudpickle_itself()}
+    files |= {"function/call.pkl": content, **_cloudpickle_itself()}
     return PackedFunction(files, "pickle", python, why)
 
 

@@ -5,10 +5,11 @@
 CONTROL_DIR/function/call.json says which function; its sources are in function/src, or it is pickled in
 function/call.pkl with cloudpickle beside it; its parameters are in CONTROL_DIR/params.json. It runs in the current
 directory and leaves CONTROL_DIR/result.json (the dict it returned, or {"result": value}), or error.json and an exit
-code that is not 0. Both are whole or absent. It imports nothing of the package and needs no other folder.
+code that is not 0; both whole or not at all. It needs nothing else of the package that sent it.
 
-What JSON cannot say, result.json says so: tuples, sets and numpy arrays are lists, numpy scalars numbers, paths and
-enum members their values, times ISO 8601, dataclasses and namedtuples objects; NaN and Infinity are Python's words.
+In result.json tuples, sets and numpy arrays are lists, numpy scalars numbers, paths text, enum members their values,
+times ISO 8601, dataclasses and namedtuples objects, keys text; NaN and Infinity are written as Python's json does.
+What JSON cannot hold is an error, unless --pickle-results allows for result.pkl instead.
 """
 
 import io
@@ -22,9 +23,9 @@ try:
 except ImportError:  # Python 2, which gets as far as being told so
     from collections import Mapping, Set
 
-WRONG_PYTHON = 87  # the exit code when the function needs another Python than the one that runs this
 FAILED = 1
-
+WRONG_PYTHON = 87  # exit code: the function needs another Python than the one that runs this
+DEEPEST = 200  # levels in a result
 WAYS_OUT = (
     "make it a module-level function with parameters that JSON can hold, set the site's `python:` to a Python {0}, "
     "or run it in a container that has one"
@@ -34,81 +35,76 @@ WAYS_OUT = (
 class Refused(Exception):
     """What went wrong is not in the user's code; the message is all there is to say."""
 
-    def __init__(self, message, exit_code=FAILED):
-        Exception.__init__(self, message)
-        self.exit_code = exit_code
+    exit_code = FAILED
+
+
+class WrongPython(Refused):
+    exit_code = WRONG_PYTHON
 
 
 def main(arguments):
-    """Run the call in CONTROL_DIR; the process's exit code."""
+    """Run the call in CONTROL_DIR; the exit code of this process."""
     control = os.path.abspath([word for word in arguments if not word.startswith("--")][0])
     for name in ("result.json", "result.pkl", "error.json"):
-        remove(os.path.join(control, name))
+        if os.path.exists(os.path.join(control, name)):
+            os.remove(os.path.join(control, name))
+    process = os.getpid()
     try:
-        run(control, "--pickle-results" in arguments)
+        run(control, process, "--pickle-results" in arguments)
     except Refused as refusal:
-        sys.stderr.write("error: {0}\n".format(refusal))
-        leave_error(control, "JobError", str(refusal), "error: {0}\n".format(refusal))
+        text = "error: {0}\n".format(refusal)
+        sys.stderr.write(text)
+        leave_error(control, "JobError", str(refusal), text)
         return refusal.exit_code
     except SystemExit as leaving:
-        return left_by_itself(control, leaving)
+        if os.getpid() != process:  # a child that the function has forked
+            raise
+        return left_by_itself(control, leaving.code)
     except Exception as error:
         return failed(control, error)
     return 0
 
 
-def run(control, pickle_results):
+def run(control, process, pickle_results):
     call = read_json(os.path.join(control, "function", "call.json"))
     check_python(call)
     find_modules_in(os.path.join(control, "function"), call)
     sys.argv[:] = [call["qualname"]]
     function, params = load(control, call)
-    leave_result(control, function(**params), pickle_results)
-
-
-# what travelled -------------------------------------------------------------------------------------------------
+    value = function(**params)
+    if os.getpid() == process:
+        leave_result(control, value, pickle_results)
 
 
 def check_python(call):
     here = sys.version_info[:2]
     if here < (3, 6):
-        raise Refused("a function job needs Python 3.6 or newer, this is {0}".format(describe_python()), WRONG_PYTHON)
-    needed = call.get("python")
-    if needed and tuple(needed) != here:
-        version = "{0}.{1}".format(*needed)
-        raise Refused(
-            "the function {0} was pickled by Python {1} ({2}), and cannot be read by {3}: ".format(
-                call["qualname"], version, call.get("why") or "its source could not be sent", describe_python()
-            )
-            + WAYS_OUT.format(version),
-            WRONG_PYTHON,
-        )
+        raise WrongPython("a function job needs Python 3.6 or newer, and this is {0}".format(this_python()))
+    if call["python"] and tuple(call["python"]) != here:
+        version = "{0}.{1}".format(*call["python"])
+        message = "the function {0} was pickled by Python {1} ({2}), which {3} cannot read: {4}"
+        ways_out = WAYS_OUT.format(version)
+        raise WrongPython(message.format(call["qualname"], version, call["why"], this_python(), ways_out))
 
 
-def describe_python():
-    return "Python {0}.{1} ({2} on {3})".format(sys.version_info[0], sys.version_info[1], sys.executable, host())
-
-
-def host():
-    return os.uname()[1]
+def this_python():
+    return "Python {0}.{1} ({2} on {3})".format(sys.version_info[0], sys.version_info[1], sys.executable, os.uname()[1])
 
 
 def find_modules_in(folder, call):
-    """Put what travelled first on the path, instead of the folder of this file; the current directory comes last."""
+    """Put what travelled first on the path, in place of this file's folder; the current directory comes last."""
     here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != here]
-    sys.path[:0] = [os.path.join(folder, "src")] + ([os.path.join(folder, "cloudpickle")] if call.get("python") else [])
-    sys.path.append(os.getcwd())
-    for name in call.get("modules", ()):
-        if name in sys.modules:
-            raise Refused(
-                "the module {0}, which came along, has the name of a module of {1} itself: rename it".format(
-                    name, describe_python()
-                )
-            )
+    came = [os.path.join(folder, "src")] + ([os.path.join(folder, "cloudpickle")] if call["python"] else [])
+    others = [path for path in sys.path if os.path.abspath(path or ".") != here]
+    sys.path[:] = came + others + [os.getcwd()]
+    taken = [name for name in call["modules"] if name in sys.modules]
+    if taken:
+        message = "the module {0}, which came along, has the name of a module of {1} itself: rename it"
+        raise Refused(message.format(taken[0], this_python()))
 
 
 def load(control, call):
+    """The function and its parameters."""
     if call["how"] == "pickle":
         import pickle
 
@@ -123,20 +119,17 @@ def load(control, call):
     return found, params
 
 
-# what comes home ------------------------------------------------------------------------------------------------
-
-
 def leave_result(control, value, pickle_results):
-    results = value if isinstance(value, Mapping) else {"result": value}
+    is_dict = isinstance(value, Mapping)
     try:
         plain = Plain().of(value, "result")
-        text = json.dumps(plain if isinstance(value, Mapping) else {"result": plain})
     except Refused:
         if not pickle_results:
             raise
-        write(os.path.join(control, "result.pkl"), pickled(dict(results)))
-    else:
-        write(os.path.join(control, "result.json"), text.encode("ascii"))
+        write(os.path.join(control, "result.pkl"), pickled(dict(value) if is_dict else {"result": value}))
+        return
+    text = json.dumps(plain if is_dict else {"result": plain})
+    write(os.path.join(control, "result.json"), text.encode("ascii"))
 
 
 def pickled(results):
@@ -144,7 +137,7 @@ def pickled(results):
         import cloudpickle as pickle
     except ImportError:
         import pickle
-    return pickle.dumps(results, protocol=4)  # read by any Python from 3.4 on
+    return pickle.dumps(results, protocol=4)  # which every Python from 3.4 on can read
 
 
 class Plain(object):
@@ -154,72 +147,72 @@ class Plain(object):
         self.above = []
 
     def of(self, value, where):
-        if value is None or value is True or value is False:
+        if value is None or value is True or value is False or type(value) in (int, float, str):
             return value
-        for kind in (int, float, str):
-            if isinstance(value, kind) and not hasattr(value, "_value_"):
-                return kind(value)
         if isinstance(value, type):
-            raise self.cannot(value, where)
-        if id(value) in self.above or len(self.above) > 200:
-            raise Refused("{0} holds itself, or goes too deep: JSON cannot hold that".format(where))
+            raise cannot(value, where)
+        if id(value) in self.above or len(self.above) > DEEPEST:
+            raise Refused("the function ran, but {0} holds itself or goes too deep for JSON".format(where[:200]))
         self.above.append(id(value))
-        try:
-            return self.of_container(value, where)
-        finally:
-            self.above.pop()
+        plain = self.of_object(value, where)
+        self.above.pop()
+        return plain
 
-    def of_container(self, value, where):
+    def of_object(self, value, where):
+        if hasattr(value, "_value_"):  # an enum member
+            return self.of(value._value_, where)
+        for kind in (str, int, float):  # and what inherits from them, as numpy.float64 does
+            if isinstance(value, kind):
+                return getattr(kind, "__{0}__".format(kind.__name__))(value)
         if isinstance(value, Mapping):
             return self.of_pairs(value.items(), where)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return self.of_pairs(zip(value._fields, value), where)
         if hasattr(value, "__dataclass_fields__"):
             return self.of_pairs([(name, getattr(value, name)) for name in value.__dataclass_fields__], where)
-        if isinstance(value, (list, tuple)):
-            return [self.of(item, "{0}[{1}]".format(where, at)) for at, item in enumerate(value)]
         if isinstance(value, Set):
-            return [self.of(item, where + "{...}") for item in in_order(value)]
-        return self.of_object(value, where)
-
-    def of_object(self, value, where):
-        if hasattr(value, "_value_"):  # an enum member
-            return self.of(value._value_, where)
-        for method in ("tolist", "item", "isoformat", "__fspath__"):  # arrays, numbers, times, paths
-            if callable(getattr(value, method, None)):
-                return self.by(method, value, where)
-        raise self.cannot(value, where)
-
-    def by(self, method, value, where):
-        plain = getattr(value, method)()
-        if type(plain) is type(value):
-            raise self.cannot(value, where)
-        return self.of(plain, where)
+            return [self.of(item, where + " (an item)") for item in in_order(value)]
+        if isinstance(value, (list, tuple, range)):
+            return [self.of(item, "{0}[{1}]".format(where, at)) for at, item in enumerate(value)]
+        return self.of(plainer(value, where), where)
 
     def of_pairs(self, pairs, where):
         plain = {}
         for key, value in pairs:
             name = key_name(key)
-            inside = "{0}[{1}]".format(where, json.dumps(name))
+            inside = "{0}[{1}]".format(where, json.dumps(name, ensure_ascii=False))
             if name in plain:
-                raise Refused("two keys of {0} become the same in JSON: {1}".format(where, json.dumps(name)))
+                raise Refused("the function ran, but two keys become the same text in JSON: {0}".format(inside))
             plain[name] = self.of(value, inside)
         return plain
 
-    def cannot(self, value, where):
-        kind = type(value)
-        name = kind.__name__ if kind.__module__ == "builtins" else kind.__module__ + "." + kind.__name__
-        return Refused(
-            "the function ran, but {0} is a {1}, which JSON cannot hold: return numbers, text, lists and dicts, "
-            "or leave it in an output file".format(where, name)
-        )
+
+def plainer(value, where):
+    """What an array, a number, a time or a path says of itself in Python's own kinds."""
+    for method in ("tolist", "item", "isoformat", "__fspath__"):
+        if hasattr(value, method):
+            try:
+                plain = getattr(value, method)()
+            except Exception:  # another meaning of the same word
+                continue
+            if type(plain) in (bool, int, float, str, list):
+                return plain
+    raise cannot(value, where)
+
+
+def cannot(value, where):
+    kind = value if isinstance(value, type) else type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else kind.__module__ + "." + kind.__name__
+    what = "the class " + name if isinstance(value, type) else "of type " + name
+    return Refused(
+        "the function ran, but {0} is {1}, which JSON cannot hold: return numbers, text, lists and dicts of such, "
+        "or write it to an output file".format(where, what)
+    )
 
 
 def key_name(key):
-    if isinstance(key, str):
-        return str(key)
-    words = {True: "true", False: "false", None: "null"}
-    return words[key] if key is None or isinstance(key, bool) else str(key)
+    key = getattr(key, "_value_", key)
+    return json.dumps(key) if key is None or isinstance(key, bool) else str(key)
 
 
 def in_order(items):
@@ -229,35 +222,36 @@ def in_order(items):
         return list(items)
 
 
-# what went wrong ------------------------------------------------------------------------------------------------
-
-
 def failed(control, error):
-    """Say it as Python would have, without the frames of this file."""
+    """Say it as Python would have, without the steps in this file."""
     steps = error.__traceback__
     while steps is not None and steps.tb_frame.f_code.co_filename == __file__:
         steps = steps.tb_next
     text = "".join(traceback.format_exception(type(error), error, steps))
     hint = advice(error)
     sys.stderr.write(text + ("error: {0}\n".format(hint) if hint else ""))
-    message = str(error) + (": " + hint if hint else "")
-    leave_error(control, type(error).__name__, message, text)
+    leave_error(control, type(error).__name__, said_by(error) + (": " + hint if hint else ""), text)
     return FAILED
 
 
+def said_by(error):
+    try:
+        return str(error)
+    except Exception:
+        return "(its message cannot be shown)"
+
+
 def advice(error):
-    if isinstance(error, ImportError) and getattr(error, "name", None) and type(error) is not ImportError:
-        return "the module {0} did not come along and is not installed over there, in {1}".format(
-            error.name, describe_python()
-        )
-    if isinstance(error, SyntaxError):
-        return "the source came from another Python and is not understood by {0}".format(describe_python())
+    if isinstance(error, ImportError) and type(error).__name__ == "ModuleNotFoundError" and error.name:
+        message = "the module {0} did not come along, and is not installed over there in {1}"
+        return message.format(error.name, this_python())
+    if isinstance(error, SyntaxError) and str(error.filename).startswith(sys.path[0]):
+        return "it was written for another Python than {0}".format(this_python())
     return ""
 
 
-def left_by_itself(control, leaving):
-    """sys.exit() in the function: its code stands, a message means 1."""
-    code = leaving.code
+def left_by_itself(control, code):
+    """sys.exit() in the function: its code stands, and a message means 1."""
     if code is None or code == 0:
         leave_result(control, None, False)
         return 0
@@ -274,9 +268,6 @@ def leave_error(control, kind, message, trace):
     write(os.path.join(control, "error.json"), json.dumps(error).encode("ascii"))
 
 
-# files ----------------------------------------------------------------------------------------------------------
-
-
 def read_json(path):
     with io.open(path, encoding="utf-8") as stream:
         return json.load(stream)
@@ -291,18 +282,15 @@ def write(path, content):
     os.rename(path + ".tmp", path)
 
 
-def remove(path):
-    if os.path.exists(path):
-        os.remove(path)
-
-
 def speak_line_by_line():
     """What the function prints is in the log at once, in UTF-8, whatever the locale over there."""
+    kind = {"encoding": "utf-8", "errors": "backslashreplace", "line_buffering": True}
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        stream.flush()
-        opened = io.TextIOWrapper(stream.detach(), "utf-8", "backslashreplace", line_buffering=True)
-        setattr(sys, name, opened)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(**kind)
+        elif stream is not None:  # Python 3.6
+            setattr(sys, name, io.TextIOWrapper(io.open(stream.fileno(), "wb", closefd=False), **kind))
 
 
 if __name__ == "__main__":

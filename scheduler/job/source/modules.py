@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+import os
 import pickletools
 import sys
 import sysconfig
@@ -29,7 +30,7 @@ def is_ours(module: str) -> bool:
     if file is None or file.suffix != ".py" or top in _NEVER or _is_installed(file):
         return False
     root = _root(module, file)
-    return not (_has_compiled(root / top) or _is_installation(root, _folders_at_work()))
+    return not (_has_compiled(root / top) or _is_installation(root))
 
 
 def sources_of(modules: Iterable[str]) -> dict[str, bytes]:
@@ -141,18 +142,19 @@ def _folders_of_python() -> tuple[str, ...]:
     return tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
-def _folders_at_work() -> tuple[Path, ...]:
-    """Where the user works: libraries that lie about there mean nothing."""
-    script = getattr(sys.modules["__main__"], "__file__", None)
-    return (Path.cwd(), *([Path(script).absolute().parent] if script else []))
-
-
-def _is_installation(root: Path, at_work: tuple[Path, ...]) -> bool:
+def _is_installation(root: Path) -> bool:
     """ROOT, podio and their like: on PYTHONPATH beside their libraries, useless over there without those."""
-    if root in at_work:
+    listed = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(root) not in listed or root in _folders_at_work():
         return False
     folders = (root, root.parent / "lib", root.parent / "lib64")
     return any(file.suffix in _COMPILED for folder in folders if folder.is_dir() for file in folder.iterdir())
+
+
+def _folders_at_work() -> list[Path]:
+    """Where the user works: a library that lies about there means nothing."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    return [Path.cwd(), *([Path(script).absolute().parent] if script else [])]
 
 
 def _has_compiled(package: Path) -> bool:
@@ -172,9 +174,7 @@ def _files_of(module: str) -> dict[str, Path]:
 
 def _package_files(package: Path) -> list[Path]:
     """All of a package's sources, or none if they are too large to go along for the asking."""
-    found = [
-        path for path in sorted(package.rglob("*.py")) if path.is_file() and not _is_hidden(path, package)
-    ]
+    found = [path for path in sorted(package.rglob("*.py")) if path.is_file() and not _is_hidden(path, package)]
     return found if sum(path.stat().st_size for path in found) < _PACKAGE_LIMIT else []
 
 

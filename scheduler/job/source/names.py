@@ -50,9 +50,7 @@ def changed_from_outside(statements: list[ast.stmt]) -> set[str]:
 
 def is_definition(statement: ast.stmt) -> bool:
     """Imports, functions and classes; and the choice between such that depends only on the machine."""
-    if isinstance(
-        statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    ):
+    if isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return True
     if isinstance(statement, ast.If):
         branches = [*statement.body, *statement.orelse]
@@ -74,9 +72,7 @@ def first_line(statement: ast.stmt) -> int:
 
 def _depends_on_machine(test: ast.expr) -> bool:
     if isinstance(test, ast.Compare):
-        return _depends_on_machine(test.left) and all(
-            isinstance(_bare(c), ast.Constant) for c in test.comparators
-        )
+        return _depends_on_machine(test.left) and all(isinstance(_bare(c), ast.Constant) for c in test.comparators)
     return ast.unparse(_bare(test)) in _SAME_EVERYWHERE
 
 

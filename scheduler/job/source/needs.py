@@ -116,9 +116,7 @@ class _Search:
             return self.keep_definitions(name, value, statements)
         if len(statements) == 1 and _says(next(iter(statements.values())), value):
             return self.keep(statements)
-        if is_defined(value) and all(
-            is_definition(node) or is_assignment(node) for node in statements.values()
-        ):
+        if is_defined(value) and all(is_definition(node) or is_assignment(node) for node in statements.values()):
             return self.keep(statements)
         return self.take_value(name, value)
 
@@ -147,11 +145,7 @@ class _Search:
         code = value.__code__
         if code.co_filename.startswith("<"):
             raise Unfit(f"{name} was typed in, not read from a file")
-        if (
-            code.co_name != name
-            or Path(code.co_filename).name != self.script.name
-            or hasattr(value, "__wrapped__")
-        ):
+        if code.co_name != name or Path(code.co_filename).name != self.script.name or hasattr(value, "__wrapped__"):
             return set()
         for at, statement in statements.items():
             if isinstance(statement, ast.FunctionDef) and first_line(statement) == code.co_firstlineno:
@@ -213,11 +207,7 @@ def _says(statement: ast.stmt, value: object) -> bool:
     """Is it `name = literal`, and the name still has that value?"""
     if isinstance(statement, ast.Assign):
         return all(isinstance(t, ast.Name) for t in statement.targets) and _is_literal(statement.value, value)
-    return (
-        isinstance(statement, ast.AnnAssign)
-        and statement.value is not None
-        and _is_literal(statement.value, value)
-    )
+    return isinstance(statement, ast.AnnAssign) and statement.value is not None and _is_literal(statement.value, value)
 
 
 def _is_literal(node: ast.expr, value: object) -> bool:

@@ -63,11 +63,7 @@ def _written(script: Script, needs: Needs) -> str:
     for name, spelling in needs.spelled.items():
         bound = places.get(name, [])
         ready = bool(bound) and all(places.get(used, bound)[0] < bound[0] for used in spelling.names)
-        if (
-            ready
-            and page.is_blank(script.statements[bound[0]])
-            and not (name in needs.early and len(bound) > 1)
-        ):
+        if ready and page.is_blank(script.statements[bound[0]]) and not (name in needs.early and len(bound) > 1):
             page.put(first_line(script.statements[bound[0]]), f"{name} = {spelling.text}")
         elif name in needs.early:
             raise Unfit(f"{name} is used while the script is read, and has changed since")

@@ -55,9 +55,7 @@ def spell(value: object, *, script: Mapping[str, object]) -> Spelling:
 
 def is_defined(value: object) -> bool:
     """Is it something that definitions make (a function, class, module, type), rather than data?"""
-    if isinstance(value, (type, FunctionType, BuiltinFunctionType, ModuleType)) or hasattr(
-        value, "__wrapped__"
-    ):
+    if isinstance(value, (type, FunctionType, BuiltinFunctionType, ModuleType)) or hasattr(value, "__wrapped__"):
         return True
     kind = type(value)
     named = kind.__name__ in ("partial", "ufunc", "GenericAlias", "UnionType")
@@ -109,9 +107,7 @@ class _Speller:
         module, qualname = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
         if not module or not qualname or module in _SCRIPT or _found(module, qualname) is not value:
             raise Unfit(f"{qualname or value!r} has no name in a module")
-        public = [
-            name for name in _above(module) if _found(name, qualname) is value
-        ]  # pathlib, not pathlib._local
+        public = [name for name in _above(module) if _found(name, qualname) is value]  # pathlib, not pathlib._local
         return f"{self.imported(public[0])}.{qualname}"
 
     def imported(self, module: str) -> str:
