@@ -24,7 +24,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Expanded:
-    """A shell word, quoted already, that may hold variables to expand over there (`quote_path` makes them)."""
+    """A shell word, quoted already, that may hold variables to expand over there (made by `quote_path`)."""
 
     word: str
 

@@ -1,4 +1,4 @@
-"""One run under way: what is still to send, what was heard, how it ended. Pure; the transports move the bytes."""
+"""One run under way: what is still to send, what was heard, how it ended. Pure; transports move the bytes."""
 
 from __future__ import annotations
 
@@ -81,8 +81,11 @@ class Exchange:
         """Bytes came on standard error."""
         self._complained.append(self._err.feed(chunk))
 
-    def reply(self) -> Reply:
-        """What the program said, now that both streams are at their end.
+    def reply(self, *, line_lost: bool = False) -> Reply:
+        """What the program said, now that there is no more to hear.
+
+        Args:
+            line_lost: it is the line that ended, not the login shell.
 
         Raises:
             TransportError: there was no begin marker, or no end marker.
@@ -90,7 +93,7 @@ class Exchange:
         self._complained.append(self._err.flush())
         stderr = b"".join(self._complained)
         if self._out.exit_code is None:
-            raise self._cut_short(stderr) if self._out.begun else self._never_begun()
+            raise self._cut_short(stderr) if self.begun or line_lost else self._never_begun()
         return Reply(self._program, self._out.exit_code, b"".join(self._said), stderr)
 
     def timed_out(self, seconds: float) -> TimedOut:

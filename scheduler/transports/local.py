@@ -1,4 +1,4 @@
-"""Programs on this machine, through a subprocess of /bin/sh: for login nodes and `Runner("local")`. No SSH here."""
+"""Programs on this machine, by a subprocess of /bin/sh: for login nodes and `Runner("local")`. No SSH."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """How a program travels, and how its own words are told from a login file's. Pure: bytes in, bytes out.
 
 The login shell over there (bash, tcsh, fish) only ever sees one fixed line. The program follows as the first
-bytes of standard input, its data right behind it. What comes back stands between two markers that hold a fresh
-random word::
+bytes of standard input, its data right behind it. What comes back stands between two markers that hold a
+fresh random word::
 
     whatever a login file prints … ==WORD:begin==\\n the program's bytes ==WORD:end:EXITCODE==\\n
 

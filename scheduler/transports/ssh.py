@@ -1,0 +1,184 @@
+"""Programs on another machine, over SSH by Paramiko: one connection, a channel for each run under way."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import paramiko
+
+from scheduler.errors import TransportError
+from scheduler.transports.base import Expanded, Program, Reply, Transport
+from scheduler.transports.exchange import Exchange
+from scheduler.transports.ssh_config import route
+from scheduler.transports.ssh_dial import WINDOW_BYTES
+from scheduler.transports.ssh_errors import FOREIGN, in_words, plainly
+from scheduler.transports.ssh_line import Line
+from scheduler.transports.ssh_settings import SshSettings
+
+__all__ = ["SshSettings", "SshTransport"]
+
+# OpenSSH's MaxSessions is 10. A session whose program outlived a timeout still counts, hence the distance.
+_RUNS_AT_ONCE = 8
+_SEND_BYTES = 1 << 15
+_SEND_SECONDS = 0.05
+_TICK_SECONDS = 1.0
+_GOODBYE_SECONDS = 5.0
+# A shell that is gone may have left a child that holds its pipes; its own last bytes come well before.
+_AFTER_EXIT_SECONDS = 5.0
+
+
+class SshTransport(Transport):
+    """Runs programs on `settings.host`. May be used by several threads at once."""
+
+    def __init__(self, settings: SshSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._line: Line | None = None
+        self._running: dict[object, Line] = {}
+        self._slots = threading.BoundedSemaphore(_RUNS_AT_ONCE)
+
+    def open(self) -> None:
+        """Connect now, if not connected: the errors of the first `run`, before there is anything to lose.
+
+        Raises:
+            ConfigError: ~/.ssh/config cannot be understood.
+            HostKeyError, LoginError, TimedOut, TransportError: as for `run`.
+        """
+        self._connected()
+
+    def run(
+        self,
+        program: Program,
+        args: Sequence[str | Expanded] = (),
+        *,
+        stdin: bytes | Iterable[bytes] = b"",
+        stdout: Callable[[bytes], None] | None = None,
+        timeout: float = 60.0,
+    ) -> Reply:
+        exchange = Exchange(program, args, stdin=stdin, stdout=stdout, where=self._settings.host)
+        with self._slots, self._session(exchange.command, timeout) as (line, channel):
+            _Conversation(line, channel, exchange).within(timeout)
+            if line.watchdog.has_cut and not exchange.ended:
+                raise exchange.timed_out(timeout)
+            return exchange.reply(line_lost=not line.is_alive)
+
+    def close(self) -> None:
+        with self._lock:
+            line, self._line = self._line, None
+        if line is not None:
+            line.close()
+
+    @contextlib.contextmanager
+    def _session(self, command: str, timeout: float) -> Iterator[tuple[Line, paramiko.Channel]]:
+        line, channel = self._started(command, min(timeout, self._settings.connect_timeout))
+        self._running[channel] = line
+        try:
+            yield line, channel
+        finally:
+            del self._running[channel]
+            with contextlib.suppress(*FOREIGN), line.watchdog.within(_GOODBYE_SECONDS):
+                channel.close()
+
+    def _started(self, command: str, seconds: float) -> tuple[Line, paramiko.Channel]:
+        """A channel, over a new connection if the old one is dead: no byte of a program is on its way yet."""
+        line, is_new = self._connected()
+        try:
+            return line, line.start(command, seconds=seconds)
+        except FOREIGN as error:
+            in_use = line.is_alive and line in self._running.values()
+            if is_new or in_use:
+                raise TransportError(f"{self._settings.host}: {in_words(error)}") from error
+        self._forget(line)
+        line, _ = self._connected()
+        with plainly(self._settings.host):
+            return line, line.start(command, seconds=seconds)
+
+    def _connected(self) -> tuple[Line, bool]:
+        with self._lock:
+            if self._line is not None and self._line.is_alive:
+                return self._line, False
+            if self._line is not None:
+                self._line.close()
+            self._line = None
+            self._line = Line(route(self._settings))
+            return self._line, True
+
+    def _forget(self, line: Line) -> None:
+        with self._lock:
+            if self._line is line:
+                self._line = None
+        line.close()
+
+
+class _Conversation:
+    """Both output streams drained and standard input fed, from one thread, on one channel."""
+
+    def __init__(self, line: Line, channel: paramiko.Channel, exchange: Exchange) -> None:
+        self._line = line
+        self._channel = channel
+        self._exchange = exchange
+        self._all_said = False
+        self._news = threading.Event()
+
+    def within(self, timeout: float) -> None:
+        """Talk until there is no more to hear.
+
+        Raises:
+            TimedOut: nothing came or went for `timeout` seconds.
+            TransportError: the line failed.
+        """
+        self._channel.settimeout(_SEND_SECONDS)
+        self._channel.in_buffer.set_event(self._news)
+        self._channel.in_stderr_buffer.set_event(self._news)
+        moved_at = time.monotonic()
+        while not self._exchange.ended:
+            is_over = self._channel.closed or bool(self._channel.eof_received)
+            heard, said = self._hear(timeout), self._say(timeout)
+            if heard or said:
+                moved_at = time.monotonic()
+                continue
+            quiet = time.monotonic() - moved_at
+            if is_over or (self._channel.exit_status_ready() and quiet > _AFTER_EXIT_SECONDS):
+                return
+            if quiet >= timeout:
+                raise self._exchange.timed_out(timeout)
+            if self._all_said:
+                self._news.wait(min(_TICK_SECONDS, timeout - quiet))
+
+    def _hear(self, timeout: float) -> bool:
+        """Take all that has come: were it taken piece by piece, Paramiko would move the rest each time."""
+        out = err = b""
+        try:
+            with self._line.watchdog.within(timeout):
+                if self._channel.recv_ready():
+                    out = self._channel.recv(WINDOW_BYTES)
+                if self._channel.recv_stderr_ready():
+                    err = self._channel.recv_stderr(WINDOW_BYTES)
+        except FOREIGN as error:
+            raise self._exchange.cut(in_words(error)) from error
+        if out:
+            self._exchange.hear_stdout(out)
+        if err:
+            self._exchange.hear_stderr(err)
+        return bool(out or err)
+
+    def _say(self, timeout: float) -> bool:
+        """Send what is next; wait a moment if the program's window is full."""
+        if self._all_said:
+            return False
+        chunk = self._exchange.feed.ahead(_SEND_BYTES)
+        try:
+            with self._line.watchdog.within(timeout):
+                if not chunk:
+                    self._channel.shutdown_write()
+                sent = self._channel.send(chunk) if chunk else 0
+        except TimeoutError:
+            return False
+        except FOREIGN:
+            sent = 0  # what was said before the line or the program ended is still to be heard
+        self._exchange.feed.took(sent)
+        self._all_said = sent == 0
+        return sent > 0

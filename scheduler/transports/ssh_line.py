@@ -1,0 +1,173 @@
+"""One connection to a host, through the jump hosts before it, each one's key checked. No programs here."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import paramiko
+
+from scheduler.errors import HostKeyError, TimedOut, TransportError
+from scheduler.transports.hostkeys import HostIdentity, HostKey, identify
+from scheduler.transports.ssh_dial import WINDOW_BYTES, ProxyCommand, Tunnel, dial
+from scheduler.transports.ssh_errors import FOREIGN, LOG, plainly
+from scheduler.transports.ssh_login import log_in
+from scheduler.transports.ssh_settings import Hop
+
+_FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+_RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
+_WATCH_SECONDS = 0.5
+_JOIN_SECONDS = 1.0
+
+
+class Watchdog:
+    """Cuts a connection on which a call of Paramiko hangs; most of its calls know no timeout."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._deadlines: dict[object, float] = {}
+        self._off = threading.Event()
+        self.has_cut = False
+        threading.Thread(target=self._watch, name="scheduler-ssh-watchdog", daemon=True).start()
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """What happens inside may take `seconds`; then the connection is cut, and what hangs fails."""
+        mark = object()
+        self._deadlines[mark] = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            del self._deadlines[mark]
+
+    def stop(self) -> None:
+        self._off.set()
+
+    def _watch(self) -> None:
+        while not self._off.wait(_WATCH_SECONDS):
+            if any(deadline < time.monotonic() for deadline in list(self._deadlines.values())):
+                self.has_cut = True
+                self._line.close()
+
+
+class Line:
+    """A connection that is open and logged in. Closing it cuts whatever runs on it.
+
+    Raises:
+        HostKeyError, LoginError, TimedOut, TransportError: one of the hosts was not reached or not entered.
+    """
+
+    def __init__(self, hops: Sequence[Hop]) -> None:
+        self._base: socket.socket | None = None
+        self._proxy: ProxyCommand | None = None
+        self._transports: list[paramiko.Transport] = []
+        self.watchdog = Watchdog(self)
+        try:
+            for hop in hops:
+                self._go_on_to(hop)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def is_alive(self) -> bool:
+        """Nothing is known to be wrong with it."""
+        return all(transport.is_active() for transport in self._transports)
+
+    def start(self, command: str, *, seconds: float) -> paramiko.Channel:
+        """A channel on which the login shell has been told `command`."""
+        with self.watchdog.within(seconds):
+            channel = self._transports[-1].open_session(window_size=WINDOW_BYTES, timeout=seconds)
+            try:
+                channel.exec_command(command)
+            except FOREIGN:
+                channel.close()
+                raise
+        return channel
+
+    def close(self) -> None:
+        """From the bottom up: a jump host that hangs would not take the good-bye of the host behind it."""
+        self.watchdog.stop()
+        if self._base is not None:
+            with contextlib.suppress(OSError):
+                self._base.shutdown(socket.SHUT_RDWR)
+        for transport in self._transports:
+            transport.close()
+            if transport.is_alive():
+                transport.join(_JOIN_SECONDS)
+            transport.packetizer.complete_handshake()  # else a failed one leaves its timer thread behind
+        if self._base is not None:
+            self._base.close()
+        if self._proxy is not None:
+            self._proxy.close()
+
+    def _go_on_to(self, hop: Hop) -> None:
+        try:
+            with plainly(hop.where):
+                transport = paramiko.Transport(self._dialled(hop))
+                self._transports.append(transport)
+                with self.watchdog.within(3 * hop.connect_seconds):
+                    _greet(transport, hop)
+                    log_in(transport, hop)
+        except TransportError as error:
+            if self.watchdog.has_cut:
+                raise TimedOut(f"{hop.where}: no answer in time. Try again later") from error
+            if self._proxy is not None and (words := self._proxy.last_words()):
+                raise type(error)(f"{error}. Its ProxyCommand said: {words}") from error
+            raise
+        transport.set_keepalive(hop.keepalive_seconds)
+
+    def _dialled(self, hop: Hop) -> Any:
+        if self._transports:
+            return Tunnel(self._transports[-1], hop)
+        if hop.proxy_command:
+            self._proxy = ProxyCommand(hop.proxy_command)
+            self._base = self._proxy.line
+        else:
+            self._base = dial(hop)
+        return self._base
+
+
+def _greet(transport: paramiko.Transport, hop: Hop) -> None:
+    """Agree on keys with the host, and check that it is the one it was."""
+    identity = identify(hop.where, hop.known_as, hop.known_hosts)
+    transport.set_log_channel(LOG)
+    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = hop.connect_seconds
+    options = transport.get_security_options()
+    # Paramiko prefers ctr; gcm moves twice as much.
+    options.ciphers = (*_FAST_CIPHERS, *(name for name in options.ciphers if name not in _FAST_CIPHERS))
+    options.key_types = _preferred(identity.kinds, options.key_types)
+    transport.start_client(timeout=hop.connect_seconds)
+    if not transport.initial_kex_done:  # start_client simply returns when its time is up
+        raise TimedOut(f"{hop.where}: it did not finish its greeting within {hop.connect_seconds:g} seconds")
+    key = transport.get_remote_server_key()
+    _check(identity, HostKey(key.get_name(), key.asbytes()), hop)
+
+
+def _preferred(kinds: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]:
+    """The algorithms to offer; first those that the host is known by, as it may have unknown ones too."""
+    known = [name for kind in kinds for name in (_RSA_ALGORITHMS if kind == "ssh-rsa" else (kind,))]
+    return (*(name for name in known if name in offered), *(name for name in offered if name not in known))
+
+
+def _check(identity: HostIdentity, key: HostKey, hop: Hop) -> None:
+    if identity.knows(key):
+        return
+    if not hop.accept_new_host_key:
+        raise HostKeyError(identity.stranger(key, how_to_know=_ssh_command(hop)))
+    identity.remember(key)
+
+
+def _ssh_command(hop: Hop) -> str:
+    words = ["ssh"]
+    if hop.known_hosts and hop.known_hosts[0] != Path("~/.ssh/known_hosts").expanduser():
+        words += ["-o", f"UserKnownHostsFile={hop.known_hosts[0]}"]
+    if hop.alias == hop.hostname and hop.port != 22:
+        words += ["-p", str(hop.port)]
+    return f"`{shlex.join([*words, hop.alias])}`"

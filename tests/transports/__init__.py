@@ -1,0 +1,1 @@
+"""One set of promises for every transport, and what each of them promises beyond that."""

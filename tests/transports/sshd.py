@@ -1,0 +1,179 @@
+"""A private OpenSSH server on a free loopback port, with keys of its own, for the user who runs the tests."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from scheduler.transports.ssh_settings import SshSettings
+
+SSHD = "/usr/sbin/sshd"
+_START_SECONDS = 10.0
+_CONFIG = """\
+ListenAddress 127.0.0.1
+{ports}
+HostKey {folder}/host_ed25519
+HostKey {folder}/host_ecdsa
+HostKey {folder}/host_rsa
+PidFile none
+AuthorizedKeysFile {folder}/authorized_keys
+TrustedUserCAKeys {folder}/authority.pub
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin yes
+PrintMotd no
+MaxStartups 100
+{extra}
+"""
+
+
+def why_not() -> str:
+    """Why no server can be started here; empty if one can."""
+    missing = [name for name in (SSHD, "ssh-keygen") if shutil.which(name) is None]
+    return f"{' and '.join(missing)} not found: install openssh-server" if missing else ""
+
+
+def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
+    """A fresh key pair at `path`."""
+    command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """The server, running.
+
+    Attributes:
+        ports: all lead to the same server; the first is the one to use.
+        identity: a private key that it lets in.
+        known_hosts: a file that knows it by its ed25519 key, on every port.
+        config: an empty ~/.ssh/config, so that the user's own plays no part.
+    """
+
+    folder: Path
+    ports: tuple[int, ...]
+    process: subprocess.Popen[bytes]
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
+
+    @property
+    def identity(self) -> Path:
+        return self.folder / "id_test"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.folder / "known_hosts"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config"
+
+    @property
+    def settings(self) -> SshSettings:
+        """What lets a transport in."""
+        return SshSettings(
+            host="127.0.0.1",
+            user=getpass.getuser(),
+            port=self.port,
+            identity_file=str(self.identity),
+            known_hosts=str(self.known_hosts),
+            config_file=str(self.config),
+        )
+
+    def through(self, config: str, *, host: str) -> SshSettings:
+        """What lets a transport in to `host` of a config file with this text."""
+        path = self.folder / f"config-{time.monotonic_ns()}"
+        path.write_text(config)
+        return replace(
+            self.settings, host=host, user=None, port=None, identity_file=None, config_file=str(path)
+        )
+
+    def public_key(self, kind: str) -> str:
+        """The type and the base64 of a host key."""
+        return " ".join((self.folder / f"host_{kind}.pub").read_text().split()[:2])
+
+    def fingerprint(self, kind: str) -> str:
+        """The fingerprint of a host key, in OpenSSH's own words."""
+        command = ["ssh-keygen", "-l", "-f", str(self.folder / f"host_{kind}.pub")]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[1]
+
+    def cut_lines(self) -> None:
+        """Kill the processes that serve the connections; the server goes on."""
+        command = ["ps", "-o", "pid=", "--ppid", str(self.process.pid)]
+        for pid in subprocess.run(command, capture_output=True, text=True).stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=10)
+
+
+def start(folder: Path, *, shell: str = "", ports: int = 1, extra: str = "") -> Sshd:
+    """Start a server. With `shell`, every command goes to that login shell, whose login file prints a banner."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind in ("ed25519", "ecdsa", "rsa"):
+        make_key(folder / f"host_{kind}", kind)
+    make_key(folder / "authority")
+    make_key(folder / "id_test")
+    shutil.copy(folder / "id_test.pub", folder / "authorized_keys")
+    (folder / "config").write_text("")
+    numbers = tuple(_free_port() for _ in range(ports))
+    if shell:
+        extra += f"\nForceCommand {_login_shell(folder, shell)}\n"
+    lines = "\n".join(f"Port {number}" for number in numbers)
+    (folder / "sshd_config").write_text(_CONFIG.format(ports=lines, folder=folder, extra=extra))
+    return _started(folder, numbers)
+
+
+def _started(folder: Path, ports: tuple[int, ...]) -> Sshd:
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where a root server shuts its children in
+    command = [SSHD, "-D", "-f", str(folder / "sshd_config"), "-E", str(folder / "log")]
+    server = Sshd(folder, ports, subprocess.Popen(command))
+    known = [f"[127.0.0.1]:{port} {server.public_key('ed25519')}\n" for port in ports]
+    server.known_hosts.write_text("".join(known))
+    deadline = time.monotonic() + _START_SECONDS
+    while not all(_answers(port) for port in ports):
+        if server.process.poll() is not None or time.monotonic() > deadline:
+            server.stop()
+            raise RuntimeError(f"sshd did not start: {(folder / 'log').read_text()}")
+        time.sleep(0.02)
+    return server
+
+
+def _login_shell(folder: Path, shell: str) -> Path:
+    path = folder / "login-shell"
+    path.write_text(
+        "#!/bin/sh\n"
+        "echo 'Welcome! ==begin== of the login file'; echo 'quota: 93 % used' >&2\n"
+        f'exec {shell} -c "$SSH_ORIGINAL_COMMAND"\n'
+    )
+    path.chmod(0o755)
+    return path
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as line:
+            return line.recv(4) == b"SSH-"
+    except OSError:
+        return False
