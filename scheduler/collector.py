@@ -93,9 +93,7 @@ def _outputs(rows: Sequence[JobRow], listed: bytes, complaints: str, scratch: Pa
     words = rest.split(b"\0", 3 * number)
     sizes_and_hashes = words[-1].decode("ascii", "replace").split("\n")[:-1]
     if len(words) != 3 * number + 1 or len(sizes_and_hashes) != 2 * number:
-        raise OutputError(
-            f"the list of outputs is not whole; a file cannot be read? {complaints.strip()[:1000]}"
-        )
+        raise OutputError(f"the list of outputs is not whole; a file cannot be read? {complaints.strip()[:1000]}")
     for n in range(number):
         job, _, kind = words[3 * n].decode().partition("\t")
         folder, name = (os.fsdecode(word) for word in words[3 * n + 1 : 3 * n + 3])
@@ -156,16 +154,14 @@ class _Meter:
 
 def _unpack(source: IO[bytes] | stream.Stream, wanted: dict[str, Output], meter: _Meter) -> None:
     """Only what was asked for is written, and only files: names in the stream choose nothing."""
-    with tarfile.open(fileobj=source, mode="r|", errorlevel=2) as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=source, mode="r|", errorlevel=2) as tar:
         for member in tar:
             output = wanted.get(member.name)
             if output is None or not member.isreg():
                 raise OutputError(f"the site sent something that was not asked for: {member.name[:200]!r}")
             content = tar.extractfile(member)
             if member.size != output.size or content is None:
-                raise OutputError(
-                    f"{output.path!r} has {member.size} bytes and not {output.size}: it changes still"
-                )
+                raise OutputError(f"{output.path!r} has {member.size} bytes and not {output.size}: it changes still")
             _write(output, content, meter)
             del wanted[member.name]
 
@@ -181,9 +177,7 @@ def _write(output: Output, content: IO[bytes], meter: _Meter) -> None:
                 file.write(piece)
                 meter.add(len(piece))
         if digest.hexdigest() != output.sha256:
-            raise OutputError(
-                f"{output.path!r} is not what was announced (SHA-256 differs): it changes still"
-            )
+            raise OutputError(f"{output.path!r} is not what was announced (SHA-256 differs): it changes still")
         part.replace(output.home)
     except OSError as error:
         raise OutputError(f"cannot write {str(output.home)!r}: {error}") from error

@@ -50,9 +50,7 @@ def _rendered(template: str, params: Mapping[str, Any], finalize: Any, what: str
         return environment.from_string(template).render(dict(params))
     except jinja2.UndefinedError as error:
         name = str(error).split("'")[1] if "'" in str(error) else str(error)
-        raise JobError(
-            f"{what}: {{{{ {name} }}}} is not among the params; {did_you_mean(name, params)}"
-        ) from None
+        raise JobError(f"{what}: {{{{ {name} }}}} is not among the params; {did_you_mean(name, params)}") from None
     except jinja2.TemplateError as error:
         raise JobError(f"{what}: {error}") from None
     except (TypeError, ValueError, ArithmeticError) as error:
@@ -80,12 +78,8 @@ class _Filler:
         end = self.text.index("\ue001", self.at)
         value, inside = self.values[int(self.text[self.at + 1 : end])], self.stack[-1]
         if self.heredoc or inside in ("`", "$'", "#") or "`" in self.stack:
-            where = {"#": "a comment", "`": "backticks", "$'": "$'…'"}.get(
-                inside, "a here-document or backticks"
-            )
-            raise JobError(
-                f'{self.what}: a value stands in {where}, where it could be executed; use "…" or $(…)'
-            )
+            where = {"#": "a comment", "`": "backticks", "$'": "$'…'"}.get(inside, "a here-document or backticks")
+            raise JobError(f'{self.what}: a value stands in {where}, where it could be executed; use "…" or $(…)')
         self.out.append(_ESCAPES[inside](value))
         self.at = end + 1
 

@@ -58,9 +58,7 @@ class BatchError(SchedulerError):
         words: what it printed, unedited.
     """
 
-    def __init__(
-        self, message: str, *, command: str = "", exit_code: int | None = None, words: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, command: str = "", exit_code: int | None = None, words: str = "") -> None:
         super().__init__(message)
         self.command = command
         self.exit_code = exit_code

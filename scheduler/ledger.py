@@ -11,36 +11,14 @@ import os
 import platform
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from scheduler.errors import LedgerError
 from scheduler.job.state import JobState, Status
 from scheduler.ledger_rows import BatchRow, JobRow, job_row, status_values
-
-VERSION = 1
-_SCHEMA = """
-CREATE TABLE bundles (
-  token TEXT PRIMARY KEY, site TEXT NOT NULL, site_json TEXT NOT NULL, folder TEXT, sent INTEGER NOT NULL DEFAULT 0,
-  owner TEXT NOT NULL DEFAULT '', python TEXT NOT NULL DEFAULT '', probe TEXT NOT NULL DEFAULT '', created REAL NOT NULL);
-CREATE TABLE batches (
-  bundle TEXT NOT NULL REFERENCES bundles, first INTEGER NOT NULL, count INTEGER NOT NULL, name TEXT NOT NULL,
-  batch_id TEXT, words TEXT NOT NULL DEFAULT '', PRIMARY KEY (bundle, first)) WITHOUT ROWID;
-CREATE TABLE jobs (
-  key INTEGER PRIMARY KEY, bundle TEXT NOT NULL REFERENCES bundles, first INTEGER NOT NULL, element INTEGER NOT NULL,
-  job_id TEXT NOT NULL, campaign TEXT, site TEXT NOT NULL, type TEXT NOT NULL, working_dir TEXT NOT NULL,
-  patterns TEXT NOT NULL, state TEXT NOT NULL, cause TEXT NOT NULL DEFAULT '', exit_code INTEGER,
-  raw TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '', node TEXT NOT NULL DEFAULT '', started REAL, ended REAL,
-  attempt INTEGER NOT NULL DEFAULT 0, silent INTEGER NOT NULL DEFAULT 0, silent_since REAL,
-  collected INTEGER NOT NULL DEFAULT 0, results TEXT, created REAL NOT NULL, updated REAL NOT NULL);
-CREATE UNIQUE INDEX jobs_element ON jobs (bundle, element);
-CREATE INDEX jobs_campaign ON jobs (campaign, site, job_id);
-CREATE INDEX jobs_open ON jobs (site, collected) WHERE collected = 0;
-CREATE TABLE observations (job INTEGER NOT NULL REFERENCES jobs, at REAL NOT NULL, said TEXT NOT NULL);
-CREATE INDEX observations_job ON observations (job);
-CREATE TABLE sites (site TEXT PRIMARY KEY, asked_at REAL NOT NULL DEFAULT 0, history TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
-"""
+from scheduler.ledger_schema import JOBS, NEW_JOB, SCHEMA, VERSION
 
 
 def state_folder() -> Path:
@@ -113,18 +91,9 @@ class Ledger:
                 "INSERT INTO batches (bundle, first, count, name) VALUES (?,?,?,?)",
                 ((token, *b) for b in batches),
             )
-            rows = [
-                {**j, "bundle": token, "site": site, "state": JobState.SUBMITTING.word, "now": now}
-                for j in jobs
-            ]
-            self._db.executemany(
-                "INSERT INTO jobs (bundle, first, element, job_id, campaign, site, type, working_dir, patterns, state, created, updated)"
-                " VALUES (:bundle, :first, :element, :job_id, :campaign, :site, :type, :working_dir, :patterns, :state, :now, :now)",
-                rows,
-            )
-            keys = self._db.execute(
-                "SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)
-            ).fetchall()
+            rows = [{**j, "bundle": token, "site": site, "state": JobState.SUBMITTING.word, "now": now} for j in jobs]
+            self._db.executemany(NEW_JOB, rows)
+            keys = self._db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
         return [row["key"] for row in keys]
 
     def forget(self, token: str) -> None:
@@ -205,24 +174,43 @@ class Ledger:
         with self._writing():
             self._db.execute("UPDATE sites SET history = ? WHERE site = ?", (history, site))
 
-    def jobs(self, where: str = "1", values: Sequence[Any] = (), *, order: str = "key") -> list[JobRow]:
+    def of_keys(self, keys: Iterable[int]) -> list[JobRow]:
+        """The jobs of these keys, oldest first."""
+        return self._jobs("j.key IN (SELECT value FROM json_each(?))", json.dumps(list(keys)))
+
+    def of_bundle(self, token: str) -> list[JobRow]:
+        """The jobs of one submission, in order."""
+        return self._jobs("j.bundle = ?", token)
+
+    def of_campaign(self, campaign: str, site: str) -> list[JobRow]:
+        """All that a campaign has submitted to a site, oldest first."""
+        return self._jobs("j.campaign = ? AND j.site = ?", campaign, site)
+
+    def going_on(self, site: str) -> list[JobRow]:
+        """Jobs of a site that have not ended and whose place over there is known."""
+        final = ", ".join(f"'{state.word}'" for state in JobState if state.final)
+        return self._jobs(f"j.site = ? AND j.collected = 0 AND j.state NOT IN ({final}) AND b.folder IS NOT NULL", site)
+
+    def chosen(
+        self, *, site: str | None = None, campaign: str | None = None, job_id: str | None = None, not_done: bool = False
+    ) -> list[JobRow]:
+        """Jobs that fit all that is given, oldest first. `not_done`: only those that have not ended or are not home."""
+        given = {"j.site": site, "j.campaign": campaign, "j.job_id": job_id}
+        conditions = [f"{column} = ?" for column, value in given.items() if value is not None]
+        conditions += ["j.collected = 0"] if not_done else []
+        return self._jobs(" AND ".join(conditions) or "1", *(v for v in given.values() if v is not None))
+
+    def _jobs(self, where: str, *values: object) -> list[JobRow]:
         """Jobs that fit a condition of ours (never text of a user), oldest first."""
-        query = (
-            "SELECT j.*, b.folder, b.sent, s.batch_id, s.name, s.count FROM jobs j JOIN bundles b ON b.token = j.bundle"
-            f" JOIN batches s ON s.bundle = j.bundle AND s.first = j.first WHERE {where} ORDER BY j.{order}"
-        )
+        query = f"{JOBS} WHERE {where} ORDER BY j.key"
         with self._told("read"):
-            return [job_row(row) for row in self._db.execute(query, tuple(values))]
+            return [job_row(row) for row in self._db.execute(query, values)]
 
     def batches(self, token: str) -> list[BatchRow]:
         """The batches of a bundle, in order."""
         with self._told("read"):
-            rows = self._db.execute(
-                "SELECT * FROM batches WHERE bundle = ? ORDER BY first", (token,)
-            ).fetchall()
-        return [
-            BatchRow(r["bundle"], r["first"], r["count"], r["name"], r["batch_id"], r["words"]) for r in rows
-        ]
+            rows = self._db.execute("SELECT * FROM batches WHERE bundle = ? ORDER BY first", (token,)).fetchall()
+        return [BatchRow(r["bundle"], r["first"], r["count"], r["name"], r["batch_id"], r["words"]) for r in rows]
 
     def unsent(self, site: str) -> list[sqlite3.Row]:
         """Bundles of which it is not known that the site has all of them."""
@@ -257,9 +245,7 @@ class Ledger:
     def history(self, key: int) -> list[tuple[float, str]]:
         """Every observation of a job: when, and what was said."""
         with self._told("read"):
-            rows = self._db.execute(
-                "SELECT at, said FROM observations WHERE job = ? ORDER BY at", (key,)
-            ).fetchall()
+            rows = self._db.execute("SELECT at, said FROM observations WHERE job = ? ORDER BY at", (key,)).fetchall()
         return [(row["at"], row["said"]) for row in rows]
 
     def _prepare(self) -> None:
@@ -269,7 +255,7 @@ class Ledger:
         with self._writing():
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
-                for statement in _SCHEMA.split(";\n"):
+                for statement in SCHEMA.split(";\n"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
             elif version > VERSION:

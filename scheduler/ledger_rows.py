@@ -74,9 +74,7 @@ class JobRow:
         """Its id as the batch system's own commands show it."""
         if self.batch_id is None:
             return ""
-        return self.batch_id.split(";")[0] + (
-            f"_{self.index}" if self.batch_id[:1].isdigit() and self.in_array else ""
-        )
+        return self.batch_id.split(";")[0] + (f"_{self.index}" if self.batch_id[:1].isdigit() and self.in_array else "")
 
     in_array: bool = False
 
@@ -95,7 +93,8 @@ def job_row(row: sqlite3.Row) -> JobRow:
 
 
 _PLAIN = (
-    "key", "bundle", "first", "element", "folder", "name", "batch_id", "job_id", "campaign", "site", "type", "working_dir",
+    "key", "bundle", "first", "element", "folder", "name", "batch_id", "job_id", "campaign", "site", "type",
+    "working_dir",
     "silent", "silent_since", "created", "updated",
 )  # fmt: skip
 

@@ -11,14 +11,14 @@ from datetime import datetime, timezone
 from scheduler import remote
 from scheduler.batch.base import BatchSystem, Key, write_indices
 from scheduler.job.settle import End, Evidence, Sighting, settle
-from scheduler.job.state import JobState, Status
+from scheduler.job.state import Status
 from scheduler.ledger import Ledger
 from scheduler.ledger_rows import JobRow
 from scheduler.site.site import Site
 from scheduler.transports.base import Reply, Transport
 
 POLL_SECONDS = 120.0
-"""So long a poll may be without a byte: a frozen controller answers after 10 s, an accounting database after a minute."""
+"""So long a poll may be without a byte: a frozen controller answers after 10 s, an accounting database in a minute."""
 
 
 @dataclass
@@ -45,16 +45,13 @@ def poll(site: Site, system: BatchSystem, ledger: Ledger, transport: Transport) 
     Raises:
         TransportError: the site was not reached; nothing is known to have changed.
     """
-    open_words = ", ".join(f"'{state.word}'" for state in JobState if not state.final)
-    rows = ledger.jobs(f"j.site = ? AND j.state IN ({open_words}) AND b.folder IS NOT NULL", [site.name])
+    rows = ledger.going_on(site.name)
     if not rows:
         return ""
     tokens = {token: number for number, token in enumerate(dict.fromkeys(row.bundle for row in rows))}
     ask_history = "no" if ledger.history_of(site.name) == "none" else "yes"
     question = "".join(_question(rows, tokens)).encode()
-    reply = transport.run(
-        remote.program("poll", site.scheduler), [ask_history], stdin=question, timeout=POLL_SECONDS
-    )
+    reply = transport.run(remote.program("poll", site.scheduler), [ask_history], stdin=question, timeout=POLL_SECONDS)
     heard = read(reply, list(tokens))
     if ask_history == "no" or (heard.history_answered is False and system.no_history(heard.history_words)):
         heard.history_answered = None
@@ -136,11 +133,7 @@ def read_end(words: str) -> End | None:
 
 
 def _time(seconds: str) -> datetime | None:
-    return (
-        datetime.fromtimestamp(int(seconds), timezone.utc)
-        if seconds.isdecimal() and len(seconds) < 12
-        else None
-    )
+    return datetime.fromtimestamp(int(seconds), timezone.utc) if seconds.isdecimal() and len(seconds) < 12 else None
 
 
 def _weigh(rows: Sequence[JobRow], heard: Heard, system: BatchSystem, ledger: Ledger) -> None:
@@ -167,7 +160,7 @@ def _weigh(rows: Sequence[JobRow], heard: Heard, system: BatchSystem, ledger: Le
 
 def _evidence(row: JobRow, heard: Heard, live: Sighting | None, history: Sighting | None) -> Evidence:
     key = (row.bundle, row.element)
-    evidence = Evidence(
+    return Evidence(
         end=heard.ends.get(key),
         live=live,
         history=history,
@@ -177,7 +170,6 @@ def _evidence(row: JobRow, heard: Heard, live: Sighting | None, history: Sightin
         silent_polls=row.silent + 1,
         silent_seconds=time.time() - row.silent_since if row.silent_since else 0.0,
     )
-    return evidence
 
 
 def _said(status: Status, evidence: Evidence) -> str:
@@ -185,9 +177,7 @@ def _said(status: Status, evidence: Evidence) -> str:
     parts = [str(status)]
     if evidence.end is not None:
         parts.append(f"end file: exit={evidence.end.exit_code} signal={evidence.end.signal or '-'}")
-    parts += [
-        f"{name}: {s.raw}" for name, s in (("queue", evidence.live), ("history", evidence.history)) if s
-    ]
+    parts += [f"{name}: {s.raw}" for name, s in (("queue", evidence.live), ("history", evidence.history)) if s]
     parts += [f"log: {evidence.log[-1]}"] if evidence.log else []
     return "; ".join(parts)
 

@@ -47,9 +47,7 @@ def quote_path(path: str, *, what: str) -> str:
 
 def _literal(text: str, path: str, what: str) -> str:
     if "$" in text:
-        raise ConfigError(
-            f"{what}: only $NAME and ${{NAME}} are expanded in a path, found a lone '$' in {path!r}"
-        )
+        raise ConfigError(f"{what}: only $NAME and ${{NAME}} are expanded in a path, found a lone '$' in {path!r}")
     return quote(text) if text else ""
 
 

@@ -78,9 +78,7 @@ class _Making:
     python: str = ""
 
 
-def render(
-    jobs: Sequence[Job], site: Site, *, campaign: str | None = None, token: str | None = None
-) -> Bundle:
+def render(jobs: Sequence[Job], site: Site, *, campaign: str | None = None, token: str | None = None) -> Bundle:
     """The bundle of these jobs.
 
     Raises:
@@ -88,9 +86,7 @@ def render(
         ConfigError: a template or directive is wrong.
     """
     system = batch_system(site)
-    making = _Making(
-        site, system, token or new_token(), _label(campaign or (jobs[0].job_id if jobs else "job"))
-    )
+    making = _Making(site, system, token or new_token(), _label(campaign or (jobs[0].job_id if jobs else "job")))
     batches: list[Batch] = []
     first = 0
     for resources, group in _alike(jobs, site, system):
@@ -153,9 +149,7 @@ def _batch(making: _Making, jobs: Sequence[Job], resources: Resources, first: in
     return Batch(ask.name, first, tuple(jobs), path)
 
 
-def _element(
-    making: _Making, job: Job, element: int, ask: Ask, directives: str, template: jinja2.Template
-) -> None:
+def _element(making: _Making, job: Job, element: int, ask: Ask, directives: str, template: jinja2.Template) -> None:
     """One job's files."""
     payload = payload_of(job, making.site, making.shared)
     if payload.python:
@@ -178,9 +172,7 @@ def _dispatcher(template: jinja2.Template, directives: str, ask: Ask, job: Job) 
     return script
 
 
-def _context(
-    making: _Making, job: Job, element: int, ask: Ask, directives: str, payload: Payload
-) -> dict[str, Any]:
+def _context(making: _Making, job: Job, element: int, ask: Ask, directives: str, payload: Payload) -> dict[str, Any]:
     site = making.site
     return {
         "name": ask.name,
@@ -204,9 +196,7 @@ def _rendered(template: jinja2.Template, context: Mapping[str, Any], job: Job) -
     try:
         return template.render(context)
     except jinja2.TemplateError as error:
-        raise ConfigError(
-            f"template {template.filename or template.name}, job {job.job_id!r}: {error}"
-        ) from None
+        raise ConfigError(f"template {template.filename or template.name}, job {job.job_id!r}: {error}") from None
 
 
 def _outputs(job: Job, site: Site) -> str:

@@ -1,4 +1,4 @@
-"""One job's command: how its script, its container or its function is started over there, and the files that it needs."""
+"""One job's command: how its script, container or function is started over there, and the files that it needs."""
 
 from __future__ import annotations
 
@@ -137,7 +137,9 @@ def _inside(site: Site, text: str) -> str:
 
 
 def _binds_guard() -> str:
-    return 'case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac\n  '
+    return (
+        'case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac\n  '
+    )
 
 
 def _runtime(site: Site, verb: str) -> str:
@@ -152,8 +154,5 @@ def _runtime(site: Site, verb: str) -> str:
 def _environment(job: Job, site: Site) -> bytes:
     """What the payload's environment is inside a container, even with ``--cleanenv``."""
     lines = [f"export JOB_ID={quote(job.job_id)}", 'export JOB_DIR="$1" JOB_PARAMS_FILE="$2"']
-    lines += [
-        f"export {name}={quote(value)}"
-        for name, value in sorted({**site.environment, **job.env_vars}.items())
-    ]
+    lines += [f"export {name}={quote(value)}" for name, value in sorted({**site.environment, **job.env_vars}.items())]
     return ("\n".join(lines) + "\n").encode()

@@ -1,4 +1,4 @@
-"""What a job's outputs amount to: its results, its error in full, and whether it did complete. Reads files that came home."""
+"""What a job's outputs amount to: its results, its error in full, whether it did complete. Reads what came home."""
 
 from __future__ import annotations
 
@@ -55,11 +55,7 @@ def _judged(row: JobRow, outputs: Sequence[Output], problem: str, *, gone: bool)
         problem = "its folder over there is gone, with its outputs"
     elif missing:
         problem = f"no file matches the declared output {missing[0]}"
-    return (
-        replace(status, state=JobState.FAILED, cause=Cause.MISSING_OUTPUT, reason=problem)
-        if problem
-        else status
-    )
+    return replace(status, state=JobState.FAILED, cause=Cause.MISSING_OUTPUT, reason=problem) if problem else status
 
 
 def _by_pattern(row: JobRow, outputs: Sequence[Output]) -> dict[str, list[str]]:

@@ -1,30 +1,25 @@
-"""Runner: the open way to a site, and the only thing that acts. Each verb is a short story told with the other modules."""
+"""Runner: the open way to a site. It joins Job objects with the ledger's rows; each verb is a short story."""
 
 from __future__ import annotations
 
-import random
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from scheduler import collector, poller, remote, submission
-from scheduler.batch.base import write_indices
-from scheduler.errors import BatchError, HostKeyError, JobError, LoginError, TransportError, WaitTimeout
+from scheduler import submission
+from scheduler.collector import Progress
+from scheduler.errors import BatchError, JobError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState
-from scheduler.ledger import Ledger, is_gone
+from scheduler.ledger import Ledger
 from scheduler.ledger_rows import JobRow
 from scheduler.reach import transport_to
 from scheduler.render import batch_system, render
-from scheduler.results import results_of
 from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
-
-SLOWEST_POLL_SECONDS = 300.0
-"""While nothing changes, the time between two questions grows up to this."""
+from scheduler.work import SiteWork
 
 
 class Runner:
@@ -36,7 +31,7 @@ class Runner:
             is adopted, with its state and results, instead of being submitted again.
         ledger: where jobs are recorded; by default this user's own.
         transport: how to reach the site; by default as its file says.
-        sleep: called with seconds between two questions of `wait`.
+        sleep: called with the seconds between two questions of `wait`.
 
     Raises:
         ConfigError: there is no such site, or its file is wrong.
@@ -59,9 +54,7 @@ class Runner:
         self.campaign = campaign
         self.ledger = ledger if ledger is not None else Ledger()
         self.transport = transport if transport is not None else transport_to(self.site)
-        self.trouble = ""
-        """Why the last question had no answer, for a person; empty if it had."""
-        self._system = batch_system(self.site)
+        self.work = SiteWork(self.site, batch_system(self.site), self.ledger, self.transport)
         self._sleep = sleep
         self._keys: dict[Job, int] = {}
 
@@ -78,6 +71,11 @@ class Runner:
         self.transport.close()
         self.ledger.close()
 
+    @property
+    def trouble(self) -> str:
+        """Why the last question had no answer, for a person; empty if it had."""
+        return self.work.trouble
+
     # the many-jobs way
 
     def submit(self, jobs: Iterable[Job]) -> None:
@@ -91,65 +89,44 @@ class Runner:
         jobs = list(jobs)
         _refuse_shared_folders(jobs)
         self._adopt(jobs)
-        unsent = {row.bundle for row in self._rows(jobs) if not row.sent}
-        for token in unsent:
-            self._send(token, again=False)
+        self._send_on(jobs)
         new = [job for job in jobs if job not in self._keys or job.status.cause is Cause.REFUSED]
         if new:
             bundle = render(new, self.site, campaign=self.campaign)
             keys = submission.record(bundle, self.site, self.ledger, campaign=self.campaign)
             self._keys.update(zip((job for _, job in bundle.jobs), keys, strict=True))
             self._refresh(new)
-            self._send(bundle.token, again=False)
+            self._send(bundle.token)
         self._refresh(jobs)
         self._raise_refusals(jobs)
 
     def poll(self) -> None:
-        """Look at every job of the site that has not ended: one remote command, or none if the site was asked just now.
+        """Look at every job of the site that has not ended: one remote command, or none if it was asked just now.
 
         Raises:
             TransportError: the site was not reached; no state has changed.
         """
-        if self.ledger.claim_poll(self.site.name, self.poll_seconds):
-            self._resume()
-            self.trouble = poller.poll(self.site, self._system, self.ledger, self.transport)
+        self.work.poll()
         self._refresh(list(self._keys))
 
-    def collect(
-        self, jobs: Iterable[Job] | None = None, *, progress: collector.Progress | None = None
-    ) -> None:
+    def collect(self, jobs: Iterable[Job] | None = None, *, progress: Progress | None = None) -> None:
         """Bring home the outputs of jobs that have ended, and give them their results: two remote commands.
 
         Raises:
             OutputError: a file is not what was announced, or cannot be written here. Collect again.
             TransportError: the line was cut; what is home stays.
         """
-        wanted = list(self._keys) if jobs is None else list(jobs)
-        ended = [row for row in self._rows(wanted) if row.status.final and not row.collected]
-        self.collect_rows(ended, progress=progress)
+        wanted = self._wanted(jobs)
+        self.work.collect(self.keys(wanted), progress=progress)
         self._refresh(wanted)
-
-    def collect_rows(self, rows: Sequence[JobRow], *, progress: collector.Progress | None = None) -> None:
-        """The same for rows of the ledger, whoever submitted them."""
-        began = [row for row in rows if row.folder is not None and row.status.cause is not Cause.REFUSED]
-        with tempfile.TemporaryDirectory(prefix="scheduler-") as scratch:
-            listed = (
-                collector.manifest(began, self.transport, Path(scratch)) if began else collector.Manifest()
-            )
-            collector.fetch(listed.outputs, self.transport, progress)
-            judged = {row.key: results_of(row, listed) for row in rows}
-        changed = {row.key: judged[row.key][0] for row in rows if judged[row.key][0] != row.status}
-        self.ledger.observe(
-            changed, {key: f"outputs: {status}: {status.reason}" for key, status in changed.items()}
-        )
-        self.ledger.record_results({key: results for key, (_, results) in judged.items()})
 
     def wait(
         self,
         jobs: Iterable[Job] | None = None,
         timeout: float | None = None,
         *,
-        progress: Callable[[], None] | None = None,
+        seen: Callable[[], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Poll and collect until all these jobs (default: all of this runner) have ended and are home.
 
@@ -157,33 +134,25 @@ class Runner:
 
         Args:
             timeout: seconds after which to give up waiting. The jobs go on.
-            progress: called after each look.
+            seen: called after each look, when the jobs are fresh.
+            progress: told the bytes that are home, and how many there are.
 
         Raises:
             WaitTimeout: `timeout` has passed (a TimeoutError).
             LoginError, HostKeyError: waiting would not help. The jobs go on; wait again later.
+            JobError: one of them was never submitted by this runner.
         """
-        wanted = list(self._keys) if jobs is None else list(jobs)
-        started, pause, before = time.monotonic(), self.poll_seconds, ""
-        while True:
-            self._look(wanted)
-            if progress is not None:
-                progress()
-            if all(job.final for job in wanted) and not self._uncollected(wanted):
-                return
-            if timeout is not None and time.monotonic() - started >= timeout:
-                left = sum(not job.final for job in wanted)
-                raise WaitTimeout(
-                    f"{left} of {len(wanted)} jobs have not ended after {timeout:g} s; they go on"
-                )
-            now = " ".join(str(job.status) for job in wanted)
-            pause = (
-                self.poll_seconds
-                if now != before
-                else min(pause * 1.5, max(SLOWEST_POLL_SECONDS, self.poll_seconds))
-            )
-            before = now
-            self._sleep(self._paused(pause, timeout, started))
+        wanted = self._wanted(jobs)
+        stranger = next((job for job in wanted if job not in self._keys), None)
+        if stranger is not None:
+            raise JobError(f"job {stranger.job_id!r} was not submitted by this runner; submit it first")
+
+        def fresh() -> None:
+            self._refresh(wanted)
+            if seen is not None:
+                seen()
+
+        self.work.wait(self.keys(wanted), timeout=timeout, seen=fresh, progress=progress, sleep=self._sleep)
 
     def cancel(self, jobs: Iterable[Job]) -> None:
         """Ask the batch system to end jobs, in one remote command. Whether they did is what the next `poll` tells.
@@ -192,22 +161,7 @@ class Runner:
             BatchError: its cancel command failed, in its own words.
             TransportError: the site was not reached.
         """
-        self.cancel_rows([row for row in self._rows(list(jobs)) if not row.status.final])
-
-    def cancel_rows(self, rows: Sequence[JobRow]) -> None:
-        """The same for rows of the ledger, whoever submitted them."""
-        lines: dict[tuple[str, int], list[JobRow]] = {}
-        for row in rows:
-            lines.setdefault((row.bundle, row.first), []).append(row)
-        if not lines:
-            return
-        question = "".join(self._cancel_line(members) for members in lines.values())
-        program = remote.program("cancel", self.site.scheduler)
-        reply = self.transport.run(program, stdin=question.encode(), timeout=poller.POLL_SECONDS)
-        if reply.exit_code != 0:
-            words = reply.err.strip() or reply.out.strip()
-            raise BatchError(f"site {self.site.name!r}: cancelling failed: {words}", command="cancel",
-                             exit_code=reply.exit_code, words=words)  # fmt: skip
+        self.work.cancel(self.keys(jobs))
 
     # the one-job way, as AID2E's runners have it
 
@@ -217,7 +171,8 @@ class Runner:
 
     def check_job_status(self, job: Job) -> None:
         """Look at one job (and, since it costs the same, at all others); if it has ended, bring its outputs home."""
-        self._look([job])
+        self.work.look(self.keys([job]))
+        self._refresh([job])
 
     def cancel_job(self, job: Job) -> None:
         """Cancel one job."""
@@ -225,105 +180,65 @@ class Runner:
 
     # what the verbs are made of
 
-    @property
-    def poll_seconds(self) -> float:
-        """The site is not asked more often than this."""
-        return self.site.limits.poll_seconds or self._system.poll_seconds
+    def keys(self, jobs: Iterable[Job]) -> list[int]:
+        """The ledger's keys of those jobs that this runner has submitted or adopted."""
+        return [self._keys[job] for job in jobs if job in self._keys]
 
-    def _look(self, jobs: Sequence[Job]) -> None:
-        try:
-            self.poll()
-            self.collect(jobs)
-        except (LoginError, HostKeyError):
-            raise
-        except TransportError as error:
-            self.trouble = str(error)
-
-    def _uncollected(self, jobs: Sequence[Job]) -> bool:
-        return any(not row.collected for row in self._rows(jobs))
-
-    def _paused(self, pause: float, timeout: float | None, started: float) -> float:
-        pause *= random.uniform(0.9, 1.1)  # noqa: S311  (many laptops must not ask in step)
-        if timeout is None:
-            return pause
-        return max(0.0, min(pause, started + timeout - time.monotonic()))
-
-    def _rows(self, jobs: Sequence[Job]) -> list[JobRow]:
-        keys = {self._keys[job] for job in jobs if job in self._keys}
-        if not keys:
-            return []
-        return [row for row in self.ledger.jobs("j.site = ?", [self.site.name]) if row.key in keys]
+    def _wanted(self, jobs: Iterable[Job] | None) -> list[Job]:
+        return list(self._keys) if jobs is None else list(jobs)
 
     def _adopt(self, jobs: Sequence[Job]) -> None:
         """Jobs that this campaign has already submitted here are those, not new ones."""
         if self.campaign is None:
             return
-        rows = self.ledger.jobs("j.campaign = ? AND j.site = ?", [self.campaign, self.site.name])
+        rows = self.ledger.of_campaign(self.campaign, self.site.name)
         known = {row.job_id: row.key for row in rows if row.status.cause is not Cause.REFUSED}
         for job in jobs:
             if job not in self._keys and job.job_id in known:
                 self._keys[job] = known[job.job_id]
         self._refresh(jobs)
 
-    def _send(self, token: str, *, again: bool) -> None:
+    def _send_on(self, jobs: Sequence[Job]) -> None:
+        """What an earlier call could not send whole."""
+        for token in dict.fromkeys(row.bundle for row in self.ledger.of_keys(self.keys(jobs)) if not row.sent):
+            self._send(token)
+
+    def _send(self, token: str) -> None:
         try:
-            answers = submission.send(
-                token, self.site, self._system, self.ledger, self.transport, again=again
-            )
-        except JobError:
-            self._keys = {job: key for job, key in self._keys.items() if not self._forgotten(key, job)}
+            self.work.send(token)
+        except JobError:  # the record of it is struck out: these jobs are new again
+            there = {row.key for row in self.ledger.of_keys(list(self._keys.values()))}
+            for job in [job for job, key in self._keys.items() if key not in there]:
+                del self._keys[job]
+                job.state = JobState.CREATED
             raise
-        rows = self.ledger.jobs("j.bundle = ?", [token])
-        submission.record_statuses(answers, rows, self._system, self.ledger)
-
-    def _forgotten(self, key: int, job: Job) -> bool:
-        gone = not self.ledger.jobs("j.key = ?", [key])
-        if gone:
-            job.state = JobState.CREATED
-        return gone
-
-    def _resume(self) -> None:
-        """Bundles whose sending was cut, by us or by a process that has ended, are sent on."""
-        for bundle in self.ledger.unsent(self.site.name):
-            if not is_gone(bundle["owner"]):
-                continue
-            rows = self.ledger.jobs("j.bundle = ?", [bundle["token"]])
-            unheard = [
-                row for row in rows if row.status.state is JobState.SUBMITTING and row.batch_id is None
-            ]
-            patient = bool(unheard) and all(row.silent >= 3 for row in unheard)
-            if bundle["folder"] is None or patient:
-                self._send(bundle["token"], again=patient)
 
     def _refresh(self, jobs: Sequence[Job]) -> None:
         """Take what the ledger knows into the Job objects."""
-        by_key = {self._keys[job]: job for job in jobs if job in self._keys}
-        for row in self._rows(jobs):
-            job = by_key[row.key]
-            changed = job.status != row.status
-            job.observe(row.status)
-            if row.results is not None and (changed or not job.results):
-                _finish(job, row)
+        rows = {row.key: row for row in self.ledger.of_keys(self.keys(jobs))}
+        for job in jobs:
+            row = rows.get(self._keys.get(job, -1))
+            if row is not None:
+                _take_in(job, row)
 
     def _raise_refusals(self, jobs: Sequence[Job]) -> None:
         refused = [job for job in jobs if job.status.cause is Cause.REFUSED]
         if refused:
+            words = refused[0].status.reason
             which = f"{len(refused)} of {len(jobs)} jobs were refused, {refused[0].job_id!r} first"
-            raise BatchError(f"site {self.site.name!r}: {which}: {refused[0].status.reason}",
-                             command=self._system.submit_command, words=refused[0].status.reason)  # fmt: skip
-
-    @staticmethod
-    def _cancel_line(rows: Sequence[JobRow]) -> str:
-        one = rows[0]
-        indices = write_indices(row.index for row in rows) if one.in_array else ""
-        return f"{one.folder or ''}\t{one.name}\t{one.batch_id or '-'}\t{one.first}\t{indices}\n"
+            message = f"site {self.site.name!r}: {which}: {words}"
+            raise BatchError(message, command=self.work.system.submit_command, words=words)
 
 
-def _finish(job: Job, row: JobRow) -> None:
+def _take_in(job: Job, row: JobRow) -> None:
+    changed = job.status != row.status
+    job.observe(row.status)
+    if row.results is None or not (changed or not job.results):
+        return
     if row.status.state is JobState.COMPLETED:
-        job.complete(row.results or {})
+        job.complete(row.results)
     else:
-        job.results = dict(row.results or {})
+        job.results = dict(row.results)
         job.fail(job.results.get("error"))
 
 

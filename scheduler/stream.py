@@ -77,9 +77,7 @@ class Stream(io.RawIOBase):
 
 
 @contextmanager
-def opened(
-    transport: Transport, program: Program, *, stdin: Iterable[bytes], timeout: float
-) -> Iterator[Stream]:
+def opened(transport: Transport, program: Program, *, stdin: Iterable[bytes], timeout: float) -> Iterator[Stream]:
     """The output of `program` while it runs. Leaving early ends the reading, and the program with it."""
     stream = Stream()
     worker = threading.Thread(target=stream._run, args=(transport, program, stdin, timeout), daemon=True)

@@ -14,7 +14,6 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from scheduler import remote
 from scheduler.batch.base import Accepted, BatchSystem, Outcome, Refused, Unknown
@@ -29,7 +28,7 @@ from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Reply, Transport
 
 SEND_SECONDS = 300.0
-"""So long nothing may come or go while a bundle is sent: one answer of a frozen controller takes 10 s, a full disk longer."""
+"""So long nothing may come or go while a bundle is sent: an answer of a frozen controller takes 10 s."""
 
 
 @dataclass
@@ -58,9 +57,7 @@ def record(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str | None) 
     )  # fmt: skip
 
 
-def send(
-    token: str, site: Site, system: BatchSystem, ledger: Ledger, transport: Transport, *, again: bool
-) -> Answers:
+def send(token: str, site: Site, system: BatchSystem, ledger: Ledger, transport: Transport, *, again: bool) -> Answers:
     """Send a recorded bundle, or ask after it if it is there already, and record every answer.
 
     Args:
@@ -77,9 +74,7 @@ def send(
     args += [bundle["probe"], "again" if again else ""]
     spool = ledger.spool(token)
     with _chunks(spool) as chunks:
-        reply = transport.run(
-            remote.program("submit", site.scheduler), args, stdin=chunks, timeout=SEND_SECONDS
-        )
+        reply = transport.run(remote.program("submit", site.scheduler), args, stdin=chunks, timeout=SEND_SECONDS)
     answers = read_answers(reply, system)
     if reply.exit_code != 0 and not answers.outcomes:
         raise BatchError(
@@ -144,7 +139,7 @@ def write_spool(bundle: Bundle, path: Path) -> None:
         raise LedgerError(f"cannot write the bundle {path}: {error}; nothing was sent") from error
 
 
-def _write_tar(bundle: Bundle, packed: IO[bytes]) -> None:
+def _write_tar(bundle: Bundle, packed: gzip.GzipFile) -> None:
     with tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         for name, content in bundle.files.items():
             if isinstance(content, bytes):

@@ -31,9 +31,7 @@ def combinations(
         axes.append(rows)
     if math.prod(len(axis) for axis in axes) > MAX_JOBS:
         raise ValueError(f"the sweep has more than {MAX_JOBS} combinations")
-    return [
-        {name: value for part in parts for name, value in part.items()} for parts in itertools.product(*axes)
-    ]
+    return [{name: value for part in parts for name, value in part.items()} for parts in itertools.product(*axes)]
 
 
 def listed_values(values: object) -> list[Any]:

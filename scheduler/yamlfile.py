@@ -58,9 +58,7 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.yaml_implicit_resolvers = {}
 for _kind, (_pattern, _first) in _SCALARS.items():
-    _Loader.add_implicit_resolver(
-        _TAG + _kind, re.compile(rf"(?:{_pattern})\Z"), [c.strip("\0") for c in _first]
-    )
+    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(rf"(?:{_pattern})\Z"), [c.strip("\0") for c in _first])
 _Loader.yaml_constructors = {
     _TAG + "null": _Loader.construct_yaml_null,
     _TAG + "bool": _Loader.construct_yaml_bool,
@@ -140,11 +138,7 @@ def _values_in(node: Any, known: dict[int, int]) -> int:
     """How many values `node` stands for, each alias counted as all that it names."""
     if id(node) not in known:
         known[id(node)] = MAX_VALUES + 1  # what an alias of itself finds
-        inside = (
-            [part for pair in node.value for part in pair]
-            if isinstance(node, yaml.MappingNode)
-            else node.value
-        )
+        inside = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
         parts = inside if isinstance(node, yaml.CollectionNode) else []
         known[id(node)] = 1 + sum(_values_in(part, known) for part in parts)
     return known[id(node)]
