@@ -167,7 +167,7 @@ def _unpack(source: IO[bytes] | stream.Stream, wanted: dict[str, Output], meter:
 
 
 def _write(output: Output, content: IO[bytes], meter: _Meter) -> None:
-    part = output.home.with_name(f".{output.home.name[:200]}.part")
+    part = output.home.with_name(f".{output.home.name[:80]}.{os.getpid()}.part")
     try:
         output.home.parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256()

@@ -136,7 +136,7 @@ def _in_double_quotes(value: Any) -> str:
 
 def _in_single_quotes(value: Any) -> str:
     quote(value)
-    return str(value).replace("'", "'\"'\"'")
+    return str(value).replace("'", "'\\''")
 
 
 def _in_braces(value: Any) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from scheduler.errors import LedgerError
 from scheduler.job.state import JobState, Status
 from scheduler.ledger_rows import BatchRow, JobRow, job_row, status_values
-from scheduler.ledger_schema import JOBS, NEW_JOB, SCHEMA, VERSION
+from scheduler.ledger_schema import JOBS, NEW_JOB, NEW_STATUS, SCHEMA, VERSION
 
 
 def state_folder() -> Path:
@@ -126,8 +126,7 @@ class Ledger:
         now = time.time()
         with self._writing():
             self._db.executemany(
-                "UPDATE jobs SET state=:state, cause=:cause, exit_code=:exit_code, raw=:raw, reason=:reason, node=:node,"
-                " started=:started, ended=:ended, attempt=:attempt, updated=:now WHERE key=:key",
+                NEW_STATUS,
                 [{**status_values(status), "key": key, "now": now} for key, status in changes.items()],
             )
             self._db.executemany(
@@ -157,10 +156,8 @@ class Ledger:
             now = time.time()
             if row is not None and 0 <= now - row["asked_at"] < floor:
                 return False
-            self._db.execute(
-                "INSERT INTO sites (site, asked_at) VALUES (?,?) ON CONFLICT (site) DO UPDATE SET asked_at = excluded.asked_at",
-                (site, now),
-            )
+            self._db.execute("INSERT OR IGNORE INTO sites (site) VALUES (?)", (site,))
+            self._db.execute("UPDATE sites SET asked_at = ? WHERE site = ?", (now, site))
         return True
 
     def history_of(self, site: str) -> str:

@@ -1,4 +1,4 @@
-"""The tables of the ledger, and its two longest statements. A change of SCHEMA raises VERSION."""
+"""The tables of the ledger, and its longest statements. A change of SCHEMA raises VERSION."""
 
 VERSION = 1
 SCHEMA = """
@@ -32,4 +32,8 @@ _NEW = ("bundle", "first", "element", "job_id", "campaign", "site", "type", "wor
 NEW_JOB = (
     f"INSERT INTO jobs ({', '.join(_NEW)}, created, updated)"  # noqa: S608  (words of this file)
     f" VALUES ({', '.join(':' + name for name in _NEW)}, :now, :now)"
+)
+NEW_STATUS = (
+    "UPDATE jobs SET state=:state, cause=:cause, exit_code=:exit_code, raw=:raw, reason=:reason, node=:node,"
+    " started=:started, ended=:ended, attempt=:attempt, updated=:now WHERE key=:key"
 )

@@ -21,7 +21,7 @@ def quote(value: object) -> str:
         raise JobError(f"a value holds a NUL character, which no command can carry: {text[:60]!r}")
     if _SAFE.match(text):
         return text
-    return "'" + text.replace("'", "'\"'\"'") + "'"
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def quote_path(path: str, *, what: str) -> str:

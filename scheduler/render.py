@@ -120,7 +120,7 @@ def full_resources(job: Job, site: Site) -> Resources:
 
 
 def _alike(jobs: Sequence[Job], site: Site, system: BatchSystem) -> Iterator[tuple[Resources, list[Job]]]:
-    """Jobs with equal resources and template, in the order of the first of each kind, no more than an array may hold."""
+    """Jobs with equal resources and template, in the order of the first of each, no more than an array may hold."""
     kinds: dict[tuple[Resources, str | None], list[Job]] = {}
     for job in jobs:
         kinds.setdefault((full_resources(job, site), job.template), []).append(job)

@@ -66,7 +66,8 @@ def _stage_in(name: str, place: str) -> str:
     """A copy of its own for each job: it may change its inputs."""
     folder = str(PurePosixPath(name).parent)
     make = "" if folder == "." else f"mkdir -p ./{quote(folder)} && "
-    return f'{{ {make}rm -rf ./{quote(name)} && cp -R "$bundle/{place}" ./{quote(name)}; }} || cannot_start "no room for input files"'
+    copy = f'{make}rm -rf ./{quote(name)} && cp -R "$bundle/{place}" ./{quote(name)}'
+    return f'{{ {copy}; }} || cannot_start "the input files cannot be copied to $dir"'
 
 
 def _script(job: Job, site: Site, shared: Shared) -> Payload:
@@ -74,7 +75,7 @@ def _script(job: Job, site: Site, shared: Shared) -> Payload:
     first_line = path.open("rb").readline()
     if first_line.startswith(b"#!") and first_line.endswith(b"\r\n"):
         raise JobError(
-            f"job {job.job_id!r}: {job.script_path!r} has Windows line ends; its '#!' line cannot be read there"
+            f"job {job.job_id!r}: {job.script_path!r} has Windows line ends: its '#!' line names nobody over there"
         )
     what = f"job {job.job_id!r}: arguments"
     arguments = "".join(f" {quote(word)}" for word in command.words(job.arguments, job.params, what=what))
@@ -98,18 +99,26 @@ def _container(job: Job, site: Site, shared: Shared) -> Payload:
 
 
 def _run_script(job: Job, site: Site) -> str:
-    """The image's own run script. Its environment goes by variables of the runtime's own, for no shell of ours is inside.
+    """The image's own run script. Its environment goes by variables of the runtime's own: no shell of ours is inside.
 
-    Without ``--no-eval`` the runtime executes what it finds in their values (seen on Apptainer 1.4).
+    Without ``--no-eval`` the runtime executes what it finds in their values (seen on Apptainer 1.4.5); singularity
+    before 3.10 does not know that option.
     """
     what = f"job {job.job_id!r}: arguments"
     arguments = "".join(f" {quote(word)}" for word in command.words(job.arguments, job.params, what=what))
     values = {**site.environment, **job.env_vars, "JOB_ID": job.job_id}
+    modern = site.container.runtime == "apptainer"
+    for name, value in values.items():
+        if not modern and any(c in value for c in '$`\\"'):
+            raise JobError(
+                f"job {job.job_id!r}: singularity would execute what {name} holds ({value!r:.60}); "
+                "give a container_command, whose environment goes another way"
+            )
     prefix = f"{site.container.runtime.upper()}ENV_"
     exports = [f"export {prefix}{name}={quote(value)}" for name, value in sorted(values.items())]
     exports.append(f'export {prefix}JOB_DIR="$JOB_DIR" {prefix}JOB_PARAMS_FILE="$JOB_PARAMS_FILE"')
-    start = f'{_binds_guard()}exec {_runtime(site, "run")} "$image"{arguments}'
-    return "\n  ".join([*exports, start])
+    verb = "run --no-eval" if modern else "run"
+    return "\n  ".join([*exports, f'{_binds_guard()}exec {_runtime(site, verb)} "$image"{arguments}'])
 
 
 def _function(job: Job, site: Site, shared: Shared) -> Payload:
@@ -128,7 +137,7 @@ def _function(job: Job, site: Site, shared: Shared) -> Payload:
 
 
 def _inside(site: Site, text: str) -> str:
-    """`text` in a shell in the container. The environment comes from a file: options and process lists show none of it."""
+    """`text` in a shell in the container. Its environment comes from a file: no option or process list shows it."""
     whole = quote(f'. "$0"\n{text}')
     return (
         f'{_binds_guard()}exec {_runtime(site, "exec")} "$image" sh -c {whole} '
@@ -146,13 +155,12 @@ def _runtime(site: Site, verb: str) -> str:
     """`apptainer exec` with the site's options; the job's folders are bound and current."""
     options = [*map(quote, site.container.options)]
     options += [f"--bind {quote_path(bind, what='container.binds')}" for bind in site.container.binds]
-    return " ".join(
-        [site.container.runtime, verb, "--no-eval", *options, '--bind "$bundle" --bind "$dir" --pwd "$dir"']
-    )
+    return " ".join([site.container.runtime, verb, *options, '--bind "$bundle" --bind "$dir" --pwd "$dir"'])
 
 
 def _environment(job: Job, site: Site) -> bytes:
     """What the payload's environment is inside a container, even with ``--cleanenv``."""
     lines = [f"export JOB_ID={quote(job.job_id)}", 'export JOB_DIR="$1" JOB_PARAMS_FILE="$2"']
-    lines += [f"export {name}={quote(value)}" for name, value in sorted({**site.environment, **job.env_vars}.items())]
+    values = {**site.environment, **job.env_vars}
+    lines += [f"export {name}={quote(value)}" for name, value in sorted(values.items())]
     return ("\n".join(lines) + "\n").encode()

@@ -228,7 +228,7 @@ def _job_values(job: Job, element: int, first: int, campaign: str | None) -> dic
 
 def _other_python(site: Site, needed: str, theirs: str) -> str:
     return (
-        f"site {site.name!r}: a function goes by cloudpickle, which needs Python {needed} over there as here, and "
-        f"{site.python!r} is {theirs}. Nothing was submitted. Make it a module-level function with params that JSON can "
-        f"hold, set the site's `python:` to a Python {needed}, or run it in a container that has one"
+        f"site {site.name!r}: a function goes by cloudpickle, which needs Python {needed} over there as here; "
+        f"{site.python!r} is {theirs}. Nothing was submitted. Make it a module-level function with params that "
+        f"JSON can hold, set the site's `python:` to a Python {needed}, or run it in a container that has one"
     )

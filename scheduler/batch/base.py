@@ -2,7 +2,7 @@
 
 ``scheduler/batch/NAME.py``       pure: a module-level ``SYSTEM``, an instance of a subclass of `BatchSystem`
 ``templates/NAME.sh.j2``          the job's script: its directives, and where it learns its folder, id and attempt
-``scheduler/remote/NAME.sh``      five sh functions: batch_submit, batch_submitted, batch_live, batch_history, batch_cancel
+``scheduler/remote/NAME.sh``      five sh functions: batch_submit, _submitted, _live, _history, _cancel
 
 Nothing here runs anything. The sh functions say the commands over there; the methods read what they printed.
 """

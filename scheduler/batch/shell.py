@@ -48,9 +48,7 @@ class Shell(BatchSystem):
             fields = line.split("|")
             if len(fields) == 4 and fields[1].isdigit() and fields[2] in STATES:
                 state, cause, reason = STATES[fields[2]]
-                found[fields[0], int(fields[1])] = Sighting(
-                    fields[2], state, cause, reason=reason, node=fields[3]
-                )
+                found[fields[0], int(fields[1])] = Sighting(fields[2], state, cause, reason=reason, node=fields[3])
         return found
 
     def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Sighting]:

@@ -107,7 +107,7 @@ class Slurm(BatchSystem):
         return found
 
     def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Sighting]:
-        """Rows of ``sacct -P -o JobID,JobName,State,ExitCode,NodeList,Start,End,MaxRSS,ReqMem``, steps behind their job."""
+        """Rows of ``sacct -P -o JobID,JobName,State,ExitCode,NodeList,Start,End,MaxRSS,ReqMem``, with steps."""
         rows = [fields for fields in (line.split("|") for line in lines) if len(fields) == 9]
         peaks: dict[str, int] = {}
         for fields in rows:

@@ -74,9 +74,7 @@ def _native(text: str) -> tuple[str, object]:
         raise ConfigError(f"native: sbatch has no option {match[1]}; {did_you_mean(key, names)}")
     key = names[key]
     if key in MANAGED:
-        raise ConfigError(
-            f"native: {text!r} sets --{key}, which scheduler sets itself; use the key of its own"
-        )
+        raise ConfigError(f"native: {text!r} sets --{key}, which scheduler sets itself; use the key of its own")
     return (key, _checked(key, value)) if value else (key, True)
 
 
