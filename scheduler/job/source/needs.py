@@ -103,6 +103,12 @@ class _Search:
         self.places = script.bindings()
         self.changed = changed_from_outside(script.statements)
         self.lazy = script.has_lazy_annotations()
+        self.named = {name: value for name, value in script.values.items() if self.is_source(name)}
+
+    def is_source(self, name: str) -> bool:
+        """Is it bound, and only ever by definitions and assignments?"""
+        statements = [self.script.statements[at] for at in self.places.get(name, ())]
+        return bool(statements) and all(is_definition(node) or is_assignment(node) for node in statements)
 
     def take(self, name: str) -> Iterable[str]:
         """Note what gives `name` its value; the names that this needs in turn."""
@@ -116,7 +122,7 @@ class _Search:
             return self.keep_definitions(name, value, statements)
         if len(statements) == 1 and _says(next(iter(statements.values())), value):
             return self.keep(statements)
-        if is_defined(value) and all(is_definition(node) or is_assignment(node) for node in statements.values()):
+        if is_defined(value) and self.is_source(name):
             return self.keep(statements)
         return self.take_value(name, value)
 
@@ -148,8 +154,9 @@ class _Search:
         if code.co_name != name or Path(code.co_filename).name != self.script.name or hasattr(value, "__wrapped__"):
             return set()
         for at, statement in statements.items():
-            if isinstance(statement, ast.FunctionDef) and first_line(statement) == code.co_firstlineno:
-                return self.keep_itself(at, statement, value)
+            inner = [node for node in ast.walk(statement) if isinstance(node, ast.FunctionDef) and node.name == name]
+            if any(first_line(node) == code.co_firstlineno for node in inner):
+                return self.keep_itself(at, statement, value) if isinstance(statement, ast.FunctionDef) else set()
         raise Unfit(f"{self.script.name} has changed since it was started")
 
     def keep_itself(self, at: int, statement: ast.FunctionDef, value: FunctionType) -> set[str]:
@@ -168,7 +175,7 @@ class _Search:
         if _is_literal(default, now):
             return set()
         try:
-            spelling = spell(now, script=self.script.values)
+            spelling = spell(now, named=self.named)
         except Unfit:
             if any(isinstance(node, ast.Call) for node in ast.walk(default)):
                 raise
@@ -196,7 +203,7 @@ class _Search:
 
     def take_value(self, name: str, value: object) -> Iterable[str]:
         try:
-            spelling = spell(value, script=self.script.values)
+            spelling = spell(value, named=self.named)
         except Unfit as unfit:
             raise Unfit(f"it uses {name}, a {type(value).__name__}: {unfit}") from None
         self.needs.spelled[name] = spelling

@@ -40,13 +40,13 @@ class Spelling:
     modules: frozenset[str]
 
 
-def spell(value: object, *, script: Mapping[str, object]) -> Spelling:
-    """`value` as an expression in a module where the names in `script` have their values.
+def spell(value: object, *, named: Mapping[str, object]) -> Spelling:
+    """`value` as an expression in a module where the definitions in `named` have these names.
 
     Raises:
         Unfit: its kind has no such expression, or it would be too long.
     """
-    speller = _Speller(script)
+    speller = _Speller(named)
     text = speller.of(value)
     if len(text) > _LONGEST:
         raise Unfit(f"a {type(value).__name__} is too large to be written into the source")
@@ -63,8 +63,8 @@ def is_defined(value: object) -> bool:
 
 
 class _Speller:
-    def __init__(self, script: Mapping[str, object]) -> None:
-        self.script = script
+    def __init__(self, named: Mapping[str, object]) -> None:
+        self.named = named
         self.names: set[str] = set()
         self.modules: set[str] = set()
         self.above: list[int] = []
@@ -100,7 +100,7 @@ class _Speller:
 
     def of_definition(self, value: Any) -> str:
         """By the name it has in the script, or by its module."""
-        for name, known in self.script.items():
+        for name, known in self.named.items():
             if known is value:
                 self.names.add(name)
                 return name

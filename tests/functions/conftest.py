@@ -1,0 +1,54 @@
+"""Modules made on the fly here, and nodes to run them on."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from .node import Node, another_python, pythons
+
+Make = Callable[..., ModuleType]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "each_python" in metafunc.fixturenames:
+        named = [pytest.param(path, id=f"{major}.{minor}") for (major, minor), path in pythons().items()]
+        metafunc.parametrize("each_python", named)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path / "there")
+
+
+@pytest.fixture
+def other_python() -> str:
+    path = another_python()
+    if path is None:
+        pytest.skip("there is only one minor version of Python on this machine")
+    return path
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """`make("pkg.mod", {"pkg/__init__.py": …, "pkg/mod.py": …})` writes the files and imports the module."""
+    home, before = tmp_path / "my code", set(sys.modules)
+    home.mkdir()
+    monkeypatch.syspath_prepend(str(home))
+
+    def made(module: str, files: dict[str, str]) -> ModuleType:
+        for name, text in files.items():
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            (home / name).write_text(text, encoding="utf-8")
+        importlib.invalidate_caches()
+        return importlib.import_module(module)
+
+    yield made
+    for name in set(sys.modules) - before:
+        if str(home) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
