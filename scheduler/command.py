@@ -7,6 +7,7 @@ escaped for those quotes. Where no escape is safe (a here-document, backticks, `
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 import jinja2
@@ -27,33 +28,54 @@ def fill(template: str, params: Mapping[str, Any], *, what: str) -> str:
     if "\ue000" in template or "\0" in template:
         raise JobError(f"{what}: holds a character that cannot be used here (NUL or U+E000)")
     values: list[Any] = []
-
-    def keep(value: Any) -> Any:
-        if isinstance(value, jinja2.Undefined):
-            return value  # StrictUndefined raises when it becomes text
-        values.append(value)
-        return _MARK.format(len(values) - 1)
-
-    return _Filler(_rendered(template, params, keep, what), values, what).fill()
+    text = _rendered(_marking(), template, {**params, _KEPT: values}, what)
+    return _Filler(text, values, what).fill()
 
 
 def words(templates: Sequence[str], params: Mapping[str, Any], *, what: str) -> list[str]:
     """Arguments with their params filled in, unquoted: one word each, whatever it holds."""
-    return [_rendered(t, params, lambda v: v, f"{what}[{n}]") for n, t in enumerate(templates)]
+    return [_rendered(_plain(), t, params, f"{what}[{n}]") for n, t in enumerate(templates)]
 
 
-def _rendered(template: str, params: Mapping[str, Any], finalize: Any, what: str) -> str:
-    environment = SandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, finalize=finalize, keep_trailing_newline=True, autoescape=False
+_KEPT = " values"
+"""Where the values of a rendering are kept; no name in a template has a blank."""
+
+
+@cache
+def _plain() -> SandboxedEnvironment:
+    return SandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, cache_size=0)
+
+
+@cache
+def _marking() -> SandboxedEnvironment:
+    """An environment that puts a mark where a value would be, and keeps the value."""
+
+    @jinja2.pass_context
+    def keep(context: jinja2.runtime.Context, value: Any) -> Any:
+        if isinstance(value, jinja2.Undefined):
+            return value  # StrictUndefined raises when it becomes text
+        values = context[_KEPT]
+        values.append(value)
+        return _MARK.format(len(values) - 1)
+
+    return SandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, finalize=keep, keep_trailing_newline=True, cache_size=0
     )
+
+
+@lru_cache(maxsize=256)
+def _compiled(environment: SandboxedEnvironment, template: str) -> jinja2.Template:
+    return environment.from_string(template)
+
+
+def _rendered(environment: SandboxedEnvironment, template: str, params: Mapping[str, Any], what: str) -> str:
     try:
-        return environment.from_string(template).render(dict(params))
+        return _compiled(environment, template).render(params)
     except jinja2.UndefinedError as error:
         name = str(error).split("'")[1] if "'" in str(error) else str(error)
-        raise JobError(f"{what}: {{{{ {name} }}}} is not among the params; {did_you_mean(name, params)}") from None
-    except jinja2.TemplateError as error:
-        raise JobError(f"{what}: {error}") from None
-    except (TypeError, ValueError, ArithmeticError) as error:
+        known = [str(name) for name in params if name != _KEPT]
+        raise JobError(f"{what}: {{{{ {name} }}}} is not among the params; {did_you_mean(name, known)}") from None
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
         raise JobError(f"{what}: {error}") from None
 
 
@@ -77,8 +99,9 @@ class _Filler:
     def _value(self) -> None:
         end = self.text.index("\ue001", self.at)
         value, inside = self.values[int(self.text[self.at + 1 : end])], self.stack[-1]
-        if self.heredoc or inside in ("`", "$'", "#") or "`" in self.stack:
-            where = {"#": "a comment", "`": "backticks", "$'": "$'…'"}.get(inside, "a here-document or backticks")
+        if self.heredoc or inside in ("`", "$'", "#") or {"`", "(("} & set(self.stack):
+            places = {"#": "a comment", "((": "arithmetic", "$'": "$'…'", "`": "backticks"}
+            where = "a here-document" if self.heredoc else places.get(inside, "backticks or arithmetic")
             raise JobError(f'{self.what}: a value stands in {where}, where it could be executed; use "…" or $(…)')
         self.out.append(_ESCAPES[inside](value))
         self.at = end + 1

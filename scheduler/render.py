@@ -122,8 +122,11 @@ def full_resources(job: Job, site: Site) -> Resources:
 def _alike(jobs: Sequence[Job], site: Site, system: BatchSystem) -> Iterator[tuple[Resources, list[Job]]]:
     """Jobs with equal resources and template, in the order of the first of each, no more than an array may hold."""
     kinds: dict[tuple[Resources, str | None], list[Job]] = {}
+    full: dict[Resources, Resources] = {}
     for job in jobs:
-        kinds.setdefault((full_resources(job, site), job.template), []).append(job)
+        if job.resources not in full:
+            full[job.resources] = full_resources(job, site)
+        kinds.setdefault((full[job.resources], job.template), []).append(job)
     most = (site.limits.array_size or 1000) if system.arrays else 1
     for (resources, _), group in kinds.items():
         for start in range(0, len(group), most):
