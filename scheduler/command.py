@@ -120,6 +120,12 @@ class _Filler:
         if inside in ("'", "$'", "#"):
             if char == {"'": "'", "$'": "'", "#": "\n"}[inside]:
                 self.stack.pop()
+        elif self.text.startswith("$((", self.at) or (inside != '"' and self.text.startswith("((", self.at)):
+            self.stack.append("((")
+            return 3 if char == "$" else 2
+        elif inside == "((" and self.text.startswith("))", self.at):
+            self.stack.pop()
+            return 2
         elif (char == "$" and following in ("(", "{")) or (char == "$" and following == "'" and inside != '"'):
             self.stack.append({"(": "$(", "{": "${", "'": "$'"}[following])
             return 2
@@ -135,11 +141,11 @@ class _Filler:
         inside = self.stack[-1]
         if char == "'" or (char == "#" and self._begins_word()):
             self.stack.append(char)
-        elif char == "(" and inside in ("$(", "("):
+        elif char == "(" and inside in ("$(", "(", "(("):
             self.stack.append("(")
         elif (char == ")" and inside in ("$(", "(")) or (char == "}" and inside == "${"):
             self.stack.pop()
-        elif char == "<" and following == "<" and self.text[self.at + 2 : self.at + 3] != "<":
+        elif char == "<" and following == "<" and inside != "((" and self.text[self.at + 2 : self.at + 3] != "<":
             self.heredoc = True
 
     def _begins_word(self) -> bool:
