@@ -13,15 +13,18 @@ from typing import Any, Protocol
 from scheduler.errors import JobError
 from scheduler.job import payload
 from scheduler.job.resources import Resources, Retry
-from scheduler.job.state import Cause, JobState, Status
+from scheduler.job.state import Cause, JobState, NamedEnum, Status
 
 
-class JobType(Enum):
+class JobType(NamedEnum):
     """What a job runs."""
 
     FUNCTION = "function"
     SCRIPT = "script"
     CONTAINER = "container"
+
+
+_CAUSES_UNTOLD = {JobState.CANCELLED: Cause.CANCELLED, JobState.FAILED: Cause.UNKNOWN}
 
 
 class JobRunner(Protocol):
@@ -82,20 +85,18 @@ class Job:
         self.job_id = payload.checked_job_id(job_id)
         self.job_type = _checked_type(job_type, job_id)
         self.function = function
-        self.script_path = None if script_path is None else str(script_path)
+        self.script_path = None if script_path is None else str(Path(script_path).absolute())
         self.container_image = container_image
         self.container_command = container_command
         self.params: dict[str, Any] = dict(params or {})
         self.env_vars = payload.checked_environment(env_vars or {}, job_id)
-        self.working_dir = str(
-            Path(working_dir if working_dir is not None else payload.folder_for(job_id)).absolute()
-        )
+        self.working_dir = str(Path(working_dir if working_dir is not None else payload.folder_for(job_id)).absolute())
         self.output_files = payload.checked_patterns(output_files or (), job_id)
         self.resources = resources if resources is not None else Resources()
         self.input_files = payload.checked_inputs(input_files or (), job_id)
         self.arguments = [str(a) for a in arguments or ()]
         self.retry = retry if retry is not None else Retry()
-        self.template = None if template is None else str(template)
+        self.template = None if template is None else str(Path(template).absolute())
         self.results: dict[str, Any] = {}
         self.runner: JobRunner | None = None
         self.creation_time = datetime.now(timezone.utc)
@@ -147,6 +148,7 @@ class Job:
         if not getattr(self.runner, "reports_states", False):  # AID2E's runners leave this to the job
             self.start_time = datetime.now(timezone.utc)
             self._status = Status(JobState.RUNNING, started=self.start_time)
+            Path(self.working_dir).mkdir(parents=True, exist_ok=True)  # their scripts start in it
         self.runner.run_job(self)
 
     def set_runner(self, runner: JobRunner) -> None:
@@ -173,7 +175,10 @@ class Job:
         known = JobState.__members__.get(value.name)
         if known is None:
             raise JobError(f"job {self.job_id!r}: no such state: {value!r}")
-        self._status = replace(self._status, state=known)
+        if known.final:
+            self._end(known, _CAUSES_UNTOLD.get(known, Cause.NONE))
+        else:
+            self._status = replace(self._status, state=known, cause=Cause.NONE)
 
     @property
     def queued(self) -> bool:
