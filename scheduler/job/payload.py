@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 RESERVED_NAMES = ("JOB_ID", "JOB_DIR", "JOB_PARAMS_FILE")
-JOB_ID_BYTES = (
-    200  # a folder's name may have 255 bytes on every file system we know; the rest is for our suffixes
-)
+JOB_ID_BYTES = 200  # a folder's name may have 255 bytes on every file system we know; the rest is for our suffixes
 
 
 def checked_job_id(job_id: object) -> str:
@@ -26,17 +24,13 @@ def checked_job_id(job_id: object) -> str:
     if not isinstance(job_id, str):
         raise JobError(f"job_id must be a string, not {type(job_id).__name__}: {job_id!r}")
     if job_id in ("", ".", "..") or "/" in job_id or "\0" in job_id:
-        raise JobError(
-            f"job_id {job_id!r} cannot be a folder's name: not empty, not '.' or '..', no '/' and no NUL"
-        )
+        raise JobError(f"job_id {job_id!r} cannot be a folder's name: not empty, not '.' or '..', no '/' and no NUL")
     try:
         length = len(job_id.encode())
     except UnicodeEncodeError:
         raise JobError(f"job_id {job_id!r} is not valid Unicode text") from None
     if length > JOB_ID_BYTES:
-        raise JobError(
-            f"job_id {job_id[:40]!r}… has {length} bytes; at most {JOB_ID_BYTES} fit a folder's name"
-        )
+        raise JobError(f"job_id {job_id[:40]!r}… has {length} bytes; at most {JOB_ID_BYTES} fit a folder's name")
     return job_id
 
 
@@ -49,13 +43,9 @@ def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, 
     """Names a shell can export, values without NUL; numbers become text."""
     for name, value in variables.items():
         if not isinstance(name, str) or not _NAME.match(name):
-            raise JobError(
-                f"job {job_id!r}: env_vars: {name!r} is no name of a variable (letters, digits, '_')"
-            )
+            raise JobError(f"job {job_id!r}: env_vars: {name!r} is no name of a variable (letters, digits, '_')")
         if name in RESERVED_NAMES:
-            raise JobError(
-                f"job {job_id!r}: env_vars: {name} is set by scheduler itself; choose another name"
-            )
+            raise JobError(f"job {job_id!r}: env_vars: {name} is set by scheduler itself; choose another name")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise JobError(f"job {job_id!r}: env_vars: {name} must be text or a number, not {value!r}")
         if "\0" in str(value):
@@ -66,9 +56,7 @@ def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, 
 def checked_patterns(patterns: Iterable[str], job_id: str) -> list[str]:
     """Output patterns: relative, inside the job's folder, at most one ``**``."""
     if isinstance(patterns, (str, bytes)):
-        raise JobError(
-            f"job {job_id!r}: output_files must be a list of patterns, not one string: {patterns!r}"
-        )
+        raise JobError(f"job {job_id!r}: output_files must be a list of patterns, not one string: {patterns!r}")
     return [_checked_pattern(pattern, job_id) for pattern in patterns]
 
 
@@ -126,9 +114,7 @@ def _check_function(job: Job) -> None:
     if any(not isinstance(name, str) for name in job.params):
         raise JobError(f"job {job.job_id!r}: params: the names of a function's arguments must be strings")
     if job.arguments:
-        raise JobError(
-            f"job {job.job_id!r}: arguments belong to scripts and containers; a function has params"
-        )
+        raise JobError(f"job {job.job_id!r}: arguments belong to scripts and containers; a function has params")
 
 
 def _check_script(job: Job) -> None:
@@ -137,7 +123,7 @@ def _check_script(job: Job) -> None:
     path = Path(job.script_path)
     if not path.is_file():
         raise JobError(f"job {job.job_id!r}: script_path {job.script_path!r} is not a file here")
-    if path.suffix not in (".sh", ".py") and path.open("rb").read(2) != b"#!":
+    if path.suffix not in (".sh", ".py") and not _has_interpreter(path):
         raise JobError(
             f"job {job.job_id!r}: cannot tell how to run {job.script_path!r}: "
             "it ends neither in .sh nor in .py, and its first line does not begin with '#!'"
@@ -145,13 +131,16 @@ def _check_script(job: Job) -> None:
     params_as_json(job)
 
 
+def _has_interpreter(path: Path) -> bool:
+    with path.open("rb") as script:
+        return script.read(2) == b"#!"
+
+
 def _check_container(job: Job) -> None:
     if not job.container_image:
         raise JobError(f"job {job.job_id!r}: a CONTAINER job needs container_image=")
     if any(ord(c) < 32 for c in job.container_image) or job.container_image.startswith("-"):
-        raise JobError(
-            f"job {job.job_id!r}: container_image {job.container_image!r} is no path or address of an image"
-        )
+        raise JobError(f"job {job.job_id!r}: container_image {job.container_image!r} is no path or address of an image")
     if job.container_command is not None and job.arguments:
         raise JobError(
             f"job {job.job_id!r}: arguments go to the image's own run script; write them into container_command"
@@ -172,9 +161,7 @@ def params_as_json(job: Job) -> bytes:
         try:
             json.dumps({name: value}, default=_plain)
         except (TypeError, ValueError) as error:
-            raise JobError(
-                f"job {job.job_id!r}: params: JSON cannot hold {name!r} = {value!r:.80}: {error}"
-            ) from None
+            raise JobError(f"job {job.job_id!r}: params: JSON cannot hold {name!r} = {value!r:.80}: {error}") from None
     return json.dumps(job.params, default=_plain).encode()
 
 

@@ -1,0 +1,98 @@
+"""What a Job refuses, and in which words: the job and the field are named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler import Job, JobError, JobType
+
+
+def half(x: float) -> float:
+    return x / 2
+
+
+def job(job_id: str = "b0", **more: Any) -> Job:
+    return Job(job_id, function=half, params={"x": 1.0}, **more)
+
+
+Maker = Callable[[Path], Job]
+
+
+def script(path: str, content: bytes = b"", **more: Any) -> Maker:
+    def make(folder: Path) -> Job:
+        if content or path.endswith((".sh", ".py")):
+            (folder / path).write_bytes(content)
+        return Job("b0", JobType.SCRIPT, script_path=folder / path, **more)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "make",
+    [script("x.sh"), script("x.py"), script("x", b"#!/usr/bin/perl\n"), script("x.sh", params={"é": [1, None, "a"]})],
+)
+def test_a_script_that_can_be_run_is_taken(make: Maker, tmp_path: Path) -> None:
+    assert make(tmp_path).script_path
+
+
+REFUSED: list[tuple[Maker, str]] = [
+    (lambda _: Job("b0"), "job 'b0': a FUNCTION job needs function="),
+    (lambda _: Job("b0", function=3), "job 'b0': a FUNCTION job needs function="),  # type: ignore[arg-type]
+    (lambda _: Job("b0", function=half, params={1: 2}), "params: the names"),  # type: ignore[dict-item]
+    (lambda _: job(arguments=["x"]), "job 'b0': arguments belong"),
+    (lambda _: Job("b0", JobType.SCRIPT), "job 'b0': a SCRIPT job needs script_path="),
+    (lambda folder: Job("b0", JobType.SCRIPT, script_path=folder / "no.sh"), "no.sh' is not a file here"),
+    (lambda folder: Job("b0", JobType.SCRIPT, script_path=folder), "is not a file here"),
+    (script("x", b"\x7fELF"), "cannot tell how to run"),
+    (script("x.sh", params={"f": half}), "params: JSON cannot hold 'f'"),
+    (script("x.sh", arguments=["a\0"]), "arguments: a NUL"),
+    (script("x.sh", template="/no/such.j2"), "template '/no/such.j2' does not exist"),
+    (lambda _: Job("b0", JobType.CONTAINER), "job 'b0': a CONTAINER job needs container_image="),
+    (lambda _: Job("b0", JobType.CONTAINER, container_image="-x"), "container_image '-x'"),
+    (lambda _: Job("b0", JobType.CONTAINER, container_image="a\nb"), "container_image"),
+    (lambda _: Job("b0", JobType.CONTAINER, container_image="a", params={"s": {1}}), "params: JSON cannot hold 's'"),
+    (lambda _: Job("b0", JobType.CONTAINER, None, None, "a", "b", arguments=["c"]), "arguments go to the image's own"),
+    (lambda _: Job("b0", "shell", half), "job_type 'shell' is none of function, script, container"),  # type: ignore[arg-type]
+    (lambda _: job(env_vars={"A-B": "1"}), "env_vars: 'A-B' is no name"),
+    (lambda _: job(env_vars={"A\n": "1"}), "env_vars"),
+    (lambda _: job(env_vars={"JOB_ID": "1"}), "env_vars: JOB_ID is set by scheduler itself"),
+    (lambda _: job(env_vars={"A": None}), "env_vars: A must be text or a number"),
+    (lambda _: job(env_vars={"A": "\0"}), "env_vars: A holds a NUL"),
+    (lambda _: job(output_files="*.root"), "output_files must be a list"),
+    (lambda _: job(output_files=["/etc/passwd"]), "output_files: '/etc/passwd' leads out"),
+    (lambda _: job(output_files=["a/../../b"]), "output_files: 'a/../../b' leads out"),
+    (lambda _: job(output_files=[""]), "output_files: '' is no relative path"),
+    (lambda _: job(output_files=[b"x"]), "output_files: b'x' is no relative path"),
+    (lambda _: job(output_files=["a**/b"]), "output_files: 'a**/b': '**' stands alone"),
+    (lambda _: job(output_files=["**/a/**"]), "output_files"),
+    (lambda _: job(input_files="x"), "input_files must be a list or a mapping"),
+    (lambda _: job(input_files=["/no/such"]), "input_files: '/no/such' does not exist"),
+    (lambda folder: job(input_files={"../x": folder}), "input_files: '../x' leads out"),
+    (lambda folder: job(input_files=[folder, str(folder)]), "input_files: two of them would be called"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "words"), REFUSED, ids=[words for _, words in REFUSED])
+def test_what_is_impossible_is_refused_with_the_job_and_the_field_named(
+    make: Maker, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(JobError) as error:
+        make(tmp_path)
+    assert str(error.value).startswith("job 'b0': ")
+    assert words in str(error.value)
+    assert isinstance(error.value, ValueError)
+
+
+@pytest.mark.parametrize("job_id", ["", ".", "..", "a/b", "a\0b", "é" * 101, "\ud800", 7, None])
+def test_a_job_id_that_cannot_be_a_folder_is_refused(job_id: Any) -> None:
+    with pytest.raises(JobError, match="job_id"):
+        job(job_id)
+
+
+@pytest.mark.parametrize("job_id", ["a b", "it's", '"', "$(id)", "`id`", "\\", "a\nb", "-rf", "é中🚀", "é" * 100, "*"])
+def test_a_job_id_may_hold_whatever_a_folder_may(job_id: str) -> None:
+    assert job(job_id).working_dir.endswith("/" + job_id)
