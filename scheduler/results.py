@@ -70,8 +70,9 @@ def _error(row: JobRow, status: Status, outputs: Sequence[Output]) -> str:
     """What · where · what was said last."""
     lines = [f"{status}: {status.reason}" if status.reason else str(status)]
     remote = next((_exception(o.home) for o in outputs if o.kind == "error"), "")
-    if remote:
+    if "\n" in remote:  # a traceback; it stands at the end of stderr too
         return "\n".join([*lines, remote])
+    lines += [remote] if remote else []
     for kind in ("stderr", "stdout"):
         path = next((o.home for o in outputs if o.kind == kind), None)
         said = last_lines(path, _LAST_LINES) if path is not None else ""
