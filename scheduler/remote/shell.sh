@@ -69,7 +69,10 @@ batch_live() {
     for file in "$home/running/$(basename "$folder")"-*; do
       [ -e "$file" ] || continue
       number=${file##*-}
-      if alive "$(cat "$file")"; then echo "$(basename "$folder")|RUNNING|$number"; else echo "$(basename "$folder")|GONE|$number"; fi
+      element=${number#"${number%%[!0]*}"}
+      if alive "$(cat "$file")"; then echo "$(basename "$folder")|RUNNING|$number"
+      # Asked in this order: a job that is not there and has left no end file by then never will.
+      elif [ ! -e "$folder/ends/${element:-0}.0" ]; then echo "$(basename "$folder")|GONE|$number"; fi
     done
     for file in "$folder"/why/*; do [ ! -e "$file" ] || echo "$(basename "$folder")|$(cat "$file")|${file##*/}"; done
   done >"$scratch/seen"
