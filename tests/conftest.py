@@ -1,0 +1,46 @@
+"""What all tests share: the test cluster, brought up before the first test that needs it, outside its time limit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from testcluster import Cluster, NoCluster, bring_up, build_images
+
+_CLUSTER = pytest.StashKey[Cluster | str]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The first time takes minutes, which no test should be charged with."""
+    wanted = [item for item in session.items if item.get_closest_marker("cluster")]
+    if not wanted or session.config.option.collectonly:
+        return
+    try:
+        session.config.stash[_CLUSTER] = bring_up()
+        fixtures = {name for item in wanted for name in getattr(item, "fixturenames", ())}
+        build_images("small", *(["b0"] if "b0_image" in fixtures else []))
+    except NoCluster as error:
+        session.config.stash[_CLUSTER] = str(error)
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config) -> Cluster:
+    """The test cluster. A test that uses it has the marker `cluster`."""
+    found = pytestconfig.stash[_CLUSTER]
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def b0_image(cluster: Cluster) -> str:
+    """An image over there with numpy, pyacts and uproot."""
+    return "/opt/images/b0.sif"
+
+
+@pytest.fixture(autouse=True)
+def _no_state_of_the_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the ledger, the sites or the SSH agent of whoever runs it."""
+    monkeypatch.setenv("SCHEDULER_STATE_DIR", str(tmp_path / "state of nobody"))
+    monkeypatch.setenv("SCHEDULER_CONFIG_DIR", str(tmp_path / "settings of nobody"))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)

@@ -1,0 +1,48 @@
+"""The kinds of job there are, each a way to make a job that ends as told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scheduler import Job, JobType
+
+from .payloads import SH, end, python_script
+from .sites import Place
+
+Make = Callable[..., Job]
+"""Called with a job_id, how it is to end, and what else a Job takes."""
+
+
+def kinds(place: Place) -> dict[str, Make]:
+    """Every kind of job that `place` can run."""
+    made = {"script": _sh_script, "python script": _py_script, "function": _function}
+    for image, what in zip(place.images, ("image", "sandbox"), strict=False):
+        made[f"container from {what}"] = lambda job_id, how, image=image, **more: _container(job_id, how, image, **more)
+        made[f"function in {what}"] = lambda job_id, how, image=image, **more: _function(
+            job_id, how, container_image=image, **more
+        )
+    return made
+
+
+def _sh_script(job_id: str, how: str, **more: Any) -> Job:
+    path = Path("it's a $script.sh")
+    path.write_text(SH)
+    return Job(job_id, JobType.SCRIPT, script_path=path, arguments=["{{ how }}"], params={"how": how}, **more)
+
+
+def _py_script(job_id: str, how: str, **more: Any) -> Job:
+    path = Path("it's a `script`.py")
+    path.write_text(python_script())
+    return Job(job_id, JobType.SCRIPT, script_path=path, arguments=[how], **more)
+
+
+def _container(job_id: str, how: str, image: str, **more: Any) -> Job:
+    text = "set -- {{ how }}\n" + SH
+    params = {"how": how}
+    return Job(job_id, JobType.CONTAINER, container_image=image, container_command=text, params=params, **more)
+
+
+def _function(job_id: str, how: str, **more: Any) -> Job:
+    return Job(job_id, JobType.FUNCTION, function=end, params={"how": how}, **more)

@@ -1,0 +1,85 @@
+"""The sites that the whole way is tried on, and what a test may expect of each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from testcluster import Cluster
+
+from scheduler.job.resources import Resources
+from scheduler.site.catalog import find_site
+from scheduler.site.site import Site
+
+OWN_SITE = os.environ.get("SCHEDULER_TEST_SITE")
+"""A site file, or a site's name: these tests run there too."""
+OWN_IMAGE = os.environ.get("SCHEDULER_TEST_IMAGE")
+"""A container image over there that holds Python, for the tests of containers on that site."""
+
+ON_CLUSTER = ("slurm as alice", "slurm as tess", "shell over ssh")
+HERE = "shell here"
+OWN = "SCHEDULER_TEST_SITE"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A site, and what tests may expect of it.
+
+    Attributes:
+        images: container images that are over there: in one file, in a folder.
+        short: the shortest walltime there is.
+        enforces_memory: a job over its memory is killed.
+        same_python: its Python has this one's minor version.
+    """
+
+    site: Site
+    images: tuple[str, ...] = ()
+    short: str = "1m"
+    enforces_memory: bool = True
+    same_python: bool = False
+
+    @property
+    def local(self) -> bool:
+        """Jobs run in their working_dir."""
+        return self.site.transport == "local"
+
+
+def place_called(name: str, cluster: Cluster | None) -> Place:
+    """One of the places above."""
+    if name == HERE:
+        return here()
+    if name == OWN:
+        return Place(find_site(str(OWN_SITE)), images=(OWN_IMAGE,) if OWN_IMAGE else ())
+    assert cluster is not None
+    images = ("/opt/images/small.sif", "/opt/images/small")
+    if name == "shell over ssh":
+        site = shell_over_ssh(cluster)
+        return Place(site, images, short="2s", enforces_memory=False)
+    return Place(cluster.site(name.replace(" ", "-"), user=name.split()[-1]), images)
+
+
+def here(**keys: Any) -> Place:
+    """This machine without a batch system; its work folder is set apart by whoever uses it."""
+    values: dict[str, Any] = {
+        "transport": "local",
+        "scheduler": "shell",
+        "work_dir": "$SCHEDULER_TEST_WORK",
+        "python": sys.executable,
+        "defaults": {"cpus": 1, "memory": "300 MB", "walltime": "5m"},
+        "limits": {"poll_seconds": 0.2, "running": 8},
+    }
+    site = Site.from_mapping(values | keys, name="shell-here")
+    return Place(site, short="2s", enforces_memory=False, same_python=True)
+
+
+def shell_over_ssh(cluster: Cluster) -> Site:
+    """A plain machine that is reached over SSH."""
+    limits = {"poll_seconds": 0.2, "running": 8}
+    return cluster.site("shell-over-ssh", scheduler="shell", account=None, limits=limits)
+
+
+def alone(number: int) -> Resources:
+    """Resources that no other job has, so that a job submitted with others is no element of an array."""
+    return Resources(walltime=f"{300 + number}s")
