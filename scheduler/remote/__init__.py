@@ -16,7 +16,7 @@ def text(name: str) -> str:
 
 @cache
 def program(name: str, batch: str | None = None) -> Program:
-    """The program `name`, with what it shares with others before it and, if it needs one, a batch system's functions."""
+    """The program `name`, after what all programs share and, if it needs them, a batch system's functions."""
     parts = [text("common.sh")]
     if batch is not None:
         parts.append(text(f"{batch}.sh"))

@@ -13,18 +13,6 @@ code=$?
 printf 'live %s %s\n' "$code" "$(head -c 1000 "$scratch/error" | tr '\n' ' ')"
 sed 's/^/l /' "$scratch/live"
 
-# Batches with elements that the queue does not have: their ids, for the history.
-awk -F '\t' "$awk_numbers"'
-  FILENAME == ARGV[1] { split($0, f, "|"); if (f[2] !~ /^[0-9]/) f[2] = 0
-    split("", seen); numbers(f[2], seen); for (i in seen) live[f[1], i] = 1; next }
-  { split("", wanted); numbers($6, wanted); for (i in wanted) if (!(($3, i) in live)) { print $3 "\t" $4; next } }
-' "$scratch/live" "$scratch/asked" >"$scratch/gone"
-if [ "$ask_history" = yes ] && [ -s "$scratch/gone" ] && [ "$code" -eq 0 ]; then
-  batch_history "$scratch/gone" >"$scratch/history" 2>"$scratch/error" </dev/null
-  printf 'history %s %s\n' "$?" "$(head -c 1000 "$scratch/error" | tr '\n' ' ')"
-  sed 's/^/h /' "$scratch/history"
-fi
-
 # The end files of the elements that are asked after: a line each, the newest attempt last.
 cut -f 1,2 "$scratch/asked" | sort -u >"$scratch/folders"
 while IFS=$tab read -r n folder; do
@@ -35,6 +23,21 @@ while IFS=$tab read -r n folder; do
     { split($0, f, "."); if ($0 ~ /^[0-9]+\.[0-9]+$/ && (f[1] in wanted)) print }
   ' "$scratch/asked" - | sort -t . -k 2n | xargs cat /dev/null | sed "s/^/e $n /"
 done <"$scratch/folders" | tee "$scratch/ends"
+
+# Elements that the queue does not have and that did not end by themselves: the history is asked after those alone.
+awk -F '\t' "$awk_numbers"'
+  FILENAME == ARGV[1] { split($0, f, "|"); if (f[2] !~ /^[0-9]/) f[2] = 0
+    split("", seen); numbers(f[2], seen); for (i in seen) live[f[1], i] = 1; next }
+  FILENAME == ARGV[2] { split($0, f, " "); if (f[6] == "signal=" && f[5] ~ /^exit=([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/) fine[f[2], f[3]] = 1; next }
+  { split("", some); numbers($6, some); list = ""
+    for (i in some) if (!(($3, i) in live) && !(($1, $5 + i) in fine)) list = list (list == "" ? "" : ",") i
+    if (list != "") print $3 "\t" $4 "\t" list }
+' "$scratch/live" "$scratch/ends" "$scratch/asked" >"$scratch/gone"
+if [ "$ask_history" = yes ] && [ -s "$scratch/gone" ] && [ "$code" -eq 0 ]; then
+  batch_history "$scratch/gone" >"$scratch/history" 2>"$scratch/error" </dev/null
+  printf 'history %s %s\n' "$?" "$(head -c 1000 "$scratch/error" | tr '\n' ' ')"
+  sed 's/^/h /' "$scratch/history"
+fi
 
 # What the batch system wrote into the log of an element that did not end by itself, and ids that are new to the asker.
 awk -F '\t' "$awk_numbers"'

@@ -17,7 +17,7 @@ batch_live() {
   awk -F '\t' 'FILENAME == ARGV[1] { ours[$3] = 1; next } { split($0, f, "|"); if (f[1] in ours) print }' "$1" "$scratch/squeue"
 }
 
-# Lines: id|name|state|exit:signal|node|start|end|peak memory|memory asked. With steps: the batch step knows the memory.
+# Reads lines: name, id, indices. Prints id|name|state|exit:signal|node|start|end|peak memory|memory asked. With steps: the batch step knows the memory.
 # A batch whose id is not known is asked after by its name, which nobody else has.
 batch_history() {
   find_command sacct || { echo "sacct: command not found" >&2; return 127; }
