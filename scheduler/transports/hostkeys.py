@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +81,7 @@ class HostIdentity:
             HostKeyError: the key is revoked, or the host is known by other keys.
         """
         if any(entry.marker == "@revoked" and entry.key == key for entry in self.known):
-            raise HostKeyError(
-                f"{self.where}: its {key} is marked @revoked in {self._files()}. Do not go there"
-            )
+            raise HostKeyError(f"{self.where}: its {key} is marked @revoked in {self._files()}. Do not go there")
         if any(not entry.marker and entry.key == key for entry in self.known):
             return True
         if self.is_known:
@@ -113,7 +112,7 @@ class HostIdentity:
     def _changed(self, key: HostKey) -> str:
         old = [entry for entry in self.known if entry.own and not entry.marker]
         files = sorted({str(entry.path) for entry in old})
-        forget = " and ".join(f"`ssh-keygen -f {path} -R '{self.names[0]}'`" for path in files)
+        forget = " and ".join(f"`{shlex.join(['ssh-keygen', '-f', path, '-R', self.names[0]])}`" for path in files)
         return (
             f"{self.where}: THE HOST KEY HAS CHANGED. It shows an {key}; {', '.join(files)} knows it by "
             f"{', '.join(str(entry.key) for entry in old)}. Somebody may be listening in, or the machine has "

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import paramiko
 
-from scheduler.errors import TransportError
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
 from scheduler.transports.ssh_config import route
 from scheduler.transports.ssh_dial import WINDOW_BYTES
-from scheduler.transports.ssh_errors import FOREIGN, in_words, plainly
+from scheduler.transports.ssh_errors import FOREIGN, in_words, is_refusal, plainly, translated
 from scheduler.transports.ssh_line import Line
 from scheduler.transports.ssh_settings import SshSettings
 
@@ -22,6 +21,8 @@ __all__ = ["SshSettings", "SshTransport"]
 
 # OpenSSH's MaxSessions is 10. A session whose program outlived a timeout still counts, hence the distance.
 _RUNS_AT_ONCE = 8
+_FOR_ROOM_SECONDS = 5.0
+_ROOM_TICK_SECONDS = 0.05
 _SEND_BYTES = 1 << 15
 _SEND_SECONDS = 0.05
 _TICK_SECONDS = 1.0
@@ -86,11 +87,11 @@ class SshTransport(Transport):
         """A channel, over a new connection if the old one is dead: no byte of a program is on its way yet."""
         line, is_new = self._connected()
         try:
-            return line, line.start(command, seconds=seconds)
+            return line, _when_there_is_room(line, command, seconds)
         except FOREIGN as error:
             in_use = line.is_alive and line in self._running.values()
             if is_new or in_use:
-                raise TransportError(f"{self._settings.host}: {in_words(error)}") from error
+                raise translated(error, self._settings.host) from error
         self._forget(line)
         line, _ = self._connected()
         with plainly(self._settings.host):
@@ -111,6 +112,18 @@ class SshTransport(Transport):
             if self._line is line:
                 self._line = None
         line.close()
+
+
+def _when_there_is_room(line: Line, command: str, seconds: float) -> paramiko.Channel:
+    """A session of a program that has ended still counts for a moment, until the server has noticed."""
+    deadline = time.monotonic() + min(seconds, _FOR_ROOM_SECONDS)
+    while True:
+        try:
+            return line.start(command, seconds=seconds)
+        except paramiko.SSHException as error:
+            if not (line.is_alive and is_refusal(error)) or time.monotonic() > deadline:
+                raise
+        time.sleep(_ROOM_TICK_SECONDS)
 
 
 class _Conversation:

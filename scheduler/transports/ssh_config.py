@@ -54,9 +54,7 @@ def route(settings: SshSettings) -> tuple[Hop, ...]:
         ConfigError: the config file cannot be read or understood, or the jump hosts go round in a circle.
     """
     lines = _config_lines(settings)
-    asked = _Asked(
-        settings.host, settings.user, settings.port, settings.identity_file, settings.proxy_jump or None
-    )
+    asked = _Asked(settings.host, settings.user, settings.port, settings.identity_file, settings.proxy_jump or None)
     return tuple(_chain(asked, lines, settings, ()))
 
 

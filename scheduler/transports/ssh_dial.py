@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import tempfile
 
 import paramiko
 
+from scheduler.errors import TransportError
+from scheduler.transports.ssh_errors import FOREIGN
 from scheduler.transports.ssh_settings import Hop
 
 # The receiver's window is the speed of a long line: at 50 ms, 2 MB give 34 MB/s and 16 MB give 160.
@@ -67,13 +70,18 @@ class Tunnel:
     """
 
     def __init__(self, jump: paramiko.Transport, hop: Hop) -> None:
-        self._channel = jump.open_channel(
-            "direct-tcpip",
-            dest_addr=(hop.hostname, hop.port),
-            src_addr=("127.0.0.1", 0),
-            window_size=WINDOW_BYTES,
-            timeout=hop.connect_seconds,
-        )
+        try:
+            self._channel = jump.open_channel(
+                "direct-tcpip",
+                dest_addr=(hop.hostname, hop.port),
+                src_addr=("127.0.0.1", 0),
+                window_size=WINDOW_BYTES,
+                timeout=hop.connect_seconds,
+            )
+        except paramiko.ChannelException as error:
+            raise TransportError(
+                f"{hop.where}: its jump host does not get there ({error.text}). Check host and port"
+            ) from error
         self._ahead = memoryview(b"")
 
     def recv(self, count: int) -> bytes:
@@ -89,7 +97,8 @@ class Tunnel:
         self._channel.settimeout(seconds)
 
     def close(self) -> None:
-        self._channel.close()
+        with contextlib.suppress(*FOREIGN):  # the jump host may be gone already
+            self._channel.close()
 
     @property
     def _closed(self) -> bool:

@@ -28,8 +28,17 @@ def plainly(where: str) -> Iterator[None]:
     try:
         yield
     except FOREIGN as error:
-        kind = TimedOut if isinstance(error, TimeoutError) else TransportError
-        raise kind(f"{where}: {in_words(error)}") from error
+        raise translated(error, where) from error
+
+
+def translated(error: Exception, where: str) -> TransportError:
+    """The error to raise in place of a foreign one."""
+    kind = TimedOut if _is_timeout(error) else TransportError
+    return kind(f"{where}: {in_words(error)}")
+
+
+def _is_timeout(error: Exception) -> bool:
+    return isinstance(error, TimeoutError) or str(error) == "Timeout opening channel."
 
 
 def in_words(error: Exception) -> str:
@@ -38,15 +47,11 @@ def in_words(error: Exception) -> str:
         case socket.gaierror():
             return f"its name is not known here. Check the spelling. {_LATER}"
         case ConnectionRefusedError():
-            return (
-                "connection refused, so nobody listens on that port. Check host and port, or try again later"
-            )
-        case TimeoutError():
+            return "connection refused, so nobody listens on that port. Check host and port, or try again later"
+        case Exception() if _is_timeout(error):
             return f"no answer in time. {_LATER}"
-        case paramiko.ChannelException(code=2):
-            return "the jump host cannot reach it. Check host and port, or try again later"
-        case paramiko.ChannelException():
-            return f"the host refuses to open one more session ({error.text}). Try again later"
+        case paramiko.SSHException() if is_refusal(error):
+            return "the host opens no more sessions. Try again later"
         case paramiko.ssh_exception.IncompatiblePeer():
             return f"host and Paramiko have no algorithm in common ({error}). Set `transport: openssh`"
         case paramiko.SSHException() if "protocol banner" in str(error):
@@ -60,4 +65,10 @@ def in_words(error: Exception) -> str:
             return f"{words[:1].lower()}{words[1:]}. {_LATER}"
         case EOFError():
             return f"the connection was closed at the other end. {_LATER}"
-    return f"{error}. {_LATER}"
+    return f"{str(error).rstrip('.')}. {_LATER}"
+
+
+def is_refusal(error: Exception) -> bool:
+    """The host is well, but opens no more channels on this connection (OpenSSH: MaxSessions)."""
+    # Paramiko keeps one exception per connection: of two refused at once, the other gets these words.
+    return isinstance(error, paramiko.ChannelException) or str(error) == "Unable to open channel."

@@ -115,13 +115,14 @@ class Decoder:
 
     def _before_end(self, data: bytes) -> bytes:
         at = data.find(self._end_stem)
-        if at < 0:
-            return self._hold(data, len(data) - _overlap(data, self._end_stem))
-        if match := self._end.match(data, at):
-            self.exit_code = int(match[1])
-            return data[:at]
-        whole = len(data) - at >= len(self._end_stem) + _LONGEST_CODE
-        return data if whole else self._hold(data, at)
+        while at >= 0:
+            if match := self._end.match(data, at):
+                self.exit_code = int(match[1])
+                return data[:at]
+            if len(data) - at < len(self._end_stem) + _LONGEST_CODE:
+                return self._hold(data, at)
+            at = data.find(self._end_stem, at + 1)
+        return self._hold(data, len(data) - _overlap(data, self._end_stem))
 
     def _hold(self, data: bytes, at: int) -> bytes:
         self._held = data[at:]

@@ -9,7 +9,7 @@ import pytest
 
 from scheduler.transports.base import Transport
 from scheduler.transports.local import LocalTransport
-from scheduler.transports.ssh import SshTransport
+from scheduler.transports.ssh import SshSettings, SshTransport
 
 from . import sshd
 
@@ -63,18 +63,14 @@ def transport_by(start_server: Callable[..., sshd.Sshd]) -> Callable[[str], Tran
 
 
 @pytest.fixture(params=_WAYS)
-def transport(
-    request: pytest.FixtureRequest, transport_by: Callable[[str], Transport]
-) -> Iterator[Transport]:
+def transport(request: pytest.FixtureRequest, transport_by: Callable[[str], Transport]) -> Iterator[Transport]:
     """A transport of each kind in turn."""
     with transport_by(request.param) as opened:
         yield opened
 
 
 @pytest.fixture(params=("local", "ssh"))
-def plain_transport(
-    request: pytest.FixtureRequest, transport_by: Callable[[str], Transport]
-) -> Iterator[Transport]:
+def plain_transport(request: pytest.FixtureRequest, transport_by: Callable[[str], Transport]) -> Iterator[Transport]:
     """A transport of the two kinds that differ in more than the login shell."""
     with transport_by(request.param) as opened:
         yield opened
@@ -90,7 +86,7 @@ def _server_for(way: str, start_server: Callable[..., sshd.Sshd]) -> sshd.Sshd:
     return start_server(shell=path)
 
 
-def _through_itself(server: sshd.Sshd) -> sshd.SshSettings:
+def _through_itself(server: sshd.Sshd) -> SshSettings:
     first, second = server.ports
     common = f"HostName 127.0.0.1\n IdentityFile {server.identity}\n"
     config = f"Host gate\n Port {first}\n {common}\nHost inside\n Port {second}\n ProxyJump gate\n {common}\n"

@@ -32,6 +32,7 @@ KbdInteractiveAuthentication no
 PermitRootLogin yes
 PrintMotd no
 MaxStartups 100
+SetEnv HOME={folder}/home
 {extra}
 """
 
@@ -96,9 +97,7 @@ class Sshd:
         """What lets a transport in to `host` of a config file with this text."""
         path = self.folder / f"config-{time.monotonic_ns()}"
         path.write_text(config)
-        return replace(
-            self.settings, host=host, user=None, port=None, identity_file=None, config_file=str(path)
-        )
+        return replace(self.settings, host=host, user=None, port=None, identity_file=None, config_file=str(path))
 
     def public_key(self, kind: str) -> str:
         """The type and the base64 of a host key."""
@@ -121,10 +120,11 @@ class Sshd:
 
 
 def start(folder: Path, *, shell: str = "", ports: int = 1, extra: str = "") -> Sshd:
-    """Start a server. With `shell`, every command goes to that login shell, whose login file prints a banner."""
+    """Start a server. With `shell`, commands go to that login shell, whose login file prints a banner."""
     folder.mkdir(parents=True, exist_ok=True)
     for kind in ("ed25519", "ecdsa", "rsa"):
         make_key(folder / f"host_{kind}", kind)
+    (folder / "home").mkdir()  # the login files of whoever runs the tests play no part
     make_key(folder / "authority")
     make_key(folder / "id_test")
     shutil.copy(folder / "id_test.pub", folder / "authorized_keys")

@@ -1,0 +1,179 @@
+"""What is sent, and how the program's own bytes are told from all else that comes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from itertools import pairwise
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from scheduler.errors import JobError, TransportError
+from scheduler.transports.base import Expanded, Program
+from scheduler.transports.exchange import Exchange, Feed
+from scheduler.transports.wire import Decoder, encode
+
+NONCE = "0123456789abcdef"
+BEGIN = f"=={NONCE}:begin==\n".encode()
+END = f"=={NONCE}:end:{{}}==\n"
+STEM = f"=={NONCE}:end:".encode()
+WHOLE_END = re.compile(STEM + rb"\d{1,3}==\n")
+OTHER = b"==fedcba9876543210:end:0==\n"
+
+look_alikes = st.sampled_from(
+    [b"=", b"==", BEGIN, BEGIN[:-1], STEM, STEM[:-1], STEM[:5], OTHER, b"\n", b":end:0==\n", b"==\n"]
+)
+payloads = st.lists(st.one_of(st.binary(max_size=40), look_alikes), max_size=12).map(b"".join)
+banners = st.lists(st.one_of(st.binary(max_size=40), look_alikes.filter(lambda word: word != BEGIN))).map(b"".join)
+
+
+def cut(stream: bytes, places: list[int]) -> list[bytes]:
+    """`stream` in chunks, cut at these places."""
+    edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
+    return [stream[start:end] for start, end in pairwise(edges)]
+
+
+@given(
+    banner=banners,
+    payload=payloads,
+    code=st.integers(0, 255),
+    after=st.binary(max_size=20),
+    places=st.lists(st.integers(0, 10_000), max_size=30),
+)
+def test_however_the_stream_is_cut_the_payload_is_the_same(
+    banner: bytes, payload: bytes, code: int, after: bytes, places: list[int]
+) -> None:
+    assume(BEGIN not in banner + BEGIN[:-1] and not WHOLE_END.search(payload))  # nobody else can know the nonce
+    stream = banner + BEGIN + payload + END.format(code).encode() + after
+    decoder = Decoder(NONCE)
+    heard = b"".join(decoder.feed(chunk) for chunk in cut(stream, places))
+    assert (decoder.begun, decoder.exit_code, heard) == (True, code, payload)
+
+
+@given(payload=payloads, places=st.lists(st.integers(0, 10_000), max_size=30))
+def test_without_an_end_marker_the_whole_payload_is_still_there(payload: bytes, places: list[int]) -> None:
+    decoder = Decoder(NONCE)
+    assume(not WHOLE_END.search(payload))
+    heard = b"".join(decoder.feed(chunk) for chunk in cut(BEGIN + payload, places))
+    assert decoder.exit_code is None
+    assert heard + decoder.flush() == payload
+
+
+@given(payload=st.binary(max_size=2000))
+def test_only_what_could_be_the_end_marker_is_held_back(payload: bytes) -> None:
+    decoder = Decoder(NONCE)
+    heard = decoder.feed(BEGIN + payload)
+    assert len(payload) - len(heard) < len(STEM)
+    assert STEM.startswith(payload[len(heard) :])
+
+
+def test_every_byte_alone_is_enough() -> None:
+    stream = b"motd\n" + BEGIN + bytes(range(256)) + END.format(17).encode()
+    decoder = Decoder(NONCE)
+    heard = b"".join(decoder.feed(bytes([byte])) for byte in stream)
+    assert (heard, decoder.exit_code) == (bytes(range(256)), 17)
+
+
+def test_what_follows_the_end_marker_is_nobodys() -> None:
+    decoder = Decoder(NONCE)
+    assert decoder.feed(BEGIN + b"mine" + END.format(0).encode() + b"logout\n") == b"mine"
+    assert decoder.feed(b"more") == b""
+
+
+def test_a_banner_of_megabytes_is_read_in_little_memory() -> None:
+    decoder = Decoder(NONCE)
+    for _ in range(3000):
+        assert decoder.feed(b"x" * 1000) == b""
+    assert decoder.feed(BEGIN + b"hello" + END.format(0).encode()) == b"hello"
+    assert len(decoder.preamble) == 2000
+
+
+def test_the_login_shell_sees_one_fixed_line() -> None:
+    call = encode(Program("any", "echo 'secret of a job'"), ["another secret"])
+    assert call.command == f"exec /bin/sh -c 'eval \"$(head -c {len(call.opening)})\"'"
+    assert b"another secret" in call.opening
+
+
+def test_no_two_runs_share_a_marker() -> None:
+    program = Program("any", "")
+    assert encode(program).nonce != encode(program).nonce
+
+
+def test_neither_marker_stands_in_the_source() -> None:
+    call = encode(Program("any", "echo hello"), nonce=NONCE)
+    assert BEGIN.strip() not in call.opening
+    assert STEM not in call.opening
+
+
+def test_an_argument_with_a_nul_is_refused() -> None:
+    with pytest.raises(JobError, match="NUL"):
+        encode(Program("any", ""), ["a\0b"])
+
+
+def test_a_file_name_that_is_no_utf8_travels_as_it_is() -> None:
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    assert b"caf\xe9" in encode(Program("any", ""), [name]).opening
+    with pytest.raises(JobError, match="no text"):
+        encode(Program("any", ""), ["\ud800"])
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_what_is_sent_runs(shell: str) -> None:
+    call = encode(Program("any", 'echo "$1$2"; exit 3'), ["a b", Expanded('"${HOME:+c}"')], nonce=NONCE)
+    done = subprocess.run([shell, "-c", call.command], input=call.opening, capture_output=True)
+    assert done.stdout == BEGIN + b"a bc\n" + END.format(3).encode()
+    assert done.stderr == BEGIN + END.format(3).encode()
+
+
+def exchange(program: str = "poll") -> Exchange:
+    return Exchange(Program(program, "true"), (), stdin=b"", stdout=None, where="ifarm")
+
+
+def test_a_shell_that_ends_before_it_begins_is_quoted() -> None:
+    run = exchange()
+    run.hear_stdout(b"\nYour password has expired.\nChange it now:\n")
+    with pytest.raises(TransportError) as caught:
+        run.reply()
+    message = str(caught.value)
+    assert "ifarm: poll was not started" in message
+    assert "Your password has expired. / Change it now:" in message
+
+
+def test_what_it_said_on_standard_error_is_quoted_too() -> None:
+    run = exchange()
+    run.hear_stderr(b"This account is currently not available.\n")
+    with pytest.raises(TransportError, match="currently not available"):
+        run.reply()
+
+
+def test_a_shell_that_ends_without_a_word_is_named() -> None:
+    with pytest.raises(TransportError, match="ifarm: poll was not started: the login shell ended without a word"):
+        exchange().reply()
+
+
+def test_a_line_that_is_lost_says_that_anything_may_have_happened() -> None:
+    with pytest.raises(TransportError, match="in part, or not at all"):
+        exchange().reply(line_lost=True)
+
+
+def test_input_is_made_when_it_is_asked_for() -> None:
+    made: list[int] = []
+
+    def chunks() -> object:
+        for number in range(3):
+            made.append(number)
+            yield b"" if number == 1 else b"abc"
+
+    feed = Feed(b"program", chunks())  # type: ignore[arg-type]
+    assert (feed.ahead(4), feed.opening_sent) == (b"prog", False)
+    feed.took(4)
+    assert feed.ahead(100) == b"ram"
+    feed.took(3)
+    assert (feed.opening_sent, made) == (True, [])
+    assert (feed.ahead(2), feed.ahead(100), made) == (b"ab", b"abc", [0])
+    feed.took(3)
+    assert (feed.ahead(100), made) == (b"abc", [0, 1, 2])
+    feed.took(3)
+    assert feed.ahead(100) == b""
