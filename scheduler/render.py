@@ -22,8 +22,8 @@ from scheduler.job.job import Job, JobType
 from scheduler.job.payload import params_as_json
 from scheduler.job.resources import Resources
 from scheduler.packaged import packaged_folder
-from scheduler.quoting import quote, quote_path
-from scheduler.render_payload import Payload, Shared, payload_of
+from scheduler.quoting import quote
+from scheduler.render_payload import Payload, Shared, payload_of, python_of
 from scheduler.site.site import Site
 
 MARKER = ".scheduler"
@@ -250,9 +250,8 @@ def _common_files(making: _Making, batches: Sequence[Batch]) -> None:
 def _python_probe(site: Site) -> str:
     """Prints the version of the Python that functions get on the site, with its modules and prologue."""
     load = f"command -v module >/dev/null 2>&1 || . /etc/profile; module load {' '.join(map(quote, site.modules))}\n"
-    python = quote_path(site.python, what="python")
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return f"exec 3>&1 >/dev/null\n{load if site.modules else ''}{site.prologue or ''}\n{python} -c {quote(code)} >&3\n"
+    return f"exec 3>&1 >/dev/null\n{load if site.modules else ''}{site.prologue or ''}\n{python_of(site)} -c {quote(code)} >&3\n"
 
 
 def _label(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -72,7 +73,8 @@ def _stage_in(name: str, place: str) -> str:
 
 def _script(job: Job, site: Site, shared: Shared) -> Payload:
     path = Path(job.script_path or "").absolute()
-    first_line = path.open("rb").readline()
+    with path.open("rb") as script:
+        first_line = script.readline()
     if first_line.startswith(b"#!") and first_line.endswith(b"\r\n"):
         raise JobError(
             f"job {job.job_id!r}: {job.script_path!r} has Windows line ends: its '#!' line names nobody over there"
@@ -83,10 +85,17 @@ def _script(job: Job, site: Site, shared: Shared) -> Payload:
     return Payload(f'exec {start}"$bundle/{shared.place(path)}"{arguments}')
 
 
+def python_of(site: Site) -> str:
+    """The Python of the site, as a shell word. On this very machine, unless the site says otherwise, it is our own."""
+    if site.transport == "local" and "python" not in site.model_fields_set:
+        return quote(sys.executable)
+    return quote_path(site.python, what="python")
+
+
 def _interpreter(path: Path, first_line: bytes, site: Site) -> str:
     """A ``.py`` file gets the site's Python, whatever its first line says: that line was written for this machine."""
     if path.suffix == ".py":
-        return f"{quote_path(site.python, what='python')} "
+        return f"{python_of(site)} "
     return "" if first_line.startswith(b"#!") else "bash "
 
 
@@ -131,7 +140,7 @@ def _function(job: Job, site: Site, shared: Shared) -> Payload:
         files = {**packed.files, "environment.sh": _environment(job, site)}
         run = f'exec python3 -u "${{0%/*/*}}/run_function.py" "${{0%/*}}"{trust}'
         return Payload(_inside(site, run), files, job.container_image, pickled=packed.how == "pickle")
-    python = quote_path(site.python, what="python")
+    python = python_of(site)
     start = f'exec {python} -u "$bundle/run_function.py" "$bundle/$element"{trust}'
     return Payload(start, packed.files, python=needs, pickled=packed.how == "pickle")
 
