@@ -250,8 +250,9 @@ def _common_files(making: _Making, batches: Sequence[Batch]) -> None:
 def _python_probe(site: Site) -> str:
     """Prints the version of the Python that functions get on the site, with its modules and prologue."""
     load = f"command -v module >/dev/null 2>&1 || . /etc/profile; module load {' '.join(map(quote, site.modules))}\n"
+    before = f"{load if site.modules else ''}{site.prologue}"
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return f"exec 3>&1 >/dev/null\n{load if site.modules else ''}{site.prologue or ''}\n{python_of(site)} -c {quote(code)} >&3\n"
+    return f"exec 3>&1 >/dev/null\n{before}\n{python_of(site)} -c {quote(code)} >&3\n"
 
 
 def _label(text: str) -> str:
