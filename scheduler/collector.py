@@ -154,16 +154,25 @@ class _Meter:
 
 def _unpack(source: IO[bytes] | stream.Stream, wanted: dict[str, Output], meter: _Meter) -> None:
     """Only what was asked for is written, and only files: names in the stream choose nothing."""
+    here: dict[str, Path] = {}
     with tarfile.open(fileobj=source, mode="r|", errorlevel=2) as tar:
         for member in tar:
-            output = wanted.get(member.name)
-            if output is None or not member.isreg():
+            output, content = wanted.get(member.name), _content(tar, member, here)
+            if output is None or content is None:
                 raise OutputError(f"the site sent something that was not asked for: {member.name[:200]!r}")
-            content = tar.extractfile(member)
-            if member.size != output.size or content is None:
+            if member.isreg() and member.size != output.size:
                 raise OutputError(f"{output.path!r} has {member.size} bytes and not {output.size}: it changes still")
-            _write(output, content, meter)
+            with content:
+                _write(output, content, meter)
+            here[member.name] = output.home
             del wanted[member.name]
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, here: Mapping[str, Path]) -> IO[bytes] | None:
+    """A file's bytes. Of several links to one file tar sends the first, and of the others which one that was."""
+    if member.islnk() and member.linkname in here:
+        return here[member.linkname].open("rb")
+    return tar.extractfile(member) if member.isreg() else None
 
 
 def _write(output: Output, content: IO[bytes], meter: _Meter) -> None:
