@@ -53,3 +53,19 @@ def end(how: str) -> dict[str, Any]:
         Path("out.root").write_bytes(CONTENT)
         Path("result.json").write_text(json.dumps({"how": how}))
     return {"how": how}
+
+
+WITNESS = """\
+printf %s "$JOB_ID" >id
+env -0 >env
+cat "$JOB_PARAMS_FILE" >params
+pwd >folder
+printf '%s' "$JOB_DIR" >job-dir
+"""
+"""Shell text that keeps what the payload sees. Arguments are the caller's."""
+
+
+def witness(**params: Any) -> dict[str, Any]:
+    """What a function sees."""
+    file = json.loads(Path(os.environ["JOB_PARAMS_FILE"]).read_text())
+    return {"params": params, "env": dict(os.environ), "file": file, "folder": str(Path.cwd())}

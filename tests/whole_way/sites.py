@@ -13,6 +13,8 @@ from scheduler.job.resources import Resources
 from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
 
+from .hostile import EVERYTHING
+
 OWN_SITE = os.environ.get("SCHEDULER_TEST_SITE")
 """A site file, or a site's name: these tests run there too."""
 OWN_IMAGE = os.environ.get("SCHEDULER_TEST_IMAGE")
@@ -53,11 +55,12 @@ def place_called(name: str, cluster: Cluster | None) -> Place:
     if name == OWN:
         return Place(find_site(str(OWN_SITE)), images=(OWN_IMAGE,) if OWN_IMAGE else ())
     assert cluster is not None
-    images = ("/opt/images/small.sif", "/opt/images/small")
+    images, environment = ("/opt/images/small.sif", "/opt/images/small"), {"SITE_VALUE": EVERYTHING}
     if name == "shell over ssh":
-        site = shell_over_ssh(cluster)
+        site = shell_over_ssh(cluster, environment=environment)
         return Place(site, images, short="2s", enforces_memory=False)
-    return Place(cluster.site(name.replace(" ", "-"), user=name.split()[-1]), images)
+    site = cluster.site(name.replace(" ", "-"), user=name.split()[-1], environment=environment)
+    return Place(site, images)
 
 
 def here(**keys: Any) -> Place:
@@ -69,15 +72,16 @@ def here(**keys: Any) -> Place:
         "python": sys.executable,
         "defaults": {"cpus": 1, "memory": "300 MB", "walltime": "5m"},
         "limits": {"poll_seconds": 0.2, "running": 8},
+        "environment": {"SITE_VALUE": EVERYTHING},
     }
     site = Site.from_mapping(values | keys, name="shell-here")
     return Place(site, short="2s", enforces_memory=False, same_python=True)
 
 
-def shell_over_ssh(cluster: Cluster) -> Site:
+def shell_over_ssh(cluster: Cluster, **keys: Any) -> Site:
     """A plain machine that is reached over SSH."""
     limits = {"poll_seconds": 0.2, "running": 8}
-    return cluster.site("shell-over-ssh", scheduler="shell", account=None, limits=limits)
+    return cluster.site("shell-over-ssh", scheduler="shell", account=None, limits=limits, **keys)
 
 
 def alone(number: int) -> Resources:

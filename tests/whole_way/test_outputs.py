@@ -1,0 +1,147 @@
+"""Input files go there and outputs come home whole, whatever they are called and whatever is in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scheduler import Job, JobType
+
+from .sites import Place
+from .voyage import Jobs, Voyage
+
+ALL_BYTES = bytes(range(256)) * 5
+LARGE = bytes(range(251)) * 20_000
+ODD_NAMES = [
+    b"it's \"odd\" $HOME `id`.root", b"new\nline.root", "é 中 🚀.root".encode(), b"-n.root", b"--checkpoint=1.root",
+    b" .root", b"back\\slash\\n.root", b"\xff not UTF-8.root", b"*.root", b"a\tb.root", b"{{ x }}.root", b"#.root",
+    b"trailing\n.root",
+]  # fmt: skip
+PATTERNS = ["*.root", "hists/**/*.json", "plots", "exact name's $HOME.txt", "run[0-9].bin", "x?.dat", "deep/**", "one"]
+MADE_BY = r"""
+import os
+def put(name, content):
+    folder = os.path.dirname(name)
+    if folder: os.makedirs(folder, exist_ok=True)
+    with open(name, "wb") as file: file.write(content)
+all_bytes = bytes(range(256)) * 5
+for name in NAMES: put(name, all_bytes + name)
+put("empty.root", b"")
+put("large.root", bytes(range(251)) * 20000)
+for name in ("hists/top.json", "hists/a/b.json", "hists/a/b/c d/deep.json"): put(name, name.encode())
+for name in ("plots/a.png", "plots/sub folder/b.png", "plots/sub folder/.hidden"): put(name, name.encode())
+put("exact name's $HOME.txt", b"exact"); put("run7.bin", b"7"); put("run77.bin", b"no"); put("xy.dat", b"y")
+put("deep/er/est.txt", b"deep"); put("one", b"1")
+os.symlink("../one", "plots/link"); os.symlink("/no/such", "plots/dangling")
+put("undeclared.txt", b"stays"); put("hists/a/undeclared.txt", b"stays")
+"""
+
+
+@pytest.fixture(scope="module")
+def home(place: Place, send: Callable[[Callable[[], Jobs]], Voyage]) -> Voyage:
+    """One job that leaves all sorts of files, and two that get all sorts."""
+
+    def make() -> Jobs:
+        Path("leave.py").write_text(MADE_BY.replace("NAMES", repr(ODD_NAMES)))
+        leaves = Job("leaves", JobType.SCRIPT, script_path="leave.py", output_files=PATTERNS)
+        return {"leaves": leaves, **_with_inputs()}
+
+    return send(make)
+
+
+GETS = """\
+./tool.sh 'a b' >tool.out
+cat 'there/deep/n'"'"'ame $x' >renamed.out
+cat folder/sub/b.txt folder/.hidden >folder.out
+cat 'é "data".bin' >data.out
+[ ! -s empty ] && [ -e empty ] && echo yes >empty.out
+echo changed >>'é "data".bin'; echo changed >>folder/sub/b.txt; rm tool.sh
+"""
+
+
+def _with_inputs() -> Jobs:
+    """Two jobs that share their inputs, and change them."""
+    Path("tool.sh").write_text('#!/bin/sh\necho "tool: $1"\n')
+    Path("tool.sh").chmod(0o755)
+    Path('é "data".bin').write_bytes(ALL_BYTES)
+    Path("empty").touch()
+    Path("folder/sub").mkdir(parents=True)
+    Path("folder/sub/b.txt").write_text("b")
+    Path("folder/.hidden").write_text("hidden")
+    Path("here.txt").write_text("renamed")
+    Path("gets.sh").write_text(GETS)
+    inputs = {name: name for name in ("tool.sh", 'é "data".bin', "empty", "folder")} | {
+        "there/deep/n'ame $x": "here.txt"
+    }
+    return {
+        name: Job(name, JobType.SCRIPT, script_path="gets.sh", input_files=inputs, output_files=["*.out"])
+        for name in ("gets", "gets too")
+    }
+
+
+def _found(home: Voyage, pattern: str) -> dict[str, bytes]:
+    """Name relative to the job's folder → content, of a pattern's outputs."""
+    job = home.jobs["leaves"]
+    assert job.is_completed(), job.get_results()["error"]
+    paths = [Path(path) for path in job.get_results()["output_files"][pattern]]
+    return {str(path.relative_to(job.working_dir)): path.read_bytes() for path in paths}
+
+
+def test_any_content_comes_home_under_any_name(home: Voyage) -> None:
+    expected = {os.fsdecode(name): ALL_BYTES + name for name in ODD_NAMES}
+    expected |= {"empty.root": b"", "large.root": LARGE}
+    assert _found(home, "*.root") == expected
+
+
+def test_two_asterisks_find_files_however_deep(home: Voyage) -> None:
+    names = ("hists/top.json", "hists/a/b.json", "hists/a/b/c d/deep.json")
+    assert _found(home, "hists/**/*.json") == {name: name.encode() for name in names}
+    assert _found(home, "deep/**") == {"deep/er/est.txt": b"deep"}
+
+
+def test_a_folder_means_all_that_is_in_it(home: Voyage) -> None:
+    names = ("plots/a.png", "plots/sub folder/b.png", "plots/sub folder/.hidden")
+    assert _found(home, "plots") == {**{name: name.encode() for name in names}, "plots/link": b"1"}
+
+
+def test_brackets_and_question_marks_are_patterns_and_all_else_is_a_name(home: Voyage) -> None:
+    assert _found(home, "run[0-9].bin") == {"run7.bin": b"7"}
+    assert _found(home, "x?.dat") == {"xy.dat": b"y"}
+    assert _found(home, "exact name's $HOME.txt") == {"exact name's $HOME.txt": b"exact"}
+
+
+def test_what_was_not_declared_stays_there(home: Voyage) -> None:
+    if home.place.local:
+        pytest.skip("on a local site the job runs in its working_dir")
+    here = Path(home.jobs["leaves"].working_dir)
+    assert not (here / "undeclared.txt").exists()
+    assert not (here / "hists/a/undeclared.txt").exists()
+    assert not [path for path in here.rglob("*") if path.name.endswith(".part")]
+
+
+@pytest.mark.parametrize("name", ["gets", "gets too"])
+def test_inputs_arrive_whole_executable_and_under_their_names(home: Voyage, name: str) -> None:
+    job = home.jobs[name]
+    assert job.is_completed(), job.get_results()["error"]
+    contents = {path: Path(job.working_dir, path).read_bytes() for path in map(os.path.basename, _outputs(job))}
+    assert contents == {
+        "tool.out": b"tool: a b\n",
+        "renamed.out": b"renamed",
+        "folder.out": b"bhidden",
+        "data.out": ALL_BYTES,
+        "empty.out": b"yes\n",
+    }
+
+
+def test_a_job_that_changes_its_inputs_changes_nothing_here(home: Voyage) -> None:
+    assert (home.folder / 'é "data".bin').read_bytes() == ALL_BYTES
+    assert (home.folder / "folder/sub/b.txt").read_text() == "b"
+    assert (home.folder / "tool.sh").exists()
+
+
+def _outputs(job: Job) -> list[str]:
+    found: list[str] = job.get_results()["output_files"]["*.out"]
+    return found

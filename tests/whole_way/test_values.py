@@ -1,0 +1,170 @@
+"""Hostile job ids, params, arguments and variables reach the payload byte for byte, and nothing of them is executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler import Job, JobType, Runner
+from scheduler.transports.base import Program
+
+from .hostile import CANARY, JOB_IDS, VALUES
+from .payloads import WITNESS, witness
+from .sites import Place
+from .voyage import Jobs, Voyage
+
+PARAMS = {f"v{n}": value for n, value in enumerate(VALUES)}
+ENVIRONMENT = {f"V{n}": value for n, value in enumerate(VALUES)}
+KINDS = ("script", "python script", "container", "function", "function in image")
+FILES = ["id", "env", "params", "args", "job-dir"]
+PY = """\
+import os, sys
+open("id", "wb").write(os.environb[b"JOB_ID"])
+open("env", "wb").write(b"".join(b"%s=%s\\0" % pair for pair in os.environb.items()))
+open("params", "wb").write(open(os.environ["JOB_PARAMS_FILE"], "rb").read())
+open("args", "wb").write(b"".join(os.fsencode(arg) + b"\\0" for arg in sys.argv[1:]))
+open("job-dir", "w").write(os.environ["JOB_DIR"])
+"""
+
+
+@pytest.fixture(scope="module")
+def seen(place: Place, send: Callable[[Callable[[], Jobs]], Voyage]) -> Voyage:
+    """Jobs that keep what they see: one of each kind with all values, and one of each kind for every odd job_id."""
+    return send(lambda: {**_with_all_values(place), **_with_odd_ids(place)})
+
+
+def _with_all_values(place: Place) -> Jobs:
+    sh, py = Path("witness.sh"), Path("witness.py")
+    sh.write_text(WITNESS + "printf '%s\\0' \"$@\" >args\n")
+    py.write_text(PY)
+    arguments = [*(f"{{{{ {name} }}}}" for name in PARAMS), "{% raw %}{{ x }}{% endraw %}", '$HOME `id` "it\'s"']
+    common: dict[str, Any] = {"params": PARAMS, "env_vars": ENVIRONMENT}
+    jobs = {
+        "script": Job("s", JobType.SCRIPT, script_path=sh, arguments=arguments, output_files=FILES, **common),
+        "python script": Job("p", JobType.SCRIPT, script_path=py, arguments=arguments, output_files=FILES, **common),
+        "function": Job("f", function=witness, **common),
+    }
+    if place.images:
+        image = place.images[0]
+        jobs["container"] = Job(
+            "c", JobType.CONTAINER, container_image=image, container_command=_command(), output_files=FILES, **common
+        )
+        jobs["function in image"] = Job("fc", function=witness, container_image=image, **common)
+    return jobs
+
+
+def _command() -> str:
+    """Every value three times: as a word, in double quotes, in single quotes."""
+    words = (f"{{{{ {name} }}}} \"<{{{{ {name} }}}}>\" '<{{{{ {name} }}}}>'" for name in PARAMS)
+    return WITNESS + f"printf '%s\\0' {' '.join(words)} >args\n"
+
+
+def _with_odd_ids(place: Place) -> Jobs:
+    jobs: Jobs = {}
+    script = Path("id.sh")
+    script.write_text('printf %s "$JOB_ID" >id; pwd >folder\n')
+    for number, name in enumerate(JOB_IDS):
+        common: dict[str, Any] = {"job_id": name, "output_files": ["id"]}
+        jobs[f"script {number}"] = Job(
+            job_type=JobType.SCRIPT, script_path=script, working_dir=Path("scripts", name), **common
+        )
+        if place.images:
+            jobs[f"container {number}"] = Job(
+                job_type=JobType.CONTAINER, container_image=place.images[0], working_dir=Path("containers", name),
+                container_command=script.read_text(), **common,
+            )  # fmt: skip
+        jobs[f"function {number}"] = Job(name, function=witness, working_dir=Path("functions", name))
+    return jobs
+
+
+@pytest.fixture(params=KINDS)
+def job(request: pytest.FixtureRequest, seen: Voyage) -> Job:
+    """A job with all values."""
+    if request.param not in seen.jobs:
+        pytest.skip(f"no container image for tests on {seen.place.site.name}")
+    found = seen.jobs[request.param]
+    assert found.is_completed(), found.get_results().get("error")
+    return found
+
+
+def test_every_variable_arrives_as_it_is(job: Job) -> None:
+    environment = _environment(job)
+    assert {name: environment.get(name) for name in ENVIRONMENT} == ENVIRONMENT
+
+
+def test_the_sites_own_variables_arrive_as_they_are(job: Job, place: Place) -> None:
+    assert place.site.environment
+    environment = _environment(job)
+    assert {name: environment.get(name) for name in place.site.environment} == place.site.environment
+
+
+def test_every_param_arrives_as_it_is_in_the_file(job: Job) -> None:
+    if job.job_type is JobType.FUNCTION:
+        assert job.get_results()["file"] == PARAMS
+    else:
+        assert json.loads(_read(job, "params")) == PARAMS
+
+
+def test_a_function_is_called_with_every_param_as_it_is(seen: Voyage) -> None:
+    for name in ("function", "function in image") if seen.place.images else ("function",):
+        assert seen.jobs[name].get_results()["params"] == PARAMS
+
+
+@pytest.mark.parametrize("kind", ["script", "python script"])
+def test_every_argument_of_a_script_arrives_as_one_word(seen: Voyage, kind: str) -> None:
+    words = _read(seen.jobs[kind], "args").decode().split("\0")[:-1]
+    assert words == [*VALUES, "{{ x }}", '$HOME `id` "it\'s"']
+
+
+def test_every_param_in_a_command_is_data_whatever_quotes_it_stands_in(seen: Voyage) -> None:
+    if "container" not in seen.jobs:
+        pytest.skip("no container image for tests")
+    words = _read(seen.jobs["container"], "args").decode().split("\0")[:-1]
+    assert words == [word for value in VALUES for word in (value, f"<{value}>", f"<{value}>")]
+
+
+@pytest.mark.parametrize("number", range(len(JOB_IDS)))
+@pytest.mark.parametrize("kind", ["script", "container", "function"])
+def test_a_job_id_arrives_as_it_is_and_names_the_folder_here(seen: Voyage, kind: str, number: int) -> None:
+    if (name := f"{kind} {number}") not in seen.jobs:
+        pytest.skip(f"no container image for tests on {seen.place.site.name}")
+    job = seen.jobs[name]
+    assert job.is_completed(), job.get_results().get("error")
+    assert Path(job.working_dir) == seen.folder / f"{kind}s" / JOB_IDS[number]
+    if kind == "function":
+        assert job.get_results()["env"]["JOB_ID"] == JOB_IDS[number]
+    else:
+        assert _read(job, "id").decode() == JOB_IDS[number]
+
+
+def test_the_job_is_in_its_own_folder(job: Job, place: Place) -> None:
+    environment = _environment(job)
+    if job.job_type is JobType.FUNCTION:
+        assert environment["JOB_DIR"] == job.get_results()["folder"]
+    else:
+        assert environment["JOB_DIR"] == _read(job, "job-dir").decode()
+    if place.local:
+        assert environment["JOB_DIR"] == job.working_dir
+
+
+def test_nothing_was_executed(seen: Voyage) -> None:
+    assert not [path for path in seen.folder.rglob("*") if path.name == CANARY]
+    with Runner(seen.place.site) as runner:
+        look = 'find "$HOME" /tmp -name "$1" 2>/dev/null || :'
+        assert runner.transport.run(Program("look", look), [CANARY]).out == ""
+
+
+def _read(job: Job, name: str) -> bytes:
+    return Path(job.working_dir, name).read_bytes()
+
+
+def _environment(job: Job) -> dict[str, str]:
+    if job.job_type is JobType.FUNCTION:
+        found: dict[str, str] = job.get_results()["env"]
+        return found
+    entries = _read(job, "env").decode().split("\0")[:-1]
+    return dict(entry.split("=", 1) for entry in entries)
