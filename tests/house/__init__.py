@@ -1,0 +1,1 @@
+"""What holds for the code as such: who imports whom, sizes, public names, the wheel."""

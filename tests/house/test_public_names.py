@@ -1,0 +1,25 @@
+"""What others write into their scripts: a name that goes or changes breaks them. Those of Job are in test_job.py."""
+
+from __future__ import annotations
+
+import scheduler
+from scheduler import Runner
+
+PUBLIC = [
+    *("BatchError", "Cause", "ConfigError", "Job", "JobError", "JobState", "JobType", "LedgerError", "OutputError"),
+    *("Resources", "Retry", "Runner", "SchedulerError", "Site", "Status", "TransportError", "WaitTimeout"),
+]
+VERBS = {
+    *("submit", "poll", "wait", "cancel", "collect", "close", "keys"),
+    *("run_job", "check_job_status", "cancel_job"),  # of one job: what AID2E's schedulers call
+}
+
+
+def test_the_package_has_these_names_and_no_others() -> None:
+    assert scheduler.__all__ == PUBLIC
+    assert dir(scheduler) == sorted([*PUBLIC, "__version__"])
+    assert [getattr(scheduler, name).__name__ for name in PUBLIC] == PUBLIC
+
+
+def test_a_runner_has_these_verbs_and_no_others() -> None:
+    assert {name for name, value in vars(Runner).items() if callable(value) and not name.startswith("_")} == VERBS

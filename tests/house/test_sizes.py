@@ -1,0 +1,85 @@
+"""The walls of the house: how long files and functions are, and what is never written."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from .code import Module, modules
+
+MOST_LINES_OF_A_FILE = 300
+MOST_LINES_OF_A_FUNCTION = 40
+NO_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "manager", "misc"}
+CATCHES_ALL = "scheduler.remote.run_function"  # its trade: whatever a user's function raises goes home
+
+PACKAGE = modules("scheduler")
+
+
+def test_a_file_has_one_subject() -> None:
+    lengths = {module.name: len(module.text.splitlines()) for module in PACKAGE}
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES_OF_A_FILE} == {}
+
+
+def test_a_function_can_be_seen_at_once() -> None:
+    lengths = {
+        f"{module.at(node.lineno)} {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for module in PACKAGE
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES_OF_A_FUNCTION} == {}
+
+
+def test_a_file_says_first_what_it_is() -> None:
+    files = [*PACKAGE, *modules("tests")]
+    assert [module.name for module in files if not ast.get_docstring(module.tree)] == []
+
+
+def test_no_file_is_named_after_nothing() -> None:
+    files = {path for module in PACKAGE for path in module.path.parent.iterdir()}
+    assert sorted(str(path) for path in files if path.stem in NO_NAMES) == []
+
+
+def test_only_what_is_expected_is_caught() -> None:
+    nets = [m.at(node.lineno) for m in PACKAGE for node in _nets(m.tree) if m.name != CATCHES_ALL]
+    assert nets == []
+
+
+def test_nothing_is_executed_that_was_meant_as_data() -> None:
+    assert [place for module in PACKAGE if module.name != CATCHES_ALL for place in _executions(module)] == []
+
+
+def test_no_test_patches() -> None:
+    imports = [(module, one) for module in modules("tests") for one in module.imports()]
+    assert [m.at(one.line) for m, one in imports if one.name.startswith(("unittest.mock", "mock", "pytest_mock"))] == []
+
+
+def _nets(tree: ast.Module) -> Iterator[ast.ExceptHandler]:
+    """Handlers that catch everything, and do not end by raising it again."""
+    for handler in ast.walk(tree):
+        if isinstance(handler, ast.ExceptHandler):
+            caught = (
+                {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)} if handler.type else set()
+            )
+            last = handler.body[-1]
+            raised_again = isinstance(last, ast.Raise) and last.exc is None
+            if (not caught or caught & {"Exception", "BaseException"}) and not raised_again:
+                yield handler
+
+
+def _executions(module: Module) -> Iterator[str]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.keyword) and node.arg == "shell" and ast.unparse(node.value) != "False":
+            yield f"{module.at(node.value.lineno)} shell={ast.unparse(node.value)}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in _SHARP:
+            yield f"{module.at(node.lineno)} {ast.unparse(node.func)}"
+
+
+_SHARP = {
+    *("os.system", "os.popen", "eval", "exec", "yaml.unsafe_load"),
+    *(
+        f"{name}.{verb}"
+        for name in ("pickle", "cloudpickle", "marshal", "shelve")
+        for verb in ("load", "loads", "open")
+    ),
+}
