@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import sqlite3
@@ -189,13 +190,18 @@ class Ledger:
         return self._jobs(f"j.site = ? AND j.collected = 0 AND j.state NOT IN ({final}) AND b.folder IS NOT NULL", site)
 
     def chosen(
-        self, *, site: str | None = None, campaign: str | None = None, job_id: str | None = None, not_done: bool = False
-    ) -> list[JobRow]:
-        """Jobs that fit all that is given, oldest first. `not_done`: only those that have not ended or are not home."""
+        self, *, site: str | None = None, campaign: str | None = None, job_id: str | None = None,
+        not_done: bool = False, since: float = math.inf,
+    ) -> list[JobRow]:  # fmt: skip
+        """Jobs that fit all that is given, oldest first.
+
+        `not_done`: only those that have not ended, or are not home, or have changed after `since`.
+        """
         given = {"j.site": site, "j.campaign": campaign, "j.job_id": job_id}
         conditions = [f"{column} = ?" for column, value in given.items() if value is not None]
-        conditions += ["j.collected = 0"] if not_done else []
-        return self._jobs(" AND ".join(conditions) or "1", *(v for v in given.values() if v is not None))
+        conditions += ["(j.collected = 0 OR j.updated > ?)"] if not_done else []
+        values = [v for v in given.values() if v is not None] + ([since] if not_done else [])
+        return self._jobs(" AND ".join(conditions) or "1", *values)
 
     def _jobs(self, where: str, *values: object) -> list[JobRow]:
         """Jobs that fit a condition of ours (never text of a user), oldest first."""

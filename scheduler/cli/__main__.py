@@ -1,0 +1,5 @@
+"""``python -m scheduler.cli``: the command where its entry point is not on the PATH."""
+
+from scheduler.cli import main
+
+main()

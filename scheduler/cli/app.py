@@ -1,0 +1,145 @@
+"""The commands, their arguments and options. What they do is imported when they are called: help must be quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Submit jobs to batch systems over SSH, follow them, and bring their outputs home.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _seconds(text: str | float) -> float:
+    """``90`` (seconds), ``90s``, ``5m``, ``1:30:00``."""
+    from scheduler.job.units import parse_walltime
+
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return parse_walltime(str(text)).total_seconds()
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+JobFile = Annotated[Path, typer.Argument(metavar="FILE", help="A job file (YAML).", show_default=False)]
+JobIds = Annotated[
+    list[str] | None, typer.Argument(metavar="[JOB_ID]...", help="Jobs by their ids.", show_default=False)
+]
+To = Annotated[str, typer.Option("--site", "-s", metavar="SITE", help="A site's name, or the path of a site file.")]
+At = Annotated[str | None, typer.Option("--site", "-s", metavar="SITE", help="Only jobs of this site.")]
+Into = Annotated[
+    str | None,
+    typer.Option("--campaign", "-c", metavar="NAME", help="Instead of the file's own: what it has submitted goes on."),
+]
+Of = Annotated[str | None, typer.Option("--campaign", "-c", metavar="NAME", help="Only jobs of this campaign.")]
+Again = Annotated[bool, typer.Option("--again", help="A new run of the campaign, even of jobs that it has run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout", parser=_seconds, metavar="TIME", help="Stop waiting after 90 (seconds), 5m, 2h; jobs go on."
+    ),
+]
+Show = Annotated[
+    list[str] | None, typer.Option("--show", metavar="RESULT", help="A result to have in the table (repeatable).")
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from scheduler import __version__
+
+        typer.echo(f"scheduler {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    file: JobFile, site: To, campaign: Into = None, again: Again = False, timeout: Timeout = None, show: Show = None,
+    json: AsJson = False,
+) -> None:  # fmt: skip
+    """Submit the jobs of a file, wait for them, bring their outputs home and show what came of them."""
+    from scheduler.cli import submit
+
+    _end(submit.run(file, site, campaign=campaign, again=again, timeout=timeout, show=show or (), json=json))
+
+
+@app.command("submit")
+def submit_(file: JobFile, site: To, campaign: Into = None, again: Again = False, json: AsJson = False) -> None:
+    """Submit the jobs of a file, and leave."""
+    from scheduler.cli import submit
+
+    _end(submit.submit(file, site, campaign=campaign, again=again, json=json))
+
+
+@app.command()
+def status(
+    job_ids: JobIds = None, site: At = None, campaign: Of = None,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Those that ended before yesterday, too.")] = False,
+    refresh: Annotated[bool, typer.Option(help="Ask the sites of jobs that go on; else: as last seen.")] = True,
+    history: Annotated[str | None, typer.Option(metavar="JOB_ID", help="All that was ever seen of a job.")] = None,
+    json: AsJson = False,
+) -> None:  # fmt: skip
+    """Where jobs stand: those that go on, and those that ended in the last day."""
+    from scheduler.cli import manage
+
+    if history is not None:
+        _end(manage.history(manage.Which([history], site, campaign), json=json))
+    _end(manage.status(manage.Which(job_ids or (), site, campaign), everything=everything, refresh=refresh, json=json))
+
+
+@app.command()
+def wait(
+    job_ids: JobIds = None, site: At = None, campaign: Of = None, timeout: Timeout = None, show: Show = None,
+    json: AsJson = False,
+) -> None:  # fmt: skip
+    """Wait for jobs, whoever submitted them, and bring their outputs home. Without arguments: for all that go on."""
+    from scheduler.cli import manage
+
+    _end(manage.wait(manage.Which(job_ids or (), site, campaign), timeout=timeout, show=show or (), json=json))
+
+
+@app.command()
+def collect(
+    job_ids: JobIds = None, site: At = None, campaign: Of = None, show: Show = None, json: AsJson = False
+) -> None:
+    """Bring home the outputs of jobs that have ended by now, without waiting for the others."""
+    from scheduler.cli import manage
+
+    _end(manage.collect(manage.Which(job_ids or (), site, campaign), show=show or (), json=json))
+
+
+@app.command()
+def cancel(
+    job_ids: JobIds = None, site: At = None, campaign: Of = None,
+    everything: Annotated[bool, typer.Option("--all", help="All jobs that go on.")] = False,
+    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: AsJson = False,
+) -> None:  # fmt: skip
+    """Cancel jobs: by id, by campaign, or all."""
+    from scheduler.cli import manage
+
+    _end(manage.cancel(manage.Which(job_ids or (), site, campaign), everything=everything, sure=sure, json=json))
+
+
+def _end(code: int) -> None:
+    raise typer.Exit(code)

@@ -1,0 +1,96 @@
+"""Jobs are asked after, waited for and brought home, site by site, while somebody watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from scheduler.cli import screen
+from scheduler.cli.progress import meter
+from scheduler.cli.sites_of_jobs import by_site, work_at
+from scheduler.errors import SchedulerError, TransportError, WaitTimeout
+from scheduler.ledger import Ledger
+from scheduler.ledger_rows import JobRow
+from scheduler.work import SiteWork
+
+
+def wait(rows: Sequence[JobRow], ledger: Ledger, *, title: str, timeout: float | None) -> bool:
+    """Wait until these jobs have ended and are home, one site after the other.
+
+    What stands in the way at one site is said; the others go on.
+
+    Returns:
+        Whether all sites could be waited for to the end.
+
+    Raises:
+        WaitTimeout: `timeout` has passed. The jobs go on.
+    """
+
+    def wait_at(work: SiteWork, keys: list[int]) -> None:
+        one_site = title if title.endswith(work.site.name) else f"{title} on {work.site.name}"
+        watch(work, keys, title=one_site, timeout=timeout)
+
+    return _each_site(rows, ledger, wait_at)
+
+
+def watch(work: SiteWork, keys: list[int], *, title: str, timeout: float | None) -> None:
+    """Wait for jobs of one site, and show how far they are.
+
+    Raises:
+        WaitTimeout, LoginError, HostKeyError, OutputError: as `SiteWork.wait`.
+    """
+    trouble = ""
+    with meter(title, lambda: work.ledger.of_keys(keys)) as shown:
+
+        def seen() -> None:
+            nonlocal trouble
+            if work.trouble and work.trouble != trouble:
+                screen.say(
+                    f"{work.site.name}: no answer: {work.trouble}\nThe jobs go on, and so does the waiting.", "yellow"
+                )
+            trouble = work.trouble
+            shown.look()
+
+        work.wait(keys, timeout=timeout, seen=seen, progress=shown.fetched)
+
+
+def refresh(rows: Sequence[JobRow], ledger: Ledger) -> bool:
+    """Ask after these jobs, one question a site; whether all sites answered."""
+    return _each_site(rows, ledger, lambda work, _: _poll(work))
+
+
+def collect(rows: Sequence[JobRow], ledger: Ledger) -> bool:
+    """Bring home what has ended by now; whether all sites could be asked."""
+
+    def collect_at(work: SiteWork, keys: list[int]) -> None:
+        if any(not row.status.final for row in ledger.of_keys(keys)):
+            _poll(work)
+        with meter(f"from {work.site.name}", lambda: ledger.of_keys(keys)) as shown:
+            work.collect(keys, progress=shown.fetched)
+
+    return _each_site(rows, ledger, collect_at)
+
+
+def cancel(rows: Sequence[JobRow], ledger: Ledger) -> bool:
+    """Ask the batch systems to end these jobs; whether all of them could be asked."""
+    return _each_site(rows, ledger, lambda work, keys: work.cancel(keys))
+
+
+def _poll(work: SiteWork) -> None:
+    work.poll()
+    if work.trouble:
+        raise TransportError(f"the queue of {work.site.name} did not answer: {work.trouble}")
+
+
+def _each_site(rows: Sequence[JobRow], ledger: Ledger, act: Callable[[SiteWork, list[int]], None]) -> bool:
+    """Act at each site of these jobs. An error there is said, and the next site has its turn."""
+    well = True
+    for site, keys in by_site(rows).items():
+        try:
+            with work_at(site, ledger) as work:
+                act(work, keys)
+        except WaitTimeout:
+            raise
+        except SchedulerError as error:
+            screen.complain(f"{site}: {error}" if site not in str(error) else str(error))
+            well = False
+    return well

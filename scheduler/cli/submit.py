@@ -1,0 +1,173 @@
+"""``scheduler run`` and ``scheduler submit``: the jobs of a file go to a site, once."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scheduler.cli import choose, follow, rows, screen, tables
+from scheduler.errors import BatchError, SchedulerError
+from scheduler.job.job import Job
+from scheduler.job.state import Cause
+from scheduler.jobfile import JobFile, read_job_file
+from scheduler.ledger import Ledger
+from scheduler.ledger_rows import JobRow
+from scheduler.runner import Runner
+from scheduler.site.catalog import find_site
+
+
+@dataclass
+class Sending:
+    """The jobs of a file on their way to a site.
+
+    Attributes:
+        refused: what the batch system said to those that it did not take; empty if it took all.
+    """
+
+    file: JobFile
+    runner: Runner
+    campaign: str
+    jobs: list[Job] = field(default_factory=list)
+    refused: str = ""
+
+    @property
+    def title(self) -> str:
+        """What a person calls them."""
+        return f"{self.campaign} on {self.runner.site.name}"
+
+    def rows(self) -> list[JobRow]:
+        """The jobs as the ledger has them now."""
+        return self.runner.ledger.of_keys(self.runner.keys(self.jobs))
+
+
+def run(file: Path, site: str, *, campaign: str | None, again: bool, timeout: float | None, show: Sequence[str],
+        json: bool) -> int:  # fmt: skip
+    """Submit, wait, bring home, show."""
+    with _opened(file, site, campaign=campaign, again=again) as sending:
+        _send(sending)
+        try:
+            follow.watch(sending.runner.work, _keys(sending), title=sending.title, timeout=timeout)
+            well = True
+        except SchedulerError as error:
+            screen.complain(str(error))
+            _say_how_to_go_on(sending.campaign)
+            well = False
+        jobs = sending.rows()
+    show_results(jobs, show=show, json=json)
+    return exit_code(jobs, well=well)
+
+
+def submit(file: Path, site: str, *, campaign: str | None, again: bool, json: bool) -> int:
+    """Submit, and leave."""
+    with _opened(file, site, campaign=campaign, again=again) as sending:
+        _send(sending)
+        jobs = sending.rows()
+    if json:
+        screen.print_json([rows.as_json(job) for job in jobs])
+    else:
+        widest = max(len(screen.visible(job.job_id)) for job in jobs)
+        for job in jobs:
+            screen.print_line(f"{screen.visible(job.job_id):<{widest}}  {job.status!s:<10}  {job.shown_id}".rstrip())
+    if any(not rows.done_with(job) for job in jobs):
+        screen.say(f"{_wait_command(sending.campaign)}   waits for them and brings their outputs home", "dim")
+    return 1 if sending.refused else 0
+
+
+def show_results(jobs: Sequence[JobRow], *, show: Sequence[str], json: bool) -> None:
+    """What came of jobs: a table or JSON on stdout, what failed jobs said on stderr."""
+    if json:
+        screen.print_json([rows.as_json(job) for job in jobs])
+        return
+    tables.results(jobs, show=show)
+    tables.errors(jobs)
+
+
+def exit_code(jobs: Sequence[JobRow], *, well: bool) -> int:
+    """3 if one did not complete; 1 if something else went wrong."""
+    return 3 if any(map(rows.did_not_complete, jobs)) else 0 if well else 1
+
+
+def campaign_of(file: JobFile, asked: str | None) -> str:
+    """The campaign that was asked for, or the file's own, or one made of its name and place.
+
+    The same file is the same campaign wherever it is called from, so that submitting it twice submits it once.
+    """
+    place = hashlib.sha256(str(file.path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:6]
+    return asked or file.campaign or f"{screen.visible(file.path.stem)}-{place}"
+
+
+@contextmanager
+def _opened(file: Path, site: str, *, campaign: str | None, again: bool) -> Iterator[Sending]:
+    """Jobs and runner, nothing sent. Ctrl-C is answered with what becomes of the jobs, and what goes on with them.
+
+    Raises:
+        SchedulerError: file or site are wrong.
+        Interrupted: Ctrl-C.
+    """
+    job_file = read_job_file(file)
+    jobs, place, ledger = job_file.jobs(), find_site(site), Ledger()
+    name = choose.run_of(ledger, campaign_of(job_file, campaign), place.name, again=again)
+    with Runner(place, campaign=name, ledger=ledger) as runner:
+        try:
+            yield Sending(job_file, runner, name, jobs)
+        except KeyboardInterrupt:
+            if ledger.of_campaign(name, place.name):
+                _say_how_to_go_on(name)
+            else:
+                screen.say("Nothing was submitted.")
+            raise
+
+
+def _send(sending: Sending) -> None:
+    known = _known(sending)
+    _say_what_is_known(sending, known)
+    new, site = len(sending.jobs) - len(known), sending.runner.site.name
+    shown = screen.talk()
+    try:
+        with shown.status(f"submitting to {site}") if shown.is_terminal and new else nullcontext():
+            sending.runner.submit(sending.jobs)
+    except BatchError as error:
+        if not any(row.status.cause is Cause.REFUSED for row in sending.rows()):
+            raise
+        sending.refused = str(error)
+        screen.complain(sending.refused)
+    if new:
+        screen.say(f"{screen.number_of(new, 'job')} submitted to {site}, campaign {sending.campaign}")
+
+
+def _known(sending: Sending) -> list[JobRow]:
+    """Those of the jobs that this campaign has submitted before, and that were taken."""
+    ids = {job.job_id for job in sending.jobs}
+    before = sending.runner.ledger.of_campaign(sending.campaign, sending.runner.site.name)
+    newest = {row.job_id: row for row in before if row.job_id in ids and row.status.cause is not Cause.REFUSED}
+    return list(newest.values())
+
+
+def _say_what_is_known(sending: Sending, known: Sequence[JobRow]) -> None:
+    if not known:
+        return
+    first = min(row.created for row in known)
+    which = f"{len(known)} of {screen.number_of(len(sending.jobs), 'job')}"
+    screen.say(
+        f"{which} were submitted before ({rows.age(time.time() - first)} ago, campaign {sending.campaign}) and are not "
+        "submitted again; --again makes a new run"
+    )
+    if sending.file.path.stat().st_mtime > first:
+        screen.say(f"{sending.file.path.name} has changed since; they are what it said then", "yellow")
+
+
+def _keys(sending: Sending) -> list[int]:
+    return sending.runner.keys(sending.jobs)
+
+
+def _wait_command(campaign: str) -> str:
+    return f"scheduler wait --campaign {shlex.quote(campaign)}"
+
+
+def _say_how_to_go_on(campaign: str) -> None:
+    screen.say(f"The jobs go on without us. To wait for them again:\n  {_wait_command(campaign)}")
