@@ -44,8 +44,14 @@ def changed_from_outside(statements: list[ast.stmt]) -> set[str]:
     """Names that have an attribute or item set somewhere: `Config.events = 5`."""
     nodes = [node for statement in statements for node in ast.walk(statement)]
     parts = [node for node in nodes if isinstance(node, (ast.Attribute, ast.Subscript))]
-    bases = [node.value for node in parts if isinstance(node.ctx, (ast.Store, ast.Del))]
-    return {base.id for base in bases if isinstance(base, ast.Name)}
+    return {root_of(node) for node in parts if not isinstance(node.ctx, ast.Load)}
+
+
+def root_of(node: ast.expr) -> str:
+    """`a` of `a.b[0].c`; nothing, if it begins otherwise."""
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def is_definition(statement: ast.stmt) -> bool:

@@ -9,18 +9,24 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 from scheduler.job.source import Unfit
+from scheduler.job.source.definitions import (
+    check_class,
+    check_same_everywhere,
+    check_unedited,
+    defaults,
+    is_literal,
+    made_by,
+)
 from scheduler.job.source.names import (
     Uses,
     bound_by,
     changed_from_outside,
-    first_line,
     is_assignment,
     is_definition,
+    root_of,
     used_by,
 )
 from scheduler.job.source.values import Spelling, is_defined, spell
@@ -34,6 +40,7 @@ _OF_EVERY_MODULE = {
     "__builtins__",
     "__annotations__",
 }
+_IMMUTABLE = (int, float, complex, str, bytes, bool, type(None), range)
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,12 @@ class _Search:
         self.places = script.bindings()
         self.changed = changed_from_outside(script.statements)
         self.lazy = script.has_lazy_annotations()
+        self.seen: dict[int, object] = {}
         self.named = {name: value for name, value in script.values.items() if self.is_source(name)}
+        self.defined = {name: value for name, value in self.named.items() if self.is_only_defined(name)}
+
+    def is_only_defined(self, name: str) -> bool:
+        return all(is_definition(self.script.statements[at]) for at in self.places[name])
 
     def is_source(self, name: str) -> bool:
         """Is it bound, and only ever by definitions and assignments?"""
@@ -121,9 +133,10 @@ class _Search:
         if all(map(is_definition, statements.values())):
             return self.keep_definitions(name, value, statements)
         if len(statements) == 1 and _says(next(iter(statements.values())), value):
+            self.seen[id(value)] = value
             return self.keep(statements)
         if is_defined(value) and self.is_source(name):
-            return self.keep(statements)
+            return self.take_defined(name, value)
         return self.take_value(name, value)
 
     def keep(self, places: Iterable[int]) -> set[str]:
@@ -137,55 +150,61 @@ class _Search:
         self.needs.early |= uses.early
         return uses.early | uses.late
 
-    def keep_definitions(self, name: str, value: object, statements: Mapping[int, ast.stmt]) -> Iterable[str]:
+    def keep_definitions(self, name: str, value: object, statements: dict[int, ast.stmt]) -> Iterable[str]:
         kinds = {type(statement) for statement in statements.values()}
         if name in self.changed and kinds & {ast.ClassDef, ast.FunctionDef}:
             raise Unfit(f"the script sets attributes of {name}")
+        check_unedited(name, value, statements.values(), self.script.name)
+        itself = {at: node for at, node in statements.items() if value is not None and made_by(node, value) is value}
         names: set[str] = set()
-        if isinstance(value, FunctionType):
-            names |= self.check_function(name, value, statements)
-        return names | self.keep(statements)
+        for at, statement in (itself or statements).items():
+            names |= self.keep_function(at, statement, value)
+            if isinstance(statement, ast.ClassDef):
+                check_class(statement, value)
+            check_same_everywhere(self.needs.kept.get(at, statement), self.script.values)
+        return names | self.keep([*(itself or statements), *self.related(name, value)])
 
-    def check_function(self, name: str, value: FunctionType, statements: Mapping[int, ast.stmt]) -> set[str]:
-        """Is it the one in the file? If it is the very one, its decorators have done their work elsewhere."""
-        code = value.__code__
-        if code.co_filename.startswith("<"):
-            raise Unfit(f"{name} was typed in, not read from a file")
-        if code.co_name != name or Path(code.co_filename).name != self.script.name or hasattr(value, "__wrapped__"):
+    def related(self, name: str, value: object) -> list[int]:
+        """Definitions that add to `name` by being made: `@name.register`, and subclasses that it hears of."""
+        hears = isinstance(value, type) and "__init_subclass__" in vars(value)
+        found = []
+        for at, statement in enumerate(self.script.statements):
+            decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+            own = self.script.values.get(getattr(statement, "name", ""))
+            if name in map(_registers_with, decorators) or (hears and isinstance(own, type) and issubclass(own, value)):  # type: ignore[arg-type]
+                found.append(at)
+        return found
+
+    def keep_function(self, at: int, statement: ast.stmt, value: object) -> set[str]:
+        """With its defaults as they are now; if it is the very one, its decorators have done their work elsewhere."""
+        function = made_by(statement, value)
+        if function is None or not isinstance(statement, ast.FunctionDef):
             return set()
-        for at, statement in statements.items():
-            inner = [node for node in ast.walk(statement) if isinstance(node, ast.FunctionDef) and node.name == name]
-            if any(first_line(node) == code.co_firstlineno for node in inner):
-                return self.keep_itself(at, statement, value) if isinstance(statement, ast.FunctionDef) else set()
-        raise Unfit(f"{self.script.name} has changed since it was started")
-
-    def keep_itself(self, at: int, statement: ast.FunctionDef, value: FunctionType) -> set[str]:
         own = copy.copy(statement)
         own.args = copy.deepcopy(statement.args)
-        if not value.__dict__:
+        if function is value and not function.__dict__:
             own.decorator_list = []
         self.needs.kept[at] = own
-        names: set[str] = set()
-        for default, now in _defaults(own.args, value):
-            names |= self.replace(default, now, own.args)
-        return names
+        return {used for node, now in defaults(own.args, function) for used in self.replace(node, now, own.args)}
 
-    def replace(self, default: ast.expr, now: object, arguments: ast.arguments) -> set[str]:
+    def replace(self, default: ast.expr, now: object, arguments: ast.arguments) -> frozenset[str]:
         """A parameter's default as it is now: `os.getcwd()` would be another one over there."""
-        if _is_literal(default, now):
-            return set()
+        if is_literal(default, now) or (isinstance(default, ast.Name) and self.is_shared(default.id, now)):
+            return frozenset()
         try:
-            spelling = spell(now, named=self.named)
+            spelling = self.spell(now)
         except Unfit:
-            if any(isinstance(node, ast.Call) for node in ast.walk(default)):
-                raise
-            return set()
+            return frozenset()  # as it is written, if that means the same everywhere
         constant = ast.copy_location(ast.Constant(None), default)
         arguments.defaults = [constant if node is default else node for node in arguments.defaults]
         arguments.kw_defaults = [constant if node is default else node for node in arguments.kw_defaults]
         self.needs.replaced[constant] = spelling
         self.needs.early |= spelling.names
-        return set(spelling.names)
+        return spelling.names
+
+    def is_shared(self, name: str, value: object) -> bool:
+        """Is it the same list, dict or object that the script calls `name`, and must stay the same?"""
+        return self.script.values.get(name) is value and not isinstance(value, _IMMUTABLE)
 
     def take_unbound(self, name: str, value: object) -> Iterable[str]:
         """Set by `from … import *`, by `global` in a function, or by Python."""
@@ -203,30 +222,37 @@ class _Search:
 
     def take_value(self, name: str, value: object) -> Iterable[str]:
         try:
-            spelling = spell(value, named=self.named)
+            spelling = self.spell(value)
         except Unfit as unfit:
             raise Unfit(f"it uses {name}, a {type(value).__name__}: {unfit}") from None
         self.needs.spelled[name] = spelling
         return spelling.names - {name}
 
+    def spell(self, value: object) -> Spelling:
+        return spell(value, named=self.named, seen=self.seen)
+
+    def take_defined(self, name: str, value: object) -> Iterable[str]:
+        """A function, class or the like that was assigned: by the name of its definition, or by the expression."""
+        try:
+            spelling = spell(value, named=self.defined)
+        except Unfit:
+            statements = [self.script.statements[at] for at in self.places[name]]
+            for statement in statements:
+                if is_assignment(statement):
+                    check_same_everywhere(statement, self.script.values)
+            return self.keep(self.places[name])
+        self.needs.spelled[name] = spelling
+        return spelling.names
+
+
+def _registers_with(decorator: ast.expr) -> str:
+    """`name` of `@name.attribute` and `@name.attribute(…)`, else nothing."""
+    node = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return root_of(node) if isinstance(node, ast.Attribute) else ""
+
 
 def _says(statement: ast.stmt, value: object) -> bool:
     """Is it `name = literal`, and the name still has that value?"""
     if isinstance(statement, ast.Assign):
-        return all(isinstance(t, ast.Name) for t in statement.targets) and _is_literal(statement.value, value)
-    return isinstance(statement, ast.AnnAssign) and statement.value is not None and _is_literal(statement.value, value)
-
-
-def _is_literal(node: ast.expr, value: object) -> bool:
-    try:
-        literal = ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, RecursionError):
-        return False
-    return type(literal) is type(value) and repr(literal) == repr(value)
-
-
-def _defaults(arguments: ast.arguments, function: FunctionType) -> list[tuple[ast.expr, object]]:
-    by_name = function.__kwdefaults__ or {}
-    named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    keyword = [(node, by_name[arg.arg]) for arg, node in named if node is not None and arg.arg in by_name]
-    return [*zip(arguments.defaults, function.__defaults__ or (), strict=False), *keyword]
+        return all(isinstance(t, ast.Name) for t in statement.targets) and is_literal(statement.value, value)
+    return isinstance(statement, ast.AnnAssign) and statement.value is not None and is_literal(statement.value, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import math
 import re
 import sys
@@ -28,7 +29,7 @@ _REDUCED = {
     "uuid",
 }
 _MADE_SPECIALLY = ("__new__", "__reduce__", "__reduce_ex__", "__setstate__", "__slots__")
-_SCRIPT = ("__main__", "__mp_main__")
+SCRIPT = ("__main__", "__mp_main__")
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,13 @@ class Spelling:
     modules: frozenset[str]
 
 
-def spell(value: object, *, named: Mapping[str, object]) -> Spelling:
+def spell(value: object, *, named: Mapping[str, object], seen: dict[int, object] | None = None) -> Spelling:
     """`value` as an expression in a module where the definitions in `named` have these names.
 
     Raises:
         Unfit: its kind has no such expression, or it would be too long.
     """
-    speller = _Speller(named)
+    speller = _Speller(named, {} if seen is None else seen)
     text = speller.of(value)
     if len(text) > _LONGEST:
         raise Unfit(f"a {type(value).__name__} is too large to be written into the source")
@@ -63,8 +64,9 @@ def is_defined(value: object) -> bool:
 
 
 class _Speller:
-    def __init__(self, named: Mapping[str, object]) -> None:
+    def __init__(self, named: Mapping[str, object], seen: dict[int, object]) -> None:
         self.named = named
+        self.seen = seen
         self.names: set[str] = set()
         self.modules: set[str] = set()
         self.above: list[int] = []
@@ -82,15 +84,23 @@ class _Speller:
         plain = _PLAIN.get(kind)
         if plain is not None:
             return plain(value)
-        if kind in _BRACKETS:
-            return self.of_container(value)
         if isinstance(value, ModuleType):
             return self.imported(value.__name__)
+        if kind is functools.partial:
+            return f"{self.of(kind)}({self.of(value.func)}, *{self.of(value.args)}, **{self.of(value.keywords)})"
         if is_defined(value):
             return self.of_definition(value)
-        return self.of_object(value)
+        return self.of_container(value) if kind in _BRACKETS else self.of_object(value)
+
+    def note(self, value: object) -> None:
+        """What is one object here must not become two over there."""
+        if id(value) in self.seen:
+            raise Unfit("it is used in two places, and is one and the same in both")
+        self.seen[id(value)] = value
 
     def of_container(self, value: Any) -> str:
+        if not isinstance(value, (tuple, frozenset)):
+            self.note(value)
         opening, closing = _BRACKETS[type(value)]
         if isinstance(value, dict):
             inner = "".join(f"{self.of(key)}: {self.of(item)}, " for key, item in value.items())
@@ -105,13 +115,13 @@ class _Speller:
                 self.names.add(name)
                 return name
         module, qualname = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-        if not module or not qualname or module in _SCRIPT or _found(module, qualname) is not value:
+        if not module or not qualname or module in SCRIPT or _found(module, qualname) is not value:
             raise Unfit(f"{qualname or value!r} has no name in a module")
         public = [name for name in _above(module) if _found(name, qualname) is value]  # pathlib, not pathlib._local
         return f"{self.imported(public[0])}.{qualname}"
 
     def imported(self, module: str) -> str:
-        if module in _SCRIPT:
+        if module in SCRIPT:
             raise Unfit("it refers to the script as a module")
         self.modules.add(module)
         return f"__import__('importlib').import_module({module!r})"
@@ -127,14 +137,17 @@ class _Speller:
         if kind.__module__ == "numpy" and hasattr(value, "dtype") and hasattr(value, "tolist"):
             return self.of_array(value)
         if _above(kind.__module__)[0] in _REDUCED:
+            if kind.__module__ in ("collections", "argparse"):
+                self.note(value)
             return self.of_reduced(value.__reduce_ex__(2))
-        if kind.__module__ in _SCRIPT or is_ours(kind.__module__):
+        if kind.__module__ in SCRIPT or is_ours(kind.__module__):
             return self.of_instance(value)
         raise Unfit(f"a {kind.__module__}.{kind.__name__} cannot be written as source")
 
     def of_array(self, value: Any) -> str:
         if value.dtype.kind not in "biufcUS" or value.size > _LONGEST / 4 or type(value).__name__ == "matrix":
             raise Unfit(f"an array of {value.size} {value.dtype} cannot be written as source")
+        self.note(value)
         items = self.of(value.ravel().tolist())
         return f"{self.imported('numpy')}.array({items}, {value.dtype.str!r}).reshape({value.shape!r})[()]"
 
@@ -144,6 +157,7 @@ class _Speller:
         special = [name for name in _MADE_SPECIALLY if _has_own(kind, name)]
         if special or not hasattr(value, "__dict__"):
             raise Unfit(f"a {kind.__name__} cannot be written as source")
+        self.note(value)
         made = f"object.__new__({self.of(kind)})"
         return f"(lambda made, state: (made.__dict__.update(state), made)[1])({made}, {self.of(vars(value))})"
 
