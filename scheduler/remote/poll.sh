@@ -41,7 +41,7 @@ fi
 
 # What the batch system wrote into the log of an element that did not end by itself, and ids that are new to the asker.
 awk -F '\t' "$awk_numbers"'
-  FILENAME == ARGV[1] { split($0, f, " "); if (f[5] == "exit=0" || f[5] ~ /^exit=([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/) fine[f[2], f[3]] = 1; next }
+  FILENAME == ARGV[1] { split($0, f, " "); if (f[6] == "signal=" && f[5] ~ /^exit=([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/) fine[f[2], f[3]] = 1; next }
   { split("", some); numbers($6, some); for (i in some) if (!(($1, $5 + i) in fine)) print $1 "\t" ($5 + i) "\t" $2 "/batches/" $5 "/log." i
     if ($4 == "-") print $1 "\t" $5 "\t" $2 "/batches/" $5 "/id" }
 ' "$scratch/ends" "$scratch/asked" >"$scratch/files"
