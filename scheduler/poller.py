@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,8 @@ from datetime import datetime, timezone
 
 from scheduler import remote
 from scheduler.batch.base import BatchSystem, Key, write_indices
-from scheduler.job.settle import End, Evidence, Sighting, settle
+from scheduler.job.evidence import End, Evidence, Sighting
+from scheduler.job.settle import settle
 from scheduler.job.state import Status
 from scheduler.ledger import Ledger
 from scheduler.ledger_rows import JobRow
@@ -23,8 +25,9 @@ POLL_SECONDS = 120.0
 
 @dataclass
 class Heard:
-    """The tagged lines of one poll, sorted. `bundles`: number in the question → token."""
+    """The tagged lines of one poll, sorted. `clock`: the time over there."""
 
+    clock: datetime | None = None
     live_words: str = "no answer"
     live_answered: bool = False
     history_words: str = ""
@@ -80,6 +83,8 @@ def read(reply: Reply, tokens: Sequence[str]) -> Heard:
             heard.live.append(rest)
         elif tag == "h":
             heard.history.append(rest)
+        elif tag == "clock":
+            heard.clock = _time(rest.strip())
         elif tag in ("live", "history"):
             _read_answer(heard, tag, rest)
         elif tag in ("e", "g", "i"):
@@ -160,8 +165,11 @@ def _weigh(rows: Sequence[JobRow], heard: Heard, system: BatchSystem, ledger: Le
 
 def _evidence(row: JobRow, heard: Heard, live: Sighting | None, history: Sighting | None) -> Evidence:
     key = (row.bundle, row.element)
+    end = heard.ends.get(key)
+    age = (heard.clock - end.ended).total_seconds() if heard.clock and end and end.ended else math.inf
     return Evidence(
-        end=heard.ends.get(key),
+        end=end,
+        end_age_seconds=age,
         live=live,
         history=history,
         log=heard.logs.get(key, ()),

@@ -15,8 +15,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from scheduler.job.evidence import Sighting
 from scheduler.job.resources import Resources
-from scheduler.job.settle import Sighting
 
 Key = tuple[str, int]
 """A batch's name over there, and the index of an element in it (0 for a single job)."""

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta, timezone
 
 from scheduler.batch.base import Accepted, Ask, BatchSystem, Key, Outcome, Refused, Unknown
 from scheduler.errors import ConfigError
+from scheduler.job.evidence import Sighting
 from scheduler.job.resources import Resources
-from scheduler.job.settle import Sighting
 from scheduler.job.state import Cause, JobState
 
 STATES: Mapping[str, JobState] = {

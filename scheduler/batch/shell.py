@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from scheduler.batch.base import Accepted, Ask, BatchSystem, Key, Outcome, Refused, Unknown
 from scheduler.errors import ConfigError
-from scheduler.job.settle import Sighting
+from scheduler.job.evidence import Sighting
 from scheduler.job.state import Cause, JobState
 
 STATES: Mapping[str, tuple[JobState, Cause, str]] = {

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 from scheduler.batch.base import Accepted, Ask, BatchSystem, Key, Outcome, Refused, Unknown, read_indices
 from scheduler.batch.slurm_header import header
-from scheduler.job.settle import Sighting
+from scheduler.job.evidence import Sighting
 from scheduler.job.state import Cause, JobState
 from scheduler.job.units import format_walltime
 
@@ -42,7 +42,7 @@ STATES: Mapping[str, tuple[JobState, Cause]] = {
     "STAGE_OUT": (JobState.RUNNING, Cause.NONE),
     "UPDATE_DB": (JobState.RUNNING, Cause.NONE),
     "STOPPED": (JobState.SUSPENDED, Cause.NONE),
-    "REVOKED": (JobState.CANCELLED, Cause.CANCELLED),
+    "REVOKED": (JobState.QUEUED, Cause.NONE),  # here, because another cluster of the federation has begun it
     "LAUNCH_FAILED": (JobState.HELD, Cause.NONE),
     "RECONFIG_FAIL": (JobState.HELD, Cause.NONE),
 }

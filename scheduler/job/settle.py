@@ -2,108 +2,73 @@
 
 Order of proof: what the script itself wrote at its end; the live queue with all states; the history; and only a long
 silence of all of them, in answers that came, makes a job LOST. Where the end file says 0 and the batch system says that
-it killed the job, the batch system is believed: a payload may end with 0 when it is told to stop.
+it killed the job, the batch system is believed: a payload may end with 0 when it is told to stop. So its last word is
+waited for, a while. A requeue makes an end file a thing of the past: the job will write another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import timedelta
 
+from scheduler.job.evidence import End, Evidence, Sighting
 from scheduler.job.state import Cause, JobState, Status
 
 SILENT_POLLS = 5
 """So many answered polls in a row must know nothing of a job before it is LOST …"""
 SILENT_SECONDS = 300.0
 """… and so many seconds must lie between the first and the last of them (accounting and file systems lag)."""
+STALE_SECONDS = 3600.0
+"""So long a history is believed that says a job goes on while the queue does not have it."""
 PATIENT_POLLS = 3
-"""So many answered polls a killed job may stay unexplained while the history could still tell who killed it."""
-
-
-@dataclass(frozen=True)
-class End:
-    """What the script wrote when its payload had ended. `signal` is one that the script was sent, or empty."""
-
-    attempt: int
-    exit_code: int
-    signal: str = ""
-    started: datetime | None = None
-    ended: datetime | None = None
-    node: str = ""
-    cannot: str = ""
-    missing: str = ""
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """What a queue or a history says of a job. `state` is None for a word that we do not know."""
-
-    raw: str
-    state: JobState | None
-    cause: Cause = Cause.NONE
-    exit_code: int | None = None
-    reason: str = ""
-    node: str = ""
-    attempt: int | None = None
-    started: datetime | None = None
-    ended: datetime | None = None
-    batch_id: str = ""
-
-    @property
-    def active(self) -> bool:
-        """The batch system still has it, or says a word that we do not know."""
-        return self.state is None or not self.state.final
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """All that one poll brought about one job.
-
-    Attributes:
-        end: of the newest attempt, or None.
-        live, history: what the queue and the accounting say, or None if they know nothing.
-        log: last lines of what the batch system wrote into the job's log.
-        queue_answered: the query of the queue succeeded, so that absence means something.
-        history_answered: the same of the history; None where the site has none.
-        silent_polls, silent_seconds: for how long the queue has not had it, while nothing proved how it ended.
-    """
-
-    end: End | None = None
-    live: Sighting | None = None
-    history: Sighting | None = None
-    log: Sequence[str] = ()
-    queue_answered: bool = False
-    history_answered: bool | None = None
-    silent_polls: int = 0
-    silent_seconds: float = 0.0
-
-    @property
-    def silent(self) -> bool:
-        """The queue was asked and answered, and does not have the job any more."""
-        gone = self.live is None or not self.live.active
-        return self.queue_answered and gone and self.history_answered is not False
+"""So many answered polls an end may stay unexplained while its proof, or who caused it, could still come to light."""
+FRESH_SECONDS = 60.0
+"""So long after the script's end the batch system may still have it, before the script alone is believed."""
+RUNS_APART = timedelta(seconds=60)
+"""A requeued run begins at least so long after the last one has ended (Slurm: two minutes); clocks differ by less."""
 
 
 def settle(before: Status, evidence: Evidence) -> Status:
     """What is known of a job after `evidence`. Without evidence it is what was known `before`."""
-    end, word = evidence.end, _newest_word(evidence)
+    word = _newest_word(evidence)
+    end = _of_this_run(evidence.end, word)
+    if end is not None and word is not None and word.active and evidence.live is None:
+        word = None  # the history lags: the queue does not have it, and the script has ended
+    after = _weighed(before, word, end, evidence)
+    return after if not before.final or _outweighs(before, word, evidence) else before
+
+
+def _weighed(before: Status, word: Sighting | None, end: End | None, evidence: Evidence) -> Status:
     if word is not None and word.active:
-        return _going_on(before, word, end)
+        return _going_on(before, word, end, evidence)
     if word is not None and word.cause in _KILLED:
+        if end is not None and word.cause in _MAKES_AWAY and _by_itself(end):
+            return _by_exit_code(before, word, end)
         return _ended(before, word, end, word.cause, evidence)
-    if end is not None and (not end.signal or word is not None):
+    if end is not None and word is not None:
         return _proved(before, word, end, evidence)
     if end is not None:
-        return _killed_by_nobody(before, end, evidence)
+        return _by_script_alone(before, end, evidence)
     if word is not None:
         return _without_proof(before, word, evidence)
     return _absent(before, evidence)
 
 
-_KILLED = (
-    Cause.TIME_LIMIT, Cause.OUT_OF_MEMORY, Cause.CANCELLED, Cause.NODE_FAILURE, Cause.PREEMPTED, Cause.DEPENDENCY,
-)  # fmt: skip
+def _outweighs(before: Status, word: Sighting | None, evidence: Evidence) -> bool:
+    """A final state is left if it was doubtful, if the queue has the job again, or if the job was killed after all."""
+    if before.cause in _DOUBTFUL or (evidence.end is not None and evidence.end.attempt > before.attempt):
+        return True
+    if word is None or not word.active:
+        return word is not None and before.state is JobState.COMPLETED and word.cause in _KILLED
+    again = word.started is not None and (before.ended is None or word.started >= before.ended)
+    return word is evidence.live and (word.state in _WAITING or (word.state is not None and again))
+
+
+_WAITING = (JobState.QUEUED, JobState.HELD)
+_MAKES_AWAY = (Cause.NODE_FAILURE, Cause.PREEMPTED)  # which undo nothing that the script had ended before
+_KILLED = (Cause.TIME_LIMIT, Cause.OUT_OF_MEMORY, Cause.CANCELLED, Cause.DEPENDENCY, *_MAKES_AWAY)
+_DOUBTFUL = (Cause.LOST, Cause.UNKNOWN, Cause.SIGNAL, Cause.REFUSED)
 _LOG_WORDS = (
     ("DUE TO TIME LIMIT", Cause.TIME_LIMIT),
     ("exceeded memory limit", Cause.OUT_OF_MEMORY),
@@ -120,21 +85,29 @@ def _newest_word(evidence: Evidence) -> Sighting | None:
     live, history = evidence.live, evidence.history
     if live is None or (live.state is None and history is not None and not history.active):
         return history
-    if (
-        not live.active
-        and live.cause in (Cause.UNKNOWN, Cause.SIGNAL)
-        and history is not None
-        and not history.active
-    ):
+    if not live.active and live.cause in (Cause.UNKNOWN, Cause.SIGNAL) and history is not None and not history.active:
         return history
     return live
 
 
-def _going_on(before: Status, word: Sighting, end: End | None) -> Status:
-    """The batch system has it. If its payload has ended meanwhile by itself, that is proof enough."""
-    waiting = word.state in (JobState.QUEUED, JobState.HELD)
-    if end is not None and not end.signal and not waiting and end.attempt >= (word.attempt or 0):
+def _of_this_run(end: End | None, word: Sighting | None) -> End | None:
+    """The end file, unless the batch system has begun another run since."""
+    if end is None or word is None or word.state in _WAITING:
+        return end
+    if word.attempt is not None and word.attempt > end.attempt:
+        return None
+    later = word.started is not None and end.ended is not None and word.started - end.ended > RUNS_APART
+    return None if later else end
+
+
+def _going_on(before: Status, word: Sighting, end: End | None, evidence: Evidence) -> Status:
+    """The batch system has it. It may be busy for long after the payload has ended, and a dead node's job never leaves
+    some histories."""
+    waiting = word.state in _WAITING
+    if end is not None and not waiting and _by_itself(end) and evidence.end_age_seconds >= FRESH_SECONDS:
         return _by_exit_code(before, word, end)
+    if evidence.live is None and evidence.silent_polls >= SILENT_POLLS and evidence.silent_seconds >= STALE_SECONDS:
+        return _final(before, word, None, Cause.LOST, f"the history says {word.raw}, but the queue does not have it")
     state = word.state or (before.state if not before.final else JobState.RUNNING)
     if state is JobState.SUBMITTING:
         state = JobState.QUEUED
@@ -144,8 +117,21 @@ def _going_on(before: Status, word: Sighting, end: End | None) -> Status:
         reason=word.reason if state is not JobState.RUNNING else "",
         node=word.node,
         started=word.started if not waiting else None,
-        attempt=before.attempt if word.attempt is None else word.attempt,
+        attempt=_attempt(before, word, evidence.end),
     )
+
+
+def _attempt(before: Status, word: Sighting, end: End | None) -> int:
+    """Squeue does not say it; the end file of the run before does."""
+    if word.attempt is not None:
+        return word.attempt
+    over = end is not None and (word.state in _WAITING or _of_this_run(end, word) is None)
+    return max(before.attempt, end.attempt + 1) if end is not None and over else before.attempt
+
+
+def _by_itself(end: End) -> bool:
+    """The script was sent no signal that it knows of, and its payload died of none."""
+    return not end.signal and end.exit_code <= 128
 
 
 def _proved(before: Status, word: Sighting | None, end: End, evidence: Evidence) -> Status:
@@ -157,9 +143,7 @@ def _proved(before: Status, word: Sighting | None, end: End, evidence: Evidence)
         reason = f"the payload ended with exit code 0, yet the batch system says {word.raw}"
         return _final(before, word, end, Cause.UNKNOWN, reason)
     if end.signal and end.exit_code in (0, 128 + _NUMBERS.get(end.signal, 0)):
-        return _final(
-            before, word, end, Cause.SIGNAL, f"the job was sent {end.signal}, and nobody says by whom"
-        )
+        return _final(before, word, end, Cause.SIGNAL, f"the job was sent {end.signal}, and nobody says by whom")
     return _by_exit_code(before, word, end)
 
 
@@ -176,47 +160,51 @@ def _by_exit_code(before: Status, word: Sighting | None, end: End) -> Status:
     return replace(_final(before, word, end, Cause.NONE, ""), state=JobState.COMPLETED)
 
 
-def _killed_by_nobody(before: Status, end: End, evidence: Evidence) -> Status:
-    """The script was sent a signal; who sent it is asked of the log, then waited for, then given up."""
+def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:
+    """The batch system has said nothing. Who sent a signal is asked of the log, then waited for, then given up."""
+    if _by_itself(end):
+        heard = evidence.queue_answered or evidence.end_age_seconds >= FRESH_SECONDS
+        return _by_exit_code(before, None, end) if heard else before
     cause = _log_cause(evidence.log)
     if cause is not None:
         return _ended(before, None, end, cause, evidence)
     patient = evidence.history_answered is None or evidence.silent_polls >= PATIENT_POLLS
-    if evidence.silent and patient:
-        return _proved(before, None, end, evidence)
-    return before
+    return _proved(before, None, end, evidence) if evidence.silent and patient else before
 
 
 def _without_proof(before: Status, word: Sighting, evidence: Evidence) -> Status:
-    """The batch system says that it has ended, but the script has not: it was killed, or never began."""
+    """The batch system says that it has ended, but the script has not: it was killed, or never began, or its end file
+    is not visible yet."""
     from_log = _log_cause(evidence.log)
-    if word.state is not JobState.COMPLETED:
-        return _ended(before, word, None, from_log or word.cause, evidence)
+    if from_log is not None and word.state is not JobState.COMPLETED:
+        return _ended(before, word, None, from_log, evidence)
     if evidence.silent_polls < PATIENT_POLLS:
-        return replace(before, raw=word.raw, reason="ended; its proof is not visible yet")
+        return before if before.final else replace(before, raw=word.raw, reason="ended; its proof is not visible yet")
+    if word.state is not JobState.COMPLETED:
+        return _ended(before, word, None, word.cause, evidence)
     reason = f"the batch system says {word.raw}, but the script left no proof of its end"
     return _final(before, word, None, Cause.UNKNOWN, reason)
 
 
 def _absent(before: Status, evidence: Evidence) -> Status:
-    if before.state in (JobState.CREATED, JobState.SUBMITTING) or before.final or not evidence.silent:
+    if before.state is JobState.CREATED or before.final or not evidence.silent:
         return before
-    if evidence.silent_polls < SILENT_POLLS or evidence.silent_seconds < SILENT_SECONDS:
+    from_log = _log_cause(evidence.log)
+    if from_log is not None and evidence.silent_polls >= PATIENT_POLLS:
+        return _ended(before, None, None, from_log, evidence)
+    silent = evidence.silent_polls >= SILENT_POLLS and evidence.silent_seconds >= SILENT_SECONDS
+    if before.state is JobState.SUBMITTING or not silent:
         return before
     reason = "neither its folder, nor the queue, nor the history knows how it ended"
     return _final(before, None, None, Cause.LOST, reason)
 
 
-def _ended(
-    before: Status, word: Sighting | None, end: End | None, cause: Cause, evidence: Evidence
-) -> Status:
+def _ended(before: Status, word: Sighting | None, end: End | None, cause: Cause, evidence: Evidence) -> Status:
     reason = cause.sentence if cause is not Cause.EXIT_CODE else ""
     detail = (word.reason if word is not None else "") or next(iter(evidence.log[-1:]), "")
     if cause is Cause.EXIT_CODE and word is not None:
         reason = f"the batch system says {word.raw}, exit code {word.exit_code}"
-    status = _final(
-        before, word, end, cause, f"{reason} ({detail})" if detail and detail not in reason else reason
-    )
+    status = _final(before, word, end, cause, f"{reason} ({detail})" if detail and detail not in reason else reason)
     return replace(status, state=JobState.CANCELLED) if cause is Cause.CANCELLED else status
 
 
@@ -236,7 +224,7 @@ def _final(before: Status, word: Sighting | None, end: End | None, cause: Cause,
 
 
 def _log_cause(log: Sequence[str]) -> Cause | None:
-    text = "\n".join(log)
+    text = "\n".join(line for line in log if "DUE TO JOB REQUEUE" not in line)  # that was an earlier run
     return next((cause for words, cause in _LOG_WORDS if words in text), None)
 
 
