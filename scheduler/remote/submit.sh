@@ -13,16 +13,19 @@ printf 'folder\t%s\n' "$bundle"
 # Only one program at a time may work at a bundle: a link that names its process is the claim.
 claim=$work/.claim-$token
 me=$(uname -n):$$
-if ! ln -s "$me" "$claim" 2>/dev/null; then
-  holder=$(readlink "$claim") || die "cannot write in the work folder $work (is the disk full?)"
+claimed=''
+for _ in 1 2 3 4 5; do
+  if ln -s "$me" "$claim" 2>/dev/null; then claimed=1; break; fi
+  holder=$(readlink "$claim" 2>/dev/null) || continue   # given back meanwhile
+  busy=''
   case $holder in
     "$(uname -n):"*) kill -0 "${holder#*:}" 2>/dev/null && busy=1 ;;
     *) busy=$(find "$claim" -prune -mmin -30 2>/dev/null) ;;
   esac
-  if [ -n "${busy-}" ]; then printf 'busy\t%s\n' "$holder"; exit 0; fi
+  if [ -n "$busy" ]; then printf 'busy\t%s\n' "$holder"; exit 0; fi
   mv "$claim" "$claim.$$" 2>/dev/null && rm -f "$claim.$$"
-  ln -s "$me" "$claim" 2>/dev/null || { printf 'busy\t%s\n' "another process"; exit 0; }
-fi
+done
+[ -n "$claimed" ] || die "cannot write in the work folder $work (is the disk full?)"
 trap 'rm -f "$claim"' EXIT
 
 if [ ! -e "$bundle/.scheduler" ]; then
