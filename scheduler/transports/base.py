@@ -12,6 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TypeVar
+
+_Self = TypeVar("_Self", bound="Transport")
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Reply:
 
 
 class Transport(ABC):
-    """The way to one machine. Opened by the first `run`, or by `open`; one connection for all."""
+    """The way to one machine. Opened by the first `run`; one connection for all."""
 
     @abstractmethod
     def run(
@@ -80,7 +83,7 @@ class Transport(ABC):
     def close(self) -> None:
         """Give the connection back. What runs over there goes on. May be called twice."""
 
-    def __enter__(self) -> Transport:
+    def __enter__(self: _Self) -> _Self:
         return self
 
     def __exit__(

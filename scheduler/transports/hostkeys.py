@@ -61,7 +61,7 @@ class HostIdentity:
     Attributes:
         where: the host, as messages name it.
         names: its names in the files; only the first can convict it of having changed its key.
-        paths: the files; a new key is appended to the first.
+        paths: the files.
     """
 
     where: str
@@ -93,15 +93,14 @@ class HostIdentity:
         """The files hold a key of this very name."""
         return any(entry.own and not entry.marker for entry in self.known)
 
-    def remember(self, key: HostKey) -> None:
-        """Append the key of a host that is not known yet to the first file, which only its owner may read.
+    def remember(self, key: HostKey, path: Path) -> None:
+        """Append the key of a host that is not known yet to a file; a new file is its owner's only.
 
         Raises:
             HostKeyError: the host is known, by another key; or the file cannot be written.
         """
         if self.is_known:
             raise HostKeyError(self._changed(key))
-        path = self.paths[0]
         line = f"{self.names[0]} {key.kind} {base64.b64encode(key.blob).decode()}\n"
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

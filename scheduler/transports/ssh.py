@@ -41,15 +41,6 @@ class SshTransport(Transport):
         self._running: dict[object, Line] = {}
         self._slots = threading.BoundedSemaphore(_RUNS_AT_ONCE)
 
-    def open(self) -> None:
-        """Connect now, if not connected: the errors of the first `run`, before there is anything to lose.
-
-        Raises:
-            ConfigError: ~/.ssh/config cannot be understood.
-            HostKeyError, LoginError, TimedOut, TransportError: as for `run`.
-        """
-        self._connected()
-
     def run(
         self,
         program: Program,

@@ -107,6 +107,7 @@ def _hop(alias: str, entry: paramiko.SSHConfigDict, settings: SshSettings) -> Ho
     hostname = entry["hostname"]
     check_host(hostname, "HostName")
     chosen = _identity_files(entry)
+    mine, everybodys = _known_hosts(entry, settings)
     return Hop(
         alias=alias,
         hostname=hostname,
@@ -117,7 +118,8 @@ def _hop(alias: str, entry: paramiko.SSHConfigDict, settings: SshSettings) -> Ho
         identities_only=entry.get("identitiesonly", "no").lower() == "yes",
         agent=_agent(entry),
         known_as=_known_as(entry, hostname, port),
-        known_hosts=_known_hosts(entry, settings),
+        known_hosts=(*mine, *everybodys),
+        new_keys_go_to=mine[0] if mine else None,
         accept_new_host_key=settings.accept_new_host_key,
         proxy_command=None if _jumps(entry) else entry.get("proxycommand"),
         connect_seconds=connect_seconds,
@@ -153,13 +155,17 @@ def _known_as(entry: Mapping[str, str], hostname: str, port: int) -> tuple[str, 
     return (name,) if port == 22 else (f"[{name}]:{port}", name)
 
 
-def _known_hosts(entry: Mapping[str, str], settings: SshSettings) -> tuple[Path, ...]:
+def _known_hosts(entry: Mapping[str, str], settings: SshSettings) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The user's own files, and those of the machine, where nothing is ever written."""
     if settings.known_hosts:
-        return (Path(settings.known_hosts).expanduser(),)
-    users = entry.get("userknownhostsfile", _DEFAULT_KNOWN_HOSTS)
+        return (Path(settings.known_hosts).expanduser(),), ()
+    mine = entry.get("userknownhostsfile", _DEFAULT_KNOWN_HOSTS)
     everybodys = entry.get("globalknownhostsfile", _GLOBAL_KNOWN_HOSTS)
-    names = [name for value in (users, everybodys) for name in shlex.split(value) if name.lower() != "none"]
-    return tuple(Path(name).expanduser() for name in names)
+    return _paths(mine), _paths(everybodys)
+
+
+def _paths(value: str) -> tuple[Path, ...]:
+    return tuple(Path(name).expanduser() for name in shlex.split(value) if name.lower() != "none")
 
 
 def _config_lines(settings: SshSettings) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -53,13 +55,17 @@ class ProxyCommand:
 
     def close(self) -> None:
         self.line.close()
-        self._process.terminate()
+        self._end(signal.SIGTERM)
         try:
             self._process.wait(timeout=_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self._end(signal.SIGKILL)
             self._process.wait()
         self._words.close()
+
+    def _end(self, how: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, how)  # its shell may have started a pipe of several
 
 
 class Tunnel:

@@ -54,13 +54,8 @@ def in_words(error: Exception) -> str:
             return "the host opens no more sessions. Try again later"
         case paramiko.ssh_exception.IncompatiblePeer():
             return f"host and Paramiko have no algorithm in common ({error}). Set `transport: openssh`"
-        case paramiko.SSHException() if "protocol banner" in str(error):
-            return (
-                "it hung up without a greeting: it is no SSH server, has too many connections just now, "
-                f"or bars this address. {_LATER}"
-            )
         case paramiko.SSHException() if str(error) == "Channel closed.":
-            return "the host refuses to run commands for this account"
+            return "the host runs no commands for this account. See what `ssh` says there"
         case OSError(strerror=str(words)):
             return f"{words[:1].lower()}{words[1:]}. {_LATER}"
         case EOFError():

@@ -85,6 +85,7 @@ class Line:
         with self.watchdog.within(seconds):
             channel = self._transports[-1].open_session(window_size=WINDOW_BYTES, timeout=seconds)
             try:
+                # The answer is worth the round trip: until then, OpenSSH gives a session no window to send into.
                 channel.exec_command(command)
             except FOREIGN:
                 channel.close()
@@ -143,11 +144,23 @@ def _greet(transport: paramiko.Transport, hop: Hop) -> None:
     # Paramiko prefers ctr; gcm moves twice as much.
     options.ciphers = (*_FAST_CIPHERS, *(name for name in options.ciphers if name not in _FAST_CIPHERS))
     options.key_types = _preferred(identity.kinds, options.key_types)
-    transport.start_client(timeout=hop.connect_seconds)
-    if not transport.initial_kex_done:  # start_client simply returns when its time is up
-        raise TimedOut(f"{hop.where}: it did not finish its greeting within {hop.connect_seconds:g} seconds")
+    _negotiate(transport, hop)
     key = transport.get_remote_server_key()
     _check(identity, HostKey(key.get_name(), key.asbytes()), hop)
+
+
+def _negotiate(transport: paramiko.Transport, hop: Hop) -> None:
+    try:
+        transport.start_client(timeout=hop.connect_seconds)
+    except FOREIGN as error:
+        if transport.remote_version:
+            raise
+        raise TransportError(
+            f"{hop.where}: it hung up without a greeting: it is no SSH server, has too many connections just now, "
+            "or bars this address. Try again later"
+        ) from error
+    if not transport.initial_kex_done:  # start_client simply returns when its time is up
+        raise TimedOut(f"{hop.where}: no whole greeting in {hop.connect_seconds:g} seconds. Try again later")
 
 
 def _preferred(kinds: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]:
@@ -159,15 +172,15 @@ def _preferred(kinds: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]:
 def _check(identity: HostIdentity, key: HostKey, hop: Hop) -> None:
     if identity.knows(key):
         return
-    if not hop.accept_new_host_key:
+    if not hop.accept_new_host_key or hop.new_keys_go_to is None:
         raise HostKeyError(identity.stranger(key, how_to_know=_ssh_command(hop)))
-    identity.remember(key)
+    identity.remember(key, hop.new_keys_go_to)
 
 
 def _ssh_command(hop: Hop) -> str:
     words = ["ssh"]
-    if hop.known_hosts and hop.known_hosts[0] != Path("~/.ssh/known_hosts").expanduser():
-        words += ["-o", f"UserKnownHostsFile={hop.known_hosts[0]}"]
+    if hop.new_keys_go_to not in (None, Path("~/.ssh/known_hosts").expanduser()):
+        words += ["-o", f"UserKnownHostsFile={hop.new_keys_go_to}"]
     if hop.alias == hop.hostname and hop.port != 22:
         words += ["-p", str(hop.port)]
     return f"`{shlex.join([*words, hop.alias])}`"

@@ -62,6 +62,7 @@ class Hop:
         chosen: the identity files were named by somebody; otherwise they are where keys usually lie.
         agent: the agent's socket, None for ``$SSH_AUTH_SOCK``, empty for no agent.
         known_as: its names in a known_hosts file, the best one first.
+        new_keys_go_to: the file where a new host key may be noted down, if any.
     """
 
     alias: str
@@ -74,6 +75,7 @@ class Hop:
     agent: str | None
     known_as: tuple[str, ...]
     known_hosts: tuple[Path, ...]
+    new_keys_go_to: Path | None
     accept_new_host_key: bool
     proxy_command: str | None
     connect_seconds: float

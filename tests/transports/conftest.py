@@ -29,9 +29,9 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
         pytest.skip(reason)
     servers: list[sshd.Sshd] = []
 
-    def start(*, shell: str = "", ports: int = 1, extra: str = "") -> sshd.Sshd:
+    def start(*, shell: str = "", ports: int = 1, first: str = "", extra: str = "") -> sshd.Sshd:
         folder = tmp_path_factory.mktemp("sshd")
-        servers.append(sshd.start(folder, shell=shell, ports=ports, extra=extra))
+        servers.append(sshd.start(folder, shell=shell, ports=ports, first=first, extra=extra))
         return servers[-1]
 
     yield start

@@ -17,6 +17,7 @@ from scheduler.transports.ssh_settings import SshSettings
 SSHD = "/usr/sbin/sshd"
 _START_SECONDS = 10.0
 _CONFIG = """\
+{first}
 ListenAddress 127.0.0.1
 {ports}
 HostKey {folder}/host_ed25519
@@ -110,17 +111,24 @@ class Sshd:
 
     def cut_lines(self) -> None:
         """Kill the processes that serve the connections; the server goes on."""
+        for pid in self.children():
+            os.kill(pid, signal.SIGKILL)
+
+    def children(self) -> list[int]:
+        """The processes that serve the connections."""
         command = ["ps", "-o", "pid=", "--ppid", str(self.process.pid)]
-        for pid in subprocess.run(command, capture_output=True, text=True).stdout.split():
-            os.kill(int(pid), signal.SIGKILL)
+        return [int(pid) for pid in subprocess.run(command, capture_output=True, text=True).stdout.split()]
 
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(timeout=10)
 
 
-def start(folder: Path, *, shell: str = "", ports: int = 1, extra: str = "") -> Sshd:
-    """Start a server. With `shell`, commands go to that login shell, whose login file prints a banner."""
+def start(folder: Path, *, shell: str = "", ports: int = 1, first: str = "", extra: str = "") -> Sshd:
+    """Start a server. With `shell`, commands go to that login shell, whose login file prints a banner.
+
+    Of the lines of a server's config that say the same thing, the first counts: `first` comes before our own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for kind in ("ed25519", "ecdsa", "rsa"):
         make_key(folder / f"host_{kind}", kind)
@@ -133,7 +141,7 @@ def start(folder: Path, *, shell: str = "", ports: int = 1, extra: str = "") -> 
     if shell:
         extra += f"\nForceCommand {_login_shell(folder, shell)}\n"
     lines = "\n".join(f"Port {number}" for number in numbers)
-    (folder / "sshd_config").write_text(_CONFIG.format(ports=lines, folder=folder, extra=extra))
+    (folder / "sshd_config").write_text(_CONFIG.format(ports=lines, folder=folder, first=first, extra=extra))
     return _started(folder, numbers)
 
 

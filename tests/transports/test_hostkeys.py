@@ -138,7 +138,7 @@ def test_an_unknown_host_is_named_with_its_key_and_what_to_do(known_hosts: Path)
 
 def test_a_new_key_is_remembered_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "new" / "known_hosts"
-    identity(path, *NAMES).remember(key())
+    identity(path, *NAMES).remember(key(), path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert path.read_text() == f"{NAMES[0]} ssh-ed25519 {base64.b64encode(b'one').decode()}\n"
@@ -147,7 +147,7 @@ def test_a_new_key_is_remembered_for_its_owner_only(tmp_path: Path) -> None:
 
 def test_a_new_key_spoils_no_line_that_lacks_its_newline(known_hosts: Path) -> None:
     known_hosts.write_text(line("else", key("else")).rstrip("\n"))
-    identity(known_hosts).remember(key())
+    identity(known_hosts).remember(key(), known_hosts)
     assert identity(known_hosts).knows(key())
     assert identity(known_hosts, "else").knows(key("else"))
 
@@ -155,7 +155,7 @@ def test_a_new_key_spoils_no_line_that_lacks_its_newline(known_hosts: Path) -> N
 def test_a_changed_key_is_never_remembered(known_hosts: Path) -> None:
     known_hosts.write_text(line("cluster.site.gov", key("old")))
     with pytest.raises(HostKeyError, match="HAS CHANGED"):
-        identity(known_hosts).remember(key("new"))
+        identity(known_hosts).remember(key("new"), known_hosts)
     assert "bmV3" not in known_hosts.read_text()
 
 

@@ -57,6 +57,14 @@ def test_an_entry_says_how_to_reach_its_host(routes: Routes, home: Path) -> None
     assert (hop.connect_seconds, hop.keepalive_seconds) == (7.0, 11)
 
 
+def test_new_keys_never_go_to_the_files_of_the_machine(routes: Routes, home: Path) -> None:
+    (hop,) = routes("")
+    assert hop.new_keys_go_to == home / ".ssh" / "known_hosts"
+    (hop,) = routes("UserKnownHostsFile none\n", accept_new_host_key=True)
+    assert hop.known_hosts[0] == Path("/etc/ssh/ssh_known_hosts")
+    assert hop.new_keys_go_to is None
+
+
 def test_the_site_file_comes_before_the_entry(routes: Routes, home: Path) -> None:
     (hop,) = routes(
         "Host *\n User other\n Port 1\n IdentityFile ~/.ssh/other\n ProxyJump gate\n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -161,12 +162,12 @@ def test_a_line_that_is_lost_says_that_anything_may_have_happened() -> None:
 def test_input_is_made_when_it_is_asked_for() -> None:
     made: list[int] = []
 
-    def chunks() -> object:
+    def chunks() -> Iterator[bytes]:
         for number in range(3):
             made.append(number)
             yield b"" if number == 1 else b"abc"
 
-    feed = Feed(b"program", chunks())  # type: ignore[arg-type]
+    feed = Feed(b"program", chunks())
     assert (feed.ahead(4), feed.opening_sent) == (b"prog", False)
     feed.took(4)
     assert feed.ahead(100) == b"ram"

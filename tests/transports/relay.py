@@ -1,0 +1,92 @@
+"""A line that can be cut, or freeze as lines do: silently, both ends believing that it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+
+_FEW_BYTES = 4096
+
+
+class Relay:
+    """Passes what comes to `port` on to `target`, a port on loopback, until told otherwise.
+
+    Attributes:
+        accepted: how many connections have been made through it.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._ends: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self.accepted = 0
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _FEW_BYTES)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
+        self.port: int = self._listener.getsockname()[1]
+        self._start(self._accept)
+
+    def freeze(self) -> None:
+        """From now on nothing passes, and nobody is told."""
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        self._flowing.set()
+
+    def cut(self) -> None:
+        """End every connection; new ones are let through."""
+        for end in list(self._ends):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Relay:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.thaw()
+        self.cut()
+        for thread in self._threads:
+            thread.join(timeout=10)
+        for end in self._ends:
+            end.close()
+
+    def _start(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            far = socket.create_connection(("127.0.0.1", self._target))
+            self._ends += [near, far]
+            self._start(partial(self._pass_on, near, far))
+            self._start(partial(self._pass_on, far, near))
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                self._flowing.wait()
+                data = source.recv(1 << 16)
+                self._flowing.wait()
+                if not data:
+                    break
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
