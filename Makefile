@@ -1,7 +1,8 @@
 # What is done to this project by command; `make` alone lists it. What takes more than a line is a script in tests/.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format docs cluster-up cluster-down clean
+.NOTPARALLEL:
+.PHONY: help venv acts demo test lint format docs cluster-up cluster-down clean
 
 PYTHON ?= python3
 export PYTHON
@@ -12,10 +13,10 @@ help: ## list these targets
 
 venv: .venv/installed-dev ## .venv with this checkout and all that developing it needs
 
-demo: .venv/installed-demo ## a small detector simulation as a sweep on this machine, and a picture of it
+demo: .venv/installed-demo acts ## a small detector simulation as a sweep on this machine, and a picture of it
 	@tests/demo
 
-test: .venv/installed-dev ## every check and every test, on a real cluster where this machine can have one
+test: .venv/installed-dev acts ## every check and every test, on a real cluster where this machine can have one
 	@tests/prepare
 	@tests/run
 
@@ -39,6 +40,10 @@ cluster-down: ## stop the test cluster
 clean: ## remove what the above have made in this folder
 	rm -rf .venv dist build site demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The simulation of the example. It has wheels for some machines only.
+acts: .venv/bin/python
+	@$(MAKE) --silent .venv/installed-acts || echo 'pyacts and uproot cannot be installed here: see above. They can be done without.'
 
 .venv/bin/python:
 	@tests/prepare python
