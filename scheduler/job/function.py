@@ -51,18 +51,44 @@ class PackedFunction:
     why: str = ""
 
 
-def pack_function(function: Callable[..., Any], params: Mapping[str, Any], *, job_id: str) -> PackedFunction:
-    """`function`, ready to be called with `params` over there.
+class Packer:
+    """Packs the functions of one submission: the source of each is looked for once, however many jobs call it."""
 
-    Raises:
-        JobError: it is `async` or a generator, does not take these `params`, or can travel neither way.
-    """
-    _refuse_what_returns_no_result(function, job_id)
-    _refuse_wrong_params(function, params, job_id)
-    try:
-        return _as_source(function, params)
-    except Unfit as unfit:
-        return _as_pickle(function, params, why=str(unfit), job_id=job_id)
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[object, _Source | Unfit]] = {}  # with the function, so that its id stays its own
+
+    def pack(self, function: Callable[..., Any], params: Mapping[str, Any], *, job_id: str) -> PackedFunction:
+        """`function`, ready to be called with `params` over there.
+
+        Raises:
+            JobError: it is `async` or a generator, does not take these `params`, or can travel neither way.
+        """
+        _refuse_what_returns_no_result(function, job_id)
+        _refuse_wrong_params(function, params, job_id)
+        try:
+            return _as_source(self._source(function), params)
+        except Unfit as unfit:
+            return _as_pickle(function, params, why=str(unfit), job_id=job_id)
+
+    def _source(self, function: Callable[..., Any]) -> _Source:
+        if id(function) not in self._found:
+            self._found[id(function)] = (function, _look_for_source(function))
+        source = self._found[id(function)][1]
+        if isinstance(source, Unfit):
+            raise source
+        return source
+
+
+@dataclass(frozen=True)
+class _Source:
+    module: str
+    files: Mapping[str, bytes]
+    qualname: str
+
+
+def pack_function(function: Callable[..., Any], params: Mapping[str, Any], *, job_id: str) -> PackedFunction:
+    """One function, as `Packer.pack` does it for many."""
+    return Packer().pack(function, params, job_id=job_id)
 
 
 def refuse_other_python(packed: PackedFunction, theirs: tuple[int, int], *, job_id: str) -> None:
@@ -86,14 +112,15 @@ def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         Unfit: a value that JSON would lose or change, and where it is.
     """
-    return {name: _plain(value, f"params[{name!r}]") for name, value in params.items()}
+    try:
+        return {name: _plain(value, f"params[{name!r}]") for name, value in params.items()}
+    except RecursionError:
+        raise Unfit("params hold themselves, or go too deep") from None
 
 
 def _refuse_what_returns_no_result(function: Callable[..., Any], job_id: str) -> None:
     if not callable(function):
-        raise JobError(
-            f"job {job_id!r}: function is {type(function).__name__} {function!r}, which cannot be called"
-        )
+        raise JobError(f"job {job_id!r}: function is {type(function).__name__} {function!r}, which cannot be called")
     for called in (function, getattr(function, "__call__", None)):  # noqa: B004 - a callable object's method
         if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
             raise JobError(
@@ -121,22 +148,27 @@ def _name(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
 
 
-def _as_source(function: Callable[..., Any], params: Mapping[str, Any]) -> PackedFunction:
+def _look_for_source(function: Callable[..., Any]) -> _Source | Unfit:
+    try:
+        module, qualname = _address(function)
+        if is_script(module):
+            return _Source(*from_script(module, qualname), qualname)
+        if is_ours(module):
+            return _Source(module, sources_of([module]), qualname)
+        if is_there(module):
+            return _Source(module, {}, qualname)
+        return Unfit(f"the module {module} has no source file")
+    except Unfit as unfit:
+        return unfit
+
+
+def _as_source(source: _Source, params: Mapping[str, Any]) -> PackedFunction:
     plain = plain_params(params)
-    module, qualname = _address(function)
-    if is_script(module):
-        name, sources = from_script(module, qualname)
-    elif is_ours(module):
-        name, sources = module, sources_of([module])
-    elif is_there(module):
-        name, sources = module, {}
-    else:
-        raise Unfit(f"the module {module} has no source file")
-    files = {f"function/src/{path}": content for path, content in sources.items()}
+    files = {f"function/src/{path}": content for path, content in source.files.items()}
     if not _is_json(params):  # numpy's numbers: `params.json` may have them in another form
         files["function/params.json"] = json.dumps(plain).encode("ascii")
-    call = {"how": "source", "module": name, "qualname": qualname, "python": None, "modules": top_of(sources)}
-    files["function/call.json"] = json.dumps(call).encode("ascii")
+    call = {"how": "source", "module": source.module, "qualname": source.qualname, "python": None}
+    files["function/call.json"] = json.dumps({**call, "modules": top_of(source.files)}).encode("ascii")
     return PackedFunction(files, "source", None)
 
 
@@ -181,9 +213,7 @@ def _plain_not(value: object, where: str) -> NoReturn:
     raise Unfit(f"{where} is a {type(value).__name__}, which JSON cannot hold")
 
 
-def _as_pickle(
-    function: Callable[..., Any], params: Mapping[str, Any], *, why: str, job_id: str
-) -> PackedFunction:
+def _as_pickle(function: Callable[..., Any], params: Mapping[str, Any], *, why: str, job_id: str) -> PackedFunction:
     python = sys.version_info[:2]
     try:
         content = cloudpickle.dumps((function, dict(params)))

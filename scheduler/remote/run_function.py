@@ -243,7 +243,7 @@ def said_by(error):
 
 def advice(error):
     if isinstance(error, ImportError) and type(error).__name__ == "ModuleNotFoundError" and error.name:
-        message = "the module {0} did not come along, and is not installed over there in {1}"
+        message = "the module {0} did not come along, and is not installed over there in {1}: install it, or set `python:`"
         return message.format(error.name, this_python())
     if isinstance(error, SyntaxError) and str(error.filename).startswith(sys.path[0]):
         return "it was written for another Python than {0}".format(this_python())

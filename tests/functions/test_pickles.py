@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scheduler.errors import JobError
-from scheduler.job.function import PackedFunction, pack_function, refuse_other_python
+from scheduler.job.function import PackedFunction, Packer, pack_function, refuse_other_python
 
 from .conftest import Make
 from .node import HERE, Node, pythons, version_of
@@ -75,6 +75,22 @@ def test_params_that_json_cannot_hold_go_with_the_function(value: Any, make: Mak
     assert packed.how == "pickle"
     assert "params['x']" in packed.why
     assert "factory.py" in sources(packed)
+
+
+def test_params_that_hold_themselves_arrive_so(node: Node) -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    packed = pack_function(lambda x: x[0] is x, {"x": loop}, job_id="j")
+    assert node.run(packed).result == {"result": True}
+
+
+def test_a_packer_looks_once_and_packs_each_job_for_itself(make: Make, node: Node) -> None:
+    packer, module = Packer(), make("factory", FACTORY)
+    packs = [packer.pack(module.identity, {"x": x}, job_id="j") for x in (1, {2}, 3)]
+    packs += [packer.pack(module.double, {"x": 4}, job_id="j")]
+    assert [packed.how for packed in packs] == ["source", "pickle", "source", "pickle"]
+    assert packs[0].files == packs[2].files
+    assert node.run(packs[3]).result == {"result": 8}
 
 
 def test_a_tuple_arrives_as_a_list(make: Make, node: Node) -> None:

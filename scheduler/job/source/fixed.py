@@ -17,19 +17,8 @@ _ASKING_MODULES = {
     *("time", "random", "os", "posix", "io", "_io", "socket", "_socket", "uuid", "subprocess", "getpass", "platform"),
     *("shutil", "tempfile", "secrets", "glob", "sys", "signal", "urllib", "requests"),
 }
-_ASKING_NAMES = (
-    "now",
-    "today",
-    "utcnow",
-    "cwd",
-    "home",
-    "input",
-    "open",
-    "eval",
-    "exec",
-    "print",
-    "load",
-    "read",
+_ASKING_NAMES = (  # or names that begin so
+    *("now", "today", "utcnow", "cwd", "home", "input", "open", "eval", "exec", "print", "load", "read"),
 )
 _PLAIN = (int, float, str, bool, bytes, tuple, type(None))
 _COMBINED = (
