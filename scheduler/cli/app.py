@@ -16,6 +16,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
+sites = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(sites, name="sites")
+
 
 def _seconds(text: str | float) -> float:
     """``90`` (seconds), ``90s``, ``5m``, ``1:30:00``."""
@@ -32,9 +35,7 @@ def _seconds(text: str | float) -> float:
 
 
 JobFile = Annotated[Path, typer.Argument(metavar="FILE", help="A job file (YAML).", show_default=False)]
-JobIds = Annotated[
-    list[str] | None, typer.Argument(metavar="[JOB_ID]...", help="Jobs by their ids.", show_default=False)
-]
+JobIds = Annotated[list[str] | None, typer.Argument(metavar="JOB_ID", help="Jobs by their ids.", show_default=False)]
 To = Annotated[str, typer.Option("--site", "-s", metavar="SITE", help="A site's name, or the path of a site file.")]
 At = Annotated[str | None, typer.Option("--site", "-s", metavar="SITE", help="Only jobs of this site.")]
 Into = Annotated[
@@ -77,7 +78,10 @@ def run(
     file: JobFile, site: To, campaign: Into = None, again: Again = False, timeout: Timeout = None, show: Show = None,
     json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Submit the jobs of a file, wait for them, bring their outputs home and show what came of them."""
+    """Submit jobs, wait, and bring outputs home.
+
+    The same file is submitted once: run again, it goes on where it was, and shows what came of its jobs.
+    """
     from scheduler.cli import submit
 
     _end(submit.run(file, site, campaign=campaign, again=again, timeout=timeout, show=show or (), json=json))
@@ -85,7 +89,10 @@ def run(
 
 @app.command("submit")
 def submit_(file: JobFile, site: To, campaign: Into = None, again: Again = False, json: AsJson = False) -> None:
-    """Submit the jobs of a file, and leave."""
+    """Submit jobs, and leave.
+
+    The same file is submitted once. `scheduler wait` waits for its jobs, from any later process.
+    """
     from scheduler.cli import submit
 
     _end(submit.submit(file, site, campaign=campaign, again=again, json=json))
@@ -99,7 +106,10 @@ def status(
     history: Annotated[str | None, typer.Option(metavar="JOB_ID", help="All that was ever seen of a job.")] = None,
     json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Where jobs stand: those that go on, and those that ended in the last day."""
+    """Where jobs stand.
+
+    Those that go on, and those that ended in the last day; or those that are named.
+    """
     from scheduler.cli import manage
 
     if history is not None:
@@ -112,7 +122,10 @@ def wait(
     job_ids: JobIds = None, site: At = None, campaign: Of = None, timeout: Timeout = None, show: Show = None,
     json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Wait for jobs, whoever submitted them, and bring their outputs home. Without arguments: for all that go on."""
+    """Wait for jobs, and bring outputs home.
+
+    Whichever process submitted them. Without arguments: for all that go on.
+    """
     from scheduler.cli import manage
 
     _end(manage.wait(manage.Which(job_ids or (), site, campaign), timeout=timeout, show=show or (), json=json))
@@ -122,7 +135,10 @@ def wait(
 def collect(
     job_ids: JobIds = None, site: At = None, campaign: Of = None, show: Show = None, json: AsJson = False
 ) -> None:
-    """Bring home the outputs of jobs that have ended by now, without waiting for the others."""
+    """Bring home what has ended by now.
+
+    Without waiting for jobs that go on.
+    """
     from scheduler.cli import manage
 
     _end(manage.collect(manage.Which(job_ids or (), site, campaign), show=show or (), json=json))
@@ -135,10 +151,61 @@ def cancel(
     sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Cancel jobs: by id, by campaign, or all."""
+    """End jobs: some, a campaign, or all."""
     from scheduler.cli import manage
 
     _end(manage.cancel(manage.Which(job_ids or (), site, campaign), everything=everything, sure=sure, json=json))
+
+
+@app.command()
+def logs(
+    job_id: Annotated[str, typer.Argument(help="A job by its id.", show_default=False)],
+    site: At = None, campaign: Of = None,
+    stderr: Annotated[bool, typer.Option("--stderr", "-e", help="Its standard error instead.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="So many, from the end.")] = 50,
+) -> None:  # fmt: skip
+    """The last lines that a job printed.
+
+    While it runs from over there, afterwards from its folder here.
+    """
+    from scheduler.cli import logs
+
+    _end(logs.logs(job_id, "stderr" if stderr else "stdout", site=site, campaign=campaign, lines=lines))
+
+
+@app.command()
+def render(
+    file: JobFile, site: To,
+    job_id: Annotated[str | None, typer.Argument(help="Which job; else the first.", show_default=False)] = None,
+    array: Annotated[bool, typer.Option("--array", help="What is submitted for its job array.")] = False,
+) -> None:  # fmt: skip
+    """Print a job's script; nothing is sent."""
+    from scheduler.cli import script
+
+    _end((script.array_script if array else script.job_script)(file, site, job_id))
+
+
+@sites.callback()
+def _sites(context: typer.Context, json: AsJson = False) -> None:
+    """Which sites there are.
+
+    `scheduler sites show NAME` prints all settings of one.
+    """
+    from scheduler.cli import catalog
+
+    if context.invoked_subcommand is None:
+        _end(catalog.table(json=json))
+
+
+@sites.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A site's name, or the path of a site file.")],
+    json: AsJson = False,
+) -> None:
+    """All settings of a site, as YAML."""
+    from scheduler.cli import catalog
+
+    _end(catalog.show(name, json=json))
 
 
 def _end(code: int) -> None:

@@ -70,8 +70,8 @@ def run_of(ledger: Ledger, campaign: str, site: str, *, again: bool) -> str:
     going_on = [row for row in rows if not (row.status.final and row.collected)]
     if going_on:
         raise SchedulerError(
-            f"{screen.number_of(len(going_on), 'job')} of campaign {last!r} on {site} have not ended, or are not home: "
-            "another run would write into the same folders. Wait for them (scheduler wait), or cancel them"
+            f"campaign {last!r} on {site} still has {screen.number_of(len(going_on), 'job')} to end or to come home; "
+            "another run would write into the same folders: wait first (scheduler wait), or cancel"
         )
     return f"{base}@{number + 1}" if rows else last
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 
 import typer
 
@@ -71,13 +71,14 @@ def history(which: Which, *, json: bool) -> int:
     ledger = Ledger()
     jobs = which.of(ledger)
     if json:
-        screen.print_json([{**_where(job), "at": at, "said": said} for job in jobs for at, said in _seen(ledger, job)])
+        seen = [(job, at, said) for job in jobs for at, said in ledger.history(job.key)]
+        screen.print_json([{**_where(job), "at": _iso(at), "said": said} for job, at, said in seen])
         return 0
     for job in jobs:
         campaign = f", campaign {job.campaign}" if job.campaign else ""
-        screen.print_line(f"{job.job_id} on {job.site}{campaign}, submitted {_moment(job.created)}", "bold")
-        for at, said in _seen(ledger, job):
-            screen.print_line(f"  {datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}  {said}")
+        screen.print_line(f"{job.job_id} on {job.site}{campaign}, submitted {_shown_moment(job.created)}", "bold")
+        for at, said in ledger.history(job.key):
+            screen.print_line(f"  {_shown_moment(at)}  {said}")
     return 0
 
 
@@ -190,12 +191,13 @@ def _ask(question: str) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
-def _seen(ledger: Ledger, job: JobRow) -> list[tuple[str, str]]:
-    return [(_moment(at), said) for at, said in ledger.history(job.key)]
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
 
 
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+def _shown_moment(seconds: float) -> str:
+    """By the clock of whoever looks."""
+    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
 
 
 def _where(job: JobRow) -> dict[str, str | None]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from scheduler.job.state import JobState
+from scheduler.job.state import Cause, JobState
 from scheduler.ledger_rows import JobRow
 
 OF_EVERY_JOB = ("exit_code", "output_files", "stdout", "stderr", "error")
@@ -56,11 +56,18 @@ def age(seconds: float) -> str:
     return f"{max(0, int(seconds))} s"
 
 
-def reason(row: JobRow) -> str:
-    """One line on why it stands where it stands."""
-    said = row.status.reason.strip().splitlines()
-    parts = [said[0]] if said else []
-    return "; ".join([*parts, *(["not home yet"] if row.status.final and not row.collected else [])])
+def reason_of_its_own(job: JobRow) -> str:
+    """One line on why it stands where it stands, if that says more than its status does."""
+    status = job.status
+    said = status.reason.strip().splitlines()
+    told = status.cause.sentence if status.cause is not Cause.EXIT_CODE else f"exit code {status.exit_code}"
+    return "" if not said or said[0] == status.cause.sentence or said[0].endswith(told) else said[0]
+
+
+def reason(job: JobRow) -> str:
+    """`reason_of_its_own`, and whether its outputs are still over there."""
+    not_home = ["not home yet"] if job.status.final and not job.collected else []
+    return "; ".join([one for one in [reason_of_its_own(job)] if one] + not_home)
 
 
 def own_scalars(row: JobRow) -> dict[str, Any]:
@@ -83,7 +90,7 @@ def telling_results(jobs: Sequence[JobRow], *, most: int) -> list[str]:
     for job in jobs:
         for key, value in own_scalars(job).items():
             found.setdefault(key, []).append(value)
-    differ = [key for key, values in found.items() if any(value != values[0] for value in values)] or list(found)
+    differ = [key for key, values in found.items() if len(set(map(repr, values))) > 1] or list(found)
     best = sorted(differ, key=lambda key: not isinstance(found[key][0], float))[:most]
     return [key for key in found if key in best]
 

@@ -10,8 +10,10 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import typer
+
 from scheduler.cli import choose, follow, rows, screen, tables
-from scheduler.errors import BatchError, SchedulerError
+from scheduler.errors import BatchError, SchedulerError, TransportError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause
 from scheduler.jobfile import JobFile, read_job_file
@@ -50,6 +52,8 @@ def run(file: Path, site: str, *, campaign: str | None, again: bool, timeout: fl
     """Submit, wait, bring home, show."""
     with _opened(file, site, campaign=campaign, again=again) as sending:
         _send(sending)
+        if sending.refused and json:
+            screen.complain(sending.refused)
         try:
             follow.watch(sending.runner.work, _keys(sending), title=sending.title, timeout=timeout)
             well = True
@@ -67,6 +71,8 @@ def submit(file: Path, site: str, *, campaign: str | None, again: bool, json: bo
     with _opened(file, site, campaign=campaign, again=again) as sending:
         _send(sending)
         jobs = sending.rows()
+    if sending.refused:
+        screen.complain(sending.refused)
     if json:
         screen.print_json([rows.as_json(job) for job in jobs])
     else:
@@ -84,7 +90,6 @@ def show_results(jobs: Sequence[JobRow], *, show: Sequence[str], json: bool) -> 
         screen.print_json([rows.as_json(job) for job in jobs])
         return
     tables.results(jobs, show=show)
-    tables.errors(jobs)
 
 
 def exit_code(jobs: Sequence[JobRow], *, well: bool) -> int:
@@ -107,7 +112,6 @@ def _opened(file: Path, site: str, *, campaign: str | None, again: bool) -> Iter
 
     Raises:
         SchedulerError: file or site are wrong.
-        Interrupted: Ctrl-C.
     """
     job_file = read_job_file(file)
     jobs, place, ledger = job_file.jobs(), find_site(site), Ledger()
@@ -132,12 +136,20 @@ def _send(sending: Sending) -> None:
         with shown.status(f"submitting to {site}") if shown.is_terminal and new else nullcontext():
             sending.runner.submit(sending.jobs)
     except BatchError as error:
-        if not any(row.status.cause is Cause.REFUSED for row in sending.rows()):
-            raise
         sending.refused = str(error)
-        screen.complain(sending.refused)
-    if new:
-        screen.say(f"{screen.number_of(new, 'job')} submitted to {site}, campaign {sending.campaign}")
+        if not _refused(sending):
+            raise
+    except TransportError as error:
+        screen.complain(str(error))
+        screen.say("Nothing is lost: the same command goes on with these jobs.")
+        raise typer.Exit(1) from None
+    taken = new - len(_refused(sending))
+    if taken:
+        screen.say(f"{screen.number_of(taken, 'job')} submitted to {site}, campaign {sending.campaign}")
+
+
+def _refused(sending: Sending) -> list[JobRow]:
+    return [row for row in sending.rows() if row.status.cause is Cause.REFUSED]
 
 
 def _known(sending: Sending) -> list[JobRow]:
@@ -152,13 +164,15 @@ def _say_what_is_known(sending: Sending, known: Sequence[JobRow]) -> None:
     if not known:
         return
     first = min(row.created for row in known)
-    which = f"{len(known)} of {screen.number_of(len(sending.jobs), 'job')}"
+    ago = rows.age(time.time() - first)
     screen.say(
-        f"{which} were submitted before ({rows.age(time.time() - first)} ago, campaign {sending.campaign}) and are not "
-        "submitted again; --again makes a new run"
+        f"submitted before: {len(known)} of {screen.number_of(len(sending.jobs), 'job')} ({ago} ago, campaign "
+        f"{screen.visible(sending.campaign)}); --again makes a new run"
     )
     if sending.file.path.stat().st_mtime > first:
-        screen.say(f"{sending.file.path.name} has changed since; they are what it said then", "yellow")
+        screen.say(
+            f"{screen.visible(sending.file.path.name)} has changed since; those jobs are what it said then", "yellow"
+        )
 
 
 def _keys(sending: Sending) -> list[int]:

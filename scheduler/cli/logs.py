@@ -1,0 +1,54 @@
+"""``scheduler logs``: the last lines of what a job printed, from here if it is home, else from over there."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+from scheduler.cli import choose, screen
+from scheduler.errors import SchedulerError
+from scheduler.ledger import Ledger
+from scheduler.ledger_rows import JobRow
+
+
+def logs(job_id: str, kind: str, *, site: str | None, campaign: str | None, lines: int) -> int:
+    """Print the last lines of ``stdout`` or ``stderr``, as far as there are any."""
+    ledger = Ledger()
+    job = choose.newest(ledger, job_id, site=site, campaign=campaign)
+    home = (job.results or {}).get(kind)
+    if home is not None and Path(home).is_file():
+        screen.say(screen.visible(home), "dim")
+        said = _end_of(Path(home), lines)
+    elif job.folder is None:
+        raise SchedulerError(
+            f"job {job.job_id!r} has printed nothing: {job.status.reason or job.status.state.sentence}"
+        )
+    else:
+        said = _end_over_there(job, kind, ledger, lines)
+    shown = said.decode("utf-8", "backslashreplace").splitlines()[-lines:]
+    for line in shown:
+        screen.print_line(line)
+    if not shown:
+        screen.say(f"{kind} of {job.job_id} is empty ({job.status})", "dim")
+    return 0
+
+
+def _end_of(path: Path, lines: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return b"".join(deque(file, maxlen=lines))
+    except OSError as error:
+        raise SchedulerError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _end_over_there(job: JobRow, kind: str, ledger: Ledger, lines: int) -> bytes:
+    """In one remote command."""
+    from scheduler import remote
+    from scheduler.cli.sites_of_jobs import work_at
+
+    with work_at(job.site, ledger) as work:
+        arguments = [job.folder or "", str(job.element), kind, str(lines)]
+        reply = work.transport.run(remote.program("tail"), arguments)
+    if reply.exit_code != 0:
+        raise SchedulerError(f"job {job.job_id!r} on {job.site}: {reply.err.strip()}")
+    return reply.stdout
