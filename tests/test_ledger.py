@@ -1,0 +1,170 @@
+"""The ledger: durable, shared by several processes, and clear about what it cannot do."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scheduler import LedgerError
+from scheduler.job.state import Cause, JobState, Status
+from scheduler.ledger import Ledger, is_gone, owner
+from scheduler.ledger_schema import VERSION
+
+
+def _record(ledger: Ledger, token: str, count: int = 3, campaign: str | None = None) -> list[int]:
+    jobs = [
+        {"first": 0, "element": n, "job_id": f"job {n}", "campaign": campaign, "type": "script",
+         "working_dir": f"/home/{n}", "patterns": '["*.root"]'}
+        for n in range(count)
+    ]  # fmt: skip
+    return ledger.record_intent(
+        token=token, site="here", site_json={}, python="", probe="", batches=[(0, count, f"x.{token}-0")], jobs=jobs
+    )
+
+
+def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    keys = _record(ledger, "aaa", campaign="scan")
+    ledger.record_folder("aaa", "/work/aaa")
+    ledger.record_ids("aaa", {0: "77"})
+    status = Status(JobState.FAILED, Cause.TIME_LIMIT, exit_code=143, raw="TIMEOUT", reason="too long", node="n1")
+    ledger.observe({keys[1]: status}, {keys[1]: "queue: TIMEOUT"})
+    ledger.record_results({keys[1]: {"x": 1}})
+    ledger.close()
+
+    later = Ledger(tmp_path)
+    rows = later.of_campaign("scan", "here")
+    assert [row.job_id for row in rows] == ["job 0", "job 1", "job 2"]
+    assert rows[1].status == status
+    assert rows[1].results == {"x": 1}
+    assert rows[1].shown_id == "77_1"
+    assert rows[0].status.state is JobState.SUBMITTING
+    assert [row.key for row in later.going_on("here")] == [keys[0], keys[2]]
+    assert [said for _, said in later.history(keys[1])] == ["queue: TIMEOUT"]
+    later.close()
+
+
+def test_a_site_is_asked_by_one_process_at_a_time(tmp_path: Path) -> None:
+    first, second = Ledger(tmp_path), Ledger(tmp_path)
+    assert first.claim_poll("here", 60)
+    assert not second.claim_poll("here", 60)
+    assert second.claim_poll("elsewhere", 60)
+    time.sleep(0.05)
+    assert second.claim_poll("here", 0.01)
+    first.close()
+    second.close()
+
+
+def test_a_clock_that_was_set_back_does_not_stop_the_questions(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    assert ledger.claim_poll("here", 60)
+    db = sqlite3.connect(tmp_path / "ledger.sqlite")
+    db.execute("UPDATE sites SET asked_at = asked_at + 100000")
+    db.commit()
+    db.close()
+    assert ledger.claim_poll("here", 60)
+    ledger.close()
+
+
+def _write_many(folder: Path, name: str) -> None:
+    ledger = Ledger(folder)
+    for number in range(20):
+        _record(ledger, f"{name}{number}", count=2)
+    ledger.close()
+
+
+def test_several_processes_write_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write_many, args=(tmp_path, name)) for name in "abc"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    ledger = Ledger(tmp_path)
+    assert len(ledger.chosen()) == 3 * 20 * 2
+    ledger.close()
+
+
+_ENDLESS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_ledger import _record
+from scheduler.ledger import Ledger
+ledger = Ledger(Path(sys.argv[1]))
+n = 0
+while True:
+    _record(ledger, f"t{n}")
+    print(n, flush=True)
+    n += 1
+"""
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.05, 0.11])
+def test_a_process_killed_in_the_middle_leaves_whole_records(tmp_path: Path, wait: float) -> None:
+    command = [sys.executable, "-c", _ENDLESS, str(tmp_path), str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        time.sleep(wait)
+        os.kill(writer.pid, signal.SIGKILL)
+        told = [0, *(int(line) for line in writer.stdout.read().splitlines())]
+    ledger = Ledger(tmp_path)
+    for number in told:  # whatever was said to be recorded is recorded, whole
+        assert [row.element for row in ledger.of_bundle(f"t{number}")] == [0, 1, 2]
+    assert len(ledger.chosen()) % 3 == 0
+    ledger.close()
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    Ledger(tmp_path).close()
+    db = sqlite3.connect(tmp_path / "ledger.sqlite")
+    db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    db.close()
+    with pytest.raises(LedgerError, match=r"ledger\.sqlite.*newer scheduler"):
+        Ledger(tmp_path)
+
+
+def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_text("these are somebody's notes, and not a database\n" * 10)
+    with pytest.raises(LedgerError, match=r"cannot .* the ledger .*ledger\.sqlite"):
+        Ledger(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match=r"file/state.*SCHEDULER_STATE_DIR"):
+        Ledger(tmp_path / "file" / "state")
+
+
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "state")
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert ledger.path.stat().st_mode & 0o777 == 0o600
+    ledger.close()
+
+
+def test_a_process_that_has_ended_is_told_from_one_that_goes_on() -> None:
+    host = owner().rpartition(":")[0]
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        assert not is_gone(f"{host}:{sleeper.pid}")
+        sleeper.kill()
+    assert is_gone(f"{host}:{sleeper.pid}")
+    assert is_gone(owner())
+    assert not is_gone("another-host:1")
+
+
+def test_thousands_of_keys_are_asked_for_at_once(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    keys = _record(ledger, "big", count=5000)
+    assert [row.key for row in ledger.of_keys(keys)] == keys
+    ledger.close()
