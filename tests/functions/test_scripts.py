@@ -179,3 +179,18 @@ def test_a_script_in_another_encoding(home: Home, node: Node) -> None:
     text = "# coding: latin-1\nWORD = 'Grüße'\ndef f():\n    return WORD\n"
     (home.folder / "old.py").write_bytes((text + ENDING).encode("latin-1"))
     assert result_of(node, home.run("old.py")) == {"result": "Grüße"}
+
+
+def test_numpy_values_of_a_script_go_as_source(home: Home, node: Node) -> None:
+    pytest.importorskip("numpy")
+    text = (
+        "import numpy as np\nGRID = np.linspace(0, 1, 3)\nGRID[0] = np.nan\nMASK = np.zeros((2, 0, 1), dtype=bool)\n"
+        "STEP = np.float32(0.1)\nNAMES = np.array(['a', 'bc'])\n"
+        "def f():\n    kinds = [str(x.dtype) for x in (GRID, MASK, STEP, NAMES)]\n"
+        "    return {'grid': GRID[1:], 'nan': bool(np.isnan(GRID[0])), 'shape': MASK.shape, 'kinds': kinds}\n"
+    )
+    home.write({"scan.py": text + ENDING})
+    packed = home.run("scan.py")
+    assert packed.how == "source", packed.why
+    kinds = ["float64", "bool", "float32", "<U2"]
+    assert result_of(node, packed) == {"grid": [0.5, 1.0], "nan": True, "shape": [2, 0, 1], "kinds": kinds}
