@@ -21,7 +21,8 @@ def quote(value: object) -> str:
         raise JobError(f"a value holds a NUL character, which no command can carry: {text[:60]!r}")
     if _SAFE.match(text):
         return text
-    return "'" + text.replace("'", "'\\''") + "'"
+    text = text.replace("'", "'\\''")
+    return "'" + text.replace("\r\n", "\r''\n") + "'"  # sbatch refuses a script in which these two are neighbours
 
 
 def quote_path(path: str, *, what: str) -> str:
