@@ -150,9 +150,12 @@ def _greet(transport: paramiko.Transport, hop: Hop) -> None:
 
 
 def _negotiate(transport: paramiko.Transport, hop: Hop) -> None:
+    started = time.monotonic()
     try:
         transport.start_client(timeout=hop.connect_seconds)
     except FOREIGN as error:
+        if time.monotonic() - started >= hop.connect_seconds:
+            raise TimedOut(_no_greeting(hop)) from error
         if transport.remote_version:
             raise
         raise TransportError(
@@ -160,7 +163,11 @@ def _negotiate(transport: paramiko.Transport, hop: Hop) -> None:
             "or bars this address. Try again later"
         ) from error
     if not transport.initial_kex_done:  # start_client simply returns when its time is up
-        raise TimedOut(f"{hop.where}: no whole greeting in {hop.connect_seconds:g} seconds. Try again later")
+        raise TimedOut(_no_greeting(hop))
+
+
+def _no_greeting(hop: Hop) -> str:
+    return f"{hop.where}: no whole greeting in {hop.connect_seconds:g} seconds. Try again later"
 
 
 def _preferred(kinds: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]:

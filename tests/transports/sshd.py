@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -111,13 +112,21 @@ class Sshd:
 
     def cut_lines(self) -> None:
         """Kill the processes that serve the connections; the server goes on."""
+        self.signal_children(signal.SIGKILL)
+
+    def signal_children(self, what: signal.Signals) -> None:
         for pid in self.children():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it went with its parent
+                os.kill(pid, what)
 
     def children(self) -> list[int]:
-        """The processes that serve the connections."""
-        command = ["ps", "-o", "pid=", "--ppid", str(self.process.pid)]
-        return [int(pid) for pid in subprocess.run(command, capture_output=True, text=True).stdout.split()]
+        """The processes that serve the connections, one or two for each; not what they run."""
+        listed = subprocess.run(["ps", "-eo", "pid=,ppid=,comm="], check=True, capture_output=True, text=True).stdout
+        servers = [line.split()[:2] for line in listed.splitlines() if "sshd" in line]
+        family = [self.process.pid]
+        for parent in family:
+            family += [int(pid) for pid, its_parent in servers if int(its_parent) == parent]
+        return family[1:]
 
     def stop(self) -> None:
         self.process.terminate()
