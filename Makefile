@@ -28,7 +28,7 @@ format: .venv/installed-dev ## rewrite the code as `make lint` wants it
 	.venv/bin/ruff check --fix
 
 docs: .venv/installed-dev ## the documentation as a website, in site/
-	.venv/bin/mkdocs build --strict
+	.venv/bin/mkdocs build --strict -f docs/mkdocs.yml
 
 cluster-up: ## start the test cluster (tests/cluster/README.md)
 	@tests/cluster/up
@@ -52,7 +52,7 @@ acts: .venv/bin/python
 # A stamp for each extra of pyproject.toml.
 .venv/installed-%: pyproject.toml | .venv/bin/python
 	@echo 'Installing scheduler[$*] into .venv; the first time takes a minute.'
-	@.venv/bin/python -m pip install --quiet $(PIP_OPTIONS) --editable '.[$*]'
+	@.venv/bin/python -m pip install -qq $(PIP_OPTIONS) --editable '.[$*]'
 	@touch $@
 
 .venv/installed-acts: PIP_OPTIONS := --only-binary :all:

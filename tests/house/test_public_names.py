@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import scheduler
 from scheduler import Runner
 
@@ -13,6 +16,7 @@ VERBS = {
     *("submit", "poll", "wait", "cancel", "collect", "close", "keys"),
     *("run_job", "check_job_status", "cancel_job"),  # of one job: what AID2E's schedulers call
 }
+COMMANDS = {"run", "submit", "status", "wait", "collect", "cancel", "logs", "render", "sites"}
 
 
 def test_the_package_has_these_names_and_no_others() -> None:
@@ -23,3 +27,10 @@ def test_the_package_has_these_names_and_no_others() -> None:
 
 def test_a_runner_has_these_verbs_and_no_others() -> None:
     assert {name for name, value in vars(Runner).items() if callable(value) and not name.startswith("_")} == VERBS
+
+
+def test_the_command_has_these_subcommands_and_no_others() -> None:
+    words = [sys.executable, "-m", "scheduler.cli", "--help"]
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    listed = told.partition("Commands:\n")[2].splitlines()
+    assert {line.split()[0] for line in listed if line[:3].strip()} == COMMANDS
