@@ -80,7 +80,7 @@ class SshTransport(Transport):
         try:
             return line, _when_there_is_room(line, command, seconds)
         except FOREIGN as error:
-            in_use = line.is_alive and line in self._running.values()
+            in_use = line.is_alive and line in list(self._running.values())
             if is_new or in_use:
                 raise translated(error, self._settings.host) from error
         self._forget(line)

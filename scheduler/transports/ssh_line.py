@@ -13,7 +13,7 @@ from typing import Any
 
 import paramiko
 
-from scheduler.errors import HostKeyError, TimedOut, TransportError
+from scheduler.errors import HostKeyError, LoginError, TimedOut, TransportError
 from scheduler.transports.hostkeys import HostIdentity, HostKey, identify
 from scheduler.transports.ssh_dial import WINDOW_BYTES, ProxyCommand, Tunnel, dial
 from scheduler.transports.ssh_errors import FOREIGN, LOG, plainly
@@ -119,9 +119,10 @@ class Line:
         except TransportError as error:
             if self.watchdog.has_cut:
                 raise TimedOut(f"{hop.where}: no answer in time. Try again later") from error
-            if self._proxy is not None and (words := self._proxy.last_words()):
-                raise type(error)(f"{error}. Its ProxyCommand said: {words}") from error
-            raise
+            words = self._proxy.last_words() if self._proxy is not None else ""
+            if not words or isinstance(error, (HostKeyError, LoginError)):
+                raise
+            raise type(error)(f"{error}. Its ProxyCommand said: {words}") from error
         transport.set_keepalive(hop.keepalive_seconds)
 
     def _dialled(self, hop: Hop) -> Any:

@@ -8,28 +8,19 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from scheduler.errors import LoginError
-from scheduler.transports.base import Program
-from scheduler.transports.ssh import SshSettings, SshTransport
+from scheduler.transports.ssh import SshSettings
 
+from . import hello
+from .hello import says_hello
 from .sshd import Sshd, make_key
 
-HELLO = Program("hello", "echo hello")
-
-
-def says_hello(settings: SshSettings) -> None:
-    with SshTransport(settings) as transport:
-        assert transport.run(HELLO).out == "hello\n"
-
-
-def refused(settings: SshSettings) -> str:
-    with SshTransport(settings) as transport, pytest.raises(LoginError) as caught:
-        transport.run(HELLO)
-    return str(caught.value)
+refused = partial(hello.refused, kind=LoginError)
 
 
 @pytest.fixture(autouse=True)
