@@ -23,7 +23,7 @@ MANAGED = {
     "job-name", "array", "output", "error", "open-mode", "no-requeue", "requeue", "time", "nodes", "ntasks",
     "cpus-per-task", "gpus-per-node", "partition", "account", "qos", "constraint", "mem", "mem-per-cpu", "mem-per-gpu",
     "chdir", "input", "wrap", "parsable", "wait", "test-only", "help", "version", "usage", "uid", "gid",
-    "export-file", "get-user-env",
+    "export-file", "get-user-env", "clusters",
 }  # fmt: skip
 
 
