@@ -6,7 +6,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
 from scheduler import remote
@@ -25,7 +25,11 @@ POLL_SECONDS = 120.0
 
 @dataclass
 class Heard:
-    """The tagged lines of one poll, sorted. `clock`: the time over there."""
+    """The tagged lines of one poll, sorted.
+
+    `clock` is the time over there; `begun` has those whose script has run, of those that the queue does not have;
+    `missing` has the bundles whose folder is not there.
+    """
 
     clock: datetime | None = None
     live_words: str = "no answer"
@@ -37,6 +41,8 @@ class Heard:
     ends: dict[tuple[str, int], End] = field(default_factory=dict)
     logs: dict[tuple[str, int], list[str]] = field(default_factory=lambda: defaultdict(list))
     ids: dict[tuple[str, int], str] = field(default_factory=dict)
+    begun: set[tuple[str, int]] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
 
 
 def poll(site: Site, system: BatchSystem, ledger: Ledger, transport: Transport) -> str:
@@ -64,14 +70,15 @@ def poll(site: Site, system: BatchSystem, ledger: Ledger, transport: Transport) 
 
 
 def _question(rows: Sequence[JobRow], tokens: dict[str, int]) -> Iterable[str]:
-    """A line a batch: number of its bundle, folder, name, id, first element, indices that have not ended."""
+    """A line a batch: number of its bundle, folder, name, id, first element, indices that have not ended, its kind."""
     batches: dict[tuple[str, int], list[JobRow]] = defaultdict(list)
     for row in rows:
         batches[row.bundle, row.first].append(row)
     for (token, first), members in batches.items():
         one = members[0]
         indices = write_indices(row.index for row in members)
-        yield f"{tokens[token]}\t{one.folder}\t{one.name}\t{one.batch_id or '-'}\t{first}\t{indices}\n"
+        kind = "array" if one.in_array else "one"
+        yield f"{tokens[token]}\t{one.folder}\t{one.name}\t{one.batch_id or '-'}\t{first}\t{indices}\t{kind}\n"
 
 
 def read(reply: Reply, tokens: Sequence[str]) -> Heard:
@@ -87,7 +94,9 @@ def read(reply: Reply, tokens: Sequence[str]) -> Heard:
             heard.clock = _time(rest.strip())
         elif tag in ("live", "history"):
             _read_answer(heard, tag, rest)
-        elif tag in ("e", "g", "i"):
+        elif tag == "missing" and rest.isdecimal() and int(rest) < len(tokens):
+            heard.missing.add(tokens[int(rest)])
+        elif tag in ("e", "g", "i", "b"):
             _read_of_element(heard, tag, rest, tokens)
     if reply.exit_code != 0:
         heard.live_answered, heard.live_words = False, reply.err.strip() or heard.live_words
@@ -112,6 +121,8 @@ def _read_of_element(heard: Heard, tag: str, rest: str, tokens: Sequence[str]) -
         heard.logs[key].append(words)
     elif tag == "i":
         heard.ids[key] = words.strip()
+    elif tag == "b":
+        heard.begun.add(key)
     else:
         end = read_end(words)
         if end is not None and (key not in heard.ends or end.attempt >= heard.ends[key].attempt):
@@ -148,8 +159,11 @@ def _weigh(rows: Sequence[JobRow], heard: Heard, system: BatchSystem, ledger: Le
     changes: dict[int, Status] = {}
     said: dict[int, str] = {}
     silence: dict[int, tuple[int, float | None]] = {}
+    known = {name for name, _ in (*live, *history)} if system.strikes_out else set()
     for row in rows:
         evidence = _evidence(row, heard, live.get((row.name, row.index)), history.get((row.name, row.index)))
+        if row.name in known and _is_struck_out(row, heard, evidence):
+            evidence = replace(evidence, struck_out=True)
         status = settle(row.status, evidence)
         if status != row.status:
             changes[row.key], said[row.key] = status, _said(status, evidence)
@@ -178,6 +192,12 @@ def _evidence(row: JobRow, heard: Heard, live: Sighting | None, history: Sightin
         silent_polls=row.silent + 1,
         silent_seconds=time.time() - row.silent_since if row.silent_since else 0.0,
     )
+
+
+def _is_struck_out(row: JobRow, heard: Heard, evidence: Evidence) -> bool:
+    """Nobody knows of this element, and it has left no trace of a beginning."""
+    unknown = row.in_array and evidence.live is None and evidence.history is None and evidence.end is None
+    return unknown and (row.bundle, row.element) not in heard.begun and row.bundle not in heard.missing
 
 
 def _said(status: Status, evidence: Evidence) -> str:

@@ -21,6 +21,9 @@ from scheduler.job.resources import Resources
 Key = tuple[str, int]
 """A batch's name over there, and the index of an element in it (0 for a single job)."""
 
+REST = -1
+"""The index of a row that speaks of those elements of an array that have none of their own."""
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -75,6 +78,8 @@ class BatchSystem(ABC):
     """As a person would type it, for messages."""
     arrays: bool = True
     """It has job arrays."""
+    strikes_out: bool = False
+    """An element that is cancelled while it waits leaves no row anywhere, though its array has rows."""
     poll_seconds: float = 30.0
     """How long to wait between two questions, where the site does not say. Sites ask for 30 to 60 s."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 
-from scheduler.batch.base import Accepted, Ask, BatchSystem, Key, Outcome, Refused, Unknown, read_indices
+from scheduler.batch.base import REST, Accepted, Ask, BatchSystem, Key, Outcome, Refused, Unknown, read_indices
 from scheduler.batch.slurm_header import header
 from scheduler.job.evidence import Sighting
 from scheduler.job.state import Cause, JobState
@@ -46,7 +46,9 @@ STATES: Mapping[str, tuple[JobState, Cause]] = {
     "LAUNCH_FAILED": (JobState.HELD, Cause.NONE),
     "RECONFIG_FAIL": (JobState.HELD, Cause.NONE),
 }
-_HELD_REASONS = ("JobHeldUser", "JobHeldAdmin", "job requeued in held state")
+_HELD_REASONS = (
+    "JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "job requeued in held state", "launch failed requeued held",
+)  # fmt: skip
 _NEVER = "DependencyNeverSatisfied"
 # After these sbatch may have been heard all the same: a frozen controller ran the job in 3 of 3 tries.
 _IN_DOUBT = (
@@ -56,7 +58,12 @@ _IN_DOUBT = (
     "Connection refused",
     "Zero Bytes",
     "Unexpected message",
+    "Message send failure",
+    "Message receive failure",
+    "Communication connection failure",
+    "Communication shutdown failure",
 )
+_USAGE = 255  # what sbatch ends with when it does not know an option
 
 
 class Slurm(BatchSystem):
@@ -64,6 +71,7 @@ class Slurm(BatchSystem):
 
     name = "slurm"
     submit_command = "sbatch --parsable"
+    strikes_out = True
 
     def directives(self, ask: Ask) -> str:
         want = ask.resources
@@ -91,7 +99,8 @@ class Slurm(BatchSystem):
         first = words.split()[0] if words.split() else ""
         if exit_code == 0:
             return Accepted(first) if first.split(";")[0].isdigit() else Unknown(words, exit_code)
-        if exit_code > 128 or any(doubt in words for doubt in _IN_DOUBT):
+        misread = exit_code == _USAGE and "sbatch --help" in words
+        if (exit_code > 128 and not misread) or any(doubt in words for doubt in _IN_DOUBT):
             return Unknown(words, exit_code)
         return Refused(words.replace("\r", "\n").strip(), exit_code)
 
@@ -102,8 +111,8 @@ class Slurm(BatchSystem):
             fields = line.split("|", 6)
             if len(fields) == 7:
                 sighting = _live(*fields[2:])
-                for index in read_indices(fields[1]) or [0]:
-                    found[fields[0], index] = sighting
+                for index in read_indices(fields[1]) or [REST if fields[1] == "rest" else 0]:
+                    _add(found, (fields[0], index), sighting)
         return found
 
     def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Sighting]:
@@ -120,11 +129,25 @@ class Slurm(BatchSystem):
             if "." in fields[0] or names.get(base, fields[1]) != fields[1]:
                 continue  # a step, or a job of another name that got this id after a reset of the controller
             for number in read_indices(index) or [0]:
-                found[fields[1], number] = _history(fields, peaks.get(fields[0], 0))
+                _add(found, (fields[1], number), _history(fields, peaks.get(fields[0], 0)))
         return found
 
     def no_history(self, words: str) -> bool:
         return "accounting storage is disabled" in words or "sacct: command not found" in words
+
+
+def _add(found: dict[Key, Sighting], key: Key, sighting: Sighting) -> None:
+    """A controller that said no may have taken a batch all the same, so that two jobs have one name. The one that began
+    first runs the payload; the other ends at once, or is cancelled, and proves nothing."""
+    known = found.get(key)
+    if known is None or _precedence(sighting) < _precedence(known):
+        found[key] = sighting
+
+
+def _precedence(sighting: Sighting) -> tuple[bool, bool, bool, float]:
+    began = sighting.started is not None
+    begun_at = sighting.started.timestamp() if sighting.started else 0.0
+    return (not (began and sighting.active), not began, not sighting.active, begun_at)
 
 
 def _memory(ask: Ask) -> dict[str, object]:
@@ -145,15 +168,19 @@ def _live(batch_id: str, raw: str, node: str, start: str, reason: str) -> Sighti
     if cause is Cause.UNKNOWN and reason.startswith("RaisedSignal"):
         cause = Cause.SIGNAL
     shown = "" if reason in ("None", "(null)") else reason
-    return Sighting(raw, state, cause, reason=shown, node=node, started=_time(start), batch_id=batch_id)
+    started = _time(start) if node else None  # without a node it is when it may start, or when it was cancelled
+    return Sighting(raw, state, cause, reason=shown, node=node, started=started, batch_id=batch_id)
 
 
 def _history(fields: list[str], peak_kib: int) -> Sighting:
-    """A job killed for its memory without cgroups is FAILED 0:9, and its batch step's peak is over the request."""
+    """A job killed for its memory without cgroups is FAILED 0:9, and its batch step's peak is over the request.
+
+    Of a job that was cancelled or timed out, ``0:0`` and ``0:15`` say nothing of the payload's exit code.
+    """
     job, _, raw, exit_pair, node, start, end, _, asked = fields
     state, cause = _meaning(raw)
     code, _, signal = exit_pair.partition(":")
-    exit_code = int(code) if code.isdigit() else None
+    exit_code = int(code) if code.isdigit() and (code != "0" or state is JobState.COMPLETED) else None
     if state is JobState.FAILED and cause is Cause.UNKNOWN:
         if signal == "9" and _kibibytes(asked) and peak_kib > _kibibytes(asked):
             cause = Cause.OUT_OF_MEMORY

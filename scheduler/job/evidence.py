@@ -57,6 +57,7 @@ class Evidence:
         history_answered: the same of the history; None where the site has none.
         silent_polls, silent_seconds: for how long the queue has not had it, while nothing proved how it ended.
         end_age_seconds: how long ago the script ended, by the clock over there.
+        struck_out: the rest of its array is known, and it alone is not, and its script has never begun.
     """
 
     end: End | None = None
@@ -68,6 +69,7 @@ class Evidence:
     silent_polls: int = 0
     silent_seconds: float = 0.0
     end_age_seconds: float = math.inf
+    struck_out: bool = False
 
     @property
     def silent(self) -> bool:

@@ -192,6 +192,9 @@ def _absent(before: Status, evidence: Evidence) -> Status:
     from_log = _log_cause(evidence.log)
     if from_log is not None and evidence.silent_polls >= PATIENT_POLLS:
         return _ended(before, None, None, from_log, evidence)
+    if evidence.struck_out and evidence.silent_polls >= PATIENT_POLLS:
+        cancelled = _final(before, None, None, Cause.CANCELLED, "taken out of its array before it began")
+        return replace(cancelled, state=JobState.CANCELLED)
     silent = evidence.silent_polls >= SILENT_POLLS and evidence.silent_seconds >= SILENT_SECONDS
     if before.state is JobState.SUBMITTING or not silent:
         return before

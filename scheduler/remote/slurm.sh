@@ -10,11 +10,15 @@ batch_submit() {
 batch_submitted() { :; }
 
 # Lines: name|index|array id|state|node|start|reason. -t all: a job that has ended stays visible for MinJobAge.
-# Only our names pass, so that no other job of this user, whatever it is called, disturbs the answer.
+# Only our names pass, so that no other job of this user, whatever it is called, disturbs the answer. What is left of an
+# array whose waiting elements were cancelled one by one has N/A for an index, as a single job has: it becomes "rest".
 batch_live() {
   find_command squeue || { echo "squeue: command not found" >&2; return 127; }
   SLURM_BITSTR_LEN=0 SLURM_TIME_FORMAT='%s' squeue -h -t all -u "$(id -u)" -o '%j|%K|%F|%T|%N|%S|%r' >"$scratch/squeue" || return
-  awk -F '\t' 'FILENAME == ARGV[1] { ours[$3] = 1; next } { split($0, f, "|"); if (f[1] in ours) print }' "$1" "$scratch/squeue"
+  awk -F '\t' 'FILENAME == ARGV[1] { ours[$3] = $7; next }
+    { split($0, f, "|"); if (!(f[1] in ours)) next
+      if (ours[f[1]] == "array" && f[2] !~ /^[0-9]/) $0 = f[1] "|rest" substr($0, length(f[1] f[2]) + 2)
+      print }' "$1" "$scratch/squeue"
 }
 
 # Reads lines: name, id, indices. Prints id|name|state|exit:signal|node|start|end|peak memory|memory asked. With steps: the batch step knows the memory.
