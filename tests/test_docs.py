@@ -2,7 +2,7 @@
 
 A fenced block with a title is a file, written where it says. In a `console` block each line after ``$`` is a command,
 and what follows is what it prints: digits stand for any digits, ``…`` for anything, a line ``…`` for any lines. The
-Python blocks of a page that have no title are one script. What cannot be run here has ``<!-- not run: why -->`` before it.
+Python blocks of a page that have no title are one script. What cannot be run here has ``<!-- not run: why -->`` above.
 """
 
 from __future__ import annotations
