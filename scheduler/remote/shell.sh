@@ -90,7 +90,7 @@ batch_history() { :; }
 # Reads lines: folder, name, id, first element, indices (all of them if empty). A queued one leaves the queue; a running one
 # is told to end, and 5 seconds later made to.
 batch_cancel() {
-  awk -F '\t' "$awk_numbers"'{ split("", some); numbers($5, some); for (i in some) print $1 "\t" ($4 + i) }' "$1" >"$scratch/which"
+  awk -F '\t' "$awk_numbers"'{ split("", some); numbers($5 == "" ? 0 : $5, some); for (i in some) print $1 "\t" ($4 + i) }' "$1" >"$scratch/which"
   while IFS=$tab read -r folder element; do
     shell_home "$(dirname "$folder")"
     entry=$(printf '%s-%08d' "$(basename "$folder")" "$element")
