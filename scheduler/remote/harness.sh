@@ -24,7 +24,7 @@ if ! ln -s "$batch_id" "$guard" 2>/dev/null; then
   fi
 fi
 
-signal='' warned=''
+signal=''
 begun=$(date +%s)
 out=$control/stdout.$attempt err=$control/stderr.$attempt
 
@@ -50,10 +50,20 @@ output() {
   for found do [ -e "$found" ] && return; done
   missing=${missing:-$pattern}
 }
+# All processes that the payload has begun. Not every batch system ends them with the job: a child whose parent has gone
+# may not be found any more.
+family() {
+  ps -e -o pid= -o ppid= 2>/dev/null | awk -v first="$1" '{ parent[$1] = $2 }
+    END { for (p in parent) { n = 0; for (q = p; q != first && (q in parent) && n < 1000; q = parent[q]) n++; if (q == first) print p } }'
+}
 caught() {
   again=1
-  [ "$1" = USR1 ] && warned=1 || signal=$1
-  [ -z "$child" ] || kill -s "$1" "$child" 2>/dev/null
+  [ "$1" = USR1 ] || signal=$1
+  [ -n "$child" ] || return 0
+  to=$child
+  [ "$1" = USR1 ] || to="$child $(family "$child")"   # a warning is for the payload alone
+  # shellcheck disable=SC2086
+  kill -s "$1" $to 2>/dev/null
 }
 child='' missing=''
 for name in TERM INT XCPU USR1; do
