@@ -1,19 +1,19 @@
-"""PBS's words (OpenPBS and PBS Professional): its directives, and what qsub and qstat print. It runs nothing.
+"""PBS's words (OpenPBS and PBS Professional): what qsub and qstat print, and what it means. It runs nothing.
 
-What is known was seen on running servers, release 23.06.06 and master of 2026-04. States and substates after the PBS
-Professional Reference Guide, negative exit codes after its table of job exit codes.
+What is known was seen on running servers, release 23.06.06 and master of 2026-04 (tests/cases/pbs). States and
+substates after the PBS Professional Reference Guide, negative exit codes after its table of job exit codes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 from scheduler.batch.base import Accepted, Ask, BatchSystem, Key, Outcome, Refused, Unknown
-from scheduler.errors import ConfigError
+from scheduler.batch.pbs_attributes import Attributes, read_dsv
+from scheduler.batch.pbs_directives import header
 from scheduler.job.evidence import Sighting
-from scheduler.job.resources import Resources
 from scheduler.job.state import Cause, JobState
 
 STATES: Mapping[str, JobState] = {
@@ -29,33 +29,51 @@ STATES: Mapping[str, JobState] = {
     "W": JobState.QUEUED,  # waits for its time, or 30 minutes after a failed stage-in
 }
 ENDED = ("F", "X")
-DELETED = 91
-"""The substate of a job that qdel ended; the exit code alone (271, 265, 143) could be anybody's signal."""
+"""X: an element that has ended while its array goes on."""
+DELETED, FAILED = "91", "93"
+"""Substates. 91: qdel ended it; the exit code alone (271, 265, 143) could be anybody's signal."""
 NEGATIVE: Mapping[int, Cause] = {
     -1: Cause.CANNOT_START,
     -2: Cause.CANNOT_START,
     -3: Cause.CANNOT_START,
-    -4: Cause.NODE_FAILURE,
+    -4: Cause.NODE_FAILURE,  # the node's daemon was started anew
     -5: Cause.NODE_FAILURE,
     -6: Cause.NODE_FAILURE,
-    -7: Cause.NODE_FAILURE,
-    -10: Cause.CANNOT_START,
-    -11: Cause.NODE_FAILURE,
+    -7: Cause.CANNOT_START,  # its checkpoint could not be read
+    -10: Cause.CANNOT_START,  # no such user on the node
+    -11: Cause.NODE_FAILURE,  # to be run again
+    -13: Cause.CANNOT_START,
     -14: Cause.NODE_FAILURE,
-    -17: Cause.CANCELLED,
+    -17: Cause.CANCELLED,  # by a hook
     -19: Cause.CANCELLED,
     -20: Cause.NODE_FAILURE,
+    -21: Cause.CANNOT_START,
+    -22: Cause.CANNOT_START,
+    -23: Cause.CANNOT_START,
     -26: Cause.OUT_OF_MEMORY,
     -27: Cause.OUT_OF_MEMORY,
-    -28: Cause.TIME_LIMIT,
+    -28: Cause.TIME_LIMIT,  # of CPU time
     -29: Cause.TIME_LIMIT,
+    -30: Cause.CANNOT_START,
 }
+LIMITS: Mapping[str, Cause] = {
+    "walltime": Cause.TIME_LIMIT,
+    "cput": Cause.TIME_LIMIT,
+    "pcput": Cause.TIME_LIMIT,
+    "mem": Cause.OUT_OF_MEMORY,
+    "vmem": Cause.OUT_OF_MEMORY,
+    "pmem": Cause.OUT_OF_MEMORY,
+    "pvmem": Cause.OUT_OF_MEMORY,
+}
+IN_DOUBT = frozenset({124, 162, 163, 164, 183, 185, 186, 255})
+"""Exit codes of qsub after which the job may exist all the same, or the server could not be asked: 124 is our own limit
+on a server that does not answer (its job was there afterwards), 255 a background qsub that was lost, the others errors
+of the connection (15010, 15011, 15012, 15031, 15033, 15034, of which qsub gives the last 8 bits)."""
 _ID = re.compile(r"\d+(\[\])?\.[A-Za-z0-9_.-]+\Z")
-# 124: our own limit on a server that does not answer; 255: the background qsub was lost. The job may exist.
-_IN_DOUBT = (124, 255)
-_MANAGED = re.compile(r"-([NoejJkrSVv])\b|-l\s*(select|walltime|ncpus|mem|nodes|place)\b")
-_NATIVE = re.compile(r"-[A-Za-z]( +[\x21-\x7e]+)?\Z|-l *[A-Za-z_]+=[\x21-\x7e]+\Z|-W *[A-Za-z_]+=[\x21-\x7e]+\Z")
-_CHUNK = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_.:+-]+(:[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_.:+-]+)*\Z")
+_ELEMENT = re.compile(r"\d+\[(\d+)\]")
+_EXCEEDED = re.compile(r"exceeded resource ([a-z]+)")
+_BY_A_LIMIT = (9, 15, 24)
+"""Signals that PBS, or the kernel in its name, sends to who has used too much: KILL, TERM, XCPU."""
 
 
 class Pbs(BatchSystem):
@@ -66,127 +84,138 @@ class Pbs(BatchSystem):
     poll_seconds = 60.0
 
     def directives(self, ask: Ask) -> str:
-        want = ask.resources
-        lines = [f"-N {ask.name}", "-j oe", f"-o batches/{ask.first}/log.{'^array_index^' if ask.count > 1 else '0'}"]
-        lines += [f"-J 0-{ask.count - 1}", "-r y"] if ask.count > 1 else ["-r n"]
-        lines.append(f"-l select={_select(want, ask.memory_style)}")
-        if want.walltime is not None:
-            lines.append(f"-l walltime={_walltime(want.walltime)}")
-        lines += [f"-{letter} {value}" for letter, value in (("A", want.account), ("q", want.queue)) if value]
-        lines += [_native(text) for text in want.native]
-        return "\n".join(f"#PBS {line}" for line in lines)
+        return header(ask)
 
     def read_submit(self, exit_code: int, words: str) -> Outcome:
-        first = words.split()[0] if words.split() else ""
+        """The id is alone on its line; hooks of a site may print more."""
         if exit_code == 0:
-            return Accepted(first) if _ID.match(first) else Unknown(words, exit_code)
-        if exit_code in _IN_DOUBT:
+            ids = [word for line in words.splitlines() for word in line.split() if _ID.match(word)]
+            return Accepted(ids[-1]) if ids else Unknown(words, exit_code)
+        if exit_code in IN_DOUBT or 128 < exit_code < 144:  # killed by a signal
             return Unknown(words, exit_code)
         return Refused(words.replace("\r", "\n").strip(), exit_code)
 
     def read_live(self, lines: Iterable[str]) -> Mapping[Key, Sighting]:
-        """``name|index|id|state``: of the table of one's own jobs. Ended ones are the history's matter."""
+        """``name|index|id|state|comment``: of the table of one's own jobs. Ended ones are the history's matter."""
         found: dict[Key, Sighting] = {}
         for line in lines:
-            fields = line.split("|")
-            if len(fields) == 4 and fields[1].isdecimal() and fields[3] not in ENDED:
-                sighting = Sighting(fields[3], STATES.get(fields[3]), batch_id=fields[2])
-                found[fields[0], int(fields[1])] = sighting
+            fields = line.split("|", 4)
+            if len(fields) == 5 and fields[1].isdecimal() and fields[3] not in ENDED:
+                state = STATES.get(fields[3])
+                reason = fields[4].strip() if state is not JobState.RUNNING else ""
+                found[fields[0], int(fields[1])] = Sighting(fields[3], state, reason=reason, batch_id=fields[2])
         return found
 
     def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Sighting]:
-        """``name|index|`` and what ``qstat -x -f -F dsv`` printed of that job; nothing, if it is unknown."""
+        """``name|`` and the line that ``qstat -x -f -F dsv`` printed of one job or element.
+
+        A whole array says nothing of its elements: its exit code is 0 also when some have failed.
+        """
         found: dict[Key, Sighting] = {}
         for line in lines:
-            name, _, rest = line.partition("|")
-            index, _, words = rest.partition("|")
-            attributes = read_dsv(words)
-            if index.isdecimal() and "job_state" in attributes and attributes.get("Job_Name", name) == name:
-                found[name, int(index)] = read_attributes(attributes)
+            name, _, words = line.partition("|")
+            of = read_dsv(words)
+            element = _ELEMENT.match(of.get("id", ""))
+            if "job_state" in of and "[]" not in of["id"] and of.get("Job_Name", name) == name:
+                found[name, int(element[1]) if element else 0] = sighting(of)
         return found
 
     def no_history(self, words: str) -> bool:
         return "not configured to maintain job history" in words
 
 
-def read_dsv(line: str) -> dict[str, str]:
-    """``Job Id: 1.host|key=value|…``; a bar, newline or backslash in a value has a backslash before it."""
-    fields = re.split(r"(?<!\\)(?:\\\\)*\|", line)
-    pairs = [field.partition("=") for field in fields[1:]]
-    found = {key: re.sub(r"\\(.)", r"\1", value) for key, sign, value in pairs if sign}
-    if fields[0].startswith("Job Id: "):
-        found["id"] = fields[0][8:].strip()
-    return found
-
-
-def read_attributes(of: Mapping[str, str]) -> Sighting:
-    """What the attributes of one job mean. ``Exit_status`` counts only at the end: a job that runs again shows the old."""
-    raw, comment = of["job_state"], of.get("comment", "").strip()
-    node = of.get("exec_host", "").split("/")[0]
-    state, cause, code = STATES.get(raw), Cause.NONE, None
-    if raw in ENDED:
+def sighting(of: Attributes) -> Sighting:
+    """What one job's attributes mean. ``Exit_status`` counts only at the end: a job that runs again shows the old."""
+    word = of.get("job_state", "")
+    state, cause, code = STATES.get(word), Cause.NONE, None
+    shown = f"{word} {of.get('substate', '')}".strip()
+    if word in ENDED and "[]" not in of.get("id", ""):
         state, cause, code = _end(of)
-    shown = f"{raw} {of.get('substate', '')}".strip()
-    if code is not None:
-        shown += f" Exit_status={of.get('Exit_status')}"
-    return Sighting(shown, state, cause, code, reason=comment, node=node, started=_time(of.get("stime", "")),
-                    ended=_time(of.get("obittime", "")), batch_id=of.get("id", ""))  # fmt: skip
+        shown += f" Exit_status={of['Exit_status']}" if "Exit_status" in of else ""
+    if word == "Q" and of.get("Hold_Types", "n") != "n":
+        state = JobState.HELD  # an element of an array that is held
+    reason = of.get("comment", "").strip() if state is not JobState.RUNNING else ""
+    return Sighting(
+        shown, state, cause, code, reason=reason, node=of.get("exec_host", "").split("/")[0],
+        started=_time(of.get("stime", "")), ended=_time(of.get("obittime", "")) if word in ENDED else None,
+        batch_id=_batch_id(of.get("id", "")),
+    )  # fmt: skip
 
 
-def _end(of: Mapping[str, str]) -> tuple[JobState, Cause, int | None]:
+def _end(of: Attributes) -> tuple[JobState, Cause, int | None]:
     """Substate before Exit_status: F/92 without Exit_status never ran, and 271 without 91 was not qdel."""
-    try:
-        code = int(of["Exit_status"])
-    except (KeyError, ValueError):
-        code = None
-    if of.get("substate") == str(DELETED):
-        return JobState.CANCELLED, Cause.CANCELLED, code
+    code = _number(of.get("Exit_status", ""))
+    if _ELEMENT.match(of.get("id", "")) and "array_index" not in of:
+        return JobState.CANCELLED, Cause.CANCELLED, None  # deleted before it began: what is shown is the array's own
+    if of.get("substate") == DELETED:
+        return JobState.CANCELLED, Cause.CANCELLED, _as_shell(code)
     if code is None:
-        return JobState.FAILED, Cause.DEPENDENCY, None
+        return JobState.FAILED, Cause.DEPENDENCY if "depend" in of else Cause.UNKNOWN, None
     if code == 0:
-        return JobState.COMPLETED, Cause.NONE, 0
+        failed = of.get("substate") == FAILED
+        return (JobState.FAILED, Cause.UNKNOWN, 0) if failed else (JobState.COMPLETED, Cause.NONE, 0)
+    cause = _limit(of) or _plain_cause(code)
+    return JobState.CANCELLED if cause is Cause.CANCELLED else JobState.FAILED, cause, _as_shell(code)
+
+
+def _plain_cause(code: int) -> Cause:
     if code < 0:
-        cause = NEGATIVE.get(code, Cause.UNKNOWN)
-        return (JobState.CANCELLED if cause is Cause.CANCELLED else JobState.FAILED), cause, None
-    if code >= 256:
-        return JobState.FAILED, Cause.SIGNAL, 128 + code - 256
-    return JobState.FAILED, Cause.EXIT_CODE, code
+        return NEGATIVE.get(code, Cause.UNKNOWN)
+    return Cause.SIGNAL if _signal(code) else Cause.EXIT_CODE
 
 
-def _select(want: Resources, memory_style: str) -> str:
-    """``nodes`` chunks: ``2:ncpus=4:mpiprocs=2:mem=8192mb:ngpus=1:system=polaris``; cpus of each task, memory of each node."""
-    nodes, tasks, cpus = want.nodes or 1, want.tasks or 1, want.cpus or 1
-    each = -(-tasks // nodes)
-    parts = [str(nodes), f"ncpus={each * cpus}"]
-    if want.tasks:
-        parts.append(f"mpiprocs={each}")
-    if want.memory_mib is not None and memory_style != "omit":
-        parts.append(f"mem={want.memory_mib}mb")
-    if want.gpus:
-        parts.append(f"ngpus={want.gpus}")
-    if want.constraint:
-        if not _CHUNK.match(want.constraint):
-            raise ConfigError(f"constraint: {want.constraint!r} must be what select takes, such as system=polaris")
-        parts.append(want.constraint)
-    return ":".join(parts)
+def _limit(of: Attributes) -> Cause | None:
+    """The limit that ended it: PBS says so, or it was killed and had used as much as it may."""
+    said = _EXCEEDED.search(of.get("comment", ""))
+    if said:
+        return LIMITS.get(said[1], Cause.UNKNOWN)
+    if _signal(_number(of.get("Exit_status", "")) or 0) not in _BY_A_LIMIT:
+        return None
+    for resource, cause in LIMITS.items():
+        limit, used = (_amount(of.get(f"{kind}.{resource}", "")) for kind in ("Resource_List", "resources_used"))
+        if limit and used >= limit:
+            return cause
+    return None
 
 
-def _walltime(time: timedelta) -> str:
-    """``HH:MM:SS``; qsub knows no days."""
-    minutes, seconds = divmod(int(time.total_seconds()), 60)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
+def _signal(code: int) -> int:
+    """256 + n from PBS, 128 + n from the login shell above the script; 0 if it is none."""
+    number = code - 256 if code >= 256 else code - 128
+    return number if 0 < number < 65 else 0
 
 
-def _native(text: str) -> str:
-    if not _NATIVE.match(text):
-        raise ConfigError(f"native: {text!r} is no directive of qsub, such as '-l filesystems=home:eagle'")
-    if _MANAGED.match(text):
-        raise ConfigError(f"native: {text!r} sets what scheduler sets itself; use the key of its own")
-    return text
+def _as_shell(code: int | None) -> int | None:
+    """As a shell tells it: 128 + signal; nothing for the negative ones, which are PBS's own."""
+    if code is None or code < 0:
+        return None
+    return 128 + code - 256 if code >= 256 else code
+
+
+_SIZES = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40, "pb": 2**50, "": 1}
+
+
+def _amount(text: str) -> int:
+    """Seconds of ``01:00:00``, bytes of ``51200kb`` or ``1gb``; 0 if it is neither."""
+    if re.fullmatch(r"\d+(:\d+){1,2}", text):
+        seconds = 0
+        for part in text.split(":"):
+            seconds = 60 * seconds + int(part)
+        return seconds
+    size = re.fullmatch(r"(\d+)([kmgtp]?b|)", text.lower())
+    return int(size[1]) * _SIZES[size[2]] if size else 0
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"-?\d+", text) else None
+
+
+def _batch_id(job_id: str) -> str:
+    """Of the whole array: ``231[3].host`` → ``231[].host``."""
+    return _ELEMENT.sub(lambda match: match[0].split("[")[0] + "[]", job_id, count=1)
 
 
 def _time(text: str) -> datetime | None:
-    """``Mon Nov 23 22:05:43 2026``, in the server's own time zone, which it does not tell."""
+    """``Mon Nov 23 22:05:43 2026``, in the time zone of whoever runs qstat: ours runs it in UTC."""
     try:
         return datetime.strptime(" ".join(text.split()), "%a %b %d %H:%M:%S %Y").replace(tzinfo=timezone.utc)
     except ValueError:

@@ -78,7 +78,12 @@ _LOG_WORDS = (
     ("DUE TO PREEMPTION", Cause.PREEMPTED),
     ("DUE TO NODE FAILURE", Cause.NODE_FAILURE),
     ("CANCELLED AT", Cause.CANCELLED),
-)  # what slurmstepd writes into a job's log; the time limit before the plain "CANCELLED AT" that it contains
+    ("PBS: job killed: walltime", Cause.TIME_LIMIT),
+    ("PBS: job killed: cput", Cause.TIME_LIMIT),
+    ("PBS: job killed: mem", Cause.OUT_OF_MEMORY),
+    ("PBS: job killed: vmem", Cause.OUT_OF_MEMORY),
+    ("Cgroup mem", Cause.OUT_OF_MEMORY),  # PBS's cgroup hook: "Cgroup memory limit exceeded", "Cgroup memsw limit …"
+)  # what batch systems write into a job's log; the time limit before the plain "CANCELLED AT" that it contains
 
 
 def _newest_word(evidence: Evidence) -> Sighting | None:

@@ -1,66 +1,146 @@
 # PBS: how a script is handed over, and how its queue, its history and its qdel are asked.
 # A server that is frozen never answers: every question has a limit. qstat connects anew for every id on its command line,
 # so the queue is asked for one table of one's own jobs, and the history only for the few that left without an end file.
+unset PBS_DPREFIX   # with it qsub would look for other directives than ours
+me=$(id -un)
+questions=100       # so many of the history in one poll
+
 limited() {
   seconds=$1
   shift
   if command -v timeout >/dev/null 2>&1; then timeout "$seconds" "$@"; else "$@"; fi
 }
-me=$(id -un)
 
+# After a fresh install its commands are on PATH for login shells only, if at all; its settings say where they are.
+find_pbs() {
+  find_command "$1" && return
+  there=$(sed -n 's/^PBS_EXEC=//p' "${PBS_CONF_FILE:-/etc/pbs.conf}" 2>/dev/null)
+  there=${there:-/opt/pbs}/bin
+  [ -x "$there/$1" ] || { echo "$1: command not found" >&2; return 127; }
+  PATH=$PATH:$there
+}
+
+# The script with the bundle's folder written into it: PBS_O_WORKDIR cannot carry every name.
+placed() {
+  line=$(printf 'SCHEDULER_BUNDLE=%s' "$(printf %s "$PWD" | sed "s/'/'\\\\''/g; s/^/'/; s/\$/'/")") \
+    awk '!/^#/ && !done { print ENVIRON["line"]; done = 1 } { print }' "$1"
+}
+
+# Submitted from a folder with a plain name, for the same reason; -o, which is relative in the script, becomes absolute.
 batch_submit() {
-  find_command qsub || { echo "qsub: command not found" >&2; return 127; }
-  limited 120 qsub "$1"
+  find_pbs qsub || return
+  log=$PWD/batches/$2/log.0
+  [ "$3" -eq 1 ] || log=$PWD/batches/$2/log.^array_index^
+  placed "$1" >"batches/$2/placed.sh" || return
+  (exec <"batches/$2/placed.sh" && cd / && limited 120 qsub -o "$log") >"batches/$2/said"
+  code=$?
+  # Nothing but the id, whatever a site's hooks may print besides.
+  grep -x '[0-9][0-9]*\(\[\]\)\{0,1\}\.[A-Za-z0-9_.-]*' "batches/$2/said" | tail -n 1 | grep . || cat "batches/$2/said"
+  return "$code"
 }
 batch_submitted() { :; }
 
-# Lines: name|index|id|state. The table cuts names, so ids tell whose a row is; an id that is not known is asked for by name.
+# Lines: name|index|id|state|comment. The table cuts names, so ids tell whose a row is; an id that is not known is asked
+# for by name. The elements of an array that is held are shown as queued, below a row of the array.
 batch_live() {
-  find_command qstat || { echo "qstat: command not found" >&2; return 127; }
-  limited 60 qstat -u "$me" -w -t >"$scratch/table" || return
+  find_pbs qstat || return
+  limited 60 qstat -u "$me" -w -t -s >"$scratch/table" || return
   cut -f 3,4 "$1" >"$scratch/ids"
   awk -F '\t' '$2 == "-" { print $1 }' "$scratch/ids" | while read -r name; do
-    for id in $(limited 60 qselect -u "$me" -N "$name" 2>/dev/null); do printf '%s\t%s\n' "$name" "$id"; done
+    limited 60 qselect -u "$me" -N "$name" </dev/null | sed "s/^/$name$tab/"
   done >"$scratch/found"
   awk '
+    function show() { if (row != "") print row "|" comment; row = "" }
     FILENAME != ARGV[3] { split($0, f, "\t"); if (f[2] != "-") { id = f[2]; sub(/[[.].*/, "", id); name[id] = f[1]; whole[id] = f[2] }; next }
-    $1 ~ /^[0-9]+/ && NF >= 11 {
-      id = $1; sub(/[[.].*/, "", id); if (!(id in name)) next
-      index_ = 0; if ($1 ~ /\[[0-9]+\]/) { index_ = $1; sub(/.*\[/, "", index_); sub(/\].*/, "", index_) }
-      if ($1 ~ /\[\]/ || $10 == "X" || $10 == "F") next   # the array itself, and what has ended
-      print name[id] "|" index_ "|" whole[id] "|" $10 }
+    /^ / { sub(/^ +/, ""); if ($0 !~ /^-- *$/) comment = comment $0; next }
+    { show() }
+    /^[0-9]/ && NF >= 6 {
+      id = $1; sub(/[^0-9].*/, "", id); if (!(id in name)) next
+      state = NF > 6 ? $10 : $5; comment = ""
+      if ($1 ~ /^[0-9]+\[\]/) { parent[id] = state; next }
+      at = 0; if ($1 ~ /^[0-9]+\[[0-9]+\]/) { at = $1; sub(/^[0-9]+\[/, "", at); sub(/\].*/, "", at) }
+      if (state == "Q" && (parent[id] == "H" || parent[id] == "W")) state = parent[id]
+      if (state != "X" && state != "F") row = name[id] "|" at "|" whole[id] "|" state
+    }
+    END { show() }
   ' "$scratch/ids" "$scratch/found" "$scratch/table"
 }
 
-# Reads lines: name, id, indices. Prints name|index| and the job's attributes, one question a job, so many at the most.
-batch_history() {
-  find_command qstat || return 127
-  awk -F '\t' "$awk_numbers"'$2 != "-" { split("", some); numbers($3, some); for (i in some) print $1 "\t" i "\t" $2 }' "$1" |
-    head -n 100 >"$scratch/single"
-  while IFS=$tab read -r name index id; do
-    case $id in *"[]"*) id=${id%%"[]"*}[$index]${id#*"[]"} ;; esac
-    said=$(limited 30 qstat -x -f -F dsv "$id" 2>"$scratch/why")
-    code=$?
-    case $code in
-      0) [ -n "$said" ] || { cat "$scratch/why" >&2; return 1; } ;;
-      35 | 153) ;;
-      *) cat "$scratch/why" >&2; return "$code" ;;
-    esac
-    printf '%s|%s|%s\n' "$name" "$index" "$(printf %s "$said" | tr '\n' ' ')"
-  done <"$scratch/single"
+# One question to the history: name, "one" or "all" elements, id, indices that are wanted. An unknown or forgotten job is
+# no line at all. Times are printed in the time zone of whoever asks.
+ask_history_of() {
+  elements=''
+  [ "$2" = one ] || elements=-t
+  # shellcheck disable=SC2086
+  (TZ=UTC0; export TZ; limited 30 qstat -x $elements -f -F dsv "$3" >"$scratch/said" 2>"$scratch/why" </dev/null)
+  code=$?
+  case $code in
+    0) [ -s "$scratch/said" ] || { cat "$scratch/why" >&2; return 1; } ;;   # history is off
+    35 | 153) return 0 ;;
+    *) cat "$scratch/why" >&2; return "$code" ;;
+  esac
+  awk -v name="$1" -v list="$4" "$awk_numbers"'
+    BEGIN { numbers(list, wanted) }
+    /^Job Id: / { at = 0; if (match($0, /^Job Id: [0-9]+\[[0-9]+\]/)) { at = substr($0, 1, RLENGTH - 1); sub(/.*\[/, "", at) }
+      if ((at + 0) in wanted) print name "|" $0 }' "$scratch/said"
 }
 
-# Reads lines: folder, name, id, first element, indices (all of them if empty).
-batch_cancel() {
-  find_command qdel || { echo "qdel: command not found" >&2; return 127; }
-  awk -F '\t' '$3 == "-" { print $2 }' "$1" | while read -r name; do limited 60 qselect -u "$me" -N "$name"; done >"$scratch/ids"
-  awk -F '\t' "$awk_numbers"'$3 != "-" { if ($5 == "" || $3 !~ /\[\]/) { print $3; next }
-    split("", some); numbers($5, some); for (i in some) { id = $3; sub(/\[\]/, "[" i "]", id); print id } }' "$1" >>"$scratch/ids"
-  while read -r id; do
-    limited 60 qdel "$id" 2>"$scratch/why" </dev/null
-    case $? in
-      0 | 35 | 55 | 153) ;;
-      *) cat "$scratch/why" >&2; return 1 ;;
+# Reads lines: name, id, indices. Prints name|attributes, a line a job: one question for each, or for a whole array.
+batch_history() {
+  find_pbs qstat || return
+  while IFS=$tab read -r name id list; do
+    [ "$id" != - ] || id=$(limited 60 qselect -x -u "$me" -N "$name" </dev/null 2>/dev/null | tail -n 1)
+    case $id,$list in
+      ,*) ;;
+      *"[]"*,*,*,*,*) printf '%s\tall\t%s\t%s\n' "$name" "$id" "$list" ;;
+      *"[]"*) for at in $(printf %s "$list" | tr , ' '); do printf '%s\tone\t%s\t%s\n' "$name" "${id%%"[]"*}[$at]${id#*"[]"}" "$at"; done ;;
+      *) printf '%s\tone\t%s\t0\n' "$name" "$id" ;;
     esac
-  done <"$scratch/ids"
+  done <"$1" >"$scratch/questions"
+  head -n "$questions" "$scratch/questions" >"$scratch/now"
+  while IFS=$tab read -r name how id list; do
+    ask_history_of "$name" "$how" "$id" "$list" || return
+  done <"$scratch/now"
+  [ "$(wc -l <"$scratch/questions")" -le "$questions" ] || { echo "asked after $questions jobs, the rest next time" >&2; return 75; }
+}
+
+# One qdel. What has ended, or is ending, or is not known is no error; a server that cannot be reached ends it all.
+delete() {
+  limited 60 qdel "$1" 2>"$scratch/why" </dev/null
+  code=$?
+  case $code in
+    0 | 35 | 55 | 153 | 168) ;;
+    124 | 160 | 162 | 255) cat "$scratch/why" >&2; exit "$code" ;;
+    *) cat "$scratch/why" >&2; worst=$code ;;
+  esac
+}
+
+# Elements of an array, as ranges: qdel of the whole array would overwrite the records of those that have ended. If one of
+# a range has ended, each is told for itself.
+delete_elements() {
+  head=${1%%"[]"*} tail=${1#*"[]"}
+  for range in $(printf %s "$2" | tr , ' '); do
+    delete "${head}[$range]$tail"
+    case $code,$range in
+      0,* | *,*[!0-9-]*) ;;
+      *-*) at=${range%-*}; while [ "$at" -le "${range#*-}" ]; do delete "${head}[$at]$tail"; at=$((at + 1)); done ;;
+    esac
+  done
+}
+
+# Reads lines: folder, name, id or -, first element, indices (all of them if empty).
+batch_cancel() {
+  find_pbs qdel || return
+  worst=0
+  awk -F '\t' '$3 != "-" || $2 != "" { print $2, $3, ($5 == "" ? "-" : $5) }' "$1" >"$scratch/batches"
+  while read -r name id list; do
+    [ "$id" != - ] || id=$(limited 60 qselect -u "$me" -N "$name" </dev/null) || return
+    for one in $id; do
+      case $one,$list in
+        *"[]"*,[0-9]*) delete_elements "$one" "$list" ;;
+        *) delete "$one" ;;
+      esac
+    done
+  done <"$scratch/batches"
+  return "$worst"
 }

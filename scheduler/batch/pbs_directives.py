@@ -1,0 +1,111 @@
+"""The #PBS header: what a job asks for, in qsub's words. What cannot stand in a directive is refused here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+from scheduler.batch.base import Ask
+from scheduler.errors import ConfigError
+from scheduler.job.resources import Resources
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]{0,229}\Z")
+"""What qsub takes as a name, but for the first character: sites with an older server want a letter."""
+_CHUNK = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_.+-]+(:[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_.+-]+)*\Z")
+_NATIVE = re.compile(r"-([A-Za-z])(?: *([A-Za-z0-9_.,:+@=/^%()\[\]-]+))?\Z")
+_ITEM = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*(=[^,]*)?\Z")
+
+OWN_KEY = {"A": "account", "q": "queue", "l select": "cpus, memory, gpus, nodes, tasks, constraint",
+           "l walltime": "walltime", "l ncpus": "cpus", "l mem": "memory", "l ngpus": "gpus", "l nodes": "nodes",
+           "l mpiprocs": "tasks", "l nodect": "nodes"}  # fmt: skip
+"""Directives that a key of a site or job sets."""
+MANAGED = frozenset([*"NoejJkRrSVvzIXCf", "W block", "W umask", "W sandbox", *OWN_KEY])
+"""Directives that we set, and those under which a job could not be followed: without id, log or return of qsub."""
+PASSED_ON = frozenset("achlmMpPW")
+
+
+def header(ask: Ask) -> str:
+    """The directives of one batch.
+
+    Raises:
+        ConfigError: a value cannot stand in a directive, PBS has no such thing, or a native directive is not to be had.
+    """
+    return "\n".join(f"#PBS {line}" for line in _lines(ask))
+
+
+def _lines(ask: Ask) -> Iterator[str]:
+    want, array = ask.resources, ask.count > 1
+    if not _NAME.match(ask.name):
+        raise ConfigError(f"#PBS -N: {ask.name!r} is no name that qsub takes")
+    if want.qos:
+        raise ConfigError(
+            f"qos: PBS has none ({want.qos!r}); what it stands for is a queue or a native directive there"
+        )
+    yield f"-N {ask.name}"
+    yield "-j oe"
+    yield f"-o batches/{ask.first}/log.{'^array_index^' if array else '0'}"
+    # An array must be rerunable, or qsub refuses it. A single job is not: it is tried again by us, or not at all.
+    yield from (f"-J 0-{ask.count - 1}", "-r y") if array else ("-r n",)
+    native = [_native(text) for text in want.native]
+    yield f"-l select={select(want, memory=ask.memory_style != 'omit')}"
+    if (want.nodes or 1) > 1 and not any(name == "l place" for names, _ in native for name in names):
+        yield "-l place=scatter"
+    if want.walltime is not None:
+        yield f"-l walltime={walltime(want.walltime)}"
+    yield from (f"-{letter} {value}" for letter, value in (("A", want.account), ("q", want.queue)) if value)
+    yield from (text for _, text in native)
+
+
+def select(want: Resources, *, memory: bool) -> str:
+    """A chunk for each node: ``2:ncpus=4:mpiprocs=2:mem=8192mb:ngpus=1:system=polaris``.
+
+    Cores are those of all tasks on a node; without any asked for, the site's default for a chunk is what one gets.
+    """
+    if want.constraint and not _CHUNK.match(want.constraint):
+        raise ConfigError(f"constraint: {want.constraint!r} must be what select takes, such as system=polaris")
+    nodes, tasks = want.nodes or 1, want.tasks
+    if tasks is not None and tasks % nodes:
+        more, few = tasks % nodes, tasks // nodes
+        parts = [_chunk(want, more, few + 1, memory=memory)]
+        return "+".join(parts + ([_chunk(want, nodes - more, few, memory=memory)] if few else []))
+    return _chunk(want, nodes, tasks and tasks // nodes, memory=memory)
+
+
+def _chunk(want: Resources, count: int, tasks: int | None, *, memory: bool) -> str:
+    cores = (want.cpus or 1) * (tasks or 1) if want.cpus or tasks else None
+    pairs = {
+        "ncpus": cores,
+        "mpiprocs": tasks,
+        "mem": f"{want.memory_mib}mb" if memory and want.memory_mib is not None else None,
+        "ngpus": want.gpus or None,
+    }
+    asked = [f"{key}={value}" for key, value in pairs.items() if value is not None]
+    return ":".join([str(count), *asked, *([want.constraint] if want.constraint else [])])
+
+
+def walltime(time: timedelta) -> str:
+    """``HH:MM:SS``; qsub knows no days."""
+    minutes, seconds = divmod(int(time.total_seconds()), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
+
+
+def _native(text: str) -> tuple[list[str], str]:
+    """What a native directive sets (``l place``, ``m``), and the directive as qsub reads it."""
+    match = _NATIVE.match(text)
+    if match is None:
+        raise ConfigError(f"native: {text!r} is no directive of qsub, such as '-l filesystems=home:eagle'")
+    letter, value = match[1], match[2] or ""
+    names = [letter]
+    if letter in "lW":
+        items = value.split(",")
+        names = [f"{letter} {item.partition('=')[0]}" for item in items]
+        if not all(_ITEM.match(item) for item in items):
+            raise ConfigError(f"native: {text!r} must be '-{letter} name=value', several with commas")
+    for name in names:
+        if name in MANAGED:
+            own = f"use {OWN_KEY[name]}" if name in OWN_KEY else "it cannot be changed"
+            raise ConfigError(f"native: {text!r} sets -{name}, which scheduler sets itself; {own}")
+    if letter not in PASSED_ON:
+        raise ConfigError(f"native: qsub has no option -{letter}, or none that may be passed on ({text!r})")
+    return names, f"-{letter} {value}".rstrip()
