@@ -28,16 +28,17 @@ put_back() {
 }
 
 # Ends a session that runs longer than it may: TERM, and 5 seconds later KILL.  $1 session  $2 seconds  $3 where to say so
+# dash knows the number of a group only behind -s NAME --.
 watch() {
   sleeper=''
   trap '[ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null; exit 0' TERM
   sleep "$2" & sleeper=$!
   wait "$sleeper"
   echo TIMEOUT >"$3"
-  kill -TERM -- "-$1"
+  kill -s TERM -- "-$1"
   sleep 5 & sleeper=$!
   wait "$sleeper"
-  kill -KILL -- "-$1"
+  kill -s KILL -- "-$1"
 }
 
 run() {
@@ -56,7 +57,7 @@ run() {
   if [ "$wall" -gt 0 ]; then watch "$job" "$wall" "why/$element" 2>/dev/null & watcher=$!; fi
   wait "$job"
   [ -z "$watcher" ] || kill "$watcher" 2>/dev/null
-  kill -KILL -- "-$job" 2>/dev/null   # what the job left behind, as a batch system would
+  kill -s KILL -- "-$job" 2>/dev/null   # what the job left behind, as a batch system would
   [ ! -e "ends/$element.0" ] || rm -f "$home/running/$entry"
 }
 
