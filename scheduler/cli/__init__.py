@@ -7,6 +7,13 @@ import sys
 
 def main() -> None:
     """The entry point. Ends with 0, 1 (an expected error), 2 (usage), 3 (a job did not complete) or 130 (Ctrl-C)."""
+    try:
+        _run()
+    except KeyboardInterrupt:  # at a moment when nobody had anything to say about it
+        sys.exit(130)
+
+
+def _run() -> None:
     from scheduler.cli.app import app
     from scheduler.errors import SchedulerError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -25,13 +26,15 @@ def _seconds(text: str | float) -> float:
     from scheduler.job.units import parse_walltime
 
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        return parse_walltime(str(text)).total_seconds()
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        try:
+            seconds = parse_walltime(str(text)).total_seconds()
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+    if not 0 <= seconds < math.inf:
+        raise typer.BadParameter(f"must be 0 or more seconds, not {text!r}")
+    return seconds
 
 
 JobFile = Annotated[Path, typer.Argument(metavar="FILE", help="A job file (YAML).", show_default=False)]

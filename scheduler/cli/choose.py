@@ -29,9 +29,7 @@ def named(ledger: Ledger, job_ids: Sequence[str], *, site: str | None, campaign:
         if not rows:
             raise SchedulerError(_no_such_job(ledger, job_id, site=site, campaign=campaign))
         if len(rows) > 1:
-            screen.say(
-                f"{job_id!r} was submitted {len(rows)} times: {_whereabouts(rows)}. All of them are meant.", "dim"
-            )
+            screen.say(f"{job_id!r} is {len(rows)} jobs: {_whereabouts(rows)}", "dim")
         found |= {row.key: row for row in rows}
     return [found[key] for key in sorted(found)]
 
@@ -46,7 +44,7 @@ def newest(ledger: Ledger, job_id: str, *, site: str | None, campaign: str | Non
     if not rows:
         raise SchedulerError(_no_such_job(ledger, job_id, site=site, campaign=campaign))
     if len(rows) > 1:
-        screen.say(f"{job_id!r} was submitted {len(rows)} times: {_whereabouts(rows)}. The last is meant.", "dim")
+        screen.say(f"{job_id!r} is {len(rows)} jobs: {_whereabouts(rows)}; this is the last", "dim")
     return rows[-1]
 
 

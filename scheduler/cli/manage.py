@@ -56,13 +56,14 @@ def status(which: Which, *, everything: bool, refresh: bool, json: bool) -> int:
 
         well = follow.refresh(still, ledger)
         jobs = ledger.of_keys([job.key for job in jobs])
+    nothing = "" if jobs else _nothing(ledger, which)
     if json:
         screen.print_json([rows.as_json(job) for job in jobs])
     elif jobs:
         tables.status(jobs)
         _say_what_is_not_home(jobs)
     else:
-        screen.say(_nothing(ledger, which))
+        screen.say(nothing)
     return 0 if well else 1
 
 
@@ -119,7 +120,7 @@ def collect(which: Which, *, show: Sequence[str], json: bool) -> int:
     show_results(jobs, show=show, json=json)
     going_on = sum(not job.status.final for job in jobs)
     if going_on and not json:
-        screen.say(f"{screen.number_of(going_on, 'job')} have not ended yet", "dim")
+        screen.say(f"{screen.number_of(going_on, 'job')} still {'goes' if going_on == 1 else 'go'} on", "dim")
     return exit_code(jobs, well=well)
 
 
