@@ -33,8 +33,21 @@ def fill(template: str, params: Mapping[str, Any], *, what: str) -> str:
 
 
 def words(templates: Sequence[str], params: Mapping[str, Any], *, what: str) -> list[str]:
-    """Arguments with their params filled in, unquoted: one word each, whatever it holds."""
-    return [_rendered(_plain(), t, params, f"{what}[{n}]") for n, t in enumerate(templates)]
+    """Arguments with their params filled in, unquoted: one word each, whatever it holds.
+
+    Raises:
+        JobError: an unknown name, broken Jinja, or what no command can carry.
+    """
+    return [_word(template, params, f"{what}[{n}]") for n, template in enumerate(templates)]
+
+
+def _word(template: str, params: Mapping[str, Any], what: str) -> str:
+    text = _rendered(_plain(), template, params, what)
+    try:
+        quote(text)
+    except JobError as error:
+        raise JobError(f"{what}: {error}") from None
+    return text
 
 
 _KEPT = " values"
@@ -103,7 +116,10 @@ class _Filler:
             places = {"#": "a comment", "((": "arithmetic", "$'": "$'…'", "`": "backticks"}
             where = "a here-document" if self.heredoc else places.get(inside, "backticks or arithmetic")
             raise JobError(f'{self.what}: a value stands in {where}, where it could be executed; use "…" or $(…)')
-        self.out.append(_ESCAPES[inside](value))
+        try:
+            self.out.append(_ESCAPES[inside](value))
+        except JobError as error:
+            raise JobError(f"{self.what}: {error}") from None
         self.at = end + 1
 
     def _character(self, char: str, following: str) -> None:

@@ -14,11 +14,13 @@ def quote(value: object) -> str:
     """`value` as one word of a POSIX shell; whatever is in it stays data.
 
     Raises:
-        JobError: it holds a NUL, which no shell, argument or environment can carry.
+        JobError: it holds a NUL, which no shell, argument or environment can carry, or is no Unicode text.
     """
     text = str(value)
     if "\0" in text:
         raise JobError(f"a value holds a NUL character, which no command can carry: {text[:60]!r}")
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise JobError(f"a value is not valid Unicode text: {text[:60]!r}")
     if _SAFE.match(text):
         return text
     text = text.replace("'", "'\\''")

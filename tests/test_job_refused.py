@@ -59,7 +59,7 @@ REFUSED: list[tuple[Maker, str]] = [
     (lambda _: Job("b0", "shell", half), "job_type 'shell' is none of function, script, container"),  # type: ignore[arg-type]
     (lambda _: job(env_vars={"A-B": "1"}), "env_vars: 'A-B' is no name"),
     (lambda _: job(env_vars={"A\n": "1"}), "env_vars"),
-    (lambda _: job(env_vars={"JOB_ID": "1"}), "env_vars: JOB_ID is set by scheduler itself"),
+    (lambda _: job(env_vars={"JOB_ID": "1"}), "env_vars: JOB_ID is set by the job's own script"),
     (lambda _: job(env_vars={"A": None}), "env_vars: A must be text or a number"),
     (lambda _: job(env_vars={"A": "\0"}), "env_vars: A holds a NUL"),
     (lambda _: job(output_files="*.root"), "output_files must be a list"),

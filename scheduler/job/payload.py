@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from scheduler.job.job import Job
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-RESERVED_NAMES = ("JOB_ID", "JOB_DIR", "JOB_PARAMS_FILE")
+_OURS = ("JOB_ID", "JOB_DIR", "JOB_PARAMS_FILE", "bundle", "element", "control", "dir", "image")
+_OF_THE_SHELL = ("UID", "EUID", "PPID", "SHELLOPTS", "BASHOPTS", "BASH_VERSINFO")
+RESERVED_NAMES = (*_OURS, *_OF_THE_SHELL)
+"""What a job's script sets itself, or what a shell does not let it set."""
 JOB_ID_BYTES = 200  # a folder's name may have 255 bytes on every file system we know; the rest is for our suffixes
 
 
@@ -25,10 +28,8 @@ def checked_job_id(job_id: object) -> str:
         raise JobError(f"job_id must be a string, not {type(job_id).__name__}: {job_id!r}")
     if job_id in ("", ".", "..") or "/" in job_id or "\0" in job_id:
         raise JobError(f"job_id {job_id!r} cannot be a folder's name: not empty, not '.' or '..', no '/' and no NUL")
-    try:
-        length = len(job_id.encode())
-    except UnicodeEncodeError:
-        raise JobError(f"job_id {job_id!r} is not valid Unicode text") from None
+    _refuse_surrogates(job_id, "job_id")
+    length = len(job_id.encode())
     if length > JOB_ID_BYTES:
         raise JobError(f"job_id {job_id[:40]!r}… has {length} bytes; at most {JOB_ID_BYTES} fit a folder's name")
     return job_id
@@ -45,11 +46,13 @@ def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, 
         if not isinstance(name, str) or not _NAME.match(name):
             raise JobError(f"job {job_id!r}: env_vars: {name!r} is no name of a variable (letters, digits, '_')")
         if name in RESERVED_NAMES:
-            raise JobError(f"job {job_id!r}: env_vars: {name} is set by scheduler itself; choose another name")
+            whose = "the shell" if name in _OF_THE_SHELL else "the job's own script"
+            raise JobError(f"job {job_id!r}: env_vars: {name} is set by {whose}; choose another name")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise JobError(f"job {job_id!r}: env_vars: {name} must be text or a number, not {value!r}")
         if "\0" in str(value):
             raise JobError(f"job {job_id!r}: env_vars: {name} holds a NUL, which no environment can carry")
+        _refuse_surrogates(str(value), f"job {job_id!r}: env_vars: {name}")
     return {name: str(value) for name, value in variables.items()}
 
 
@@ -90,9 +93,18 @@ def _inside(name: object, job_id: str, *, field: str) -> str:
     text = os.fspath(name) if isinstance(name, (str, os.PathLike)) else None
     if not isinstance(text, str) or text in ("", ".") or "\0" in text:
         raise JobError(f"job {job_id!r}: {field}: {name!r} is no relative path")
+    _refuse_surrogates(text, f"job {job_id!r}: {field}")
     if text.startswith("/") or ".." in text.split("/"):
         raise JobError(f"job {job_id!r}: {field}: {text!r} leads out of the job's own folder")
     return text
+
+
+def _refuse_surrogates(text: str, where: str) -> None:
+    """Names of files and variables may hold any bytes; scripts and the ledger are UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise JobError(f"{where}: {text!r:.80} is not valid Unicode text") from None
 
 
 def check(job: Job) -> None:
@@ -106,6 +118,8 @@ def check(job: Job) -> None:
         raise JobError(f"job {job.job_id!r}: template {job.template!r} does not exist")
     if any("\0" in a for a in job.arguments):
         raise JobError(f"job {job.job_id!r}: arguments: a NUL cannot be passed to a program")
+    for text, field in [(job.working_dir, "working_dir"), *((a, "arguments") for a in job.arguments)]:
+        _refuse_surrogates(text, f"job {job.job_id!r}: {field}")
 
 
 def _check_function(job: Job) -> None:
