@@ -9,7 +9,6 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ from scheduler.errors import ConfigError, JobError
 from scheduler.job.job import Job, JobType
 from scheduler.job.payload import params_as_json
 from scheduler.job.resources import Resources
-from scheduler.packaged import packaged_folder
 from scheduler.quoting import quote
 from scheduler.render_payload import Payload, Shared, payload_of, python_of
+from scheduler.render_template import expect_ours, rendered, template_for
 from scheduler.site.site import Site
 
 MARKER = ".scheduler"
@@ -139,7 +138,7 @@ def _batch(making: _Making, jobs: Sequence[Job], resources: Resources, first: in
         directives = making.system.directives(ask)
     except ConfigError as error:
         raise ConfigError(f"job {jobs[0].job_id!r} on site {making.site.name!r}: {error}") from None
-    template = _template(jobs[0], making.site)
+    template = template_for(jobs[0], making.site)
     for element, job in enumerate(jobs, start=first):
         _element(making, job, element, ask, directives, template)
     path = f"{first}/script.sh"
@@ -157,7 +156,8 @@ def _element(making: _Making, job: Job, element: int, ask: Ask, directives: str,
     payload = payload_of(job, making.site, making.shared)
     if payload.python:
         making.python = payload.python
-    script = _rendered(template, _context(making, job, element, ask, directives, payload), job)
+    script = rendered(template, _context(making, job, element, ask, directives, payload), job)
+    expect_ours(template, script, '. "$bundle/harness.sh"')
     files = making.files
     files[f"{element}/script.sh"] = script.encode()
     files[f"{element}/outputs.sh"] = _outputs(job, making.site).encode()
@@ -169,9 +169,8 @@ def _element(making: _Making, job: Job, element: int, ask: Ask, directives: str,
 def _dispatcher(template: jinja2.Template, directives: str, ask: Ask, job: Job) -> str:
     """What an array submits: the header that its elements share, and the way to the element's own script."""
     context = {"name": ask.name, "array_first": ask.first, "directives": directives}
-    script = _rendered(template, context, job)
-    if f"{ask.first} + index" not in script:
-        raise ConfigError(f"template {template.filename}: does not extend one of ours, as a template must")
+    script = rendered(template, context, job)
+    expect_ours(template, script, f"{ask.first} + index")
     return script
 
 
@@ -193,13 +192,6 @@ def _context(making: _Making, job: Job, element: int, ask: Ask, directives: str,
         "image_is_a_path": payload.image is not None and "://" not in payload.image,
         "runtime": site.container.runtime,
     }
-
-
-def _rendered(template: jinja2.Template, context: Mapping[str, Any], job: Job) -> str:
-    try:
-        return template.render(context)
-    except jinja2.TemplateError as error:
-        raise ConfigError(f"template {template.filename or template.name}, job {job.job_id!r}: {error}") from None
 
 
 def _outputs(job: Job, site: Site) -> str:
@@ -259,29 +251,3 @@ def _label(text: str) -> str:
     """The part of a batch's name that a person recognises; PBS wants a letter first."""
     slug = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip("-.")[:40]
     return slug if slug[:1].isalpha() else f"j{slug}"
-
-
-def _template(job: Job, site: Site) -> jinja2.Template:
-    own = job.template or (str(site.template) if site.template else None)
-    environment = _environment(str(Path(own).parent) if own else None)
-    name = Path(own).name if own else f"{site.scheduler}.sh.j2"
-    try:
-        return environment.get_template(name)
-    except jinja2.TemplateNotFound as error:
-        raise ConfigError(f"template {own or name}: {error} does not exist") from None
-    except jinja2.TemplateSyntaxError as error:
-        raise ConfigError(f"template {own or name}, line {error.lineno}: {error.message}") from None
-
-
-@cache
-def _environment(folder: str | None) -> jinja2.Environment:
-    folders = [*([folder] if folder else []), str(packaged_folder("templates"))]
-    environment = jinja2.Environment(  # noqa: S701  (shell scripts, not HTML)
-        loader=jinja2.FileSystemLoader(folders),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["quote"] = quote
-    return environment

@@ -14,7 +14,7 @@ FLOORS = (
     ("quoting", "checked", "yamlfile"),
     ("command", "job", "transports"),
     ("site", "batch", "remote", "stream", "ledger_rows", "jobfile_keys"),
-    ("render_payload", "ledger", "collector", "jobfile", "reach"),
+    ("render_payload", "render_template", "ledger", "collector", "jobfile", "reach"),
     ("render", "results", "poller"),
     ("submission",),
     ("work",),
@@ -34,7 +34,8 @@ KNOWS = {
     "site": ("errors", "quoting", "checked", "packaged", "yamlfile", "job.payload", "job.resources", "job.units"),
     "command": ("errors", "quoting"),
     "render_payload": ("errors", "quoting", "command", "job", "site.site"),
-    "render": ("errors", "quoting", "packaged", "job", "site.site", "batch.base", "remote", "render_payload"),
+    "render_template": ("errors", "quoting", "packaged", "job.job", "site.site"),
+    "render": ("errors", "quoting", "job", "site.site", "batch.base", "remote", "render_payload", "render_template"),
     "ledger_rows": ("job.state",),
     "ledger": ("errors", "job.state", "ledger_rows", "ledger_schema"),
 }
@@ -42,7 +43,7 @@ KNOWS = {
 # Values in, values out: no process, socket, database, thread or clock.
 PURE = (
     *("errors", "quoting", "checked", "packaged", "yamlfile", "sweep", "command", "jobfile", "jobfile_keys"),
-    *("job", "site", "batch", "render", "render_payload", "ledger_rows", "ledger_schema", "results"),
+    *("job", "site", "batch", "render", "render_payload", "render_template", "ledger_rows", "ledger_schema", "results"),
     *("transports.base", "transports.wire", "transports.exchange", "transports.hostkeys", "transports.ssh_settings"),
 )
 REACHES_OUT = {
@@ -61,7 +62,7 @@ ONLY_IN = {
     "cloudpickle": ("job.function", "remote.run_function"),
     "simple_slurm": ("batch.slurm_header",),
     "yaml": ("yamlfile",),
-    "jinja2": ("render", "command", "jobfile"),
+    "jinja2": ("render", "render_template", "command", "jobfile"),
     "platformdirs": ("ledger", "site.catalog"),
     "typer": ("cli*",),
     "rich": ("cli*",),

@@ -1,0 +1,31 @@
+##### 0/environment.sh
+export JOB_ID=b0-6
+export JOB_DIR="$1" JOB_PARAMS_FILE="$2"
+##### 0/outputs.sh
+dir=/home/me/b0-6
+outputs() {
+  :
+}
+##### 0/script.sh
+#!/bin/bash
+# b0-6.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
+bundle=${SCHEDULER_BUNDLE:?}
+batch_id=$(uname -n):$$
+index=0
+element=0
+attempt=0
+
+payload() {
+  export JOB_ID=b0-6
+  export JOB_DIR="$dir"
+  export JOB_PARAMS_FILE="$bundle/$element/params.json"
+  image=/images/b0.sif
+  command -v apptainer >/dev/null 2>&1 ||
+    cannot_start "apptainer is not installed on $(uname -n): the site's container.runtime or container.modules are wrong"
+  [ -e "$image" ] || cannot_start "container image $image does not exist on $(uname -n)"
+  case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac
+  exec apptainer exec --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" sh -c '. "$0"
+exec python3 -u "${0%/*/*}/run_function.py" "${0%/*}"' "$bundle/$element/environment.sh" "$JOB_DIR" "$JOB_PARAMS_FILE"
+}
+
+. "$bundle/harness.sh"

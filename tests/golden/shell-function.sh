@@ -1,0 +1,22 @@
+##### 0/outputs.sh
+dir=/home/me/b0-5
+outputs() {
+  :
+}
+##### 0/script.sh
+#!/bin/bash
+# b0-5.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
+bundle=${SCHEDULER_BUNDLE:?}
+batch_id=$(uname -n):$$
+index=0
+element=0
+attempt=0
+
+payload() {
+  export JOB_ID=b0-5
+  export JOB_DIR="$dir"
+  export JOB_PARAMS_FILE="$bundle/$element/params.json"
+  exec python3 -u "$bundle/run_function.py" "$bundle/$element"
+}
+
+. "$bundle/harness.sh"

@@ -1,0 +1,46 @@
+##### 0/outputs.sh
+dir="$control/dir"
+outputs() {
+  :
+}
+##### 0/script.sh
+#!/bin/bash
+#SBATCH --account             eic
+#SBATCH --cpus-per-task       1
+#SBATCH --gres                disk:4G
+#SBATCH --job-name            b0-4.abcdefghjk-0
+#SBATCH --mem                 3072M
+#SBATCH --no-requeue
+#SBATCH --open-mode           append
+#SBATCH --output              batches/0/log.0
+#SBATCH --partition           production
+#SBATCH --time                04:00:00
+# b0-4.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
+bundle=${SLURM_SUBMIT_DIR:?}
+batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+index=${SLURM_ARRAY_TASK_ID:-0}
+element=0
+attempt=${SLURM_RESTART_COUNT:-0}
+
+payload() {
+  export JOB_ID=b0-4
+  export JOB_DIR="$dir"
+  export JOB_PARAMS_FILE="$bundle/$element/params.json"
+  export DETECTOR='it'\''s'
+  export SITE_VALUE='it'\''s $HOME'
+  command -v module >/dev/null 2>&1 || . /etc/profile
+  module load gcc/12.2 apptainer || cannot_start "module load failed: "'gcc/12.2 apptainer'
+ulimit -c 0
+export MORE=1
+  image=docker://eicweb/eic_xl
+  command -v apptainer >/dev/null 2>&1 ||
+    cannot_start "apptainer is not installed on $(uname -n): the site's container.runtime or container.modules are wrong"
+  export APPTAINERENV_DETECTOR='it'\''s'
+  export APPTAINERENV_JOB_ID=b0-4
+  export APPTAINERENV_SITE_VALUE='it'\''s $HOME'
+  export APPTAINERENV_JOB_DIR="$JOB_DIR" APPTAINERENV_JOB_PARAMS_FILE="$JOB_PARAMS_FILE"
+  case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac
+  exec apptainer run --no-eval --cleanenv --bind /cvmfs --bind "${SCRATCH:?is not set over there, but container.binds names it}":/scratch --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" '3 events'
+}
+
+. "$bundle/harness.sh"

@@ -1,0 +1,47 @@
+##### 0/environment.sh
+export JOB_ID=b0-6
+export JOB_DIR="$1" JOB_PARAMS_FILE="$2"
+export SITE_VALUE='it'\''s $HOME'
+##### 0/outputs.sh
+dir="$control/dir"
+outputs() {
+  :
+}
+##### 0/script.sh
+#!/bin/bash
+#SBATCH --account             eic
+#SBATCH --cpus-per-task       1
+#SBATCH --gres                disk:4G
+#SBATCH --job-name            b0-6.abcdefghjk-0
+#SBATCH --mem                 3072M
+#SBATCH --no-requeue
+#SBATCH --open-mode           append
+#SBATCH --output              batches/0/log.0
+#SBATCH --partition           production
+#SBATCH --time                04:00:00
+# b0-6.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
+bundle=${SLURM_SUBMIT_DIR:?}
+batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+index=${SLURM_ARRAY_TASK_ID:-0}
+element=0
+attempt=${SLURM_RESTART_COUNT:-0}
+
+payload() {
+  export JOB_ID=b0-6
+  export JOB_DIR="$dir"
+  export JOB_PARAMS_FILE="$bundle/$element/params.json"
+  export SITE_VALUE='it'\''s $HOME'
+  command -v module >/dev/null 2>&1 || . /etc/profile
+  module load gcc/12.2 apptainer || cannot_start "module load failed: "'gcc/12.2 apptainer'
+ulimit -c 0
+export MORE=1
+  image=/images/b0.sif
+  command -v apptainer >/dev/null 2>&1 ||
+    cannot_start "apptainer is not installed on $(uname -n): the site's container.runtime or container.modules are wrong"
+  [ -e "$image" ] || cannot_start "container image $image does not exist on $(uname -n)"
+  case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac
+  exec apptainer exec --cleanenv --bind /cvmfs --bind "${SCRATCH:?is not set over there, but container.binds names it}":/scratch --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" sh -c '. "$0"
+exec python3 -u "${0%/*/*}/run_function.py" "${0%/*}"' "$bundle/$element/environment.sh" "$JOB_DIR" "$JOB_PARAMS_FILE"
+}
+
+. "$bundle/harness.sh"
