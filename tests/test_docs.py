@@ -46,6 +46,7 @@ _PLACES = [
     (re.compile(r"\b[a-z2-9]{10}-\d+(?:_\d+)?(?=[ \n\"])"), "BATCH"),
     (re.compile(r"\.[a-z2-9]{10}-\d+\b"), ".BATCH"),
     (re.compile(r"-[0-9a-f]{6}\b"), "-PLACE"),
+    (re.compile(r"\b\d+ (?:s|min|h)\b"), "0 s"),
     (re.compile(r"\d+"), "0"),
     (re.compile(r"[ \t]+"), " "),
 ]
@@ -109,7 +110,8 @@ class Reader:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}"
-        return done.stdout.replace(str(self.folder), "/home/anna/toy").replace(platform.node(), "laptop")
+        said = done.stdout.replace(str(self.folder), "/home/anna/toy")
+        return re.sub(rf"\b{re.escape(platform.node())}\b", "laptop", said)
 
 
 @pytest.fixture
