@@ -1,0 +1,84 @@
+"""A job's scripts, unpacked here and run as a batch system would run them. Nothing stands between a test and the sh."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scheduler import Job, JobType, Site
+from scheduler.job.evidence import End
+from scheduler.poller import read_end
+from scheduler.render import Bundle, render
+
+SHELLS: dict[str, list[str]] = {"bash": ["bash"], "dash": ["dash"], "busybox": ["busybox", "sh"]}
+HERE = Site.from_mapping({"transport": "local", "scheduler": "slurm", "work_dir": "/tmp"}, name="here")
+
+
+def installed(shell: str) -> bool:
+    """Whether the machine has it."""
+    return shutil.which(SHELLS[shell][0]) is not None
+
+
+def unpack(bundle: Bundle, folder: Path) -> Path:
+    """The bundle as a folder."""
+    for name, content in bundle.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    return folder
+
+
+class Unpacked:
+    """One script job whose payload is `text`, in a bundle of its own below `folder`."""
+
+    def __init__(self, folder: Path, text: str, *, shell: str = "bash", **job: Any) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.shell = SHELLS[shell]
+        source = folder / "payload.sh"
+        source.write_text(text)
+        values = {"working_dir": folder / "out", **job}
+        self.job = Job("b0", JobType.SCRIPT, script_path=source, **values)
+        self.folder = unpack(render([self.job], HERE, token="abcdefghjk"), folder / "bundle")
+        self.out = folder / "out"
+
+    def begin(self, job_id: str = "7", attempt: int = 0) -> subprocess.Popen[str]:
+        """Start the script, in a session of its own, as the batch system's job of that number."""
+        environment = {**os.environ, "SLURM_SUBMIT_DIR": str(self.folder), "SLURM_JOB_ID": job_id}
+        environment["SLURM_RESTART_COUNT"] = str(attempt)
+        return subprocess.Popen(
+            [*self.shell, str(self.folder / "0/script.sh")],
+            env=environment, text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def run(self, job_id: str = "7", attempt: int = 0) -> tuple[int, str]:
+        """Run it to its end. Gives its exit code and what it said to the batch system's log."""
+        process = self.begin(job_id, attempt)
+        said, _ = process.communicate(timeout=30)
+        return process.returncode, said
+
+    def end(self, attempt: int = 0) -> End | None:
+        """What its end file says, as the poller reads it."""
+        path = self.folder / f"ends/0.{attempt}"
+        if not path.exists():
+            return None
+        element, _, words = path.read_text().partition(" ")
+        assert element == "0"
+        return read_end(words)
+
+    def said(self, kind: str = "stdout", attempt: int = 0) -> str:
+        """Its standard output or error."""
+        return (self.folder / f"0/{kind}.{attempt}").read_text()
+
+
+def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until it is so."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.01)
