@@ -123,6 +123,11 @@ def _run_script(job: Job, site: Site) -> str:
                 f"job {job.job_id!r}: singularity would execute what {name} holds ({value!r:.60}); "
                 "give a container_command, whose environment goes another way"
             )
+        if "\r\n" in value:  # seen on Apptainer 1.4.5
+            raise JobError(
+                f"job {job.job_id!r}: {site.container.runtime} would make a plain line end of the CR LF in {name}; "
+                "give a container_command, whose environment goes another way"
+            )
     prefix = f"{site.container.runtime.upper()}ENV_"
     exports = [f"export {prefix}{name}={quote(value)}" for name, value in sorted(values.items())]
     exports.append(f'export {prefix}JOB_DIR="$JOB_DIR" {prefix}JOB_PARAMS_FILE="$JOB_PARAMS_FILE"')
