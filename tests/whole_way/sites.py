@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from dataclasses import dataclass
 from typing import Any
 
-from testcluster import Cluster
+from testcluster import WORK_DIR, Cluster
 
 from scheduler.job.resources import Resources
 from scheduler.site.catalog import find_site
@@ -19,6 +20,9 @@ OWN_SITE = os.environ.get("SCHEDULER_TEST_SITE")
 """A site file, or a site's name: these tests run there too."""
 OWN_IMAGE = os.environ.get("SCHEDULER_TEST_IMAGE")
 """A container image over there that holds Python, for the tests of containers on that site."""
+
+RUN = f"run-{secrets.token_hex(4)}"
+"""This run of the tests, for names that another one does not have."""
 
 ON_CLUSTER = ("slurm as alice", "slurm as tess", "shell over ssh")
 HERE = "shell here"
@@ -71,7 +75,7 @@ def here(**keys: Any) -> Place:
         "work_dir": "$SCHEDULER_TEST_WORK",
         "python": sys.executable,
         "defaults": {"cpus": 1, "memory": "300 MB", "walltime": "5m"},
-        "limits": {"poll_seconds": 0.2, "running": 8},
+        "limits": {"poll_seconds": 0.2, "running": 16},
         "environment": {"SITE_VALUE": EVERYTHING},
     }
     site = Site.from_mapping(values | keys, name="shell-here")
@@ -80,10 +84,11 @@ def here(**keys: Any) -> Place:
 
 def shell_over_ssh(cluster: Cluster, **keys: Any) -> Site:
     """A plain machine that is reached over SSH."""
-    limits = {"poll_seconds": 0.2, "running": 8}
-    return cluster.site("shell-over-ssh", scheduler="shell", account=None, limits=limits, **keys)
+    work_dir = f"{WORK_DIR}/{RUN}"  # a queue of its own: what a killed run has left there holds no place in it
+    limits = {"poll_seconds": 0.2, "running": 16}
+    return cluster.site("shell-over-ssh", scheduler="shell", account=None, work_dir=work_dir, limits=limits, **keys)
 
 
 def alone(number: int) -> Resources:
     """Resources that no other job has, so that a job submitted with others is no element of an array."""
-    return Resources(walltime=f"{300 + number}s")
+    return Resources(walltime=f"{301 + number}s")

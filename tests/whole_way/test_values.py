@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from scheduler import Job, JobType, Runner
+from scheduler import Job, JobError, JobType, Runner
 from scheduler.transports.base import Program
 
 from .hostile import CANARY, JOB_IDS, VALUES
 from .payloads import WITNESS, witness
-from .sites import Place
-from .voyage import Jobs, Voyage
+from .sites import Place, alone
+from .voyage import Jobs, Voyage, runner_in
 
 PARAMS = {f"v{n}": value for n, value in enumerate(VALUES)}
 ENVIRONMENT = {f"V{n}": value for n, value in enumerate(VALUES)}
-KINDS = ("script", "python script", "container", "function", "function in image")
+KINDS = ("script", "python script", "container", "run script", "function", "function in image")
 FILES = ["id", "env", "params", "args", "job-dir"]
 PY = """\
 import os, sys
@@ -53,7 +53,14 @@ def _with_all_values(place: Place) -> Jobs:
         jobs["container"] = Job(
             "c", JobType.CONTAINER, container_image=image, container_command=_command(), output_files=FILES, **common
         )
+        words = ["sh", "-c", WITNESS + "printf '%s\\0' \"$@\" >args\n", "sh", *arguments]
+        jobs["run script"] = Job(
+            "r", JobType.CONTAINER, container_image=image, arguments=words, output_files=FILES, params=PARAMS,
+            env_vars={name: value for name, value in ENVIRONMENT.items() if value != "\r\n"},
+        )  # fmt: skip
         jobs["function in image"] = Job("fc", function=witness, container_image=image, **common)
+    for number, job in enumerate(jobs.values()):  # no elements of an array: their values are in what sbatch gets
+        job.resources = alone(number)
     return jobs
 
 
@@ -93,11 +100,19 @@ def job(request: pytest.FixtureRequest, seen: Voyage) -> Job:
 
 def test_every_variable_arrives_as_it_is(job: Job) -> None:
     environment = _environment(job)
-    assert {name: environment.get(name) for name in ENVIRONMENT} == ENVIRONMENT
+    assert {name: environment.get(name) for name in job.env_vars} == job.env_vars
+    assert len(job.env_vars) >= len(VALUES) - 1
+
+
+def test_a_variable_that_the_runtime_would_change_is_refused(place: Place, folder: Path) -> None:
+    if not place.images:
+        pytest.skip("no container image for tests")
+    job = Job("r", JobType.CONTAINER, container_image=place.images[0], env_vars={"LINES": "a\r\nb"})
+    with runner_in(folder, place) as runner, pytest.raises(JobError, match="CR LF in LINES"):
+        runner.submit([job])
 
 
 def test_the_sites_own_variables_arrive_as_they_are(job: Job, place: Place) -> None:
-    assert place.site.environment
     environment = _environment(job)
     assert {name: environment.get(name) for name in place.site.environment} == place.site.environment
 
@@ -114,8 +129,10 @@ def test_a_function_is_called_with_every_param_as_it_is(seen: Voyage) -> None:
         assert seen.jobs[name].get_results()["params"] == PARAMS
 
 
-@pytest.mark.parametrize("kind", ["script", "python script"])
-def test_every_argument_of_a_script_arrives_as_one_word(seen: Voyage, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["script", "python script", "run script"])
+def test_every_argument_arrives_as_one_word(seen: Voyage, kind: str) -> None:
+    if kind not in seen.jobs:
+        pytest.skip("no container image for tests")
     words = _read(seen.jobs[kind], "args").decode().split("\0")[:-1]
     assert words == [*VALUES, "{{ x }}", '$HOME `id` "it\'s"']
 
