@@ -74,7 +74,10 @@ class JobRow:
         """Its id as the batch system's own commands show it."""
         if self.batch_id is None:
             return ""
-        return self.batch_id.split(";")[0] + (f"_{self.index}" if self.batch_id[:1].isdigit() and self.in_array else "")
+        base = self.batch_id.split(";")[0]
+        if self.in_array and "[]" in base:  # PBS
+            return base.replace("[]", f"[{self.index}]")
+        return f"{base}_{self.index}" if self.in_array and base.isdecimal() else base
 
     in_array: bool = False
 

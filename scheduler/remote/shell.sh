@@ -102,8 +102,8 @@ batch_cancel() {
     process=$(cat "$home/running/$entry" 2>/dev/null)
     if alive "$process"; then
       echo CANCELLED >"$folder/why/$element"
-      kill -s TERM -- "-${process%%:*}" 2>/dev/null
-      (detached sh -c 'sleep 5; kill -s KILL -- "-$1"' sh "${process%%:*}" >/dev/null 2>&1 </dev/null) &
+      kill -TERM "-${process%%:*}" 2>/dev/null
+      (detached sh -c 'sleep 5; kill -KILL "-$1"' sh "${process%%:*}" >/dev/null 2>&1 </dev/null) &
     fi
   done <"$scratch/which"
 }

@@ -35,10 +35,10 @@ watch() {
   sleep "$2" & sleeper=$!
   wait "$sleeper"
   echo TIMEOUT >"$3"
-  kill -s TERM -- "-$1"
+  kill -TERM "-$1"
   sleep 5 & sleeper=$!
   wait "$sleeper"
-  kill -s KILL -- "-$1"
+  kill -KILL "-$1"
 }
 
 run() {
@@ -57,7 +57,7 @@ run() {
   if [ "$wall" -gt 0 ]; then watch "$job" "$wall" "why/$element" 2>/dev/null & watcher=$!; fi
   wait "$job"
   [ -z "$watcher" ] || kill "$watcher" 2>/dev/null
-  kill -s KILL -- "-$job" 2>/dev/null   # what the job left behind, as a batch system would
+  kill -KILL "-$job" 2>/dev/null   # what the job left behind, as a batch system would
   [ ! -e "ends/$element.0" ] || rm -f "$home/running/$entry"
 }
 
