@@ -17,7 +17,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scheduler.errors import JobError
 from scheduler.quoting import quote
 from scheduler.transports.base import Expanded, Program
 
@@ -54,15 +53,12 @@ def encode(program: Program, args: Sequence[str | Expanded] = (), *, nonce: str 
     """`program` with `args` as its ``$1``, ``$2``, … in the form that travels.
 
     Raises:
-        JobError: a NUL or a lone surrogate, which no command can carry.
+        JobError: a NUL, or what is no Unicode text; no command can carry it.
     """
     nonce = nonce or secrets.token_hex(16)
     words = " ".join(arg.word if isinstance(arg, Expanded) else quote(arg) for arg in args)
     text = _FRAME.format(nonce=nonce, args=words, program=quote(program.text))
-    try:
-        opening = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError as error:
-        raise JobError(f"{program.name}: an argument is no text: {error.object[error.start]!r}") from error
+    opening = text.encode()
     return Call(command=_COMMAND.format(count=len(opening)), opening=opening, nonce=nonce)
 
 
