@@ -1,0 +1,187 @@
+"""The node: runs a job's script under a login shell in its owner's home, ends it at its limits, delivers its output."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .jobs import Job
+from .resources import seconds
+
+_OWN = {
+    "PBS_ENVIRONMENT": "PBS_BATCH",
+    "ENVIRONMENT": "BATCH",
+    "PBS_MOMPORT": "15003",
+    "PBS_NODENUM": "0",
+    "PBS_TASKNUM": "1",
+}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How slow the node is, in seconds: the real one looks at limits every 10 s and kills 10 s after TERM."""
+
+    poll: float = 10.0
+    kill: float = 10.0
+    deliver: float = 28.0
+    memory: bool = False
+
+
+class Run:
+    """One run of one job."""
+
+    def __init__(self, job: Job, home: Path, pace: Pace) -> None:
+        self.job, self.home, self.pace = job, home, pace
+        self.killed: float | None = None
+        self.limit: int | None = None
+        self.undelivered: float | None = None
+        self._looked = time.time()
+        spool = home / "mom_priv" / "jobs"
+        self.script = spool / f"{job.id}.SC"
+        self.script.write_bytes(job.asked["script"].encode("utf-8", "surrogateescape"))
+        self.script.chmod(0o700)
+        self.out, self.err = (home / "spool" / f"{job.id}.{kind}" for kind in ("OU", "ER"))
+        self.process = self._begin()
+        job.session = self.process.pid
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        """As the real one: the shell is a login shell, and reads the script's path on its standard input."""
+        shell = self.job.asked["shell"] or dict(self.job.asked["variables"])["PBS_O_SHELL"]
+        shell = shell if Path(shell).exists() else "/bin/sh"
+        out = self.out.open("wb")
+        err = out if "o" in self.job.asked["join"] else self.err.open("wb")
+        nodes = self.home / "aux" / self.job.id
+        nodes.write_text(f"{self.job.server}\n")
+        process = subprocess.Popen(
+            [f"-{Path(shell).name}"], executable=shell, cwd=self.job.asked["home"], env=self._environment(nodes),
+            stdin=subprocess.PIPE, stdout=out, stderr=err, start_new_session=True,
+        )  # fmt: skip
+        assert process.stdin
+        process.stdin.write(f"{str(self.script).replace(' ', chr(92) + ' ')}\n".encode())
+        process.stdin.close()
+        out.close()
+        err.close()
+        return process
+
+    def _environment(self, nodes: Path) -> dict[str, str]:
+        job = self.job
+        given = dict(job.asked["variables"])
+        found = {"HOME": job.asked["home"], "LOGNAME": job.owner, "USER": job.owner, "SHELL": given["PBS_O_SHELL"]}
+        found |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "NCPUS": str(job.cpus), "OMP_NUM_THREADS": str(job.cpus)}
+        found |= {**_OWN, **given, "PBS_O_QUEUE": "workq", "PBS_O_HOST": job.server, "PBS_QUEUE": "workq"}
+        found |= {"PBS_JOBID": job.id, "PBS_JOBNAME": job.asked["name"], "PBS_JOBDIR": job.asked["home"]}
+        found |= {"PBS_NODEFILE": str(nodes), "PBS_JOBCOOKIE": "0" * 32}
+        if job.index is not None:
+            found |= {"PBS_ARRAY_INDEX": str(job.index), "PBS_ARRAY_ID": f"{job.seq}[].{job.server}"}
+        return found
+
+    def end(self, number: int) -> None:
+        """TERM, and KILL later; or KILL at once."""
+        self.killed = self.killed or time.time()
+        self._signal(number)
+
+    def look(self) -> bool:
+        """It has ended: its shell, and all that it left behind."""
+        code = self.process.poll()
+        if self.killed is not None:
+            if time.time() - self.killed > self.pace.kill:
+                self._signal(signal.SIGKILL)
+            return code is not None and not _session(self.process.pid)
+        if code is not None:
+            self._signal(signal.SIGKILL)
+            return True
+        if time.time() - self._looked >= self.pace.poll:
+            self._looked = time.time()
+            self._check_limits()
+        return False
+
+    @property
+    def exit_status(self) -> int:
+        """256 + signal if the shell itself was killed; the limits have numbers of their own."""
+        code = self.process.returncode
+        return self.limit if self.limit is not None else 256 - code if code < 0 else code
+
+    def _check_limits(self) -> None:
+        job = self.job
+        used = int(time.time() - (job.started or 0))
+        job.memory_used = max(job.memory_used, sum(map(_resident, _session(self.process.pid))))
+        walltime = job.resources.get("walltime")
+        if walltime and used > seconds(walltime):
+            self._kill_for(-29, f"walltime {used} exceeded limit {seconds(walltime)}")
+        elif self.pace.memory and job.memory and job.memory_used > job.memory:
+            self._kill_for(-27, f"mem {job.memory_used // 1024}kb exceeded limit {job.memory // 1024}kb")
+
+    def _kill_for(self, number: int, words: str) -> None:
+        self.limit = number
+        with (self.out if "o" in self.job.asked["join"] else self.err).open("ab") as log:
+            log.write(f"=>> PBS: job killed: {words}\n".encode())
+        self.end(signal.SIGTERM)
+
+    def _signal(self, number: int) -> None:
+        for process in _session(self.process.pid):
+            try:
+                os.kill(process, number)
+            except ProcessLookupError:
+                continue
+
+    def deliver(self) -> bool | None:
+        """Copy its output to where it belongs: True, or False for ever, or None as long as it is tried."""
+        kinds = (
+            [(self.out, "out", "OU")]
+            if self.job.asked["join"] != "n"
+            else [(self.out, "out", "OU"), (self.err, "err", "ER")]
+        )
+        copied = [self._copied(spooled, self.job.path(kind), suffix) for spooled, kind, suffix in kinds]
+        done = all(copied)
+        self.undelivered = self.undelivered or time.time()
+        if not done and time.time() - self.undelivered < self.pace.deliver:
+            return None
+        for file in (self.script, self.home / "aux" / self.job.id):
+            file.unlink(missing_ok=True)
+        return done
+
+    def _copied(self, spooled: Path, target: str, suffix: str) -> bool:
+        place = Path(target.partition(":")[2])
+        if not spooled.exists():
+            return True
+        if place.is_dir() and str(place) != "/dev/null":
+            place = place / f"{self.job.id}.{suffix}"
+        try:
+            if str(place) != "/dev/null":
+                shutil.copyfile(spooled, place)
+                place.chmod(0o600)
+        except OSError:
+            (self.home / "undelivered").mkdir(exist_ok=True)
+            shutil.copyfile(spooled, self.home / "undelivered" / spooled.name)
+            return False
+        spooled.unlink()
+        return True
+
+
+def _session(leader: int) -> list[int]:
+    """The processes of a session that are not dead."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                state, *fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[2] == str(leader) and state != "Z":
+                found.append(int(folder.name))
+    return found
+
+
+def _resident(process: int) -> int:
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 if found else 0

@@ -1,0 +1,135 @@
+"""What may stand in -l, and what it comes to. Words and exit codes of what may not."""
+
+from __future__ import annotations
+
+import re
+
+from .command import Refusal
+
+_TIME = re.compile(r"\d+(:\d\d?){0,2}(\.\d+)?\Z")
+_SIZE = re.compile(r"(\d+)([kmgtp]?)[bw]?\Z", re.I)
+_PLACE = re.compile(r"(free|pack|scatter|vscatter)?(:?(excl|exclhost|shared))?(:?group=\w+)?\Z")
+_IN_CHUNK = {"ncpus", "mem", "vmem", "mpiprocs", "ompthreads", "host", "vnode", "arch"}
+_OF_JOB = {
+    "walltime",
+    "cput",
+    "pcput",
+    "pmem",
+    "pvmem",
+    "ncpus",
+    "mem",
+    "vmem",
+    "nodes",
+    "select",
+    "place",
+    "software",
+    "file",
+}
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+
+
+def resources(items: list[str], more: set[str]) -> dict[str, str]:
+    """The Resource_List of a job: `more` are resources that the site has made.
+
+    Raises:
+        Refusal
+    """
+    asked: dict[str, str] = {}
+    for item in items:
+        for pair in _pairs(item):
+            name, _, value = pair.partition("=")
+            asked.setdefault(name, value)
+    for name, value in asked.items():
+        _check(name, value, asked, more)
+    if "nodes" in asked:
+        count, _, ppn = asked.pop("nodes").partition(":ppn=")
+        asked["select"] = f"{count}:ncpus={ppn or 1}" + (f":mem={asked.pop('mem')}" if "mem" in asked else "")
+    return _complete(asked)
+
+
+def _pairs(item: str) -> list[str]:
+    """A comma ends an item, but for those inside a value of several words (``filesystems=home:eagle``)."""
+    return [part for part in item.split(",") if part]
+
+
+def _check(name: str, value: str, asked: dict[str, str], more: set[str]) -> None:
+    if name not in _OF_JOB | more:
+        raise Refusal(f"qsub: Unknown resource Resource_List.{name}\n", 187)
+    if "select" in asked and name in ("ncpus", "mem", "vmem"):
+        raise Refusal(f'qsub: "-lresource=" cannot be used with "select" or "place", resource is: {name}\n', 5)
+    if "select" in asked and name == "nodes":
+        raise Refusal("qsub: Cannot be used with select or place: nodes\n", 6)
+    right = {
+        "walltime": bool(_TIME.match(value)), "cput": bool(_TIME.match(value)), "mem": bool(_SIZE.match(value)),
+        "pvmem": bool(_SIZE.match(value)), "place": bool(value) and bool(_PLACE.match(value)),
+        "ncpus": value.isdigit(), "select": bool(re.match(r"\d+(:|\+|$)|[a-z_]+=", value)),
+    }  # fmt: skip
+    if not right.get(name, True):
+        raise Refusal(f"qsub: Illegal attribute or resource value Resource_List.{name}\n", 166)
+    if name == "select":
+        for chunk in value.split("+"):
+            for pair in chunk.split(":")[0 if "=" in chunk.split(":")[0] else 1 :]:
+                _check_chunk(*pair.partition("=")[::2], more=more)
+
+
+def _check_chunk(name: str, value: str, *, more: set[str]) -> None:
+    if name not in _IN_CHUNK | more:
+        raise Refusal(f"qsub: Unknown resource: {name}\n", 187)
+    if (name == "mem" and not _SIZE.match(value)) or (name in ("ncpus", "mpiprocs") and not value.isdigit()):
+        raise Refusal(f"qsub: Illegal attribute or resource value select.{name}\n", 166)
+
+
+def _complete(asked: dict[str, str]) -> dict[str, str]:
+    given = "select" in asked
+    asked.setdefault(
+        "select", f"1:ncpus={asked.get('ncpus', '1')}" + (f":mem={asked['mem']}" if "mem" in asked else "")
+    )
+    asked.setdefault("place", "free" if given else "pack")
+    nodes = cpus = size = 0
+    for chunk in asked["select"].split("+"):
+        count, pairs = chunk_of(chunk)
+        nodes += count
+        cpus += count * int(pairs.get("ncpus", "1"))
+        size += count * size_in_bytes(pairs.get("mem", "0"))
+    asked |= {"ncpus": str(cpus), "nodect": str(nodes)}
+    if size:
+        asked["mem"] = written(size)
+    if "walltime" in asked:
+        asked["walltime"] = clock(seconds(asked["walltime"]))
+    return dict(sorted(asked.items()))
+
+
+def chunk_of(text: str) -> tuple[int, dict[str, str]]:
+    """``2:ncpus=4:mem=1gb`` → 2 and what each has."""
+    head, *pairs = text.split(":")
+    if not head.isdigit():
+        head, pairs = "1", [head, *pairs]
+    return int(head), dict(pair.split("=", 1) for pair in pairs)
+
+
+def size_in_bytes(text: str) -> int:
+    """``512mb``."""
+    found = _SIZE.match(text)
+    return int(found[1]) * 1024 ** _POWERS[found[2].lower()] if found else 0
+
+
+def written(size: int) -> str:
+    """In the largest unit that holds it whole."""
+    for unit in "tgmk":
+        if size % 1024 ** _POWERS[unit] == 0:
+            return f"{size // 1024 ** _POWERS[unit]}{unit}b"
+    return f"{size}b"
+
+
+def seconds(text: str) -> int:
+    """``01:00:00``, ``05:00``, ``90``, ``1.5``."""
+    total = 0.0
+    for part in text.split(":"):
+        total = total * 60 + float(part)
+    return int(total)
+
+
+def clock(total: float) -> str:
+    """``01:00:00``."""
+    whole = int(total)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -1,0 +1,140 @@
+"""The server as a process: one socket, one loop. It listens while its folder has no file `down`; SIGSTOP freezes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from .command import Refusal, Settings
+from .jobs import Array, Job
+from .mom import Pace
+from .queue import Queue
+
+_TICK_SECONDS = 0.05
+
+
+class Server:
+    """Answers one question at a time, and lets the queue go on in between."""
+
+    def __init__(self, prefix: Path) -> None:
+        settings = Settings.of(prefix)
+        self.home = settings.home
+        for folder in ("spool", "aux", "mom_priv/jobs"):
+            (self.home / folder).mkdir(parents=True, exist_ok=True)
+        values = json.loads((prefix / "server.json").read_text())
+        pace = Pace(**values.pop("pace", {}))
+        more = set(values.pop("resources", []))
+        self.queue = Queue(settings.server, self.home, pace=pace, more=more, master=settings.master, **values)
+        self.listening: socket.socket | None = None
+
+    def serve(self) -> None:
+        """Until the file `pid` names somebody else, or nobody."""
+        me = str(os.getpid())
+        (self.home / "pid").write_text(me)
+        while self._pid() == me:
+            self._listen()
+            ready = select.select([self.listening] if self.listening else [], [], [], _TICK_SECONDS)[0]
+            if ready and self.listening:
+                line = self.listening.accept()[0]
+                with line:
+                    self._talk(line)
+            self.queue.tick()
+
+    def _pid(self) -> str:
+        try:
+            return (self.home / "pid").read_text()
+        except OSError:
+            return ""
+
+    def _listen(self) -> None:
+        down = (self.home / "down").exists()
+        if down and self.listening:
+            self.listening.close()
+            self.listening = None
+        elif not down and not self.listening:
+            place = self.home / "socket"
+            place.unlink(missing_ok=True)
+            self.listening = socket.socket(socket.AF_UNIX)
+            self.listening.bind(str(place))
+            self.listening.listen(100)
+
+    def _talk(self, line: socket.socket) -> None:
+        line.settimeout(10)
+        try:
+            with line.makefile("rb") as reader:
+                question = json.loads(reader.readline())
+            answer = self.answer(question)
+            line.sendall(json.dumps(answer).encode() + b"\n")
+        except (OSError, ValueError) as error:  # it was killed meanwhile: its job stays
+            print(f"lost: {error!r}", file=sys.stderr, flush=True)
+
+    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        """To one question."""
+        kind, user = question.pop("do"), question.pop("user")
+        try:
+            said: Any = None
+            if kind == "submit":
+                said = self.queue.submit(user, question)
+                self.queue.tick()
+            elif kind == "delete":
+                self.queue.delete(user, question["id"], force=question["force"], erase=question["erase"])
+            elif kind == "select":
+                said = list(self._selected(**question))
+            elif kind == "status":
+                said = self._status(**question)
+        except Refusal as refusal:
+            return {"refused": [refusal.words, refusal.code]}
+        return {"said": said}
+
+    def _selected(self, **wanted: Any) -> Any:
+        if wanted["queue"] not in (None, "workq", "limitq", "stoppedq"):
+            raise Refusal("qselect: Unknown queue destination\n", 170)
+        for job in self.queue.listed(history=wanted["history"]):
+            found: list[Job] = job.elements if isinstance(job, Array) and wanted["elements"] else [job]
+            for one in found:
+                right = (
+                    wanted["name"] in (None, one.asked["name"])
+                    and wanted["owner"] in (None, one.owner)
+                    and (wanted["states"] is None or one.state in wanted["states"])
+                    and wanted["queue"] in (None, one.asked["queue"])
+                    and (not wanted["arrays"] or isinstance(one, Array))
+                )
+                if right:
+                    yield one.id
+
+    def _status(self, id: str, *, history: bool, elements: bool, owner: str | None) -> Any:
+        """Jobs as ``[id, pairs]``; all of them for an empty id.
+
+        Raises:
+            Refusal
+        """
+        if history and not self.queue.history:
+            raise Refusal(f"qstat: PBS is not configured to maintain job history {id}\n", 0)
+        if not id:
+            jobs = list(self.queue.listed(history=history))
+        elif id == "workq":
+            jobs = [job for job in self.queue.listed(history=history) if job.asked["queue"] == id]
+        elif not id[0].isdigit():
+            raise Refusal(f"qstat: Unknown queue destination {id}\n", 170)
+        else:
+            jobs = self.queue.find(id, "qstat")
+            if jobs[0].state == "F" and not history:
+                words = "Job has finished, use -x or -H to obtain historical job information"
+                raise Refusal(f"qstat: {jobs[0].id} {words}\n", 35)
+        shown = [one for job in jobs for one in (self._with_elements(job) if elements else [job])]
+        return [[job.id, job.attributes()] for job in shown if owner in (None, job.owner)]
+
+    def _with_elements(self, job: Job) -> list[Job]:
+        return [job, *job.elements] if isinstance(job, Array) else [job]
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    time.tzset()
+    Server(Path(sys.argv[1])).serve()
