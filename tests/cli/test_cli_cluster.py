@@ -1,0 +1,53 @@
+"""The command on a real Slurm, over SSH: its process is killed, others go on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from testcluster import Cluster
+
+from .desk import Desk, wait_for
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def far(desk: Desk, cluster: Cluster) -> Desk:
+    """A desk with a site `far`, which is the cluster."""
+    settings = cluster.site("far").to_json()["settings"]
+    desk.write("site_configs/far.yaml", json.dumps(settings))  # JSON is YAML
+    return desk
+
+
+def test_what_a_killed_process_submitted_comes_home_with_another(far: Desk) -> None:
+    file = far.sweep("good", "slow", count=3, outputs="[]")
+    over_there = (far.folder / "job.sh").read_text().replace('"$RAN"', '"$HOME/ran.$SLURM_ARRAY_JOB_ID"')
+    far.write("job.sh", over_there)
+    far.killed_after_submit("run", file, "--site", "far")
+    assert len(far.scheduler("status", "--json").json) == 6
+    waited = far.scheduler("wait", "--json")
+    jobs = {job["job_id"]: job for job in waited.json}
+    assert {job["state"] for job in jobs.values()} == {"completed"}
+    assert jobs["job-good-2"]["results"]["mass"] == 0.25 and jobs["job-slow-0"]["batch_id"].endswith("_3")
+    assert (far.folder / "job-good-1" / "job.stdout").read_text() == "out of good\n"
+    again = far.scheduler("run", file, "--site", "far", "--json")
+    assert again.json == waited.json and "submitted before: 6 of 6 jobs" in again.err
+
+
+def test_a_job_that_runs_over_there_is_read_and_cancelled_from_here(far: Desk) -> None:
+    file = far.sweep("endless", count=1)
+    far.write("job.sh", '#!/bin/sh\necho "begun"\nsleep 60\n')
+    far.killed_after_submit("run", file, "--site", "far")
+    wait_for(lambda: far.scheduler("logs", "job-endless-0").out == "begun\n", what="its first line")
+    far.scheduler("cancel", "job-endless-0")
+    far.scheduler("wait", code=3)
+    job = far.scheduler("status", "--json", "job-endless-0").json[0]
+    assert (job["state"], job["cause"]) == ("cancelled", "cancelled")
+
+
+def test_outputs_come_home_with_their_bytes_told(far: Desk) -> None:
+    file = far.sweep("good", count=1, outputs="[big.bin]")
+    far.write("job.sh", "#!/bin/sh\nhead -c 3000000 /dev/urandom >big.bin\n")
+    done = far.scheduler("run", file, "--site", "far")
+    assert "3.0 MB came home" in done.err and (far.folder / "job-good-0" / "big.bin").stat().st_size == 3_000_000
