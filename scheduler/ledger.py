@@ -19,7 +19,7 @@ from typing import Any
 from scheduler.errors import LedgerError
 from scheduler.job.state import JobState, Status
 from scheduler.ledger_rows import BatchRow, JobRow, job_row, status_values
-from scheduler.ledger_schema import JOBS, NEW_JOB, NEW_STATUS, SCHEMA, VERSION
+from scheduler.ledger_schema import JOBS, NEW_JOB, NEW_STATUS, SCHEMA, TAKEN, VERSION
 
 
 def state_folder() -> Path:
@@ -82,9 +82,14 @@ class Ledger:
         self, *, token: str, site: str, site_json: Mapping[str, Any], python: str, probe: str,
         batches: Iterable[tuple[int, int, str]], jobs: Iterable[Mapping[str, Any]],
     ) -> list[int]:  # fmt: skip
-        """That these jobs are about to be sent. On disk when this returns. Gives the keys of the jobs, in order."""
-        now = time.time()
+        """That these jobs are about to be sent. On disk when this returns. Gives the keys of the jobs, in order.
+
+        Nothing is recorded, and no keys are given, if the campaign of a job has it already: another process was faster.
+        """
+        now, jobs = time.time(), list(jobs)
         with self._writing():
+            if any(self._db.execute(TAKEN, {**job, "site": site}).fetchone() for job in jobs if job["campaign"]):
+                return []
             values = (token, site, json.dumps(site_json), owner(), python, probe, now)
             columns = "token, site, site_json, owner, python, probe, created"
             self._db.execute(f"INSERT INTO bundles ({columns}) VALUES (?,?,?,?,?,?,?)", values)  # noqa: S608

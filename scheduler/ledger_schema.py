@@ -37,3 +37,4 @@ NEW_STATUS = (
     "UPDATE jobs SET state=:state, cause=:cause, exit_code=:exit_code, raw=:raw, reason=:reason, node=:node,"
     " started=:started, ended=:ended, attempt=:attempt, updated=:now WHERE key=:key"
 )
+TAKEN = "SELECT 1 FROM jobs WHERE campaign = :campaign AND site = :site AND job_id = :job_id AND cause != 'refused'"

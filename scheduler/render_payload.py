@@ -81,8 +81,8 @@ def _script(job: Job, site: Site, shared: Shared) -> Payload:
         )
     what = f"job {job.job_id!r}: arguments"
     arguments = "".join(f" {quote(word)}" for word in command.words(job.arguments, job.params, what=what))
-    start = _interpreter(path, first_line, site)
-    return Payload(f'exec {start}"$bundle/{shared.place(path)}"{arguments}')
+    guard, start = _interpreter(path, first_line, site)
+    return Payload(f'{guard}exec {start}"$bundle/{shared.place(path)}"{arguments}')
 
 
 def python_of(site: Site) -> str:
@@ -92,11 +92,26 @@ def python_of(site: Site) -> str:
     return quote_path(site.python, what="python")
 
 
-def _interpreter(path: Path, first_line: bytes, site: Site) -> str:
-    """A ``.py`` file gets the site's Python, whatever its first line says: that line was written for this machine."""
+def _interpreter(path: Path, first_line: bytes, site: Site) -> tuple[str, str]:
+    """A guard that says when it is not there, and the words before the script's own.
+
+    A ``.py`` file gets the site's Python, whatever its first line says: that line was written for this machine.
+    """
     if path.suffix == ".py":
-        return f"{python_of(site)} "
-    return "" if first_line.startswith(b"#!") else "bash "
+        return _guard(python_of(site), why=_NO_PYTHON), f"{python_of(site)} "
+    if not first_line.startswith(b"#!"):
+        return "", "bash "
+    words = first_line[2:].decode("utf-8", "replace").split()
+    named = words[1] if len(words) == 2 and words[0].endswith("/env") else "".join(words[:1])
+    return _guard(quote(named), why="the script's first line asks for it"), ""
+
+
+_NO_PYTHON = "the site's python or modules are wrong"
+
+
+def _guard(program: str, *, why: str) -> str:
+    """Without it a shell says that the script is not found, or nothing at all."""
+    return f'command -v {program} >/dev/null 2>&1 || cannot_start "there is no" {program} "on $(uname -n): {why}"\n  '
 
 
 def _container(job: Job, site: Site, shared: Shared) -> Payload:
@@ -147,7 +162,7 @@ def _function(job: Job, site: Site, shared: Shared) -> Payload:
         return Payload(_inside(site, run), files, job.container_image, pickled=packed.how == "pickle")
     python = python_of(site)
     start = f'exec {python} -u "$bundle/run_function.py" "$bundle/$element"{trust}'
-    return Payload(start, packed.files, python=needs, pickled=packed.how == "pickle")
+    return Payload(_guard(python, why=_NO_PYTHON) + start, packed.files, python=needs, pickled=packed.how == "pickle")
 
 
 def _inside(site: Site, text: str) -> str:

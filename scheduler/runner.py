@@ -88,15 +88,14 @@ class Runner:
         """
         jobs = list(jobs)
         _refuse_shared_folders(jobs)
-        self._adopt(jobs)
-        self._send_on(jobs)
-        new = [job for job in jobs if job not in self._keys or job.status.cause is Cause.REFUSED]
-        if new:
-            bundle = render(new, self.site, campaign=self.campaign)
-            keys = submission.record(bundle, self.site, self.ledger, campaign=self.campaign)
-            self._keys.update(zip((job for _, job in bundle.jobs), keys, strict=True))
-            self._refresh(new)
-            self._send(bundle.token)
+        token = None
+        while token is None:
+            self._adopt(jobs)
+            self._send_on(jobs)
+            new = [job for job in jobs if job not in self._keys or job.status.cause is Cause.REFUSED]
+            token = self._record(new) if new else ""
+        if token:
+            self._send(token)
         self._refresh(jobs)
         self._raise_refusals(jobs)
 
@@ -197,6 +196,16 @@ class Runner:
             if job not in self._keys and job.job_id in known:
                 self._keys[job] = known[job.job_id]
         self._refresh(jobs)
+
+    def _record(self, jobs: Sequence[Job]) -> str | None:
+        """Write down that these jobs are to be sent; None if another process of this campaign was faster."""
+        bundle = render(jobs, self.site, campaign=self.campaign)
+        keys = submission.record(bundle, self.site, self.ledger, campaign=self.campaign)
+        if not keys:
+            return None
+        self._keys.update(zip((job for _, job in bundle.jobs), keys, strict=True))
+        self._refresh(jobs)
+        return bundle.token
 
     def _send_on(self, jobs: Sequence[Job]) -> None:
         """What an earlier call could not send whole."""

@@ -43,7 +43,10 @@ class Answers:
 
 
 def record(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str | None) -> list[int]:
-    """The bundle and the intent to send it, on disk, before the first byte leaves. Gives the ledger's keys."""
+    """The bundle and the intent to send it, on disk, before the first byte leaves. Gives the ledger's keys.
+
+    None are given, and nothing is recorded, if another process has recorded a job of this campaign meanwhile.
+    """
     write_spool(bundle, ledger.spool(bundle.token))
     batches = [(one.first, len(one.jobs), one.name) for one in bundle.batches]
     jobs = [
@@ -51,10 +54,13 @@ def record(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str | None) 
         for one in bundle.batches
         for element, job in enumerate(one.jobs, start=one.first)
     ]
-    return ledger.record_intent(
+    keys = ledger.record_intent(
         token=bundle.token, site=site.name, site_json=site.to_json(), python=bundle.python,
         probe=bundle.python_probe, batches=batches, jobs=jobs,
     )  # fmt: skip
+    if not keys:
+        ledger.spool(bundle.token).unlink(missing_ok=True)
+    return keys
 
 
 def send(token: str, site: Site, system: BatchSystem, ledger: Ledger, transport: Transport, *, again: bool) -> Answers:

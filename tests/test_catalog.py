@@ -63,9 +63,7 @@ def test_a_site_given_by_path_is_complete_in_itself(tmp_path: Path) -> None:
     assert find_site(whole).path == whole
 
 
-def test_a_stray_file_does_not_hide_a_site_of_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stray_file_does_not_hide_a_site_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     written(tmp_path, "local", "not a site")
     written(tmp_path, "lonely", BELOW)

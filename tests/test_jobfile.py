@@ -94,9 +94,7 @@ def test_the_arguments_of_a_script_are_left_for_later(job_file: Write) -> None:
 
 
 def test_a_matrix_is_the_product_in_the_order_written(job_file: Write) -> None:
-    jobs = job_file(
-        'id: "dz{{ dz }}-s{{ seed }}"\nmatrix: {dz: [10, 20], seed: "range(1, 4)"}\n' + SCRIPT
-    ).jobs()
+    jobs = job_file('id: "dz{{ dz }}-s{{ seed }}"\nmatrix: {dz: [10, 20], seed: "range(1, 4)"}\n' + SCRIPT).jobs()
     assert ids(jobs) == ["dz10-s1", "dz10-s2", "dz10-s3", "dz20-s1", "dz20-s2", "dz20-s3"]
     assert jobs[1].params == {"dz": 10, "seed": 2}
 
@@ -227,9 +225,7 @@ def test_a_wrong_job_file_names_the_file_and_the_key(job_file: Write, text: str,
         ("matrix: {a: range(1000), b: range(1000)}\n" + SCRIPT, "more than 100000 combinations"),
     ],
 )
-def test_what_makes_no_good_job_names_the_file_and_what_is_wrong(
-    job_file: Write, text: str, message: str
-) -> None:
+def test_what_makes_no_good_job_names_the_file_and_what_is_wrong(job_file: Write, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=rf"scan\.yaml: .*{message}"):
         job_file(text).jobs()
 
@@ -242,9 +238,7 @@ def test_two_jobs_of_one_id_are_refused_naming_both(job_file: Write) -> None:
 
 def test_two_jobs_that_come_home_to_one_folder_are_refused_naming_both(job_file: Write) -> None:
     file = job_file("working_dir: out\nmatrix: {seed: [1, 2]}\n" + SCRIPT)
-    with pytest.raises(
-        ConfigError, match="working_dir: 'scan-0001' and 'scan-0002' would come home to one folder"
-    ):
+    with pytest.raises(ConfigError, match="working_dir: 'scan-0001' and 'scan-0002' would come home to one folder"):
         file.jobs()
 
 

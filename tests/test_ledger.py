@@ -52,6 +52,19 @@ def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
     later.close()
 
 
+def test_of_two_processes_with_one_campaign_only_the_first_records_a_job(tmp_path: Path) -> None:
+    first, second = Ledger(tmp_path), Ledger(tmp_path)
+    keys = _record(first, "aaa", campaign="scan")
+    assert _record(second, "bbb", campaign="scan") == []
+    assert [row.bundle for row in second.of_campaign("scan", "here")] == ["aaa"] * 3
+    assert len(_record(second, "ccc", campaign="other")) == 3
+    refused = Status(JobState.FAILED, Cause.REFUSED)
+    first.observe(dict.fromkeys(keys, refused), {})
+    assert len(_record(second, "ddd", campaign="scan")) == 3
+    first.close()
+    second.close()
+
+
 def test_a_site_is_asked_by_one_process_at_a_time(tmp_path: Path) -> None:
     first, second = Ledger(tmp_path), Ledger(tmp_path)
     assert first.claim_poll("here", 60)

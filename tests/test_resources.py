@@ -39,9 +39,7 @@ def test_memory_is_understood_as_people_write_it(text: str, mib: int) -> None:
     assert Resources(memory=text).memory_mib == mib
 
 
-@pytest.mark.parametrize(
-    "text", ["", "4X", "4 G B", "-4G", "4G\n4G", "0G", "1e3G", "G", "4iB", "9" * 18 + "T", "1,5G"]
-)
+@pytest.mark.parametrize("text", ["", "4X", "4 G B", "-4G", "4G\n4G", "0G", "1e3G", "G", "4iB", "9" * 18 + "T", "1,5G"])
 def test_what_is_not_an_amount_of_memory_is_refused(text: str) -> None:
     with pytest.raises(JobError, match="memory"):
         Resources(memory=text)

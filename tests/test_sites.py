@@ -77,9 +77,7 @@ def test_the_example_has_every_key_with_a_comment() -> None:
 def test_the_example_has_no_key_that_does_not_exist() -> None:
     known = set(keys_of(Site))
     values = read_mapping(packaged_folder("site_configs") / "example.yaml")
-    mappings = {
-        key: value for key, value in values.items() if isinstance(value, dict) and key != "environment"
-    }
+    mappings = {key: value for key, value in values.items() if isinstance(value, dict) and key != "environment"}
     assert set(values) | {f"{key}.{inner}" for key, value in mappings.items() for inner in value} == known
 
 

@@ -63,6 +63,11 @@ class Job:
         JobError: (a ValueError too) something of this is impossible; the message names the job and the field.
     """
 
+    runner: JobRunner | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    _status = Status()
+
     def __init__(
         self,
         job_id: str,
@@ -98,11 +103,7 @@ class Job:
         self.retry = retry if retry is not None else Retry()
         self.template = None if template is None else str(Path(template).absolute())
         self.results: dict[str, Any] = {}
-        self.runner: JobRunner | None = None
         self.creation_time = datetime.now(timezone.utc)
-        self.start_time: datetime | None = None
-        self.end_time: datetime | None = None
-        self._status = Status()
         payload.check(self)
 
     def __repr__(self) -> str:

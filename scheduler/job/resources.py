@@ -43,17 +43,13 @@ def _walltime(value: object) -> timedelta:
 
 def _name(text: str) -> str:
     if not _NAME.match(text):
-        raise ValueError(
-            f"must be letters, digits and _ . , : + @ = / - with no - at the start, not {text[:60]!r}"
-        )
+        raise ValueError(f"must be letters, digits and _ . , : + @ = / - with no - at the start, not {text[:60]!r}")
     return text
 
 
 def _constraint(text: str) -> str:
     if not _CONSTRAINT.match(text):
-        raise ValueError(
-            f"must be features joined by & | , with [ ] ( ) *, without spaces, not {text[:60]!r}"
-        )
+        raise ValueError(f"must be features joined by & | , with [ ] ( ) *, without spaces, not {text[:60]!r}")
     return text
 
 
@@ -64,9 +60,7 @@ def directive(text: str) -> str:
         ValueError: it does not begin with ``-x`` or ``--word``, or holds a control character.
     """
     if not _DIRECTIVE.match(printable(text)):
-        raise ValueError(
-            f"must begin with an option, as '--gres=disk:4G' or '-l filesystems=home', not {text[:60]!r}"
-        )
+        raise ValueError(f"must begin with an option, as '--gres=disk:4G' or '-l filesystems=home', not {text[:60]!r}")
     return text
 
 

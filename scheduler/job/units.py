@@ -35,9 +35,7 @@ def parse_memory(text: str) -> int:
         raise ValueError(f"{text!r} has no unit; write '{text.strip()} GB' or '{text.strip()} MB'")
     found = _MEMORY.match(text.strip())
     if found is None or (found[3] and not found[2]):
-        raise ValueError(
-            f"{_shown(text)} is not an amount of memory; write it as '3 GB', '4G', '500MB' or '2.5 GiB'"
-        )
+        raise ValueError(f"{_shown(text)} is not an amount of memory; write it as '3 GB', '4G', '500MB' or '2.5 GiB'")
     unit = (found[2] or found[4] or "").lower()
     mib = int((Decimal(found[1]) * _BYTES[unit] / _BYTES["m"]).to_integral_value(ROUND_CEILING))
     if not 0 < mib <= MAX_MEMORY_MIB:
@@ -64,9 +62,7 @@ def parse_walltime(text: str) -> timedelta:
     if seconds is None:
         seconds = _unit_seconds(text)
     if seconds is None:
-        raise ValueError(
-            f"{_shown(text)} is not a walltime; write it as '2:00:00', '1-12:00:00', '90m' or '1.5 h'"
-        )
+        raise ValueError(f"{_shown(text)} is not a walltime; write it as '2:00:00', '1-12:00:00', '90m' or '1.5 h'")
     return checked_walltime(timedelta(seconds=seconds) if seconds < 1e12 else timedelta.max)
 
 

@@ -17,7 +17,7 @@ def text(name: str) -> str:
 @cache
 def program(name: str, batch: str | None = None) -> Program:
     """The program `name`, after what all programs share and, if it needs them, a batch system's functions."""
-    parts = [text("common.sh")]
+    parts = [text("prelude.sh")]
     if batch is not None:
         parts.append(text(f"{batch}.sh"))
     return Program(name, "\n".join([*parts, text(f"{name}.sh")]))

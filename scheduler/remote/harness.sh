@@ -73,6 +73,7 @@ done
 
 rm -f "$control/cannot"
 if mkdir -p "$dir" 2>/dev/null && cd "$dir"; then
+  rm -f ./result.json   # of an earlier run in the same folder: it is not this one's
   (
     trap - TERM INT XCPU USR1
     payload

@@ -51,7 +51,7 @@ batch_live() {
   done >"$scratch/found"
   awk '
     function show() { if (row != "") print row "|" comment; row = "" }
-    FILENAME != ARGV[3] { split($0, f, "\t"); if (f[2] != "-") { id = f[2]; sub(/[[.].*/, "", id); name[id] = f[1]; whole[id] = f[2] }; next }
+    FILENAME != ARGV[3] { split($0, f, "\t"); if (f[2] != "-") { id = f[2]; sub(/[^0-9].*/, "", id); name[id] = f[1]; whole[id] = f[2] }; next }
     /^ / { sub(/^ +/, ""); if ($0 !~ /^-- *$/) comment = comment $0; next }
     { show() }
     /^[0-9]/ && NF >= 6 {

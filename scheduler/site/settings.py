@@ -50,9 +50,7 @@ def _expandable(text: str) -> str:
 
 def _bind(text: str) -> str:
     if "," in text:
-        raise ValueError(
-            f"must be one bind (source, source:target or source:target:options), not {text[:60]!r}"
-        )
+        raise ValueError(f"must be one bind (source, source:target or source:target:options), not {text[:60]!r}")
     return path_there(text)
 
 
@@ -76,9 +74,7 @@ def _file(text: str) -> str:
 
 Host = Annotated[Text, AfterValidator(_pattern(_HOST, "a host's name (give the user as ssh.user)"))]
 User = Annotated[Text, AfterValidator(_pattern(_USER, "a user's name"))]
-Jumps = Annotated[
-    Text, AfterValidator(_pattern(rf"{_HOP}(?:,{_HOP})*", "[user@]host[:port], several with commas"))
-]
+Jumps = Annotated[Text, AfterValidator(_pattern(rf"{_HOP}(?:,{_HOP})*", "[user@]host[:port], several with commas"))]
 Module = Annotated[
     Text, AfterValidator(_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+/:@=-]*", "a module's name, such as gcc/12.2"))
 ]

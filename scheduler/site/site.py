@@ -157,9 +157,7 @@ class Site(Checked):
     @property
     def resources(self) -> Resources:
         """What a job gets that asks for nothing."""
-        return Resources.from_json(
-            {**self.defaults.to_json(), **{key: getattr(self, key) for key in _PLACED}}
-        )
+        return Resources.from_json({**self.defaults.to_json(), **{key: getattr(self, key) for key in _PLACED}})
 
     def resources_for(self, asked: Resources) -> Resources:
         """What a job gets that asks for `asked`: that, over what the site gives.
@@ -170,9 +168,7 @@ class Site(Checked):
         granted, longest = asked.over(self.resources), self.limits.walltime
         if longest and granted.walltime and granted.walltime > longest:
             asked_for, allowed = format_walltime(granted.walltime), format_walltime(longest)
-            raise JobError(
-                f"resources: walltime: {asked_for} is over what site {self.name!r} allows: {allowed}"
-            )
+            raise JobError(f"resources: walltime: {asked_for} is over what site {self.name!r} allows: {allowed}")
         return granted
 
     def to_json(self) -> dict[str, Any]:

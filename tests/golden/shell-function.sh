@@ -16,6 +16,7 @@ payload() {
   export JOB_ID=b0-5
   export JOB_DIR="$dir"
   export JOB_PARAMS_FILE="$bundle/$element/params.json"
+  command -v python3 >/dev/null 2>&1 || cannot_start "there is no" python3 "on $(uname -n): the site's python or modules are wrong"
   exec python3 -u "$bundle/run_function.py" "$bundle/$element"
 }
 

@@ -12,6 +12,7 @@ from .code import Import, Module, modules
 FLOORS = (
     ("errors", "packaged", "sweep", "ledger_schema"),
     ("quoting", "checked", "yamlfile"),
+    ("command_places",),
     ("command", "job", "transports"),
     ("site", "batch", "remote", "stream", "ledger_rows", "jobfile_keys"),
     ("render_payload", "render_template", "ledger", "collector", "jobfile", "reach"),
@@ -32,7 +33,8 @@ KNOWS = {
     "transports": ("errors", "quoting"),
     "batch": ("errors", "job.evidence", "job.resources", "job.state", "job.units"),
     "site": ("errors", "quoting", "checked", "packaged", "yamlfile", "job.payload", "job.resources", "job.units"),
-    "command": ("errors", "quoting"),
+    "command_places": ("errors", "quoting"),
+    "command": ("errors", "quoting", "command_places"),
     "render_payload": ("errors", "quoting", "command", "job", "site.site"),
     "render_template": ("errors", "quoting", "packaged", "job.job", "site.site"),
     "render": ("errors", "quoting", "job", "site.site", "batch.base", "remote", "render_payload", "render_template"),
@@ -43,6 +45,7 @@ KNOWS = {
 # Values in, values out: no process, socket, database, thread or clock.
 PURE = (
     *("errors", "quoting", "checked", "packaged", "yamlfile", "sweep", "command", "jobfile", "jobfile_keys"),
+    "command_places",
     *("job", "site", "batch", "render", "render_payload", "render_template", "ledger_rows", "ledger_schema", "results"),
     *("transports.base", "transports.wire", "transports.exchange", "transports.hostkeys", "transports.ssh_settings"),
 )

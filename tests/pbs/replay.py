@@ -92,11 +92,11 @@ class Pretender:
         program.chmod(0o755)
 
     def run(self, text: str, files: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
-        """What sh text prints after common.sh and pbs.sh."""
+        """What sh text prints after prelude.sh and pbs.sh."""
         for name, content in (files or {}).items():
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_text(content)
-        program = f"{remote.text('common.sh')}\n{remote.text('pbs.sh')}\nmake_scratch\n{text}"
+        program = f"{remote.text('prelude.sh')}\n{remote.text('pbs.sh')}\nmake_scratch\n{text}"
         environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "HOME": str(self.folder)}
         return subprocess.run(
             ["/bin/sh", "-c", program], cwd=self.folder, env=environment, capture_output=True, timeout=30
