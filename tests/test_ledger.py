@@ -33,7 +33,7 @@ def _record(ledger: Ledger, token: str, count: int = 3, campaign: str | None = N
 def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     keys = _record(ledger, "aaa", campaign="scan")
-    ledger.record_folder("aaa", "/work/aaa")
+    ledger.record_folder("aaa", "/far/aaa")
     ledger.record_ids("aaa", {0: "77"})
     status = Status(JobState.FAILED, Cause.TIME_LIMIT, exit_code=143, raw="TIMEOUT", reason="too long", node="n1")
     ledger.observe({keys[1]: status}, {keys[1]: "queue: TIMEOUT"})
