@@ -1,0 +1,92 @@
+"""The number of remote commands, exactly: it does not grow with the number of jobs, whatever they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+from scheduler import Job, JobType, Resources, Runner
+from scheduler.ledger import Ledger
+from scheduler.reach import transport_to
+from scheduler.transports.base import Expanded, Program, Reply, Transport
+
+from .sites import Place, alone
+
+
+class Counting(Transport):
+    """Another transport, and the names of the programs that it ran."""
+
+    def __init__(self, inner: Transport) -> None:
+        self.inner = inner
+        self.said: list[str] = []
+
+    def run(
+        self,
+        program: Program,
+        args: Sequence[str | Expanded] = (),
+        *,
+        stdin: bytes | Iterable[bytes] = b"",
+        stdout: Callable[[bytes], None] | None = None,
+        timeout: float = 60.0,
+    ) -> Reply:
+        self.said.append(program.name)
+        return self.inner.run(program, args, stdin=stdin, stdout=stdout, timeout=timeout)
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def spent(self) -> list[str]:
+        """What was run since the last call."""
+        said, self.said = self.said, []
+        return said
+
+
+def _jobs(count: int, *, unequal: bool) -> list[Job]:
+    Path("job.sh").write_text("#!/bin/sh\necho $1 >out.txt\n")
+    jobs = []
+    for number in range(count):
+        resources = alone(number) if unequal else Resources(walltime="5m")
+        common = {"output_files": ["out.txt"], "resources": resources}
+        jobs.append(Job(f"s{number}", JobType.SCRIPT, script_path="job.sh", arguments=[number], **common))  # type: ignore[arg-type]
+    return jobs
+
+
+@pytest.mark.parametrize(("count", "unequal"), [(1, False), (40, False), (40, True)], ids=["1", "40", "40 unequal"])
+def test_each_verb_costs_the_same_for_any_number_of_jobs(place: Place, folder: Path, count: int, unequal: bool) -> None:
+    transport = Counting(transport_to(place.site))
+    with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
+        jobs = _jobs(count, unequal=unequal)
+        runner.submit(jobs)
+        assert transport.spent() == ["submit"]
+        runner.work.poll()
+        assert transport.spent() == ["poll"]
+        runner.wait(jobs, timeout=120)
+        assert all(job.is_completed() for job in jobs)
+        assert set(transport.spent()) <= {"poll", "manifest", "fetch"}
+        late = _jobs(count, unequal=unequal)
+        for job in late:
+            job.working_dir += " late"
+        runner.submit(late)
+        while not all(job.final for job in late):
+            runner.poll()
+        transport.spent()
+        runner.collect(late)
+        assert transport.spent() == ["manifest", "fetch"]
+        runner.collect(late)
+        runner.cancel(late)
+        assert transport.spent() == []
+
+
+def test_cancelling_forty_jobs_costs_one_command(place: Place, folder: Path) -> None:
+    transport = Counting(transport_to(place.site))
+    with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
+        Path("long.sh").write_text("#!/bin/sh\nsleep 100\n")
+        jobs = [Job(f"l{n}", JobType.SCRIPT, script_path="long.sh", resources=alone(n % 2)) for n in range(40)]
+        runner.submit(jobs)
+        transport.spent()
+        runner.cancel(jobs)
+        assert transport.spent() == ["cancel"]
+        runner.wait(jobs, timeout=120)
+        assert {str(job.status) for job in jobs} == {"cancelled"}
