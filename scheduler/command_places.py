@@ -26,7 +26,7 @@ _WORDS = {
 _NO_PLACE = {"#": "a comment", "((": "arithmetic", "$'": "$'…'", "`": "backticks", "${": "${…}"}
 # Behind these, quoted or not, a shell makes a program of what follows.
 _EVALUATED = re.compile(
-    r"(?:^|[\s;&|({`])(?:eval|let|trap|declare|typeset|unset|export -p)\s[^;&|\n]*\Z"
+    r"(?:^|[\s;&|({`\\])(?:eval|let|trap|declare|typeset|unset|export -p)\s[^;&|\n]*\Z"
     r"|(?:^|[\s;&|(/])(?:ba|da|a|k|mk|z|c|tc)?sh(?:\s+-\S+)*\s+-[A-Za-z]*c\s+\S*\Z"
     r"|\[\[\s(?:(?!\]\]).)*\Z"
     r"|[A-Za-z0-9_]\[[^\]\s]*\Z",

@@ -110,6 +110,7 @@ REFUSED = {
     "a substitution in a program": "bash -c \"echo $(echo {{ v }})\"",
     "a whole program": "sh -c {{ v }}",
     "eval": "eval echo {{ v }}",
+    "eval by another way": "\\eval x={{ v }}",
     "eval in quotes": 'eval "echo {{ v }}"',
     "a trap": "trap 'echo {{ v }}' EXIT",
 }  # fmt: skip

@@ -31,7 +31,7 @@ put_back() {
 # dash knows the number of a group only behind -s NAME --.
 watch() {
   sleeper=''
-  trap '[ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null; exit 0' TERM
+  trap 'kill "${sleeper:-$!}" 2>/dev/null; exit 0' TERM   # $!: it may come before `sleeper` is set
   sleep "$2" & sleeper=$!
   wait "$sleeper"
   echo TIMEOUT >"$3"
