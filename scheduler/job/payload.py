@@ -120,6 +120,9 @@ def check(job: Job) -> None:
         raise JobError(f"job {job.job_id!r}: arguments: a NUL cannot be passed to a program")
     for text, field in [(job.working_dir, "working_dir"), *((a, "arguments") for a in job.arguments)]:
         _refuse_surrogates(text, f"job {job.job_id!r}: {field}")
+    home = Path(job.working_dir)
+    if home.exists() and not home.is_dir():
+        raise JobError(f"job {job.job_id!r}: working_dir {job.working_dir!r} is not a folder: outputs come home to it")
 
 
 def _check_function(job: Job) -> None:

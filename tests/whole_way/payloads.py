@@ -69,3 +69,17 @@ def witness(**params: Any) -> dict[str, Any]:
     """What a function sees."""
     file = json.loads(Path(os.environ["JOB_PARAMS_FILE"]).read_text())
     return {"params": params, "env": dict(os.environ), "file": file, "folder": str(Path.cwd())}
+
+
+def raise_deeply(text: str) -> None:
+    """Raise, one call down."""
+
+    def inner() -> None:
+        raise ValueError(text)
+
+    inner()
+
+
+def answer() -> tuple[int, None, str]:
+    """What is no dict."""
+    return 42, None, "é"

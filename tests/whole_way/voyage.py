@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scheduler import Job, Runner
 from scheduler.ledger import Ledger
+from scheduler.site.site import Site
 
 from .sites import Place
 
@@ -54,3 +55,9 @@ def travel(place: Place, folder: Path, make: Callable[[], Jobs]) -> Voyage:
             runner.submit(jobs.values())
             runner.wait(jobs.values(), timeout=LONGEST_SECONDS)
     return Voyage(place, inside, jobs)
+
+
+def changed(place: Place, **keys: Any) -> Place:
+    """The same place, its site with other keys."""
+    site = Site.from_mapping({**place.site.to_json()["settings"], **keys}, name=place.site.name)
+    return replace(place, site=site)

@@ -1,0 +1,93 @@
+"""What only functions do: errors with their traceback, results that are no dict, pickles, other images."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler import Cause, Job, JobState
+
+from .payloads import answer, raise_deeply
+from .sites import Place
+from .voyage import Jobs, Voyage
+
+HERE = sys.version_info[:2]
+
+
+@pytest.fixture(scope="module")
+def called(place: Place, send: Callable[[Callable[[], Jobs]], Voyage]) -> Voyage:
+    """Functions, on the site's own Python and in an image."""
+    images: dict[str, Any] = {"": {}}
+    if place.images:
+        images[" in image"] = {"container_image": place.images[0]}
+
+    def make() -> Jobs:
+        jobs: Jobs = {}
+        for where, more in images.items():
+            jobs[f"raises{where}"] = Job(
+                f"raises{where}", function=raise_deeply, params={"text": "it's “$HOME”"}, **more
+            )
+            jobs[f"answers{where}"] = Job(f"answers{where}", function=answer, **more)
+        jobs |= {f"closure{where}": _closure(f"closure{where}", **more) for where, more in images.items() if where}
+        if place.same_python:
+            jobs["closure"] = _closure("closure")
+        return jobs
+
+    return send(make)
+
+
+def _closure(job_id: str, **more: Any) -> Job:
+    factor = 7 + len(sys.argv) * 0
+    return Job(job_id, function=lambda x: factor * x, params={"x": 6}, **more)
+
+
+@pytest.fixture(params=["", " in image"])
+def where(request: pytest.FixtureRequest, place: Place) -> str:
+    """On the site's own Python, or in an image."""
+    if request.param and not place.images:
+        pytest.skip(f"no container image for tests on {place.site.name}")
+    return str(request.param)
+
+
+def test_an_exception_has_its_traceback_from_over_there(called: Voyage, where: str) -> None:
+    job = called.jobs[f"raises{where}"]
+    assert (job.status.state, job.status.cause, job.status.exit_code) == (JobState.FAILED, Cause.EXIT_CODE, 1)
+    lines = job.get_results()["error"].splitlines()
+    assert lines[0] == "failed: exit code 1: the payload ended with exit code 1"
+    assert lines[1] == "Traceback (most recent call last):"
+    assert lines[-1] == "ValueError: it's “$HOME”"
+    assert any("payloads.py" in line and "raise_deeply" in line for line in lines)
+    assert not any("run_function.py" in line for line in lines)
+
+
+def test_the_traceback_is_on_stderr_too(called: Voyage, where: str) -> None:
+    said = Path(called.jobs[f"raises{where}"].get_results()["stderr"]).read_text()
+    assert said.splitlines()[-1] == "ValueError: it's “$HOME”"
+
+
+def test_any_other_value_than_a_dict_is_the_result(called: Voyage, where: str) -> None:
+    job = called.jobs[f"answers{where}"]
+    assert job.is_completed(), job.get_results()["error"]
+    assert job.get_results()["result"] == [42, None, "é"]
+
+
+def test_a_closure_goes_by_cloudpickle_to_the_same_python(called: Voyage) -> None:
+    if "closure" not in called.jobs:
+        pytest.skip("the Python over there is another one")
+    assert called.jobs["closure"].get_results()["result"] == 42
+
+
+def test_a_closure_in_an_image_runs_or_both_pythons_are_named(called: Voyage) -> None:
+    job = called.jobs.get("closure in image")
+    if job is None:
+        pytest.skip("no container image for tests")
+    if job.is_completed():
+        assert job.get_results()["result"] == 42
+        return
+    error = job.get_results()["error"]
+    assert f"pickled by Python {HERE[0]}.{HERE[1]}" in error
+    assert "cannot read" in error
