@@ -19,7 +19,7 @@ from typing import Any
 from scheduler.errors import LedgerError
 from scheduler.job.state import JobState, Status
 from scheduler.ledger_rows import BatchRow, JobRow, job_row, status_values
-from scheduler.ledger_schema import JOBS, NEW_JOB, NEW_STATUS, SCHEMA, TAKEN, VERSION
+from scheduler.ledger_schema import JOBS, MIGRATIONS, NEW_JOB, NEW_STATUS, SCHEMA, TAKEN, VERSION
 
 
 def state_folder() -> Path:
@@ -262,14 +262,15 @@ class Ledger:
         self.path.chmod(0o600)
         with self._writing():
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in SCHEMA.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
-            elif version > VERSION:
+            if version > VERSION:
                 raise LedgerError(
                     f"{self.path}: was written by a newer scheduler (format {version}, this one knows {VERSION})"
                 )
+            steps = [SCHEMA] if version == 0 else [MIGRATIONS[older] for older in range(version, VERSION)]
+            for statement in (one for step in steps for one in step.split(";\n")):
+                self._db.execute(statement)
+            if steps:
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -147,6 +147,29 @@ def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         Ledger(tmp_path)
 
 
+def test_a_ledger_of_an_older_version_is_brought_up_to_date_with_all_that_is_in_it(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "ledger.sqlite")
+    db.executescript((Path(__file__).parent / "cases" / "ledger" / "version-1.sql").read_text())
+    db.close()
+    ledger, new = Ledger(tmp_path), Ledger(tmp_path / "new")
+    assert [(row.job_id, row.shown_id, str(row.status)) for row in ledger.chosen()] == [
+        ("a", "4711_0", "running"), ("b", "4711_1", "completed"),
+    ]  # fmt: skip
+    assert ledger.history(1) == [(1e9, "submit: accepted")]
+    assert _columns(ledger.path) == _columns(new.path)
+    ledger.close()
+    new.close()
+    Ledger(tmp_path).close()
+
+
+def _columns(path: Path) -> list[tuple[str, str, str]]:
+    db = sqlite3.connect(path)
+    rows = db.execute("SELECT m.name, c.name, c.type FROM sqlite_schema m, pragma_table_info(m.name) c ORDER BY 1, 2")
+    found = rows.fetchall()
+    db.close()
+    return found
+
+
 def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").write_text("these are somebody's notes, and not a database\n" * 10)
     with pytest.raises(LedgerError, match=r"cannot .* the ledger .*ledger\.sqlite"):
