@@ -80,7 +80,7 @@ class Ledger:
 
     def record_intent(
         self, *, token: str, site: str, site_json: Mapping[str, Any], python: str, probe: str,
-        batches: Iterable[tuple[int, int, str]], jobs: Iterable[Mapping[str, Any]],
+        batches: Iterable[tuple[int, int, str, bool]], jobs: Iterable[Mapping[str, Any]],
     ) -> list[int]:  # fmt: skip
         """That these jobs are about to be sent. On disk when this returns. Gives the keys of the jobs, in order.
 
@@ -94,7 +94,7 @@ class Ledger:
             columns = "token, site, site_json, owner, python, probe, created"
             self._db.execute(f"INSERT INTO bundles ({columns}) VALUES (?,?,?,?,?,?,?)", values)  # noqa: S608
             self._db.executemany(
-                "INSERT INTO batches (bundle, first, count, name) VALUES (?,?,?,?)",
+                "INSERT INTO batches (bundle, first, count, name, packed) VALUES (?,?,?,?,?)",
                 ((token, *b) for b in batches),
             )
             rows = [{**j, "bundle": token, "site": site, "state": JobState.SUBMITTING.word, "now": now} for j in jobs]
@@ -218,7 +218,10 @@ class Ledger:
         """The batches of a bundle, in order."""
         with self._told("read"):
             rows = self._db.execute("SELECT * FROM batches WHERE bundle = ? ORDER BY first", (token,)).fetchall()
-        return [BatchRow(r["bundle"], r["first"], r["count"], r["name"], r["batch_id"], r["words"]) for r in rows]
+        return [
+            BatchRow(r["bundle"], r["first"], r["count"], r["name"], r["batch_id"], r["words"], r["packed"])
+            for r in rows
+        ]
 
     def unsent(self, site: str) -> list[sqlite3.Row]:
         """Bundles of which it is not known that the site has all of them."""

@@ -25,6 +25,7 @@ class BatchRow:
     name: str
     batch_id: str | None
     words: str
+    packed: bool
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class JobRow:
         folder: the bundle's folder over there, once it is known.
         sent: the site has answered for all of the bundle.
         name, batch_id: of its batch; the id is None until it is known.
+        in_array, packed: its batch is an array; or is one job of the batch system that runs several of ours.
         patterns: its declared outputs.
         silent, silent_since: for how many polls, and since when, nobody has known anything of it.
         collected: its outputs and results are home, or never will be.
@@ -66,8 +68,8 @@ class JobRow:
 
     @property
     def index(self) -> int:
-        """Its index in its batch."""
-        return self.element - self.first
+        """Its index in its batch, as the batch system counts: of a pack there is one for all."""
+        return 0 if self.packed else self.element - self.first
 
     @property
     def shown_id(self) -> str:
@@ -80,6 +82,7 @@ class JobRow:
         return f"{base}_{self.index}" if self.in_array and base.isdecimal() else base
 
     in_array: bool = False
+    packed: bool = False
 
 
 def job_row(row: sqlite3.Row) -> JobRow:
@@ -91,7 +94,8 @@ def job_row(row: sqlite3.Row) -> JobRow:
         status=_status(row),
         collected=bool(row["collected"]),
         results=json.loads(row["results"]) if row["results"] else None,
-        in_array=row["count"] > 1,
+        in_array=row["count"] > 1 and not row["packed"],
+        packed=bool(row["packed"]),
     )
 
 

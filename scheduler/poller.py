@@ -76,8 +76,8 @@ def _question(rows: Sequence[JobRow], tokens: dict[str, int]) -> Iterable[str]:
         batches[row.bundle, row.first].append(row)
     for (token, first), members in batches.items():
         one = members[0]
-        indices = write_indices(row.index for row in members)
-        kind = "array" if one.in_array else "one"
+        indices = write_indices(row.element - first for row in members)
+        kind = "pack" if one.packed else "array" if one.in_array else "one"
         yield f"{tokens[token]}\t{one.folder}\t{one.name}\t{one.batch_id or '-'}\t{first}\t{indices}\t{kind}\n"
 
 
@@ -191,6 +191,7 @@ def _evidence(row: JobRow, heard: Heard, live: Sighting | None, history: Sightin
         history_answered=heard.history_answered,
         silent_polls=row.silent + 1,
         silent_seconds=time.time() - row.silent_since if row.silent_since else 0.0,
+        shared=row.packed,
     )
 
 

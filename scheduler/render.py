@@ -20,6 +20,7 @@ from scheduler.errors import ConfigError, JobError
 from scheduler.job.job import Job, JobType
 from scheduler.job.payload import params_as_json
 from scheduler.job.resources import Resources
+from scheduler.packing import Group, groups
 from scheduler.quoting import quote
 from scheduler.render_payload import Payload, Shared, payload_of, python_of
 from scheduler.render_template import expect_ours, rendered, template_for
@@ -31,12 +32,14 @@ MARKER = ".scheduler"
 
 @dataclass(frozen=True)
 class Batch:
-    """One thing to hand to the batch system: `jobs` are elements `first`, `first` + 1, … of the bundle."""
+    """One thing to hand to the batch system: `jobs` are elements `first`, `first` + 1, … of the bundle. If `packed`,
+    they share a node; else they are an array, if there are several."""
 
     name: str
     first: int
     jobs: tuple[Job, ...]
     script: str
+    packed: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,9 @@ def render(jobs: Sequence[Job], site: Site, *, campaign: str | None = None, toke
     making = _Making(site, system, token or new_token(), _label(campaign or (jobs[0].job_id if jobs else "job")))
     batches: list[Batch] = []
     first = 0
-    for resources, group in _alike(jobs, site, system):
-        batches.append(_batch(making, group, resources, first))
-        first += len(group)
+    for group in groups(_asked(jobs, site), site.limits, arrays=system.arrays):
+        batches.append(_batch(making, group, first))
+        first += len(group.jobs)
     _common_files(making, batches)
     probe = _python_probe(site) if making.python else ""
     return Bundle(making.token, tuple(batches), making.files, making.python, probe)
@@ -118,22 +121,19 @@ def full_resources(job: Job, site: Site) -> Resources:
         raise JobError(f"job {job.job_id!r}: {error}") from None
 
 
-def _alike(jobs: Sequence[Job], site: Site, system: BatchSystem) -> Iterator[tuple[Resources, list[Job]]]:
-    """Jobs with equal resources and template, in the order of the first of each, no more than an array may hold."""
-    kinds: dict[tuple[Resources, str | None], list[Job]] = {}
+def _asked(jobs: Sequence[Job], site: Site) -> Iterator[tuple[Job, Resources]]:
+    """Each job with all that it asks for."""
     full: dict[Resources, Resources] = {}
     for job in jobs:
         if job.resources not in full:
             full[job.resources] = full_resources(job, site)
-        kinds.setdefault((full[job.resources], job.template), []).append(job)
-    most = (site.limits.array_size or 1000) if system.arrays else 1
-    for (resources, _), group in kinds.items():
-        for start in range(0, len(group), most):
-            yield resources, group[start : start + most]
+        yield job, full[job.resources]
 
 
-def _batch(making: _Making, jobs: Sequence[Job], resources: Resources, first: int) -> Batch:
-    ask = Ask(f"{making.label}.{making.token}-{first}", len(jobs), first, resources, making.site.memory_style)
+def _batch(making: _Making, group: Group, first: int) -> Batch:
+    jobs, resources, token = group.jobs, group.resources, making.token
+    count = 1 if group.packed else len(jobs)
+    ask = Ask(f"{making.label}.{token}-{first}", count, first, resources, making.site.memory_style)
     try:
         directives = making.system.directives(ask)
     except ConfigError as error:
@@ -144,11 +144,19 @@ def _batch(making: _Making, jobs: Sequence[Job], resources: Resources, first: in
     path = f"{first}/script.sh"
     if len(jobs) > 1:
         path = f"batches/{first}/script.sh"
-        making.files[path] = _dispatcher(template, directives, ask, jobs[0]).encode()
+        making.files[path] = _dispatcher(template, directives, ask, group).encode()
     making.files[f"batches/{first}/name"] = f"{ask.name}\n".encode()
+    if group.packed:
+        making.files[f"batches/{first}/members"] = _members(group, first).encode()
     if resources.walltime is not None:
         making.files[f"batches/{first}/walltime"] = f"{int(resources.walltime.total_seconds())}\n".encode()
-    return Batch(ask.name, first, tuple(jobs), path)
+    return Batch(ask.name, first, tuple(jobs), path, group.packed)
+
+
+def _members(group: Group, first: int) -> str:
+    """What pack.sh reads: element, seconds that it may run (0: as long as it likes), cores."""
+    lines = enumerate(zip(group.seconds, group.cores, strict=True), start=first)
+    return "".join(f"{element}\t{seconds}\t{cores}\n" for element, (seconds, cores) in lines)
 
 
 def _element(making: _Making, job: Job, element: int, ask: Ask, directives: str, template: jinja2.Template) -> None:
@@ -166,11 +174,11 @@ def _element(making: _Making, job: Job, element: int, ask: Ask, directives: str,
     files.update({f"{element}/{name}": content for name, content in payload.files.items()})
 
 
-def _dispatcher(template: jinja2.Template, directives: str, ask: Ask, job: Job) -> str:
-    """What an array submits: the header that its elements share, and the way to the element's own script."""
-    context = {"name": ask.name, "array_first": ask.first, "directives": directives}
-    script = rendered(template, context, job)
-    expect_ours(template, script, f"{ask.first} + index")
+def _dispatcher(template: jinja2.Template, directives: str, ask: Ask, group: Group) -> str:
+    """What several jobs submit: the header that they share, and the way to each one's own script."""
+    context = {"name": ask.name, "array_first": ask.first, "directives": directives, "packed": group.packed}
+    script = rendered(template, context, group.jobs[0])
+    expect_ours(template, script, '. "$bundle/pack.sh"' if group.packed else f"{ask.first} + index")
     return script
 
 
@@ -226,12 +234,14 @@ def _glob(pattern: str) -> str:
 def _common_files(making: _Making, batches: Sequence[Batch]) -> None:
     files = making.files
     files[MARKER] = f"{making.token}\n".encode()
-    files["harness.sh"] = remote.text("harness.sh").encode()
+    files["harness.sh"] = (remote.text("family.sh") + remote.text("harness.sh")).encode()
+    if any(one.packed for one in batches):
+        files["pack.sh"] = (remote.text("family.sh") + remote.text("pack.sh")).encode()
     if making.system.name == "shell":
         files["worker.sh"] = remote.text("worker.sh").encode()
     if any(job.job_type is JobType.FUNCTION for one in batches for job in one.jobs):
         files["run_function.py"] = remote.text("run_function.py").encode()
-    lines = [f"{one.first}\t{len(one.jobs)}\t{one.script}\n" for one in batches]
+    lines = [f"{one.first}\t{1 if one.packed else len(one.jobs)}\t{one.script}\n" for one in batches]
     files["batches/list"] = "".join(lines).encode()
     files["ends/.keep"] = files["guards/.keep"] = b""
     if making.python:

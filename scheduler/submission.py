@@ -48,7 +48,7 @@ def record(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str | None) 
     None are given, and nothing is recorded, if another process has recorded a job of this campaign meanwhile.
     """
     write_spool(bundle, ledger.spool(bundle.token))
-    batches = [(one.first, len(one.jobs), one.name) for one in bundle.batches]
+    batches = [(one.first, len(one.jobs), one.name, one.packed) for one in bundle.batches]
     jobs = [
         _job_values(job, element, one.first, campaign)
         for one in bundle.batches

@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from scheduler import collector, poller, remote, submission
@@ -96,7 +97,7 @@ class SiteWork:
                 batches.setdefault((row.bundle, row.first), []).append(row)
         if not batches:
             return
-        question = "".join(_cancel_line(members) for members in batches.values()).encode()
+        question = "".join(self._cancel_lines(batches)).encode()
         program = remote.program("cancel", self.site.scheduler)
         reply = self.transport.run(program, stdin=question, timeout=poller.POLL_SECONDS)
         if reply.exit_code != 0:
@@ -159,6 +160,18 @@ class SiteWork:
             jitter = pause * random.uniform(1.0, 1.1)  # noqa: S311  (many laptops must not ask in step)
             sleep(jitter if timeout is None else max(0.0, min(jitter, timeout - passed)))
 
+    def _cancel_lines(self, batches: Mapping[tuple[str, int], Sequence[JobRow]]) -> Iterator[str]:
+        """A line a batch. Of jobs that share a node: the node, if no other goes on there; else they alone."""
+        shared = {rows[0].bundle for rows in batches.values() if rows[0].packed}
+        there = Counter((r.bundle, r.first) for t in shared for r in self.ledger.of_bundle(t) if not r.status.final)
+        for batch, rows in batches.items():
+            one, which, kind = rows[0], "", "one"
+            if one.packed and there[batch] > len(rows):
+                which, kind = write_indices(row.element for row in rows), "members"
+            elif one.in_array:
+                which, kind = write_indices(row.index for row in rows), "array"
+            yield f"{one.folder or ''}\t{one.name}\t{one.batch_id or '-'}\t{one.first}\t{which}\t{kind}\n"
+
     def _resume(self) -> None:
         """Bundles whose sending was cut, by us or by a process that has ended, are sent on."""
         for bundle in self.ledger.unsent(self.site.name):
@@ -169,9 +182,3 @@ class SiteWork:
             again = bool(unheard) and all(row.silent >= UNHEARD_POLLS for row in unheard)
             if bundle["folder"] is None or again or not unheard:
                 self.send(bundle["token"], again=again)
-
-
-def _cancel_line(rows: Sequence[JobRow]) -> str:
-    one = rows[0]
-    indices = write_indices(row.index for row in rows) if one.in_array else ""
-    return f"{one.folder or ''}\t{one.name}\t{one.batch_id or '-'}\t{one.first}\t{indices}\n"

@@ -26,7 +26,13 @@ def _record(ledger: Ledger, token: str, count: int = 3, campaign: str | None = N
         for n in range(count)
     ]  # fmt: skip
     return ledger.record_intent(
-        token=token, site="here", site_json={}, python="", probe="", batches=[(0, count, f"x.{token}-0")], jobs=jobs
+        token=token,
+        site="here",
+        site_json={},
+        python="",
+        probe="",
+        batches=[(0, count, f"x.{token}-0", False)],
+        jobs=jobs,
     )
 
 

@@ -87,6 +87,11 @@ def function_in_image(_: Path) -> Job:
     )
 
 
+def pack(folder: Path) -> list[Job]:
+    walltimes = {"b0-0": "10m", "b0-1": "2h"}
+    return [script_job(folder, name, resources=Resources(walltime=time)) for name, time in walltimes.items()]
+
+
 def array(folder: Path) -> list[Job]:
     return [script_job(folder, f"b0-{n}", params={"z1": n, "what": ""}) for n in range(3)]
 
@@ -95,13 +100,15 @@ Maker = Callable[[Path], Job | list[Job]]
 MAKERS: dict[str, Maker] = {
     "script": script_job, "python-script": python_job, "container": container_job, "container-run": image_job,
     "function": function_job, "function-in-container": function_in_image, "array": array,
+    "pack": pack,
 }  # fmt: skip
 CASES = [(system, kind) for system in SITES for kind in MAKERS]
 
 
 def bundle_of(system: str, kind: str, folder: Path) -> Bundle:
     made = MAKERS[kind](folder)
-    return render(made if isinstance(made, list) else [made], site(system), token=TOKEN)
+    limits = {"whole_node": kind == "pack", "cores_per_node": 64}
+    return render(made if isinstance(made, list) else [made], site(system, limits=limits), token=TOKEN)
 
 
 def scripts_of(bundle: Bundle) -> dict[str, str]:
@@ -151,7 +158,7 @@ def test_shellcheck_has_nothing_to_say_of_a_program(name: str, batch: str | None
     shellcheck(remote.program(name, batch).text, "sh", name)
 
 
-@pytest.mark.parametrize("name", ["harness.sh", "worker.sh"])
+@pytest.mark.parametrize("name", ["family.sh", "harness.sh", "pack.sh", "worker.sh"])
 def test_shellcheck_has_nothing_to_say_of_what_runs_with_the_job(name: str) -> None:
     shellcheck(remote.text(name), "sh", name)
 

@@ -31,7 +31,9 @@ def array_script(file: Path, site: str, job_id: str | None) -> int:
     meant = [batch for batch in arrays if job_id is None or job_id in {job.job_id for job in batch.jobs}]
     if not meant:
         which = "no job" if job_id is None else f"no job {job_id!r}"
-        raise SchedulerError(f"{file}: {which} is in an array: jobs that share one have equal resources")
+        raise SchedulerError(
+            f"{file}: {which} is in an array, or shares a node: those of one array have equal resources"
+        )
     _print(bundle, meant[0].script)
     return 0
 

@@ -58,6 +58,7 @@ class Evidence:
         silent_polls, silent_seconds: for how long the queue has not had it, while nothing proved how it ended.
         end_age_seconds: how long ago the script ended, by the clock over there.
         struck_out: the rest of its array is known, and it alone is not, and its script has never begun.
+        shared: what the queue and the accounting say is said of several jobs that share a node.
     """
 
     end: End | None = None
@@ -70,6 +71,7 @@ class Evidence:
     silent_seconds: float = 0.0
     end_age_seconds: float = math.inf
     struck_out: bool = False
+    shared: bool = False
 
     @property
     def silent(self) -> bool:

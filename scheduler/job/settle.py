@@ -31,6 +31,8 @@ RUNS_APART = timedelta(seconds=60)
 
 def settle(before: Status, evidence: Evidence) -> Status:
     """What is known of a job after `evidence`. Without evidence it is what was known `before`."""
+    if evidence.shared and _ended_alone(evidence):
+        evidence = replace(evidence, live=None, history=None, history_answered=None)
     word = _newest_word(evidence)
     end = _of_this_run(evidence.end, word)
     if end is not None and word is not None and word.active and evidence.live is None:
@@ -93,6 +95,16 @@ def _newest_word(evidence: Evidence) -> Sighting | None:
     if not live.active and live.cause in (Cause.UNKNOWN, Cause.SIGNAL) and history is not None and not history.active:
         return history
     return live
+
+
+def _ended_alone(evidence: Evidence) -> bool:
+    """It ended for itself, while the jobs that it shares a node with may go on or have ended otherwise."""
+    end, live = evidence.end, evidence.live
+    if end is None:
+        return False
+    if _by_itself(end) or _log_cause(evidence.log) in (Cause.CANCELLED, Cause.TIME_LIMIT):
+        return True  # the script that runs them all begins such a one no more
+    return not end.signal and live is not None and live.active and live.state not in _WAITING
 
 
 def _of_this_run(end: End | None, word: Sighting | None) -> End | None:

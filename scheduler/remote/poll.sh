@@ -1,5 +1,6 @@
 # Asks after all jobs of one site at once. Reads a line a batch, fields parted by tabs:
-#   n (number of its bundle)  folder  name  id or -  first element  indices that are not final (0-39,41)  one or array
+#   n (number of its bundle)  folder  name  id or -  first element  indices that are not final (0-39,41)  one, array or pack
+# The jobs of a pack share a node: the queue has one element for all of them.
 #   $1 "yes" if the history may be asked
 # Prints tagged lines; the readers are in Python. The queue is asked before the end files are read: a job that leaves
 # the queue in between has its end file by then.
@@ -27,11 +28,11 @@ done <"$scratch/folders" | tee "$scratch/ends"
 # Elements that the queue does not have and that did not end by themselves: the history is asked after those alone.
 awk -F '\t' -v left="$scratch/left" "$awk_numbers"'
   FILENAME == ARGV[1] { split($0, f, "|"); if (f[2] == "rest") next; if (f[2] !~ /^[0-9]/) f[2] = 0
-    split("", seen); numbers(f[2], seen); for (i in seen) live[f[1], i] = 1; next }
+    split("", seen); numbers(f[2], seen); for (i in seen) live[f[1], i + 0] = 1; next }
   FILENAME == ARGV[2] { split($0, f, " "); if (f[6] == "signal=" && f[5] ~ /^exit=([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/) fine[f[2], f[3]] = 1; next }
   { split("", some); numbers($6, some); list = ""
-    for (i in some) if (!(($3, i) in live) && !(($1, $5 + i) in fine)) {
-      list = list (list == "" ? "" : ",") i; print $1 "\t" ($5 + i) "\t" $2 >left }
+    for (i in some) if (!(($3, $7 == "pack" ? 0 : i + 0) in live) && !(($1, $5 + i) in fine)) {
+      list = $7 == "pack" ? "0" : list (list == "" ? "" : ",") i; print $1 "\t" ($5 + i) "\t" $2 >left }
     if (list != "") print $3 "\t" $4 "\t" list }
 ' "$scratch/live" "$scratch/ends" "$scratch/asked" >"$scratch/gone"
 if [ "$ask_history" = yes ] && [ -s "$scratch/gone" ] && [ "$code" -eq 0 ]; then
@@ -49,10 +50,11 @@ done <"$scratch/left"
 # What the batch system wrote into the log of an element that did not end by itself, and ids that are new to the asker.
 awk -F '\t' "$awk_numbers"'
   FILENAME == ARGV[1] { split($0, f, " "); if (f[6] == "signal=" && f[5] ~ /^exit=([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/) fine[f[2], f[3]] = 1; next }
-  { split("", some); numbers($6, some); for (i in some) if (!(($1, $5 + i) in fine)) print $1 "\t" ($5 + i) "\t" $2 "/batches/" $5 "/log." i
+  { split("", some); numbers($6, some); for (i in some) if (!(($1, $5 + i) in fine)) print $1 "\t" ($5 + i) "\t" $2 "/batches/" $5 ($7 == "pack" ? "/member." ($5 + i) : "/log." i)
     if ($4 == "-") print $1 "\t" $5 "\t" $2 "/batches/" $5 "/id" }
 ' "$scratch/ends" "$scratch/asked" >"$scratch/files"
 while IFS=$tab read -r n number file; do
+  case $file in */member.*) [ -s "$file" ] || file=${file%/*}/log.0 ;; esac
   [ -s "$file" ] || continue
   case $file in
     */id) printf 'i %s %s %s\n' "$n" "$number" "$(tr '\n\t' '  ' <"$file")" ;;

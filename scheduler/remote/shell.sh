@@ -20,9 +20,13 @@ detached() {
   exec perl -e 'use POSIX; POSIX::setsid(); exec @ARGV or exit 127' "$@"
 }
 shell_home() { home=$1/.shell-$(uname -n); }
+# What was begun as element $2 of the bundle $1 has left its proof: a job its end file, a pack that all of it has ended.
+proved() {
+  if [ -e "$1/batches/$2/members" ]; then [ -e "$1/batches/$2/ended" ]; else [ -e "$1/ends/$2.0" ]; fi
+}
 
 batch_submit() {
-  first=$2 count=$3
+  script=$1 first=$2 count=$3
   shell_home "$(dirname "$PWD")"
   mkdir -p "$home/queue" "$home/running" "$home/slots" "$home/new" || return
   wall=$(cat "batches/$first/walltime" 2>/dev/null || echo 0)   # 0: as long as it likes
@@ -30,7 +34,8 @@ batch_submit() {
   index=0
   while [ "$index" -lt "$count" ]; do
     entry=$(printf '%s-%08d' "$(basename "$PWD")" $((first + index)))
-    printf '%s\n%s\n%s\n%s\n%s\n' "$PWD" "$((first + index))" "batches/$first/log.$index" "$wall" "$((first + index))/script.sh" >"$home/new/$entry" || return
+    [ "$count" -eq 1 ] || script=$((first + index))/script.sh
+    printf '%s\n%s\n%s\n%s\n%s\n' "$PWD" "$((first + index))" "batches/$first/log.$index" "$wall" "$script" >"$home/new/$entry" || return
     mv "$home/new/$entry" "$home/queue/$stamp-$entry" || return
     index=$((index + 1))
   done
@@ -72,14 +77,14 @@ batch_live() {
       element=${number#"${number%%[!0]*}"}
       if alive "$(cat "$file")"; then echo "$(basename "$folder")|RUNNING|$number"
       # Asked in this order: a job that is not there and has left no end file by then never will.
-      elif [ ! -e "$folder/ends/${element:-0}.0" ]; then echo "$(basename "$folder")|GONE|$number"; fi
+      elif ! proved "$folder" "${element:-0}"; then echo "$(basename "$folder")|GONE|$number"; fi
     done
     for file in "$folder"/why/*; do [ ! -e "$file" ] || echo "$(basename "$folder")|$(cat "$file")|${file##*/}"; done
   done >"$scratch/seen"
   awk -F '\t' -v node="$(uname -n)" "$awk_numbers"'
     FILENAME == ARGV[1] { split($0, f, "|"); rank["QUEUED"] = 1; rank["GONE"] = 2; rank["RUNNING"] = 3; key = f[1] SUBSEP (f[3] + 0)
       if (!(f[2] in rank)) why[key] = f[2]; else if (rank[f[2]] > rank[state[key]]) state[key] = f[2]; next }
-    { n = split($2, f, "/"); split("", some); numbers($6, some)
+    { n = split($2, f, "/"); split("", some); numbers($7 == "pack" ? 0 : $6, some)
       for (i in some) { key = f[n] SUBSEP ($5 + i)
         word = state[key]; if (word == "" || word == "GONE") word = (key in why) ? why[key] : (word == "" ? "ENDED" : word)
         print $3 "|" i "|" word "|" (word == "QUEUED" ? "" : node) } }
@@ -94,7 +99,7 @@ batch_cancel() {
   while IFS=$tab read -r folder element; do
     shell_home "$(dirname "$folder")"
     entry=$(printf '%s-%08d' "$(basename "$folder")" "$element")
-    [ ! -e "$folder/ends/$element.0" ] || continue
+    ! proved "$folder" "$element" || continue
     mkdir -p "$folder/why"
     for queued in "$home"/queue/*-"$entry"; do
       [ ! -e "$queued" ] || { mv "$queued" "$home/new/cancelled.$$" 2>/dev/null && echo CANCELLED >"$folder/why/$element"; }

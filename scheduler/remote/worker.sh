@@ -23,7 +23,9 @@ take_slot() {
 put_back() {
   [ -s "$home/new/taken.$slot" ] || return 0
   { read -r bundle && read -r element; } <"$home/new/taken.$slot"
-  if [ -L "$bundle/guards/$element" ]; then rm -f "$home/new/taken.$slot"; return; fi
+  begun=$bundle/guards/$element
+  [ ! -e "$bundle/batches/$element/members" ] || begun=$bundle/batches/$element/begun
+  if [ -e "$begun" ] || [ -L "$begun" ]; then rm -f "$home/new/taken.$slot"; return; fi
   mv "$home/new/taken.$slot" "$home/queue/0-$(printf '%s-%08d' "$(basename "$bundle")" "$element")"
 }
 
@@ -58,7 +60,9 @@ run() {
   wait "$job"
   [ -z "$watcher" ] || kill "$watcher" 2>/dev/null
   kill -KILL "-$job" 2>/dev/null   # what the job left behind, as a batch system would
-  [ ! -e "ends/$element.0" ] || rm -f "$home/running/$entry"
+  proof=ends/$element.0
+  [ ! -e "batches/$element/members" ] || proof=batches/$element/ended
+  [ ! -e "$proof" ] || rm -f "$home/running/$entry"
 }
 
 work() {

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from scheduler.checked import Checked, Flag, Text, Whole, listed, printable
 from scheduler.errors import ConfigError
-from scheduler.job.resources import Walltime
+from scheduler.job.resources import Memory, Walltime
 from scheduler.quoting import quote_path
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _USER = r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*"
 _HOST = r"(?:[A-Za-z0-9_:][A-Za-z0-9_.:-]*)"
@@ -106,6 +109,9 @@ class Limits(Checked):
         poll_seconds: never ask after jobs more often than this; None: as the batch system's module says.
         running: for `scheduler: shell`, which has no queue of its own: at most so many jobs at once. None: as
             many as the machine has cores.
+        whole_node: jobs get nodes to themselves: those of fewer cores that are submitted together share one.
+        cores_per_node: of a site that gives out whole nodes.
+        memory: of one node.
     """
 
     walltime: Walltime | None = None
@@ -113,6 +119,20 @@ class Limits(Checked):
     queued: Annotated[Whole, Field(gt=0)] | None = None
     poll_seconds: Annotated[float, Field(strict=True, gt=0, le=86400)] | None = None
     running: Annotated[Whole, Field(gt=0)] | None = None
+    whole_node: Flag = False
+    cores_per_node: Annotated[Whole, Field(gt=0)] | None = None
+    memory: Memory | None = None
+
+    @property
+    def memory_mib(self) -> int | None:
+        """Memory of one node in MiB."""
+        return None if self.memory is None else int(self.memory[:-1])
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.whole_node and self.cores_per_node is None:
+            raise ValueError("cores_per_node: is missing; whole_node needs to know how many jobs a node has room for")
+        return self
 
 
 class ContainerSettings(Checked):

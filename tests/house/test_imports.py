@@ -15,7 +15,7 @@ FLOORS = (
     ("command_places",),
     ("command", "job", "transports"),
     ("site", "batch", "remote", "stream", "ledger_rows", "jobfile_keys"),
-    ("render_payload", "render_template", "ledger", "collector", "jobfile", "reach"),
+    ("packing", "render_payload", "render_template", "ledger", "collector", "jobfile", "reach"),
     ("render", "results", "poller"),
     ("submission",),
     ("work",),
@@ -37,7 +37,11 @@ KNOWS = {
     "command": ("errors", "quoting", "command_places"),
     "render_payload": ("errors", "quoting", "command", "job", "site.site"),
     "render_template": ("errors", "quoting", "packaged", "job.job", "site.site"),
-    "render": ("errors", "quoting", "job", "site.site", "batch.base", "remote", "render_payload", "render_template"),
+    "packing": ("job.job", "job.resources", "site.settings"),
+    "render": (
+        *("errors", "quoting", "job", "site.site", "batch.base", "remote", "packing", "render_payload"),
+        "render_template",
+    ),
     "ledger_rows": ("job.state",),
     "ledger": ("errors", "job.state", "ledger_rows", "ledger_schema"),
 }
@@ -46,7 +50,8 @@ KNOWS = {
 PURE = (
     *("errors", "quoting", "checked", "packaged", "yamlfile", "sweep", "command", "jobfile", "jobfile_keys"),
     "command_places",
-    *("job", "site", "batch", "render", "render_payload", "render_template", "ledger_rows", "ledger_schema", "results"),
+    *("job", "site", "batch", "packing", "render", "render_payload", "render_template", "ledger_rows", "ledger_schema"),
+    "results",
     *("transports.base", "transports.wire", "transports.exchange", "transports.hostkeys", "transports.ssh_settings"),
 )
 REACHES_OUT = {

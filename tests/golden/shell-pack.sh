@@ -1,0 +1,64 @@
+##### 0/outputs.sh
+dir=/home/me/out/b0-1
+outputs() {
+  :
+  output 0 '*.root' ./*.root
+  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
+  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
+  output 3 'deep/**' ./deep
+}
+##### 0/script.sh
+#!/bin/bash
+# b0-0.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
+bundle=${SCHEDULER_BUNDLE:?}
+batch_id=$(uname -n):$$
+index=0
+element=0
+attempt=0
+
+payload() {
+  export JOB_ID=b0-1
+  export JOB_DIR="$dir"
+  export JOB_PARAMS_FILE="$bundle/$element/params.json"
+  export DETECTOR='epic $x'
+  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$bundle/shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
+  exec bash "$bundle/shared/0" --z1 10 '<it'\''s>'
+}
+
+. "$bundle/harness.sh"
+##### 1/outputs.sh
+dir=/home/me/out/b0-0
+outputs() {
+  :
+  output 0 '*.root' ./*.root
+  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
+  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
+  output 3 'deep/**' ./deep
+}
+##### 1/script.sh
+#!/bin/bash
+# b0-0.abcdefghjk-0, element 1. What all jobs have in common is in harness.sh.
+bundle=${SCHEDULER_BUNDLE:?}
+batch_id=$(uname -n):$$
+index=0
+element=1
+attempt=0
+
+payload() {
+  export JOB_ID=b0-0
+  export JOB_DIR="$dir"
+  export JOB_PARAMS_FILE="$bundle/$element/params.json"
+  export DETECTOR='epic $x'
+  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$bundle/shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
+  exec bash "$bundle/shared/0" --z1 10 '<it'\''s>'
+}
+
+. "$bundle/harness.sh"
+##### batches/0/script.sh
+#!/bin/bash
+# b0-0.abcdefghjk-0: jobs that share a node; each has a script of its own.
+bundle=${SCHEDULER_BUNDLE:?}
+batch_id=$(uname -n):$$
+index=0
+first=0
+. "$bundle/pack.sh"
