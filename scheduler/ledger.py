@@ -9,7 +9,6 @@ import contextlib
 import json
 import math
 import os
-import platform
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,8 +17,10 @@ from typing import Any
 
 from scheduler.errors import LedgerError
 from scheduler.job.state import JobState, Status
-from scheduler.ledger_rows import BatchRow, JobRow, job_row, status_values
+from scheduler.ledger_places import Places
+from scheduler.ledger_rows import BatchRow, JobRow, Place, job_row, status_values
 from scheduler.ledger_schema import JOBS, MIGRATIONS, NEW_JOB, NEW_STATUS, SCHEMA, TAKEN, VERSION
+from scheduler.owner import owner
 
 
 def state_folder() -> Path:
@@ -32,28 +33,7 @@ def state_folder() -> Path:
     return user_state_path("scheduler")
 
 
-def owner() -> str:
-    """This process, for others to see whether it is still there."""
-    return f"{platform.node()}:{os.getpid()}"
-
-
-def is_gone(process: str) -> bool:
-    """The process of that name has ended (or is this one); on another machine nobody can tell, so it has not."""
-    host, _, pid = process.rpartition(":")
-    if process == owner():
-        return True
-    if host != platform.node() or not pid.isdecimal():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-class Ledger:
+class Ledger(Places):
     """The record. Safe for several processes; one object belongs to one thread at a time.
 
     Raises:
@@ -94,8 +74,8 @@ class Ledger:
             columns = "token, site, site_json, owner, python, probe, created"
             self._db.execute(f"INSERT INTO bundles ({columns}) VALUES (?,?,?,?,?,?,?)", values)  # noqa: S608
             self._db.executemany(
-                "INSERT INTO batches (bundle, first, count, name, packed) VALUES (?,?,?,?,?)",
-                ((token, *b) for b in batches),
+                "INSERT INTO batches (bundle, first, count, name, packed, place) VALUES (?,?,?,?,?,?)",
+                ((token, *b, Place.WAITS) for b in batches),
             )
             rows = [{**j, "bundle": token, "site": site, "state": JobState.SUBMITTING.word, "now": now} for j in jobs]
             self._db.executemany(NEW_JOB, rows)
@@ -192,7 +172,10 @@ class Ledger:
     def going_on(self, site: str) -> list[JobRow]:
         """Jobs of a site that have not ended and whose place over there is known."""
         final = ", ".join(f"'{state.word}'" for state in JobState if state.final)
-        return self._jobs(f"j.site = ? AND j.collected = 0 AND j.state NOT IN ({final}) AND b.folder IS NOT NULL", site)
+        return self._jobs(
+            f"j.site = ? AND j.collected = 0 AND j.state NOT IN ({final}) AND b.folder IS NOT NULL AND s.place = 1",
+            site,
+        )
 
     def chosen(
         self, *, site: str | None = None, campaign: str | None = None, job_id: str | None = None,
@@ -219,7 +202,17 @@ class Ledger:
         with self._told("read"):
             rows = self._db.execute("SELECT * FROM batches WHERE bundle = ? ORDER BY first", (token,)).fetchall()
         return [
-            BatchRow(r["bundle"], r["first"], r["count"], r["name"], r["batch_id"], r["words"], r["packed"])
+            BatchRow(
+                r["bundle"],
+                r["first"],
+                r["count"],
+                r["name"],
+                r["batch_id"],
+                r["words"],
+                r["packed"],
+                Place(r["place"]),
+                r["full"],
+            )
             for r in rows
         ]
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from enum import IntEnum
 from typing import Any
 
 from scheduler.job.state import Cause, JobState, Status
@@ -15,9 +16,23 @@ _STATES = {state.word: state for state in JobState}
 _CAUSES = {cause.word: cause for cause in Cause}
 
 
+class Place(IntEnum):
+    """Whether a batch may be handed to the batch system."""
+
+    WAITS = 0
+    """Not yet: the site takes no more for now."""
+    HAS = 1
+    """It may be, or has been."""
+    NEVER = 2
+    """All of its jobs were cancelled while it waited."""
+
+
 @dataclass(frozen=True)
 class BatchRow:
-    """What was handed to the batch system at once: a job, or an array."""
+    """What is handed to the batch system at once: a job, an array, or a pack.
+
+    `full`: it was sent away once, because the batch system took no more.
+    """
 
     bundle: str
     first: int
@@ -26,6 +41,8 @@ class BatchRow:
     batch_id: str | None
     words: str
     packed: bool
+    place: Place
+    full: bool
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,7 @@ class JobRow:
         folder: the bundle's folder over there, once it is known.
         sent: the site has answered for all of the bundle.
         name, batch_id: of its batch; the id is None until it is known.
+        waiting: its batch waits here until the site has a place for it.
         in_array, packed: its batch is an array; or is one job of the batch system that runs several of ours.
         patterns: its declared outputs.
         silent, silent_since: for how many polls, and since when, nobody has known anything of it.
@@ -83,6 +101,7 @@ class JobRow:
 
     in_array: bool = False
     packed: bool = False
+    waiting: bool = False
 
 
 def job_row(row: sqlite3.Row) -> JobRow:
@@ -96,6 +115,7 @@ def job_row(row: sqlite3.Row) -> JobRow:
         results=json.loads(row["results"]) if row["results"] else None,
         in_array=row["count"] > 1 and not row["packed"],
         packed=bool(row["packed"]),
+        waiting=row["place"] == Place.WAITS,
     )
 
 

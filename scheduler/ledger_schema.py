@@ -14,7 +14,7 @@ CREATE TABLE bundles (
 CREATE TABLE batches (
   bundle TEXT NOT NULL REFERENCES bundles, first INTEGER NOT NULL, count INTEGER NOT NULL, name TEXT NOT NULL,
   batch_id TEXT, words TEXT NOT NULL DEFAULT '', packed INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY (bundle, first)) WITHOUT ROWID;
+  place INTEGER NOT NULL DEFAULT 1, full INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (bundle, first)) WITHOUT ROWID;
 CREATE TABLE jobs (
   key INTEGER PRIMARY KEY, bundle TEXT NOT NULL REFERENCES bundles, first INTEGER NOT NULL, element INTEGER NOT NULL,
   job_id TEXT NOT NULL, campaign TEXT, site TEXT NOT NULL, type TEXT NOT NULL, working_dir TEXT NOT NULL,
@@ -35,11 +35,16 @@ CREATE TABLE attempts (
 CREATE TABLE observations (job INTEGER NOT NULL REFERENCES jobs, at REAL NOT NULL, said TEXT NOT NULL);
 CREATE INDEX observations_job ON observations (job);
 CREATE TABLE sites (
-  site TEXT PRIMARY KEY, asked_at REAL NOT NULL DEFAULT 0, history TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+  site TEXT PRIMARY KEY, asked_at REAL NOT NULL DEFAULT 0, history TEXT NOT NULL DEFAULT '',
+  room INTEGER, full_at REAL NOT NULL DEFAULT 0) WITHOUT ROWID;
 """
 MIGRATIONS: Mapping[int, str] = {
     1: """
 ALTER TABLE batches ADD COLUMN packed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN place INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE batches ADD COLUMN full INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sites ADD COLUMN room INTEGER;
+ALTER TABLE sites ADD COLUMN full_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN resources TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE jobs ADD COLUMN retry TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE jobs ADD COLUMN template TEXT;
@@ -53,7 +58,7 @@ CREATE TABLE attempts (
 }
 """Version → what makes the next one of it. Written once, and not changed afterwards."""
 JOBS = (
-    "SELECT j.*, b.folder, b.sent, s.batch_id, s.name, s.count, s.packed FROM jobs j"
+    "SELECT j.*, b.folder, b.sent, s.batch_id, s.name, s.count, s.packed, s.place FROM jobs j"
     " JOIN bundles b ON b.token = j.bundle JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"
 )
 _NEW = ("bundle", "first", "element", "job_id", "campaign", "site", "type", "working_dir", "patterns", "state")

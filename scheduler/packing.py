@@ -41,6 +41,7 @@ class Group:
 
 def groups(asked: Iterable[Asked], limits: Limits, *, arrays: bool) -> Iterator[Group]:
     """Jobs with equal resources and template as arrays no longer than the site allows; those that can, share nodes."""
+    asked = list(asked)
     alone: dict[tuple[Resources, str | None], list[Job]] = {}
     together: dict[tuple[Resources, str | None], list[Asked]] = {}
     kinds: dict[Resources, Resources | None] = {}
@@ -59,10 +60,18 @@ def groups(asked: Iterable[Asked], limits: Limits, *, arrays: bool) -> Iterator[
             else:
                 job, want = members[0]
                 alone.setdefault((want, job.template), []).append(job)
-    most = (limits.array_size or 1000) if arrays else 1
+    most = _longest_array(len(asked), limits) if arrays else 1
     for (resources, _), jobs in alone.items():
         for start in range(0, len(jobs), most):
             yield Group(resources, jobs[start : start + most])
+
+
+def _longest_array(number: int, limits: Limits) -> int:
+    """If there are more jobs than the site takes at a time, short enough that one can go when a few have ended."""
+    longest = limits.array_size or 1000
+    if limits.queued is None or number <= limits.queued:
+        return longest
+    return max(1, min(longest, limits.queued // 4))
 
 
 def fits_beside_others(want: Resources, limits: Limits) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -95,7 +96,7 @@ class Runner:
             new = [job for job in jobs if job not in self._keys or job.status.cause is Cause.REFUSED]
             token = self._record(new) if new else ""
         if token:
-            self._send(token)
+            self._fill()
         self._refresh(jobs)
         self._raise_refusals(jobs)
 
@@ -209,12 +210,16 @@ class Runner:
 
     def _send_on(self, jobs: Sequence[Job]) -> None:
         """What an earlier call could not send whole."""
-        for token in dict.fromkeys(row.bundle for row in self.ledger.of_keys(self.keys(jobs)) if not row.sent):
-            self._send(token)
+        for token in dict.fromkeys(row.bundle for row in self.ledger.of_keys(self.keys(jobs)) if _unheard(row)):
+            self._told(partial(self.work.send, token))
 
-    def _send(self, token: str) -> None:
+    def _fill(self) -> None:
+        """Send what the site has room for: what waits for longer goes first."""
+        self._told(self.work.fill)
+
+    def _told(self, act: Callable[[], None]) -> None:
         try:
-            self.work.send(token)
+            act()
         except JobError:  # the record of it is struck out: these jobs are new again
             there = {row.key for row in self.ledger.of_keys(list(self._keys.values()))}
             for job in [job for job, key in self._keys.items() if key not in there]:
@@ -237,6 +242,11 @@ class Runner:
             which = f"{len(refused)} of {len(jobs)} jobs were refused, {refused[0].job_id!r} first"
             message = f"site {self.site.name!r}: {which}: {words}"
             raise BatchError(message, command=self.work.system.submit_command, words=words)
+
+
+def _unheard(row: JobRow) -> bool:
+    """It was sent, or was about to be, and the site has not answered for it."""
+    return not row.sent and not row.waiting and row.batch_id is None and not row.status.final
 
 
 def _take_in(job: Job, row: JobRow) -> None:

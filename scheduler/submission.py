@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scheduler import remote
-from scheduler.batch.base import Accepted, BatchSystem, Outcome, Refused, Unknown
+from scheduler.batch.base import Accepted, BatchSystem, Full, Outcome, Refused, Unknown, write_indices
 from scheduler.errors import BatchError, JobError, LedgerError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger import Ledger
-from scheduler.ledger_rows import JobRow
+from scheduler.ledger_rows import BatchRow, JobRow, Place
 from scheduler.quoting import quote_path
 from scheduler.render import Bundle
 from scheduler.site.site import Site
@@ -64,7 +64,8 @@ def record(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str | None) 
 
 
 def send(token: str, site: Site, system: BatchSystem, ledger: Ledger, transport: Transport, *, again: bool) -> Answers:
-    """Send a recorded bundle, or ask after it if it is there already, and record every answer.
+    """Send a recorded bundle, or ask after it if it is there already, and record every answer. Of its batches those are
+    handed over that have a place.
 
     Args:
         again: batches that were tried without an answer, and that nobody has heard of since, are tried once more.
@@ -77,7 +78,7 @@ def send(token: str, site: Site, system: BatchSystem, ledger: Ledger, transport:
     bundle = ledger.bundle(token)
     running = site.limits.running or 0
     args: list[str | Expanded] = [Expanded(quote_path(site.work_dir, what="work_dir")), token, str(running)]
-    args += [bundle["probe"], "again" if again else ""]
+    args += [bundle["probe"], *_which(ledger.batches(token), ledger.of_bundle(token), again=again)]
     spool = ledger.spool(token)
     with _chunks(spool) as chunks:
         reply = transport.run(remote.program("submit", site.scheduler), args, stdin=chunks, timeout=SEND_SECONDS)
@@ -91,8 +92,18 @@ def send(token: str, site: Site, system: BatchSystem, ledger: Ledger, transport:
         ledger.forget(token)
         spool.unlink(missing_ok=True)
         raise JobError(_other_python(site, bundle["python"], answers.python))
-    _record_answers(token, answers, ledger, spool)
+    _record_answers(token, site.name, answers, ledger)
     return answers
+
+
+def _which(batches: Sequence[BatchRow], rows: Sequence[JobRow], *, again: bool) -> list[str]:
+    """What submit.sh is told of them: which may be handed over, which of those once more, which jobs never run."""
+    now = [batch for batch in batches if batch.place is Place.HAS]
+    unheard = {row.first for row in rows if row.status.state is JobState.SUBMITTING}
+    twice = [b.first for b in now if b.batch_id is None and b.first in unheard and (again or b.full)]
+    waited = {batch.first for batch in now if batch.batch_id is None}
+    never = [row.element for row in rows if row.first in waited and row.status.state is JobState.CANCELLED]
+    return [write_indices(batch.first for batch in now), write_indices(twice), write_indices(never)]
 
 
 def read_answers(reply: Reply, system: BatchSystem) -> Answers:
@@ -118,6 +129,8 @@ def status_of(outcome: Outcome | None, system: BatchSystem) -> Status:
     """Where a job stands after the answer to its batch."""
     if isinstance(outcome, Accepted):
         return Status(JobState.QUEUED)
+    if isinstance(outcome, Full):
+        return Status(JobState.SUBMITTING, reason=f"waits for a place: {outcome.words}")
     if isinstance(outcome, Refused):
         reason = f"{system.submit_command} said no (exit code {outcome.exit_code}): {outcome.words}"
         return Status(JobState.FAILED, Cause.REFUSED, reason=reason)
@@ -198,16 +211,21 @@ def _empty_tar() -> bytes:
 _NOTHING = _empty_tar()
 
 
-def _record_answers(token: str, answers: Answers, ledger: Ledger, spool: Path) -> None:
+def _record_answers(token: str, site: str, answers: Answers, ledger: Ledger) -> None:
     if answers.folder and not answers.empty:
         ledger.record_folder(token, answers.folder)
     ids = {first: o.batch_id for first, o in answers.outcomes.items() if isinstance(o, Accepted)}
     if ids:
         ledger.record_ids(token, ids)
-    known = {first for first, o in answers.outcomes.items() if not isinstance(o, Unknown)}
-    if known >= {batch.first for batch in ledger.batches(token)}:
+    full = [first for first, o in answers.outcomes.items() if isinstance(o, Full)]
+    if full:
+        ledger.record_full(site, token, full)
+    elif ids:
+        ledger.record_taken(site)
+    known = {first for first, o in answers.outcomes.items() if not isinstance(o, Unknown | Full)}
+    if known >= {batch.first for batch in ledger.batches(token) if batch.place is not Place.NEVER}:
         ledger.record_sent(token)
-        spool.unlink(missing_ok=True)
+        ledger.spool(token).unlink(missing_ok=True)
 
 
 def record_statuses(answers: Answers, rows: Sequence[JobRow], system: BatchSystem, ledger: Ledger) -> None:

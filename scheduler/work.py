@@ -16,9 +16,10 @@ from pathlib import Path
 from scheduler import collector, poller, remote, submission
 from scheduler.batch.base import BatchSystem, write_indices
 from scheduler.errors import BatchError, HostKeyError, LoginError, TransportError, WaitTimeout
-from scheduler.job.state import Cause, JobState
-from scheduler.ledger import Ledger, is_gone
+from scheduler.job.state import Cause, JobState, Status
+from scheduler.ledger import Ledger
 from scheduler.ledger_rows import JobRow
+from scheduler.owner import is_gone, owner
 from scheduler.results import results_of
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
@@ -27,6 +28,9 @@ SLOWEST_POLL_SECONDS = 300.0
 """While nothing changes, the time between two questions grows up to this."""
 UNHEARD_POLLS = 3
 """A batch whose submission had no answer is tried again after so many answered polls in which nobody knew of it."""
+
+
+_STRUCK_OUT = Status(JobState.CANCELLED, Cause.CANCELLED, reason="cancelled while it waited here for a place")
 
 
 class SiteWork:
@@ -45,13 +49,19 @@ class SiteWork:
         """The site is not asked more often than this."""
         return self.site.limits.poll_seconds or self.system.poll_seconds
 
-    def send(self, token: str, *, again: bool = False) -> None:
+    def send(self, token: str, *, again: bool = False, firsts: Sequence[int] = ()) -> None:
         """Send a recorded bundle, or ask after it if it is there, and write down what was answered.
+
+        Args:
+            again: what had no answer is tried once more.
+            firsts: batches that have just been given a place.
 
         Raises:
             TransportError, JobError, BatchError: as `submission.send`.
         """
         answers = submission.send(token, self.site, self.system, self.ledger, self.transport, again=again)
+        if answers.busy and firsts:
+            self.ledger.take_places(token, firsts)
         submission.record_statuses(answers, self.ledger.of_bundle(token), self.system, self.ledger)
 
     def poll(self) -> None:
@@ -63,6 +73,17 @@ class SiteWork:
         if self.ledger.claim_poll(self.site.name, self.poll_seconds):
             self._resume()
             self.trouble = poller.poll(self.site, self.system, self.ledger, self.transport)
+            self.fill()
+
+    def fill(self) -> None:
+        """Hand over what waited for a place at the site, as far as there is room now: a remote command for each
+        submission of which something goes, none if nothing does.
+
+        Raises:
+            TransportError, JobError, BatchError: as `submission.send`.
+        """
+        for token, firsts in self.ledger.give_places(self.site.name, self.site.limits.queued, owner=owner()).items():
+            self.send(token, firsts=firsts)
 
     def collect(self, keys: Sequence[int], *, progress: collector.Progress | None = None) -> None:
         """Bring home the outputs of those that have ended, and write down their results: two remote commands.
@@ -92,8 +113,10 @@ class SiteWork:
             TransportError: the site was not reached.
         """
         batches: dict[tuple[str, int], list[JobRow]] = {}
-        for row in self.ledger.of_keys(keys):
-            if not row.status.final:
+        going_on = [row for row in self.ledger.of_keys(keys) if not row.status.final]
+        struck = self.ledger.strike_out({row.key: _STRUCK_OUT for row in going_on if row.waiting})
+        for row in going_on:
+            if row.key not in struck:
                 batches.setdefault((row.bundle, row.first), []).append(row)
         if not batches:
             return
@@ -177,8 +200,8 @@ class SiteWork:
         for bundle in self.ledger.unsent(self.site.name):
             if not is_gone(bundle["owner"]):
                 continue
-            rows = self.ledger.of_bundle(bundle["token"])
+            rows = [row for row in self.ledger.of_bundle(bundle["token"]) if not row.waiting]
             unheard = [row for row in rows if row.status.state is JobState.SUBMITTING and row.batch_id is None]
             again = bool(unheard) and all(row.silent >= UNHEARD_POLLS for row in unheard)
-            if bundle["folder"] is None or again or not unheard:
+            if rows and (bundle["folder"] is None or again or not unheard):
                 self.send(bundle["token"], again=again)

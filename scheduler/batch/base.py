@@ -60,6 +60,14 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Full:
+    """The batch system did not take it, because this user has as many jobs there as it allows. Later it may."""
+
+    words: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
 class Unknown:
     """The batch system may have taken it. Only its queue and history can tell."""
 
@@ -67,7 +75,7 @@ class Unknown:
     exit_code: int | None
 
 
-Outcome = Accepted | Refused | Unknown
+Outcome = Accepted | Refused | Full | Unknown
 
 
 class BatchSystem(ABC):

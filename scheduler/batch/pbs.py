@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 
-from scheduler.batch.base import Accepted, Ask, BatchSystem, Key, Outcome, Refused, Unknown
+from scheduler.batch.base import Accepted, Ask, BatchSystem, Full, Key, Outcome, Refused, Unknown
 from scheduler.batch.pbs_attributes import Attributes, read_dsv
 from scheduler.batch.pbs_directives import header
 from scheduler.job.evidence import Sighting
@@ -69,6 +69,8 @@ IN_DOUBT = frozenset({124, 162, 163, 164, 183, 185, 186, 255})
 """Exit codes of qsub after which the job may exist all the same, or the server could not be asked: 124 is our own limit
 on a server that does not answer (its job was there afterwards), 255 a background qsub that was lost, the others errors
 of the connection (15010, 15011, 15012, 15031, 15033, 15034, of which qsub gives the last 8 bits)."""
+_FULL = re.compile(r"would exceed .* limit|Maximum number of jobs already in queue", re.I)
+"""Exit code 38 and its kin: limits on how many jobs a user, project or queue may have."""
 _ID = re.compile(r"\d+(\[\])?\.[A-Za-z0-9_.-]+\Z")
 _ELEMENT = re.compile(r"\d+\[(\d+)\]")
 _EXCEEDED = re.compile(r"exceeded resource ([a-z]+)")
@@ -93,7 +95,8 @@ class Pbs(BatchSystem):
             return Accepted(ids[-1]) if ids else Unknown(words, exit_code)
         if exit_code in IN_DOUBT or 128 < exit_code < 144:  # killed by a signal
             return Unknown(words, exit_code)
-        return Refused(words.replace("\r", "\n").strip(), exit_code)
+        said = words.replace("\r", "\n").strip()
+        return Full(said, exit_code) if _FULL.search(words) else Refused(said, exit_code)
 
     def read_live(self, lines: Iterable[str]) -> Mapping[Key, Sighting]:
         """``name|index|id|state|comment``: of the table of one's own jobs. Ended ones are the history's matter."""

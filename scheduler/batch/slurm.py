@@ -5,10 +5,11 @@ States after https://slurm.schedmd.com/job_state_codes.html; what else is known 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 
-from scheduler.batch.base import REST, Accepted, Ask, BatchSystem, Key, Outcome, Refused, Unknown, read_indices
+from scheduler.batch.base import REST, Accepted, Ask, BatchSystem, Full, Key, Outcome, Refused, Unknown, read_indices
 from scheduler.batch.slurm_header import header
 from scheduler.job.evidence import Sighting
 from scheduler.job.state import Cause, JobState
@@ -63,6 +64,9 @@ _IN_DOUBT = (
     "Communication connection failure",
     "Communication shutdown failure",
 )
+# The limits on how many jobs a user may have in the queue, by the names that sbatch prints before its refusal (Slurm's
+# list of job reasons). A running limit keeps a job pending and is no refusal.
+_FULL = re.compile(r"\b(QOS|Assoc)(Grp|Max)\w*Submit\w*Limit\b|temporarily unable to accept job|Job limit exceeded")
 _USAGE = 255  # what sbatch ends with when it does not know an option
 
 
@@ -102,7 +106,8 @@ class Slurm(BatchSystem):
         misread = exit_code == _USAGE and "sbatch --help" in words
         if (exit_code > 128 and not misread) or any(doubt in words for doubt in _IN_DOUBT):
             return Unknown(words, exit_code)
-        return Refused(words.replace("\r", "\n").strip(), exit_code)
+        said = words.replace("\r", "\n").strip()
+        return Full(said, exit_code) if _FULL.search(words) else Refused(said, exit_code)
 
     def read_live(self, lines: Iterable[str]) -> Mapping[Key, Sighting]:
         """Lines of ``squeue -o '%j|%K|%F|%T|%N|%S|%r'``: the reason may hold anything, so it comes last."""

@@ -22,7 +22,10 @@ class JobState(NamedEnum):
     """Where a job stands. The last three are final: they are left only for better evidence."""
 
     CREATED = ("created", "known here only; nothing has been sent")
-    SUBMITTING = ("submitting", "sent; whether the batch system took it is not known yet")
+    SUBMITTING = (
+        "submitting",
+        "on its way: whether the batch system has it is not known yet, or it waits for a place there",
+    )
     QUEUED = ("queued", "the batch system has it, and it waits for its turn")
     HELD = ("held", "the batch system has it, and somebody must release it")
     RUNNING = ("running", "the payload runs")

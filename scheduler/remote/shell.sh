@@ -100,7 +100,8 @@ batch_cancel() {
     shell_home "$(dirname "$folder")"
     entry=$(printf '%s-%08d' "$(basename "$folder")" "$element")
     ! proved "$folder" "$element" || continue
-    mkdir -p "$folder/why"
+    # Said first: a worker that has just taken it looks for this once it is seen to run.
+    mkdir -p "$folder/why" "$folder/stop" && : >"$folder/stop/$element"
     for queued in "$home"/queue/*-"$entry"; do
       [ ! -e "$queued" ] || { mv "$queued" "$home/new/cancelled.$$" 2>/dev/null && echo CANCELLED >"$folder/why/$element"; }
     done

@@ -1,9 +1,11 @@
 # Unpacks a bundle and hands its batches to the batch system, each at most once. It goes on when the line is cut.
 #   $1 work folder  $2 token  $3 how many run at once (shell only)  $4 Python that pickles need, or empty
-#   $5 "again": batches that were tried without an answer may be tried once more (their scripts run once all the same)
+#   $5 batches that may be handed over now, by their first elements (0-3,7); the others wait, or have been
+#   $6 batches that may be, although they were tried: nobody has heard of them since, and their scripts run once all the same
+#   $7 elements that were cancelled while their batch waited: they are never to run
 # Reads the bundle as a gzipped tar (nothing, if it was unpacked before). Prints a line a batch: first, exit code, words.
 trap '' PIPE HUP INT
-work=$1 token=$2 running=$3 needs=$4 again=$5
+work=$1 token=$2 running=$3 needs=$4 now=$5 again=$6 never=$7
 mkdir -p "$work" || die "cannot make the work folder $work"
 work=$(cd "$work" && pwd -P) || die "cannot enter the work folder $1"
 [ -w "$work" ] || die "the work folder $work is not writable"
@@ -49,10 +51,15 @@ if [ -n "$needs" ]; then
   fi
 fi
 
+numbered() { awk "$awk_numbers"'BEGIN { numbers(ARGV[1], some); for (i in some) print i }' "$1"; }
+[ -z "$never" ] || numbered "$never" | while read -r element; do ln -s cancelled "guards/$element" 2>/dev/null; done
+
 # A batch: its first element, how many, the script. What was said is kept beside it; the id appears by rename.
-while IFS=$tab read -r first count script; do
+awk -F '\t' -v now="$now" -v again="$again" "$awk_numbers"'BEGIN { numbers(now, may); numbers(again, twice) }
+  ($1 + 0) in may { print $0 "\t" (($1 + 0) in twice ? "again" : "once") }' batches/list |
+while IFS=$tab read -r first count script how; do
   b=batches/$first
-  if [ ! -e "$b/id" ] && { [ ! -e "$b/tried" ] || [ -n "$again" ]; }; then
+  if [ ! -e "$b/id" ] && { [ ! -e "$b/tried" ] || [ "$how" = again ]; }; then
     : >"$b/tried" || { printf '%s\t%s\t%s\n' "$first" 70 "cannot write in $bundle"; continue; }
     batch_submit "$script" "$first" "$count" >"$b/out" 2>"$b/err" </dev/null
     code=$?
@@ -64,5 +71,5 @@ while IFS=$tab read -r first count script; do
   elif [ -e "$b/code" ]; then
     printf '%s\t%s\t%s\n' "$first" "$(cat "$b/code")" "$(cat "$b/err" "$b/out" 2>/dev/null | head -c 2000 | tr '\n\t' '\r ')"
   fi
-done <batches/list
+done
 batch_submitted "$running"

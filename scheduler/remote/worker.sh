@@ -43,11 +43,15 @@ watch() {
   kill -KILL "-$1"
 }
 
+# It was cancelled between the queue and the folder of those that run, where cancel did not see it.
+stopped() { [ -e "stop/$element" ] && echo CANCELLED >"why/$element"; }
+
 run() {
   { read -r bundle && read -r element && read -r log && read -r wall && read -r script; } <"$1" || return
   entry=$2
   cd "$bundle" || return
   mkdir -p why
+  ! stopped || return
   if command -v setsid >/dev/null 2>&1; then
     SCHEDULER_BUNDLE=$bundle SCHEDULER_ELEMENT=$element setsid sh "$script" >>"$log" 2>&1 </dev/null &
   else
@@ -55,6 +59,7 @@ run() {
   fi
   job=$!
   echo "$job:$(born "$job")" >"$home/new/running.$slot" && mv "$home/new/running.$slot" "$home/running/$entry"
+  ! stopped || (sleep 1; kill -TERM "-$job"; sleep 5; kill -KILL "-$job") 2>/dev/null &
   watcher=''
   if [ "$wall" -gt 0 ]; then watch "$job" "$wall" "why/$element" 2>/dev/null & watcher=$!; fi
   wait "$job"

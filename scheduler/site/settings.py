@@ -105,7 +105,7 @@ class Limits(Checked):
     Attributes:
         walltime: the longest that a job may ask for.
         array_size: the most elements of one job array.
-        queued: the most jobs and array elements of one user that the batch system keeps at a time.
+        queued: the most jobs and array elements of one user that the batch system keeps at a time; the rest waits.
         poll_seconds: never ask after jobs more often than this; None: as the batch system's module says.
         running: for `scheduler: shell`, which has no queue of its own: at most so many jobs at once. None: as
             many as the machine has cores.

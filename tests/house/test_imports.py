@@ -10,11 +10,12 @@ from .code import Import, Module, modules
 
 # The lowest first: a module imports from floors below its own, and from its own package. A new one gets a place here.
 FLOORS = (
-    ("errors", "packaged", "sweep", "ledger_schema"),
+    ("errors", "packaged", "sweep", "ledger_schema", "owner"),
     ("quoting", "checked", "yamlfile"),
     ("command_places",),
     ("command", "job", "transports"),
     ("site", "batch", "remote", "stream", "ledger_rows", "jobfile_keys"),
+    ("ledger_places",),
     ("packing", "render_payload", "render_template", "ledger", "collector", "jobfile", "reach"),
     ("render", "results", "poller"),
     ("submission",),
@@ -43,7 +44,8 @@ KNOWS = {
         "render_template",
     ),
     "ledger_rows": ("job.state",),
-    "ledger": ("errors", "job.state", "ledger_rows", "ledger_schema"),
+    "ledger_places": ("job.state", "ledger_rows", "ledger_schema"),
+    "ledger": ("errors", "job.state", "ledger_places", "ledger_rows", "ledger_schema", "owner"),
 }
 
 # Values in, values out: no process, socket, database, thread or clock.
