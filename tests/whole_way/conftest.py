@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pretended_pbs import Here
 from testcluster import Cluster
 
-from .sites import HERE, ON_CLUSTER, OWN, OWN_SITE, Place, place_called
+from .sites import HERE, ON_CLUSTER, OWN, OWN_SITE, PBS_HERE, Place, place_called
 from .voyage import Jobs, Voyage, in_folder, travel
 
 _ON_CLUSTER = [pytest.param(name, id=name.replace(" ", "-"), marks=pytest.mark.cluster) for name in ON_CLUSTER]
-_OTHERS = [pytest.param(name, id=name.replace(" ", "-")) for name in (HERE, *([OWN] if OWN_SITE else []))]
+_OTHERS = [pytest.param(name, id=name.replace(" ", "-")) for name in (HERE, PBS_HERE, *([OWN] if OWN_SITE else []))]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,7 +29,19 @@ def _work_folder_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 def place(request: pytest.FixtureRequest) -> Place:
     """A site, and what may be expected of it."""
     cluster: Cluster | None = request.getfixturevalue("cluster") if request.param in ON_CLUSTER else None
+    if request.param == PBS_HERE:
+        request.getfixturevalue("pbs_here")
     return place_called(request.param, cluster)
+
+
+@pytest.fixture(scope="session")
+def pbs_here() -> Iterator[Here]:
+    """A pretended PBS on this machine, whose commands are on PATH."""
+    with tempfile.TemporaryDirectory(prefix="pbs-") as folder, pytest.MonkeyPatch.context() as patch:
+        pbs = Here.started(Path(folder))
+        patch.setenv("PATH", pbs.path)
+        yield pbs
+        pbs.stop()
 
 
 @pytest.fixture(scope="module")

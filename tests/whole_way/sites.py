@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import pretended_pbs
 from testcluster import WORK_DIR, Cluster
 
 from scheduler.job.resources import Resources
@@ -24,8 +25,9 @@ OWN_IMAGE = os.environ.get("SCHEDULER_TEST_IMAGE")
 RUN = f"run-{secrets.token_hex(4)}"
 """This run of the tests, for names that another one does not have."""
 
-ON_CLUSTER = ("slurm as alice", "slurm as tess", "shell over ssh")
+ON_CLUSTER = ("slurm as alice", "slurm as tess", "shell over ssh", "pbs over ssh")
 HERE = "shell here"
+PBS_HERE = "pbs here"
 OWN = "SCHEDULER_TEST_SITE"
 
 
@@ -56,6 +58,8 @@ def place_called(name: str, cluster: Cluster | None) -> Place:
     """One of the places above."""
     if name == HERE:
         return here()
+    if name == PBS_HERE:
+        return Place(here(scheduler="pbs", limits={"poll_seconds": 0.5}).site, short="2s", same_python=True)
     if name == OWN:
         return Place(find_site(str(OWN_SITE)), images=(OWN_IMAGE,) if OWN_IMAGE else ())
     assert cluster is not None
@@ -63,6 +67,10 @@ def place_called(name: str, cluster: Cluster | None) -> Place:
     if name == "shell over ssh":
         site = shell_over_ssh(cluster, environment=environment)
         return Place(site, images, short="2s", enforces_memory=False)
+    if name == "pbs over ssh":
+        pretended_pbs.put_on(cluster)
+        keys: dict[str, Any] = {"scheduler": "pbs", "account": None, "environment": environment}
+        return Place(cluster.site("pbs-over-ssh", user=pretended_pbs.USER, **keys), images, short="2s")
     site = cluster.site(name.replace(" ", "-"), user=name.split()[-1], environment=environment)
     return Place(site, images)
 
