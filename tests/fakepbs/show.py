@@ -99,16 +99,15 @@ def _anywhere(text: str, column: int) -> str:
 
 
 def _at_commas(text: str, column: int) -> str:
+    """Between two commas a part stays whole if it fits. The commas themselves are not counted."""
     out = ""
     for token in re.findall(r"[^,]*,|[^,]+", text):
-        if column + len(token) >= _LINE and column > 8:
+        size = len(token.removesuffix(",").encode("utf-8", "surrogateescape"))
+        if column + size >= _LINE - 2 and column > 8:
             out += "\n\t"
             column = 8
-        if column + len(token) >= _LINE:
-            out += _anywhere(token, column)
-        else:
-            out += token
-        column += len(token)
+        out += _anywhere(token, column) if column + size >= _LINE else token
+        column += size
     return out
 
 
