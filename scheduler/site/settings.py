@@ -106,6 +106,8 @@ class Limits(Checked):
         poll_seconds: never ask after jobs more often than this; None: as the batch system's module says.
         running: for `scheduler: shell`, which has no queue of its own: at most so many jobs at once. None: as
             many as the machine has cores.
+        whole_node: jobs get nodes to themselves: those of fewer cores that are submitted together share one.
+        cores_per_node: of a site that gives out whole nodes.
     """
 
     walltime: Walltime | None = None
@@ -113,6 +115,8 @@ class Limits(Checked):
     queued: Annotated[Whole, Field(gt=0)] | None = None
     poll_seconds: Annotated[float, Field(strict=True, gt=0, le=86400)] | None = None
     running: Annotated[Whole, Field(gt=0)] | None = None
+    whole_node: Flag = False
+    cores_per_node: Annotated[Whole, Field(gt=0)] | None = None
 
 
 class ContainerSettings(Checked):

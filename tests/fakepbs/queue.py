@@ -33,6 +33,7 @@ class Queue:
     jobs: dict[int, Job] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     next: int = 0
+    looked: float = 0.0
 
     @property
     def history(self) -> bool:
@@ -158,11 +159,13 @@ class Queue:
             job = run.job
             if job.state == "E" or run.look():
                 self._ending(run)
+        schedule = time.time() - self.looked >= self.pace.cycle
+        self.looked = time.time() if schedule else self.looked
         for job in list(self.jobs.values()):
             if job.state == "W" and job.asked["begin"] <= time.time():
                 job.set("Q", 10)
                 job.eligible = time.time()
-            if job.state in "QB" and job.asked["queue"] != "stoppedq":
+            if schedule and job.state in "QB" and job.asked["queue"] != "stoppedq":
                 self._begin_what_fits(job)
             if job.over and not self.history:
                 del self.jobs[job.seq]

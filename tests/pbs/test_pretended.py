@@ -267,8 +267,9 @@ def test_without_a_history_what_has_ended_is_as_unknown_as_what_never_was(tried:
 def test_output_comes_at_the_end_to_where_it_belongs_readable_by_nobody_else(tried: Tried) -> None:
     """As in qsub-out-array-index-files and qsub-out-o-directory-files."""
     (tried.home / "o").mkdir()
-    ids = [tried.do(f"qsub {options}", "echo out; echo err >&2; umask; pwd\n").stdout.decode().strip()
-           for options in ("-J 0-2 -j oe -o 'o/x.^array_index^.out'", "-N dir -j oe -o o", "-N two -o o/a.out -e o/a.err")]  # fmt: skip
+    script = "echo out; echo err >&2; umask; pwd\n"
+    asked = ("-J 0-2 -j oe -o 'o/x.^array_index^.out'", "-N dir -j oe -o o", "-N two -o o/a.out -e o/a.err")
+    ids = [tried.do(f"qsub {options}", script).stdout.decode().strip() for options in asked]
     tried.until(lambda: all(b" F " in tried.do(f"qstat -x {shlex.quote(one)}").stdout for one in ids))
     found = sorted(path.name for path in (tried.home / "o").iterdir())
     assert found == sorted(["x.0.out", "x.1.out", "x.2.out", f"{ids[1]}.OU", "a.out", "a.err"])

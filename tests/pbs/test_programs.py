@@ -107,6 +107,27 @@ def test_of_a_range_in_which_one_has_ended_each_is_cancelled_for_itself(pbs: Pre
     assert pbs.calls() == ["qdel 5[0-2].h", "qdel 5[0].h", "qdel 5[1].h", "qdel 5[2].h"]
 
 
+def test_what_qdel_has_taken_and_the_queue_does_not_have_any_more_is_deleted(pbs: Pretender) -> None:
+    """Without a history nobody else would know; what qdel did not take is another matter."""
+    pbs.answers("qdel")
+    pbs.answers("qdel", err=b"qdel: Unknown Job Id 7.h\n", exit_code=153, when="7.h")
+    pbs.answers("qstat", TABLE)
+    folder = f"{pbs.folder}/it's a bundle"
+    asked = (
+        f"0\t{folder}\ta.token-0\t5607150.polaris\t0\t0\tone\n0\t{folder}\tb.token-1\t5607151[].polaris\t1\t5-9\tarray\n"
+        f"0\t{folder}\tc.token-2\t6.h\t11\t0\tone\n0\t{folder}\td.token-3\t7.h\t12\t0\tone\n"
+    )
+    rest = ("b.token-1\t5607151[].polaris\t1\t0-1,6-8", "c.token-2\t6.h\t11\t", "d.token-3\t7.h\t12\t")
+    told = "".join(f"{folder}\t{line}\n" for line in rest)
+    files = {f"it's a bundle/batches/{first}/name": "" for first in (0, 1, 11, 12)}
+    reply = pbs.run("batch_cancel told; batch_live asked", {"told": told, "asked": asked, **files})
+    seen = SYSTEM.read_live(reply.stdout.decode().splitlines())
+    assert {key: str(one.state) for key, one in seen.items()} == {
+        ("a.token-0", 0): "queued", ("b.token-1", 7): "running", ("b.token-1", 6): "cancelled",
+        ("b.token-1", 8): "cancelled", ("c.token-2", 0): "cancelled",
+    }  # fmt: skip
+
+
 def test_one_job_that_may_not_be_cancelled_keeps_no_other_from_it(pbs: Pretender) -> None:
     pbs.answers("qdel")
     pbs.answers("qdel", err=b"qdel: Unauthorized Request  1.h\n", exit_code=159, when="1.h")
