@@ -23,7 +23,7 @@ SETTINGS: dict[str, Any] = {
     "master": False,
     "cpus": 16,
     "memory": 64 * 2**30,
-    "pace": {"poll": 1, "kill": 5, "deliver": 1, "memory": True},
+    "pace": {"poll": 1, "kill": 10, "deliver": 1, "memory": True},
 }
 """Faster than a real one, which looks at limits every 10 s; and it enforces memory, as sites do with cgroups."""
 USER = "bob"

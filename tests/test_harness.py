@@ -85,6 +85,17 @@ def test_the_processes_of_a_payload_hear_of_the_end_too(make: Make) -> None:
     until(lambda: not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes())
 
 
+@pytest.mark.parametrize("time", range(8))
+def test_a_job_whose_processes_are_all_told_to_stop_at_once_says_so(make: Make, time: int) -> None:
+    """As PBS and Slurm do. Bash may then have forgotten the payload's exit code, and say -1 for it."""
+    job = make("touch ready; sleep 60; sleep 60")
+    process = job.begin()
+    until(lambda: (job.out / "ready").exists())
+    os.killpg(process.pid, signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert told(job.end()) == (143, "TERM")
+
+
 def test_a_warning_reaches_the_payload_and_ends_nothing(make: Make) -> None:
     job = make("trap 'echo warned; warned=1' USR1; touch ready; while [ -z \"$warned\" ]; do sleep 0.05; done; exit 4")
     assert stop(job, "USR1") == 4

@@ -29,6 +29,12 @@ SITES: dict[str, dict[str, Any]] = {
         "container": {"modules": ["apptainer"], "binds": ["/cvmfs", "$SCRATCH:/scratch"], "options": ["--cleanenv"]},
         "prologue": "ulimit -c 0\nexport MORE=1\n", "native": ["--gres=disk:4G"],
     },
+    "pbs": {
+        "transport": "ssh", "host": "polaris", "scheduler": "pbs", "work_dir": "/eagle/EIC/$USER/scheduler",
+        "account": "EIC", "queue": "preemptable", "constraint": "system=polaris", "memory_style": "omit",
+        "defaults": {"cpus": 32, "memory": "3 GB", "walltime": "1:00:00"}, "native": ["-l filesystems=home:eagle"],
+        "modules": ["spack-pe-base"], "container": {"modules": ["apptainer"]},
+    },
     "shell": {"transport": "local", "scheduler": "shell", "work_dir": "/tmp/work", "python": "python3"},
 }  # fmt: skip
 # Code that is sourced is not followed (SC1090, SC1091), sets what is used here (SC2154), uses what is set here (SC2034)

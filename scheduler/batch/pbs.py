@@ -27,6 +27,7 @@ STATES: Mapping[str, JobState] = {
     "T": JobState.QUEUED,  # on its way to another queue
     "U": JobState.SUSPENDED,  # the workstation's owner is back
     "W": JobState.QUEUED,  # waits for its time, or 30 minutes after a failed stage-in
+    "deleted": JobState.CANCELLED,  # pbs.sh says so, not PBS
 }
 ENDED = ("F", "X")
 """X: an element that has ended while its array goes on."""
@@ -99,14 +100,18 @@ class Pbs(BatchSystem):
         return Full(said, exit_code) if _FULL.search(words) else Refused(said, exit_code)
 
     def read_live(self, lines: Iterable[str]) -> Mapping[Key, Sighting]:
-        """``name|index|id|state|comment``: of the table of one's own jobs. Ended ones are the history's matter."""
+        """``name|index|id|state|comment``: of the table of one's own jobs. Ended ones are the history's matter.
+
+        ``deleted``: qdel took it at our word, and the table does not have it any more.
+        """
         found: dict[Key, Sighting] = {}
         for line in lines:
             fields = line.split("|", 4)
             if len(fields) == 5 and fields[1].isdecimal() and fields[3] not in ENDED:
                 state = STATES.get(fields[3])
+                cause = Cause.CANCELLED if state is JobState.CANCELLED else Cause.NONE
                 reason = fields[4].strip() if state is not JobState.RUNNING else ""
-                found[fields[0], int(fields[1])] = Sighting(fields[3], state, reason=reason, batch_id=fields[2])
+                found[fields[0], int(fields[1])] = Sighting(fields[3], state, cause, reason=reason, batch_id=fields[2])
         return found
 
     def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Sighting]:

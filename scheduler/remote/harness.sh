@@ -78,7 +78,8 @@ if mkdir -p "$dir" 2>/dev/null && cd "$dir"; then
     again=''
     wait "$child"
     new=$?
-    [ "$new" = 127 ] && [ -n "$code" ] || code=$new   # 127: it was collected by the wait that a signal cut short
+    # Not known any more (127; bash 5.2 says -1): it was collected by the wait that a signal cut short.
+    case $new in 127 | -1) code=${code:-$new} ;; *) code=$new ;; esac
     [ -n "$again" ] || break
   done
 else

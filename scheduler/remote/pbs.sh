@@ -20,10 +20,14 @@ find_pbs() {
   PATH=$PATH:$there
 }
 
-# The script with the bundle's folder written into it: PBS_O_WORKDIR cannot carry every name.
+# The script with the bundle's folder written into it: PBS_O_WORKDIR cannot carry every name. Where there is no bash, sh
+# runs it as well.
 placed() {
+  bash=/bin/bash
+  [ -x "$bash" ] || bash=/bin/sh
   line=$(printf 'SCHEDULER_BUNDLE=%s' "$(printf %s "$PWD" | sed "s/'/'\\\\''/g; s/^/'/; s/\$/'/")") \
-    awk '!/^#/ && !done { print ENVIRON["line"]; done = 1 } { print }' "$1"
+    awk -v bash="$bash" 'NR == 1 { sub(/^#!\/bin\/bash$/, "#!" bash) }
+      !/^#/ && !done { print ENVIRON["line"]; done = 1 } { print }' "$1"
 }
 
 # Submitted from a folder with a plain name, for the same reason; -o, which is relative in the script, becomes absolute.
@@ -41,7 +45,8 @@ batch_submit() {
 batch_submitted() { :; }
 
 # Lines: name|index|id|state|comment. The table cuts names, so ids tell whose a row is; an id that is not known is asked
-# for by name. The elements of an array that is held are shown as queued, below a row of the array.
+# for by name. The elements of an array that is held are shown as queued, below a row of the array. What qdel has taken at
+# our word, and the table does not have any more, is "deleted": without a history nobody else would know.
 batch_live() {
   find_pbs qstat || return
   limited 60 qstat -u "$me" -w -t -s >"$scratch/table" || return
@@ -49,9 +54,14 @@ batch_live() {
   awk -F '\t' '$2 == "-" { print $1 }' "$scratch/ids" | while read -r name; do
     limited 60 qselect -u "$me" -N "$name" </dev/null | sed "s/^/$name$tab/"
   done >"$scratch/found"
-  awk '
+  while IFS=$tab read -r _ folder name id first indices _; do
+    [ ! -s "$folder/batches/$first/deleted" ] || sed "s/^/$name$tab$id$tab$indices$tab/" "$folder/batches/$first/deleted"
+  done <"$1" >"$scratch/deleted"
+  awk "$awk_numbers"'
     function show() { if (row != "") print row "|" comment; row = "" }
-    FILENAME != ARGV[3] { split($0, f, "\t"); if (f[2] != "-") { id = f[2]; sub(/[^0-9].*/, "", id); name[id] = f[1]; whole[id] = f[2] }; next }
+    FILENAME == ARGV[3] { split($0, f, "\t"); gone[f[1]] = gone[f[1]] "," (f[4] == "all" ? f[3] : f[4])
+      wanted[f[1]] = f[3]; deleted[f[1]] = f[2]; next }
+    FILENAME != ARGV[4] { split($0, f, "\t"); if (f[2] != "-") { id = f[2]; sub(/[^0-9].*/, "", id); name[id] = f[1]; whole[id] = f[2] }; next }
     /^ / { sub(/^ +/, ""); if ($0 !~ /^-- *$/) comment = comment $0; next }
     { show() }
     /^[0-9]/ && NF >= 6 {
@@ -60,10 +70,14 @@ batch_live() {
       if ($1 ~ /^[0-9]+\[\]/) { parent[id] = state; next }
       at = 0; if ($1 ~ /^[0-9]+\[[0-9]+\]/) { at = $1; sub(/^[0-9]+\[/, "", at); sub(/\].*/, "", at) }
       if (state == "Q" && (parent[id] == "H" || parent[id] == "W")) state = parent[id]
-      if (state != "X" && state != "F") row = name[id] "|" at "|" whole[id] "|" state
+      if (state != "X" && state != "F") { row = name[id] "|" at "|" whole[id] "|" state; there[name[id], at + 0] = 1 }
     }
-    END { show() }
-  ' "$scratch/ids" "$scratch/found" "$scratch/table"
+    END { show()
+      for (one in gone) {
+        split("", which); split("", some); numbers(substr(gone[one], 2), which); numbers(wanted[one], some)
+        for (at in which) if ((at in some) && !((one, at) in there)) print one "|" at "|" deleted[one] "|deleted|"
+      } }
+  ' "$scratch/ids" "$scratch/found" "$scratch/deleted" "$scratch/table"
 }
 
 # One question to the history: name, "one" or "all" elements, id, indices that are wanted. An unknown or forgotten job is
@@ -104,12 +118,14 @@ batch_history() {
   [ "$(wc -l <"$scratch/questions")" -le "$questions" ] || { echo "asked after $questions jobs, the rest next time" >&2; return 75; }
 }
 
-# One qdel. What has ended, or is ending, or is not known is no error; a server that cannot be reached ends it all.
+# One qdel of an id. What has ended, or is ending, or is not known is no error; a server that cannot be reached ends it all.
+# What was taken is written down: a list of indices, or "all" of the batch.
 delete() {
   limited 60 qdel "$1" 2>"$scratch/why" </dev/null
   code=$?
   case $code in
-    0 | 35 | 55 | 153 | 168) ;;
+    0) [ ! -d "$folder/batches/$first" ] || printf '%s\n' "$2" >>"$folder/batches/$first/deleted" ;;
+    35 | 55 | 153 | 168) ;;
     124 | 160 | 162 | 255) cat "$scratch/why" >&2; exit "$code" ;;
     *) cat "$scratch/why" >&2; worst=$code ;;
   esac
@@ -120,10 +136,10 @@ delete() {
 delete_elements() {
   head=${1%%"[]"*} tail=${1#*"[]"}
   for range in $(printf %s "$2" | tr , ' '); do
-    delete "${head}[$range]$tail"
+    delete "${head}[$range]$tail" "$range"
     case $code,$range in
       0,* | *,*[!0-9-]*) ;;
-      *-*) at=${range%-*}; while [ "$at" -le "${range#*-}" ]; do delete "${head}[$at]$tail"; at=$((at + 1)); done ;;
+      *-*) at=${range%-*}; while [ "$at" -le "${range#*-}" ]; do delete "${head}[$at]$tail" "$at"; at=$((at + 1)); done ;;
     esac
   done
 }
@@ -132,13 +148,13 @@ delete_elements() {
 batch_cancel() {
   find_pbs qdel || return
   worst=0
-  awk -F '\t' '$3 != "-" || $2 != "" { print $2, $3, ($5 == "" ? "-" : $5) }' "$1" >"$scratch/batches"
-  while read -r name id list; do
+  awk -F '\t' '$3 != "-" || $2 != "" { print ($1 == "" ? "-" : $1) FS $2 FS $3 FS $4 FS ($5 == "" ? "-" : $5) }' "$1" >"$scratch/batches"
+  while IFS=$tab read -r folder name id first list; do
     [ "$id" != - ] || id=$(limited 60 qselect -u "$me" -N "$name" </dev/null) || return
     for one in $id; do
       case $one,$list in
         *"[]"*,[0-9]*) delete_elements "$one" "$list" ;;
-        *) delete "$one" ;;
+        *) delete "$one" all ;;
       esac
     done
   done <"$scratch/batches"

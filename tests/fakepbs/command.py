@@ -81,7 +81,7 @@ def main(command: str, prefix: str, arguments: list[str]) -> int:
 def _cannot_connect(command: str, settings: Settings) -> str:
     if command == "qdel":
         return f"Couldn't connect to cluster: {settings.server}"
-    name = settings.server if settings.master or command == "qstat" else settings.server[:8]
+    name = settings.server if settings.master or command == "qstat" else settings.server[:7]
     if command == "qselect":
-        name = settings.server[:8]
+        name = settings.server[:7]
     return f"{command}: cannot connect to server {name} (errno=15010)"

@@ -25,12 +25,16 @@ _OWN = {
 
 @dataclass(frozen=True)
 class Pace:
-    """How slow the node is, in seconds: the real one looks at limits every 10 s and kills 10 s after TERM."""
+    """How slow it all is, in seconds: a real node looks at limits every 10 s and kills 10 s after TERM.
+
+    `cycle` is between two looks of the scheduler at its queue.
+    """
 
     poll: float = 10.0
     kill: float = 10.0
     deliver: float = 28.0
     memory: bool = False
+    cycle: float = 0.0
 
 
 class Run:

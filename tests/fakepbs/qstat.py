@@ -64,7 +64,8 @@ def _print(settings: Settings, wanted: dict[str, str], jobs: list[Any]) -> None:
     if alternative:
         states = {"i": "QHW", "r": "RES"}
         only = next((states[letter] for letter in "ir" if letter in wanted), "BEFHMQRSTUWX")
-        sys.stdout.write(show.as_wide_table(jobs, settings.server, only, wide="w" in wanted, comments="s" in wanted))
+        flags = {"wide": "w" in wanted, "comments": "s" in wanted, "nodes": "n" in wanted}
+        sys.stdout.write(show.as_wide_table(jobs, settings.server, only, **flags))
     elif wanted.get("F") == "dsv":
         sys.stdout.write(show.as_dsv(jobs, wanted.get("D", "|")))
     elif "f" in wanted:

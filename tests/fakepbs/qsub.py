@@ -24,8 +24,8 @@ _RIGHT: dict[str, Callable[[str], object]] = {
     "j": lambda value: value in ("oe", "eo", "n"),
     "k": lambda value: re.fullmatch(r"[eodn]+", value),
     "m": lambda value: re.fullmatch(r"n|[abej]+", value),
-    "o": lambda value: value,
-    "e": lambda value: value,
+    "o": lambda value: value and not value.startswith("nosuchhost:"),
+    "e": lambda value: value and not value.startswith("nosuchhost:"),
     "p": lambda value: re.fullmatch(r"[+-]?\d+", value) and -1024 <= int(value) <= 1023,
     "r": lambda value: value in ("y", "n"),
     "S": lambda value: value.startswith("/"),
@@ -198,9 +198,10 @@ def _variables(settings: Settings, given: str | None, *, everything: bool) -> li
         if not sign and name not in environment:
             raise Wrong("qsub: cannot send environment with the job\n", 1)
         found.append((name, _unquoted(value if sign else environment[name])))
+    refused = any(value.count("'") % 2 for _, value in found)
     if everything:
         found += [(name, value) for name, value in environment.items() if name.startswith("T_")]
-    if any(value.count("'") % 2 for _, value in found) or '"' in where or "\\" in where:
+    if refused or '"' in where or "\\" in where:
         raise Wrong("qsub: cannot send environment with the job\n", 1)
     return found
 

@@ -33,6 +33,7 @@ class Queue:
     jobs: dict[int, Job] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     next: int = 0
+    looked: float = 0.0
 
     @property
     def history(self) -> bool:
@@ -92,13 +93,13 @@ class Queue:
         """
         self._check_queue(owner, asked)
         wanted = resources(asked.pop("resources"), self.more)
+        self._check_limits(owner, asked, wanted)
         if asked["project"] and re.search(r"[/\"\[\];,]", asked["project"]):
             raise Refusal("qsub: Illegal attribute or resource value project\n", 166)
         if asked["as_user"] not in (None, owner):
             raise Refusal("qsub: Bad UID for job execution\n", 175)
         if any(re.match("group_list=", one) for one in asked["wanted"]):
             raise Refusal("qsub: Bad GID for job execution\n", 197)
-        self._check_limits(asked, wanted)
         number, self.next = self.next, self.next + 1
         job = (
             self._array(number, owner, asked, wanted)
@@ -123,7 +124,7 @@ class Queue:
         queue = (asked["queue"] or "workq").partition("@")[0]
         if (asked["queue"] or "").partition("@")[2] not in ("", self.server):
             server = asked["queue"].partition("@")[2]
-            shown = server if self.master else server[:8]
+            shown = self.server if self.master else server[:7]
             raise Refusal(f"Unknown Host.\nqsub: cannot connect to server {shown} (errno=15008)\n", 160)
         refusals = {"closedq": ("Queue is not enabled", 173), "aclq": ("Unauthorized Request ", 159)}
         if queue in refusals:
@@ -131,15 +132,15 @@ class Queue:
             raise Refusal(f"qsub: {words}\n", code)
         if queue not in ("workq", "limitq", "stoppedq"):
             raise Refusal("qsub: Unknown queue\n", 170)
-        same = [job for job in self.listed(history=False) if job.asked["queue"] == "limitq" and job.owner == owner]
-        if queue == "limitq" and len(same) >= 2:
-            raise Refusal("qsub: would exceed queue generic's per-user limit\n", 38)
         asked["queue"] = queue
 
-    def _check_limits(self, asked: dict[str, Any], wanted: dict[str, str]) -> None:
+    def _check_limits(self, owner: str, asked: dict[str, Any], wanted: dict[str, str]) -> None:
         over = seconds(wanted.get("walltime", "0")) > 600 or int(wanted["ncpus"]) > 4
         if asked["queue"] == "limitq" and over:
             raise Refusal("qsub: Job violates queue and/or server resource limits\n", 188)
+        same = [job for job in self.listed(history=False) if job.asked["queue"] == "limitq" and job.owner == owner]
+        if asked["queue"] == "limitq" and len(same) >= 2:
+            raise Refusal("qsub: would exceed queue generic's per-user limit\n", 38)
 
     def _hold(self, job: Job) -> None:
         begin = job.asked["begin"]
@@ -158,11 +159,13 @@ class Queue:
             job = run.job
             if job.state == "E" or run.look():
                 self._ending(run)
+        schedule = time.time() - self.looked >= self.pace.cycle
+        self.looked = time.time() if schedule else self.looked
         for job in list(self.jobs.values()):
             if job.state == "W" and job.asked["begin"] <= time.time():
                 job.set("Q", 10)
                 job.eligible = time.time()
-            if job.state in "QB" and job.asked["queue"] != "stoppedq":
+            if schedule and job.state in "QB" and job.asked["queue"] != "stoppedq":
                 self._begin_what_fits(job)
             if job.over and not self.history:
                 del self.jobs[job.seq]

@@ -39,7 +39,8 @@ class Server:
         (self.home / "pid").write_text(me)
         while self._pid() == me:
             self._listen()
-            ready = select.select([self.listening] if self.listening else [], [], [], _TICK_SECONDS)[0]
+            pause = _TICK_SECONDS if any(not job.over for job in self.queue.jobs.values()) else 1.0
+            ready = select.select([self.listening] if self.listening else [], [], [], pause)[0]
             if ready and self.listening:
                 line = self.listening.accept()[0]
                 with line:

@@ -29,7 +29,9 @@ def as_table(jobs: list[Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_wide_table(jobs: list[Any], server: str, states: str, *, wide: bool, comments: bool) -> str:
+def as_wide_table(
+    jobs: list[Any], server: str, states: str, *, wide: bool, comments: bool = False, nodes: bool = False
+) -> str:
     """The table with -a, -u and the like."""
     widths = (30, 15, 15, 15, 8, 4, 5, 6) if wide else (15, 8, 8, 10, 6, 3, 3, 6)
     titles = ("Job ID", "Username", "Queue", "Jobname", "SessID", "NDS", "TSK", "Memory")
@@ -39,7 +41,7 @@ def as_wide_table(jobs: list[Any], server: str, states: str, *, wide: bool, comm
         of = dict(pairs)
         if of["job_state"] not in states:
             continue
-        lines.append(_row(job_id, of, widths))
+        lines.append(_row(job_id, of, widths) + (f" {of.get('exec_host', '  -- ')}" if nodes else ""))
         if comments:
             lines.append(f"   {of['comment']}" if of.get("comment") and of["job_state"] != "S" else "    -- ")
     gap = " " * (sum(widths) - (1 if wide else -1) + (1 if wide else 0))
@@ -97,16 +99,15 @@ def _anywhere(text: str, column: int) -> str:
 
 
 def _at_commas(text: str, column: int) -> str:
+    """Between two commas a part stays whole if it fits. The commas themselves are not counted."""
     out = ""
     for token in re.findall(r"[^,]*,|[^,]+", text):
-        if column + len(token) >= _LINE and column > 8:
+        size = len(token.removesuffix(",").encode("utf-8", "surrogateescape"))
+        if column + size >= _LINE - 2 and column > 8:
             out += "\n\t"
             column = 8
-        if column + len(token) >= _LINE:
-            out += _anywhere(token, column)
-        else:
-            out += token
-        column += len(token)
+        out += _anywhere(token, column) if column + size >= _LINE else token
+        column += size
     return out
 
 
@@ -129,9 +130,9 @@ def as_json(jobs: list[Any], server: str, *, master: bool) -> str:
     if jobs:
         top["Jobs"] = {job_id: _nested(pairs) for job_id, pairs in jobs}
     if not master:
-        return json.dumps(top, indent=4, separators=(",", ":"), ensure_ascii=False) + "\n"
+        return json.dumps(top, indent=4, separators=(",", ":"), ensure_ascii=False) + ("\n" if jobs else "")
     text = json.dumps(top, indent="\t", separators=(",", ":\t"), ensure_ascii=False)
-    return text + "\n" + ("" if jobs else "\n")
+    return f"{text}\n"
 
 
 def _nested(pairs: list[Any]) -> dict[str, Any]:
@@ -151,7 +152,7 @@ def value_of(name: str, value: Any) -> str:
     """As text: times in the time zone of whoever asks."""
     if isinstance(value, dict):
         return time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(value["time"]))
-    if name == "Variable_List":
+    if name == "Variable_List" and not isinstance(value, str):
         return ",".join(f"{key}={_listed(text)}" for key, text in value)
     return str(value)
 

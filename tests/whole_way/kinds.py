@@ -17,13 +17,21 @@ Make = Callable[..., Job]
 
 def kinds(place: Place) -> dict[str, Make]:
     """Every kind of job that `place` can run."""
-    made = {"script": _sh_script, "python script": _py_script, "function": _function}
+    made: dict[str, Make] = {"script": _sh_script}
+    if place.python:
+        made |= {"python script": _py_script, "function": _function}
     for image, what in zip(place.images, ("image", "sandbox"), strict=False):
         made[f"container from {what}"] = lambda job_id, how, image=image, **more: _container(job_id, how, image, **more)
         made[f"function in {what}"] = lambda job_id, how, image=image, **more: _function(
             job_id, how, container_image=image, **more
         )
     return made
+
+
+def why_not(kind: str, place: Place) -> str:
+    """Why `place` has no jobs of that kind."""
+    lacks = "Python" if kind in ("python script", "function") else "container image for tests"
+    return f"no {lacks} on {place.site.name}"
 
 
 def _sh_script(job_id: str, how: str, **more: Any) -> Job:

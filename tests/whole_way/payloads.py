@@ -14,6 +14,7 @@ GROW = "import time; held = b'x' * 500_000_000; time.sleep(60)"
 """Holds 500 MB until somebody objects."""
 
 SH = f"""\
+#!/bin/sh
 echo "out of $JOB_ID"
 echo "err of $JOB_ID" >&2
 case $1 in

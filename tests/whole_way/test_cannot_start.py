@@ -8,17 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from scheduler import BatchError, Cause, Job, JobError, JobState, JobType, Resources
+from scheduler import BatchError, Cause, Job, JobError, JobState, JobType, Resources, remote
 from scheduler.transports.base import Program
 
-from .kinds import kinds
+from .kinds import kinds, why_not
+from .payloads import end
 from .sites import Place
 from .voyage import Jobs, Voyage, changed, runner_in, travel
 
 BARE = 'bare=$(mktemp -d); ln -s "$(command -v uname)" "$bare/uname"; PATH=$bare'
 """Lines for a prologue after which no program is found but the one."""
 NO_IMAGE = "/no such/it's $HOME.sif"
-REFUSAL = "Invalid account or account/partition combination specified"
+_SBATCH = 'sbatch --parsable -A "$1" --wrap=true'
+_QSUB = f'{remote.text("prelude.sh")}\n{remote.text("pbs.sh")}\nfind_pbs qsub; echo true | qsub -q "$1"'
+REFUSED = {
+    "slurm": ("account", "Invalid account or account/partition combination specified", _SBATCH),
+    "pbs": ("queue", "qsub: Unknown queue", _QSUB),
+}
+"""A key of a site whose value is refused, the batch system's words for it, and how a person hears them."""
+NONE = "no_such_one"
 
 
 def _run(job_id: str, image: str) -> Job:
@@ -34,7 +42,7 @@ def without_image(send: Callable[[Callable[[], Jobs]], Voyage], place: Place) ->
         lambda: {
             "command": _run("command", NO_IMAGE),
             "run script": Job("run script", JobType.CONTAINER, container_image=NO_IMAGE),
-            "function": kinds(place)["function"]("function", "success", container_image=NO_IMAGE),
+            "function": Job("function", function=end, params={"how": "success"}, container_image=NO_IMAGE),
         }
     )
 
@@ -57,6 +65,8 @@ def test_a_runtime_that_is_not_there_is_named(place: Place, tmp_path: Path) -> N
 
 
 def test_a_python_that_is_not_there_is_named(place: Place, tmp_path: Path) -> None:
+    if not place.python:
+        pytest.skip(why_not("function", place))
     place = changed(place, python="/no such/python3")
     makers = [kinds(place)[kind] for kind in ("function", "python script")]
     jobs = travel(place, tmp_path, lambda: {str(n): make(str(n), "success") for n, make in enumerate(makers)}).jobs
@@ -86,53 +96,56 @@ def test_a_working_dir_that_is_a_file_is_refused_at_once(folder: Path) -> None:
         Job("one", function=len)
 
 
-def _refusing(place: Place) -> Place:
-    if place.site.scheduler != "slurm":
+@pytest.fixture
+def refused(place: Place) -> tuple[str, str, str]:
+    """A row of the table above."""
+    if place.site.scheduler not in REFUSED:
         pytest.skip("no batch system that could refuse")
-    return changed(place, account="no_such_account")
+    return REFUSED[place.site.scheduler]
 
 
 def test_a_refusal_has_the_batch_systems_own_words_and_the_same_jobs_go_to_a_mended_site(
-    place: Place, folder: Path
+    place: Place, refused: tuple[str, str, str], folder: Path
 ) -> None:
+    key, refusal, by_hand = refused
     job = kinds(place)["script"]("one", "success", output_files=["*.root"])
-    with runner_in(folder, _refusing(place)) as runner:
+    with runner_in(folder, changed(place, **{key: NONE})) as runner:
         with pytest.raises(BatchError) as caught:
             runner.submit([job])
-        words = "sbatch --parsable -A no_such_account --wrap=true"
-        said = runner.transport.run(Program("sbatch", f". /etc/profile >/dev/null 2>&1; {words}")).err
-        assert REFUSAL in said
+        program = Program("by hand", f". /etc/profile >/dev/null 2>&1; {by_hand}")
+        said = runner.transport.run(program, [NONE]).err
+        assert refusal in said
         assert caught.value.words.strip().endswith(said.strip())
         assert said.strip() in str(caught.value)
         assert (job.status.state, job.status.cause) == (JobState.FAILED, Cause.REFUSED)
         assert said.strip() in job.status.reason
     with runner_in(folder, place) as runner:
         runner.submit([job])
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=place.patience)
     assert job.is_completed(), job.status
 
 
-def test_some_are_refused_and_the_others_go_on(place: Place, folder: Path) -> None:
-    _refusing(place)
+def test_some_are_refused_and_the_others_go_on(place: Place, refused: tuple[str, str, str], folder: Path) -> None:
+    key, refusal, _ = refused
     script = kinds(place)["script"]
     good = [script(f"good {n}", "success") for n in range(2)]
-    bad = script("bad", "success", resources=Resources(account="no_such_account"))
+    bad = script("bad", "success", resources=Resources.model_validate({key: NONE}))
     with runner_in(folder, place) as runner:
         with pytest.raises(BatchError, match="1 of 3 jobs were refused, 'bad' first"):
             runner.submit([*good, bad])
-        runner.wait(timeout=60)
+        runner.wait(timeout=place.patience)
         assert all(job.is_completed() for job in good)
-        assert REFUSAL in bad.get_results()["error"]
+        assert refusal in bad.get_results()["error"]
         bad.resources = Resources()
         runner.submit([*good, bad])
-        runner.wait(timeout=60)
+        runner.wait(timeout=place.patience)
         assert bad.is_completed(), bad.status
         assert len(runner.ledger.chosen()) == 4
 
 
 def test_a_pickle_for_another_python_is_refused_before_anything_is_submitted(place: Place, folder: Path) -> None:
-    if place.same_python:
-        pytest.skip("the Python over there is the one here")
+    if not place.python or place.same_python:
+        pytest.skip("the Python over there is the one here, or there is none")
     captured = object()
     job = Job("closure", function=lambda: repr(captured))
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"

@@ -10,7 +10,7 @@ import pytest
 
 from scheduler import Cause, Job, JobState, Resources
 
-from .kinds import kinds
+from .kinds import kinds, why_not
 from .payloads import CONTENT
 from .sites import Place, alone
 from .voyage import Jobs, Voyage
@@ -45,7 +45,7 @@ def ended(place: Place, send: Send) -> Voyage:
 def kind(request: pytest.FixtureRequest, place: Place) -> str:
     """A kind of job."""
     if request.param not in kinds(place):
-        pytest.skip(f"no container image for tests on {place.site.name}")
+        pytest.skip(why_not(request.param, place))
     return str(request.param)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from scheduler import Cause, JobState, Resources
 
-from .kinds import kinds
+from .kinds import kinds, why_not
 from .payloads import CONTENT
 from .sites import Place
 from .voyage import Jobs, Voyage
@@ -57,7 +57,7 @@ def how_of(number: int, place: Place) -> str:
 def kind(request: pytest.FixtureRequest, place: Place) -> str:
     """A type of job."""
     if request.param not in kinds(place):
-        pytest.skip(f"no container image for tests on {place.site.name}")
+        pytest.skip(why_not(request.param, place))
     return str(request.param)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from scheduler import Cause, Job, JobState
 
+from .kinds import why_not
 from .payloads import answer, raise_deeply
 from .sites import Place
 from .voyage import Jobs, Voyage
@@ -21,7 +22,7 @@ HERE = sys.version_info[:2]
 @pytest.fixture(scope="module")
 def called(place: Place, send: Callable[[Callable[[], Jobs]], Voyage]) -> Voyage:
     """Functions, on the site's own Python and in an image."""
-    images: dict[str, Any] = {"": {}}
+    images: dict[str, Any] = {"": {}} if place.python else {}
     if place.images:
         images[" in image"] = {"container_image": place.images[0]}
 
@@ -33,7 +34,7 @@ def called(place: Place, send: Callable[[Callable[[], Jobs]], Voyage]) -> Voyage
             )
             jobs[f"answers{where}"] = Job(f"answers{where}", function=answer, **more)
         jobs |= {f"closure{where}": _closure(f"closure{where}", **more) for where, more in images.items() if where}
-        if place.same_python:
+        if place.python and place.same_python:
             jobs["closure"] = _closure("closure")
         return jobs
 
@@ -48,8 +49,8 @@ def _closure(job_id: str, **more: Any) -> Job:
 @pytest.fixture(params=["", " in image"])
 def where(request: pytest.FixtureRequest, place: Place) -> str:
     """On the site's own Python, or in an image."""
-    if request.param and not place.images:
-        pytest.skip(f"no container image for tests on {place.site.name}")
+    if not (place.images if request.param else place.python):
+        pytest.skip(why_not(f"function{request.param}", place))
     return str(request.param)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from scheduler import Job, JobType
 
+from .kinds import why_not
 from .sites import Place
 from .voyage import Jobs, Voyage
 
@@ -45,6 +46,8 @@ def home(place: Place, send: Callable[[Callable[[], Jobs]], Voyage]) -> Voyage:
     """One job that leaves all sorts of files, and two that get all sorts."""
 
     def make() -> Jobs:
+        if not place.python:
+            pytest.skip(why_not("python script", place))
         Path("leave.py").write_text(MADE_BY.replace("NAMES", repr(ODD_NAMES)))
         leaves = Job("leaves", JobType.SCRIPT, script_path="leave.py", output_files=PATTERNS)
         return {"leaves": leaves, **_with_inputs()}
@@ -72,7 +75,7 @@ def _with_inputs() -> Jobs:
     Path("folder/sub/b.txt").write_text("b")
     Path("folder/.hidden").write_text("hidden")
     Path("here.txt").write_text("renamed")
-    Path("gets.sh").write_text(GETS)
+    Path("gets.sh").write_text(f"#!/bin/sh\n{GETS}")
     inputs = {name: name for name in ("tool.sh", 'é "data".bin', "empty", "folder")} | {
         "there/deep/n'ame $x": "here.txt"
     }

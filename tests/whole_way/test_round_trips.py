@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def test_each_verb_costs_the_same_for_any_number_of_jobs(place: Place, folder: P
         assert transport.spent() == ["submit"]
         runner.work.poll()
         assert transport.spent() == ["poll"]
-        runner.wait(jobs, timeout=120)
+        runner.wait(jobs, timeout=2 * place.patience)
         assert all(job.is_completed() for job in jobs)
         assert set(transport.spent()) <= {"poll", "manifest", "fetch"}
         late = _jobs(count, unequal=unequal)
@@ -70,6 +71,7 @@ def test_each_verb_costs_the_same_for_any_number_of_jobs(place: Place, folder: P
             job.working_dir += " late"
         runner.submit(late)
         while not all(job.final for job in late):
+            time.sleep(0.05)
             runner.poll()
         transport.spent()
         runner.collect(late)
@@ -88,5 +90,5 @@ def test_cancelling_forty_jobs_costs_one_command(place: Place, folder: Path) -> 
         transport.spent()
         runner.cancel(jobs)
         assert transport.spent() == ["cancel"]
-        runner.wait(jobs, timeout=120)
+        runner.wait(jobs, timeout=2 * place.patience)
         assert {str(job.status) for job in jobs} == {"cancelled"}

@@ -26,6 +26,6 @@ def test_a_job_over_its_walltime_says_so_even_if_it_ends_with_0_when_told_to(pla
         jobs.append(Job("c", JobType.CONTAINER, container_image=image, container_command="sleep 240", resources=short))
     with Runner(place.site, ledger=Ledger(folder / "ledger")) as runner:
         runner.submit(jobs)
-        runner.wait(jobs, timeout=200)
+        runner.wait(jobs, timeout=3 * place.patience)
     assert {(job.state, job.status.cause) for job in jobs} == {(JobState.FAILED, Cause.TIME_LIMIT)}
     assert all("time limit" in job.get_results()["error"] for job in jobs)

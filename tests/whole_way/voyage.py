@@ -17,7 +17,6 @@ from .sites import Place
 
 HOSTILE = 'a folder that\'s "quoted" $HOME `id` é'
 """The name of the folder here that everything happens in."""
-LONGEST_SECONDS = 200.0
 Jobs = dict[str, Job]
 
 
@@ -53,7 +52,7 @@ def travel(place: Place, folder: Path, make: Callable[[], Jobs]) -> Voyage:
         jobs = make()
         with runner_in(inside, place) as runner:
             runner.submit(jobs.values())
-            runner.wait(jobs.values(), timeout=LONGEST_SECONDS)
+            runner.wait(jobs.values(), timeout=3 * place.patience)
     return Voyage(place, inside, jobs)
 
 

@@ -1,0 +1,46 @@
+##### 0/environment.sh
+export JOB_ID=b0-6
+export JOB_DIR="$1" JOB_PARAMS_FILE="$2"
+##### 0/outputs.sh
+dir="$control/dir"
+outputs() {
+  :
+}
+##### 0/script.sh
+#!/bin/bash
+#PBS -N b0-6.abcdefghjk-0
+#PBS -j oe
+#PBS -o batches/0/log.0
+#PBS -r n
+#PBS -l select=1:ncpus=32:system=polaris
+#PBS -l walltime=01:00:00
+#PBS -A EIC
+#PBS -q preemptable
+#PBS -l filesystems=home:eagle
+# b0-6.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
+bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
+batch_id=${PBS_JOBID:?}
+index=${PBS_ARRAY_INDEX:-0}
+element=0
+# PBS does not tell a job how often it was begun: the first free number is this attempt.
+attempt=0
+until mkdir "$bundle/$element/began.$attempt" 2>/dev/null || [ ! -d "$bundle/$element/began.$attempt" ]; do
+  attempt=$((attempt + 1))
+done
+
+payload() {
+  export JOB_ID=b0-6
+  export JOB_DIR="$dir"
+  export JOB_PARAMS_FILE="$bundle/$element/params.json"
+  command -v module >/dev/null 2>&1 || . /etc/profile
+  module load spack-pe-base apptainer || cannot_start "module load failed: "'spack-pe-base apptainer'
+  image=/images/b0.sif
+  command -v apptainer >/dev/null 2>&1 ||
+    cannot_start "apptainer is not installed on $(uname -n): the site's container.runtime or container.modules are wrong"
+  [ -e "$image" ] || cannot_start "container image $image does not exist on $(uname -n)"
+  case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac
+  exec apptainer exec --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" sh -c '. "$0"
+exec python3 -u "${0%/*/*}/run_function.py" "${0%/*}"' "$bundle/$element/environment.sh" "$JOB_DIR" "$JOB_PARAMS_FILE"
+}
+
+. "$bundle/harness.sh"
