@@ -9,7 +9,6 @@ import contextlib
 import json
 import math
 import os
-import platform
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +18,18 @@ from typing import Any
 from scheduler.errors import LedgerError
 from scheduler.job.state import JobState, Status
 from scheduler.ledger_rows import BatchRow, JobRow, job_row, status_values
-from scheduler.ledger_schema import JOBS, MIGRATIONS, NEW_JOB, NEW_STATUS, SCHEMA, TAKEN, VERSION
+from scheduler.ledger_schema import (
+    JOBS,
+    MIGRATIONS,
+    NEW_JOB,
+    NEW_JOB_DEFAULTS,
+    NEW_STATUS,
+    OBSERVATION,
+    SCHEMA,
+    TAKEN,
+    VERSION,
+)
+from scheduler.process import owner
 
 
 def state_folder() -> Path:
@@ -30,27 +40,6 @@ def state_folder() -> Path:
     from platformdirs import user_state_path
 
     return user_state_path("scheduler")
-
-
-def owner() -> str:
-    """This process, for others to see whether it is still there."""
-    return f"{platform.node()}:{os.getpid()}"
-
-
-def is_gone(process: str) -> bool:
-    """The process of that name has ended (or is this one); on another machine nobody can tell, so it has not."""
-    host, _, pid = process.rpartition(":")
-    if process == owner():
-        return True
-    if host != platform.node() or not pid.isdecimal():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 class Ledger:
@@ -97,7 +86,8 @@ class Ledger:
                 "INSERT INTO batches (bundle, first, count, name) VALUES (?,?,?,?)",
                 ((token, *b) for b in batches),
             )
-            rows = [{**j, "bundle": token, "site": site, "state": JobState.SUBMITTING.word, "now": now} for j in jobs]
+            new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "now": now}
+            rows = [{**NEW_JOB_DEFAULTS, **job, **new} for job in jobs]
             self._db.executemany(NEW_JOB, rows)
             keys = self._db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
         return [row["key"] for row in keys]
@@ -135,9 +125,7 @@ class Ledger:
                 NEW_STATUS,
                 [{**status_values(status), "key": key, "now": now} for key, status in changes.items()],
             )
-            self._db.executemany(
-                "INSERT INTO observations VALUES (?,?,?)", [(k, now, text) for k, text in said.items()]
-            )
+            self._db.executemany(OBSERVATION, [(key, now, text) for key, text in said.items()])
 
     def record_silence(self, silence: Mapping[int, tuple[int, float | None]]) -> None:
         """For how many polls, and since when, nobody has known anything of these jobs."""
@@ -188,6 +176,11 @@ class Ledger:
     def of_campaign(self, campaign: str, site: str) -> list[JobRow]:
         """All that a campaign has submitted to a site, oldest first."""
         return self._jobs("j.campaign = ? AND j.site = ?", campaign, site)
+
+    def failed(self, site: str) -> list[JobRow]:
+        """Jobs of a site that failed, may be tried again and are not done with."""
+        where = "j.site = ? AND j.collected = 0 AND j.state = ? AND j.retry != '{}' AND b.folder IS NOT NULL"
+        return self._jobs(where, site, JobState.FAILED.word)
 
     def going_on(self, site: str) -> list[JobRow]:
         """Jobs of a site that have not ended and whose place over there is known."""
@@ -272,12 +265,22 @@ class Ledger:
             if steps:
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
 
+    def writing(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """One transaction, for those who record something else in the same file."""
+        return self._writing()
+
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The same file, for those who read something else in it."""
+        with self._told("read"):
+            yield self._db
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._told("write"):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                yield self._db
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")

@@ -22,7 +22,7 @@ from scheduler.job.payload import params_as_json
 from scheduler.job.resources import Resources
 from scheduler.quoting import quote
 from scheduler.render_payload import Payload, Shared, payload_of, python_of
-from scheduler.render_template import expect_ours, rendered, template_for
+from scheduler.render_template import OfAJob, expect_ours, rendered, template_for
 from scheduler.site.site import Site
 
 MARKER = ".scheduler"
@@ -31,12 +31,16 @@ MARKER = ".scheduler"
 
 @dataclass(frozen=True)
 class Batch:
-    """One thing to hand to the batch system: `jobs` are elements `first`, `first` + 1, … of the bundle."""
+    """One thing to hand to the batch system: `jobs` are elements `first`, `first` + 1, … of the bundle.
+
+    All of them ask for the same `resources`.
+    """
 
     name: str
     first: int
     jobs: tuple[Job, ...]
     script: str
+    resources: Resources
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def render(jobs: Sequence[Job], site: Site, *, campaign: str | None = None, toke
         ConfigError: a template or directive is wrong.
     """
     system = batch_system(site)
-    making = _Making(site, system, token or new_token(), _label(campaign or (jobs[0].job_id if jobs else "job")))
+    making = _Making(site, system, token or new_token(), label(campaign or (jobs[0].job_id if jobs else "job")))
     batches: list[Batch] = []
     first = 0
     for resources, group in _alike(jobs, site, system):
@@ -144,11 +148,9 @@ def _batch(making: _Making, jobs: Sequence[Job], resources: Resources, first: in
     path = f"{first}/script.sh"
     if len(jobs) > 1:
         path = f"batches/{first}/script.sh"
-        making.files[path] = _dispatcher(template, directives, ask, jobs[0]).encode()
-    making.files[f"batches/{first}/name"] = f"{ask.name}\n".encode()
-    if resources.walltime is not None:
-        making.files[f"batches/{first}/walltime"] = f"{int(resources.walltime.total_seconds())}\n".encode()
-    return Batch(ask.name, first, tuple(jobs), path)
+        making.files[path] = dispatcher(template, directives, ask, jobs[0]).encode()
+    making.files.update(batch_files(ask))
+    return Batch(ask.name, first, tuple(jobs), path, resources)
 
 
 def _element(making: _Making, job: Job, element: int, ask: Ask, directives: str, template: jinja2.Template) -> None:
@@ -166,7 +168,15 @@ def _element(making: _Making, job: Job, element: int, ask: Ask, directives: str,
     files.update({f"{element}/{name}": content for name, content in payload.files.items()})
 
 
-def _dispatcher(template: jinja2.Template, directives: str, ask: Ask, job: Job) -> str:
+def batch_files(ask: Ask) -> dict[str, bytes]:
+    """What lies beside a batch's script."""
+    files, walltime = {f"batches/{ask.first}/name": f"{ask.name}\n".encode()}, ask.resources.walltime
+    if walltime is not None:
+        files[f"batches/{ask.first}/walltime"] = f"{int(walltime.total_seconds())}\n".encode()
+    return files
+
+
+def dispatcher(template: jinja2.Template, directives: str, ask: Ask, job: OfAJob) -> str:
     """What an array submits: the header that its elements share, and the way to the element's own script."""
     context = {"name": ask.name, "array_first": ask.first, "directives": directives}
     script = rendered(template, context, job)
@@ -225,18 +235,23 @@ def _glob(pattern: str) -> str:
 
 def _common_files(making: _Making, batches: Sequence[Batch]) -> None:
     files = making.files
-    files[MARKER] = f"{making.token}\n".encode()
-    files["harness.sh"] = remote.text("harness.sh").encode()
-    if making.system.name == "shell":
-        files["worker.sh"] = remote.text("worker.sh").encode()
-    if any(job.job_type is JobType.FUNCTION for one in batches for job in one.jobs):
-        files["run_function.py"] = remote.text("run_function.py").encode()
+    functions = any(job.job_type is JobType.FUNCTION for one in batches for job in one.jobs)
+    files.update(frame(making.token, making.system, functions=functions))
     lines = [f"{one.first}\t{len(one.jobs)}\t{one.script}\n" for one in batches]
     files["batches/list"] = "".join(lines).encode()
-    files["ends/.keep"] = files["guards/.keep"] = b""
     if making.python:
         files["needs-python"] = f"{making.python}\n".encode()
     files.update(making.shared.files)
+
+
+def frame(token: str, system: BatchSystem, *, functions: bool) -> dict[str, bytes]:
+    """What every bundle of this batch system has."""
+    files = {MARKER: f"{token}\n".encode(), "harness.sh": remote.text("harness.sh").encode()}
+    if system.name == "shell":
+        files["worker.sh"] = remote.text("worker.sh").encode()
+    if functions:
+        files["run_function.py"] = remote.text("run_function.py").encode()
+    return files | {"ends/.keep": b"", "guards/.keep": b""}
 
 
 def _python_probe(site: Site) -> str:
@@ -247,7 +262,7 @@ def _python_probe(site: Site) -> str:
     return f"exec 3>&1 >/dev/null\n{before}\n{python_of(site)} -c {quote(code)} >&3\n"
 
 
-def _label(text: str) -> str:
+def label(text: str) -> str:
     """The part of a batch's name that a person recognises; PBS wants a letter first."""
     slug = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip("-.")[:40]
     return slug if slug[:1].isalpha() else f"j{slug}"

@@ -12,12 +12,23 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scheduler import collector, poller, remote, submission
+from scheduler import collector, poller, remote, retry, submission
 from scheduler.batch.base import BatchSystem, write_indices
-from scheduler.errors import BatchError, HostKeyError, LoginError, TransportError, WaitTimeout
+from scheduler.errors import (
+    BatchError,
+    ConfigError,
+    HostKeyError,
+    JobError,
+    LoginError,
+    TransportError,
+    WaitTimeout,
+)
+from scheduler.job.retry import Again
 from scheduler.job.state import Cause, JobState
-from scheduler.ledger import Ledger, is_gone
+from scheduler.ledger import Ledger
+from scheduler.ledger_attempts import Attempts
 from scheduler.ledger_rows import JobRow
+from scheduler.process import is_gone
 from scheduler.results import results_of
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
@@ -44,17 +55,22 @@ class SiteWork:
         """The site is not asked more often than this."""
         return self.site.limits.poll_seconds or self.system.poll_seconds
 
-    def send(self, token: str, *, again: bool = False) -> None:
+    def send(self, token: str, *, again: bool = False) -> dict[int, str]:
         """Send a recorded bundle, or ask after it if it is there, and write down what was answered.
+
+        Returns:
+            Jobs that were to be tried again and are not, by their keys, and why.
 
         Raises:
             TransportError, JobError, BatchError: as `submission.send`.
         """
         answers = submission.send(token, self.site, self.system, self.ledger, self.transport, again=again)
-        submission.record_statuses(answers, self.ledger.of_bundle(token), self.system, self.ledger)
+        return submission.record_statuses(answers, self.ledger.of_bundle(token), self.system, self.ledger)
 
     def poll(self) -> None:
         """Look at every job of the site that has not ended: one remote command, or none if it was asked just now.
+
+        Those that have failed and are worth another attempt are then submitted again: one more remote command.
 
         Raises:
             TransportError: the site was not reached; no state has changed.
@@ -62,6 +78,7 @@ class SiteWork:
         if self.ledger.claim_poll(self.site.name, self.poll_seconds):
             self._resume()
             self.trouble = poller.poll(self.site, self.system, self.ledger, self.transport)
+        self._try_again()
 
     def collect(self, keys: Sequence[int], *, progress: collector.Progress | None = None) -> None:
         """Bring home the outputs of those that have ended, and write down their results: two remote commands.
@@ -70,7 +87,9 @@ class SiteWork:
             OutputError: a file is not what was announced, or cannot be written here. Collect again.
             TransportError: the line was cut; what is home stays.
         """
-        rows = [row for row in self.ledger.of_keys(keys) if row.status.final and not row.collected]
+        ended = [row for row in self.ledger.of_keys(keys) if row.status.final and not row.collected]
+        going_on = self.due(ended)
+        rows = [row for row in ended if row.key not in going_on]
         if not rows:
             return
         began = [row for row in rows if row.folder is not None and row.status.cause is not Cause.REFUSED]
@@ -91,7 +110,9 @@ class SiteWork:
             TransportError: the site was not reached.
         """
         batches: dict[tuple[str, int], list[JobRow]] = {}
-        for row in self.ledger.of_keys(keys):
+        rows = self.ledger.of_keys(keys)
+        Attempts(self.ledger).never_again(row.key for row in rows if row.retry != "{}" and not row.collected)
+        for row in rows:
             if not row.status.final:
                 batches.setdefault((row.bundle, row.first), []).append(row)
         if not batches:
@@ -103,6 +124,35 @@ class SiteWork:
             words = reply.err.strip() or reply.out.strip()
             message = f"site {self.site.name!r}: cancelling failed (exit code {reply.exit_code}): {words}"
             raise BatchError(message, command="cancel", exit_code=reply.exit_code, words=words)
+
+    def due(self, rows: Sequence[JobRow]) -> set[int]:
+        """The keys of those that have ended and are about to be tried again."""
+        judged = retry.judge(rows, self.site, self.ledger)
+        return {key for key, following in judged.items() if isinstance(following, Again)}
+
+    def retry(self, keys: Sequence[int], *, memory: str | None = None, walltime: str | None = None) -> dict[int, str]:
+        """Submit jobs again that ended without completing, in one remote command.
+
+        Args:
+            memory, walltime: what they ask for now instead.
+
+        Returns:
+            Those of the jobs that are not tried again, by their keys, and why.
+
+        Raises:
+            JobError: the site does not allow so much; nothing was submitted.
+            ConfigError: a template or a directive is wrong now; nothing was submitted.
+            TransportError: the line was cut; nothing is lost, and the next poll sends what did not arrive.
+        """
+        refused: dict[int, str] = {}
+        token = None
+        while token is None:
+            rows = self.ledger.of_keys(keys)
+            refused = {row.key: why for row in rows if (why := retry.why_not(row))}
+            rows = [row for row in rows if row.key not in refused]
+            wishes = retry.by_hand(rows, self.site, self.ledger, memory=memory, walltime=walltime)
+            token = retry.plan(wishes, self.site, self.system, self.ledger) if wishes else ""
+        return refused | (self.send(token) if token else {})
 
     def look(self, keys: Sequence[int], *, progress: collector.Progress | None = None) -> None:
         """Poll, and collect what has ended. A line that breaks is kept as `trouble`: it says nothing of the jobs.
@@ -158,6 +208,21 @@ class SiteWork:
             before = now
             jitter = pause * random.uniform(1.0, 1.1)  # noqa: S311  (many laptops must not ask in step)
             sleep(jitter if timeout is None else max(0.0, min(jitter, timeout - passed)))
+
+    def _try_again(self) -> None:
+        rows = self.ledger.failed(self.site.name)
+        judged = retry.judge(rows, self.site, self.ledger)
+        retry.say_enough(rows, judged, self.ledger)
+        wishes = retry.wishes_for(rows, judged, self.site)
+        if not wishes:
+            return
+        try:
+            token = retry.plan(wishes, self.site, self.system, self.ledger)
+        except (ConfigError, JobError):
+            wishes = retry.without_those_that_cannot(wishes, self.site, self.system, self.ledger)
+            token = retry.plan(wishes, self.site, self.system, self.ledger) if wishes else None
+        if token is not None:
+            self.send(token)
 
     def _resume(self) -> None:
         """Bundles whose sending was cut, by us or by a process that has ended, are sent on."""

@@ -15,8 +15,9 @@ import pytest
 
 from scheduler import LedgerError
 from scheduler.job.state import Cause, JobState, Status
-from scheduler.ledger import Ledger, is_gone, owner
+from scheduler.ledger import Ledger
 from scheduler.ledger_schema import VERSION
+from scheduler.process import is_gone, owner
 
 
 def _record(ledger: Ledger, token: str, count: int = 3, campaign: str | None = None) -> list[int]:

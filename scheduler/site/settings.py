@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from scheduler.checked import Checked, Flag, Text, Whole, listed, printable
 from scheduler.errors import ConfigError
-from scheduler.job.resources import Walltime
+from scheduler.job.resources import Memory, Walltime
 from scheduler.quoting import quote_path
 
 _USER = r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*"
@@ -101,6 +101,7 @@ class Limits(Checked):
 
     Attributes:
         walltime: the longest that a job may ask for.
+        memory: the most that a job may ask for on one node.
         array_size: the most elements of one job array.
         queued: the most jobs and array elements of one user that the batch system keeps at a time.
         poll_seconds: never ask after jobs more often than this; None: as the batch system's module says.
@@ -109,6 +110,7 @@ class Limits(Checked):
     """
 
     walltime: Walltime | None = None
+    memory: Memory | None = None
     array_size: Annotated[Whole, Field(gt=0)] | None = None
     queued: Annotated[Whole, Field(gt=0)] | None = None
     poll_seconds: Annotated[float, Field(strict=True, gt=0, le=86400)] | None = None
