@@ -24,7 +24,7 @@ from scheduler.ledger_schema import (
     NEW_JOB,
     NEW_JOB_DEFAULTS,
     NEW_STATUS,
-    OBSERVATION,
+    OBSERVATION_OF_TRY,
     SCHEMA,
     TAKEN,
     VERSION,
@@ -118,29 +118,31 @@ class Ledger:
             )
 
     def observe(self, changes: Mapping[int, Status], said: Mapping[int, str]) -> None:
-        """New statuses of jobs, and what was seen that led to them."""
+        """New statuses of jobs, and what was seen that led to them; nothing of those that are tried again meanwhile."""
         now = time.time()
         with self._writing():
             self._db.executemany(
                 NEW_STATUS,
                 [{**status_values(status), "key": key, "now": now} for key, status in changes.items()],
             )
-            self._db.executemany(OBSERVATION, [(key, now, text) for key, text in said.items()])
+            told = [(now, text, key, changes[key].tries) for key, text in said.items()]
+            self._db.executemany(OBSERVATION_OF_TRY, told)
 
-    def record_silence(self, silence: Mapping[int, tuple[int, float | None]]) -> None:
-        """For how many polls, and since when, nobody has known anything of these jobs."""
+    def record_silence(self, silence: Mapping[int, tuple[int, float | None, int]]) -> None:
+        """For how many polls, and since when, nobody has known anything of these jobs, and in which of their tries."""
         with self._writing():
             self._db.executemany(
-                "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ?",
-                [(n, at, k) for k, (n, at) in silence.items()],
+                "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ? AND tries = ?",
+                [(n, at, key, tries) for key, (n, at, tries) in silence.items()],
             )
 
-    def record_results(self, results: Mapping[int, Mapping[str, Any]]) -> None:
-        """What came home: the jobs are done with."""
+    def record_results(self, results: Mapping[int, Mapping[str, Any]], tries: Mapping[int, int] | None = None) -> None:
+        """What came home of these jobs, and of which of their tries (else of the first): they are done with."""
+        of = tries or {}
         with self._writing():
             self._db.executemany(
-                "UPDATE jobs SET results = ?, collected = 1, updated = ? WHERE key = ?",
-                [(json.dumps(r), time.time(), key) for key, r in results.items()],
+                "UPDATE jobs SET results = ?, collected = 1, updated = ? WHERE key = ? AND tries = ?",
+                [(json.dumps(r), time.time(), key, of.get(key, 0)) for key, r in results.items()],
             )
 
     def claim_poll(self, site: str, floor: float) -> bool:

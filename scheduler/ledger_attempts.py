@@ -87,9 +87,9 @@ class Attempts:
                 db.execute(OBSERVATION, (key, now, why))
 
     def never_again(self, keys: Iterable[int]) -> None:
-        """These jobs are not tried again by themselves."""
+        """These jobs are not tried again by themselves. Of those that are done with it says nothing."""
         with self._ledger.writing() as db:
-            db.executemany("UPDATE jobs SET retry = '{}' WHERE key = ?", [(key,) for key in keys])
+            db.executemany("UPDATE jobs SET retry = '{}' WHERE key = ? AND collected = 0", [(key,) for key in keys])
 
     def of(self, keys: Iterable[int]) -> list[AttemptRow]:
         """The earlier attempts of these jobs, the first one first."""
@@ -103,4 +103,5 @@ class _MovedOn(Exception):
 
 def _judged(row: JobRow) -> Mapping[str, Any]:
     status = row.status
-    return {"key": row.key, "was": row.bundle, "judged": status.state.word, "judged_cause": status.cause.word}
+    return {"key": row.key, "was": row.bundle, "judged": status.state.word, "judged_cause": status.cause.word,
+            "retry": row.retry}  # fmt: skip

@@ -169,6 +169,7 @@ def status_values(status: Status) -> Mapping[str, Any]:
         "started": status.started.timestamp() if status.started else None,
         "ended": status.ended.timestamp() if status.ended else None,
         "attempt": status.attempt,
+        "tries": status.tries,
     }
 
 

@@ -69,8 +69,9 @@ NEW_JOB = (
 )
 NEW_STATUS = (
     "UPDATE jobs SET state=:state, cause=:cause, exit_code=:exit_code, raw=:raw, reason=:reason, node=:node,"
-    " started=:started, ended=:ended, attempt=:attempt, updated=:now WHERE key=:key"
+    " started=:started, ended=:ended, attempt=:attempt, updated=:now WHERE key=:key AND tries=:tries"
 )
+"""Not if the job has gone on to another attempt: then somebody else's question has overtaken this one."""
 TAKEN = "SELECT 1 FROM jobs WHERE campaign = :campaign AND site = :site AND job_id = :job_id AND cause != 'refused'"
 _KEPT = (
     "tries", "bundle", "first", "element", "state", "cause", "exit_code", "raw", "reason", "node", "started", "ended",
@@ -79,7 +80,7 @@ _KEPT = (
 KEEP_ATTEMPT = (
     f"INSERT INTO attempts (job, {', '.join(_KEPT)}, over)"  # noqa: S608  (words of this file)
     f" SELECT key, {', '.join(_KEPT)}, :now FROM jobs WHERE key = :key AND bundle = :was"
-    " AND state = :judged AND cause = :judged_cause"
+    " AND state = :judged AND cause = :judged_cause AND retry = :retry"
 )
 """The attempt that a job has made, beside the job; nothing is kept if the job has moved on since it was judged."""
 NEXT_ATTEMPT = (
@@ -95,6 +96,7 @@ TAKE_BACK = (
 ADD_REASON = "UPDATE jobs SET reason = CASE reason WHEN '' THEN :why ELSE reason || '; ' || :why END WHERE key = :key"
 DROP_LAST = "DELETE FROM attempts WHERE job = :key AND tries = (SELECT tries FROM jobs WHERE key = :key)"
 OBSERVATION = "INSERT INTO observations VALUES (?,?,?)"
+OBSERVATION_OF_TRY = "INSERT INTO observations SELECT key, ?, ? FROM jobs WHERE key = ? AND tries = ?"
 ATTEMPTS = (
     "SELECT a.*, b.folder, s.batch_id, s.name, s.count FROM attempts a JOIN bundles b ON b.token = a.bundle"
     " JOIN batches s ON s.bundle = a.bundle AND s.first = a.first"

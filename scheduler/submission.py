@@ -12,7 +12,7 @@ import json
 import os
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scheduler import remote
@@ -222,7 +222,7 @@ def record_statuses(answers: Answers, rows: Sequence[JobRow], system: BatchSyste
     for row in rows:
         if row.status.state is JobState.SUBMITTING and row.first in answers.outcomes:
             outcome = answers.outcomes[row.first]
-            status = status_of(outcome, system)
+            status = replace(status_of(outcome, system), tries=row.tries)
             if row.tries and isinstance(outcome, Refused):
                 words = outcome.words if outcome.exit_code in _OURS else status.reason
                 taken_back[row.key] = f"not tried again: {words}"

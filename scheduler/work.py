@@ -100,7 +100,8 @@ class SiteWork:
         changed = {row.key: judged[row.key][0] for row in rows if judged[row.key][0] != row.status}
         said = {key: f"outputs: {status}: {status.reason}" for key, status in changed.items()}
         self.ledger.observe(changed, said)
-        self.ledger.record_results({key: results for key, (_, results) in judged.items()})
+        tries = {row.key: row.tries for row in rows}
+        self.ledger.record_results({key: results for key, (_, results) in judged.items()}, tries)
 
     def cancel(self, keys: Sequence[int]) -> None:
         """Ask the batch system to end those that have not ended, in one remote command.
@@ -110,9 +111,8 @@ class SiteWork:
             TransportError: the site was not reached.
         """
         batches: dict[tuple[str, int], list[JobRow]] = {}
-        rows = self.ledger.of_keys(keys)
-        Attempts(self.ledger).never_again(row.key for row in rows if row.retry != "{}" and not row.collected)
-        for row in rows:
+        Attempts(self.ledger).never_again(keys)  # before they are looked at: nobody may move them from then on
+        for row in self.ledger.of_keys(keys):
             if not row.status.final:
                 batches.setdefault((row.bundle, row.first), []).append(row)
         if not batches:
