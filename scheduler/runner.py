@@ -155,7 +155,8 @@ class Runner:
         """Submit jobs again that ended without completing, in one remote command; earlier attempts are kept.
 
         Args:
-            memory, walltime: what they ask for now instead, as in `Resources`.
+            memory: what they ask for now instead, as in `Resources`.
+            walltime: likewise.
 
         Raises:
             JobError: one of them cannot be tried again, and why; the others are. Or the site does not allow so much,

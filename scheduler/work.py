@@ -76,8 +76,10 @@ class SiteWork:
             TransportError: the site was not reached; no state has changed.
         """
         if self.ledger.claim_poll(self.site.name, self.poll_seconds):
+            self.trouble = ""
             self._resume()
-            self.trouble = poller.poll(self.site, self.system, self.ledger, self.transport)
+            said = poller.poll(self.site, self.system, self.ledger, self.transport)
+            self.trouble = said or self.trouble
         self._try_again()
 
     def collect(self, keys: Sequence[int], *, progress: collector.Progress | None = None) -> None:
@@ -134,7 +136,8 @@ class SiteWork:
         """Submit jobs again that ended without completing, in one remote command.
 
         Args:
-            memory, walltime: what they ask for now instead.
+            memory: what they ask for now instead.
+            walltime: likewise.
 
         Returns:
             Those of the jobs that are not tried again, by their keys, and why.
@@ -222,7 +225,14 @@ class SiteWork:
             wishes = retry.without_those_that_cannot(wishes, self.site, self.system, self.ledger)
             token = retry.plan(wishes, self.site, self.system, self.ledger) if wishes else None
         if token is not None:
-            self.send(token)
+            self._send_again(token)
+
+    def _send_again(self, token: str, *, again: bool = False) -> None:
+        """That jobs cannot be submitted again just now keeps nobody from following the others; the next poll tries."""
+        try:
+            self.send(token, again=again)
+        except BatchError as error:
+            self.trouble = str(error)
 
     def _resume(self) -> None:
         """Bundles whose sending was cut, by us or by a process that has ended, are sent on."""
@@ -233,7 +243,8 @@ class SiteWork:
             unheard = [row for row in rows if row.status.state is JobState.SUBMITTING and row.batch_id is None]
             again = bool(unheard) and all(row.silent >= UNHEARD_POLLS for row in unheard)
             if bundle["folder"] is None or again or not unheard:
-                self.send(bundle["token"], again=again)
+                send = self._send_again if any(row.tries for row in rows) else self.send
+                send(bundle["token"], again=again)
 
 
 def _cancel_line(rows: Sequence[JobRow]) -> str:

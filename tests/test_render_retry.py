@@ -83,6 +83,14 @@ def test_of_the_other_batch_systems_no_node_can_be_excluded() -> None:
         assert system.directives(Ask(**ask, exclude=("n1",))) == system.directives(Ask(**ask))  # type: ignore[arg-type]
 
 
+def test_on_pbs_a_single_job_is_not_rerunnable_and_an_array_must_be() -> None:
+    one, array = (bundle(*wishes, place=site("pbs")) for wishes in ([wish()], [wish(), wish(4)]))
+    script = one.files["batches/0/script.sh"].decode()
+    assert "#PBS -r n\n" in script and "#PBS -l walltime=06:00:00\n" in script and "mem=450mb" in script
+    assert '. "$bundle/$((0 + index))/script.sh"' in script
+    assert "#PBS -J 0-1\n#PBS -r y\n" in array.files["batches/0/script.sh"].decode()
+
+
 def test_a_requeue_by_slurm_itself_cannot_be_asked_for_beside_ours() -> None:
     script = bundle(wish()).files["batches/0/script.sh"].decode()
     assert "#SBATCH --no-requeue" in script

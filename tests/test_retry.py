@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from unpacked import until
 
-from scheduler import Cause, ConfigError, Job, JobError, JobType, Resources, Retry, Runner, Site
+from scheduler import Cause, ConfigError, Job, JobError, JobType, Resources, Retry, Runner, Site, poller
 from scheduler.cli.sites_of_jobs import work_at
 from scheduler.ledger import Ledger
 from scheduler.ledger_attempts import Attempts
@@ -84,15 +84,6 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     yield World(tmp_path)
-
-
-def poll_until(runner: Runner, true: Callable[[], object]) -> None:
-    """Look at jobs, and collect nothing, until it is so."""
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true"
-        runner.poll()
-        time.sleep(0.05)
 
 
 def test_a_job_that_fails_is_tried_again_and_what_came_of_it_is_the_last_attempts(world: World) -> None:
@@ -282,14 +273,29 @@ def test_outputs_of_a_job_that_is_about_to_be_tried_again_are_left_alone(world: 
         until(lambda: list(world.work.glob("*/ends/0.0")))
         ledger, key = runner.ledger, runner.keys([one])[0]
         work = runner.work
-        from scheduler import poller
-
         poller.poll(work.site, work.system, ledger, work.transport)  # as one that is killed before it plans
         assert work.due(ledger.of_keys([key])) == {key}
         runner.collect([one])
         assert not ledger.of_keys([key])[0].collected
         runner.wait([one], timeout=60)
     assert one.is_completed()
+
+
+def test_a_work_folder_that_cannot_be_written_is_no_reason_not_to_follow_the_others(world: World) -> None:
+    one, other = world.job("a"), world.job("other", "sleep 1")
+    with world.runner() as runner:
+        runner.submit([one, other])
+        until(lambda: list(world.work.glob("*/ends/0.0")))
+        poller.poll(runner.site, runner.work.system, runner.ledger, runner.transport)
+        aside = world.work.rename(world.folder / "aside")
+        world.work.write_text("a file where the work folder was")
+        runner.poll()
+        assert "nothing was submitted: " in runner.trouble
+        assert (one.queued, one.status.tries) == (True, 1)
+        world.work.unlink()
+        aside.rename(world.work)
+        runner.wait(timeout=60)
+    assert [one.is_completed(), other.is_completed(), world.ran("a")] == [True, True, 2]
 
 
 # By hand

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from testcluster import Cluster
 from unpacked import until
 
-from scheduler import Cause, Job, JobState, JobType, Resources, Retry, Runner, remote
+from scheduler import Cause, Job, JobError, JobState, JobType, Resources, Retry, Runner, remote
 from scheduler.ledger import Ledger
 from scheduler.ledger_attempts import Attempts
 from scheduler.reach import transport_to
@@ -131,3 +132,34 @@ def test_on_slurm_memory_and_time_grow_and_a_requeue_is_no_retry_of_ours(cluster
     assert "attempt 2, after failed: time limit: walltime 00:01:00 → 00:01:20" in seen["time"]
     assert (requeued.state, requeued.status.tries) == (JobState.CANCELLED, 0)
     assert rows["held"].shown_id == row.shown_id
+
+
+@pytest.mark.cluster
+def test_on_slurm_a_node_that_failed_is_stayed_away_from_and_a_refusal_leaves_the_job_what_it_was(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    script = tmp_path / "job.sh"
+    script.write_text("#!/bin/sh\nexit 7\n")
+    job = Job("j", JobType.SCRIPT, script_path=script, working_dir=tmp_path / "j", retry=Retry(times=1))
+    with Runner(cluster.site("exclude"), ledger=Ledger(tmp_path / "state")) as runner:
+        runner.submit([job])
+        poll_until(runner, lambda: job.final)
+        [row] = runner.ledger.of_keys(runner.keys([job]))
+        node = _node_of(cluster, row.shown_id)
+        failure = replace(row.status, cause=Cause.NODE_FAILURE, node=node)  # as if it had: other tests use the nodes
+        runner.ledger.observe({row.key: failure}, {row.key: "node failure"})
+        runner.wait([job], timeout=120)
+        [again] = runner.ledger.of_keys([row.key])
+        assert (str(job.status), job.status.tries) == ("failed: exit code 7", 1)
+        assert (node, _node_of(cluster, again.shown_id)) in (("node1", "node2"), ("node2", "node1"))
+        results = dict(job.get_results())
+        with pytest.raises(JobError, match=r"'j' first: not tried again: sbatch .* said no .*[Mm]emory"):
+            runner.retry([job], memory="900 GB")
+        assert (str(job.status), job.status.tries, job.get_results()) == ("failed: exit code 7", 1, results)
+
+
+def _node_of(cluster: Cluster, job_id: str) -> str:
+    """By Slurm's accounting, which may lag."""
+    command = ("sacct", "-n", "-X", "-P", "-j", job_id, "-o", "NodeList")
+    until(lambda: cluster.enter(*command).strip() not in ("", "None assigned"))
+    return cluster.enter(*command).strip()
