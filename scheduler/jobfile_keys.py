@@ -69,7 +69,7 @@ class JobKeys(Checked):
     input_files: Annotated[Any, BeforeValidator(_inputs)] = Field(default_factory=list)
     arguments: list[Word] = Field(default_factory=list)
     resources: Resources = Resources()
-    retry: Retry = Retry()
+    retry: Retry | None = None
     template: Text | None = None
 
 

@@ -17,10 +17,19 @@ from typing import Any
 
 from scheduler.errors import LedgerError
 from scheduler.job.state import JobState, Status
-from scheduler.ledger_places import Places
 from scheduler.ledger_rows import BatchRow, JobRow, Place, job_row, status_values
-from scheduler.ledger_schema import JOBS, MIGRATIONS, NEW_JOB, NEW_STATUS, SCHEMA, TAKEN, VERSION
-from scheduler.owner import owner
+from scheduler.ledger_schema import (
+    JOBS,
+    MIGRATIONS,
+    NEW_JOB,
+    NEW_JOB_DEFAULTS,
+    NEW_STATUS,
+    OBSERVATION_OF_TRY,
+    SCHEMA,
+    TAKEN,
+    VERSION,
+)
+from scheduler.process import owner
 
 
 def state_folder() -> Path:
@@ -33,7 +42,7 @@ def state_folder() -> Path:
     return user_state_path("scheduler")
 
 
-class Ledger(Places):
+class Ledger:
     """The record. Safe for several processes; one object belongs to one thread at a time.
 
     Raises:
@@ -77,7 +86,8 @@ class Ledger(Places):
                 "INSERT INTO batches (bundle, first, count, name, packed, place) VALUES (?,?,?,?,?,?)",
                 ((token, *b, Place.WAITS) for b in batches),
             )
-            rows = [{**j, "bundle": token, "site": site, "state": JobState.SUBMITTING.word, "now": now} for j in jobs]
+            new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "now": now}
+            rows = [{**NEW_JOB_DEFAULTS, **job, **new} for job in jobs]
             self._db.executemany(NEW_JOB, rows)
             keys = self._db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
         return [row["key"] for row in keys]
@@ -108,31 +118,31 @@ class Ledger(Places):
             )
 
     def observe(self, changes: Mapping[int, Status], said: Mapping[int, str]) -> None:
-        """New statuses of jobs, and what was seen that led to them."""
+        """New statuses of jobs, and what was seen that led to them; nothing of those that are tried again meanwhile."""
         now = time.time()
         with self._writing():
             self._db.executemany(
                 NEW_STATUS,
                 [{**status_values(status), "key": key, "now": now} for key, status in changes.items()],
             )
-            self._db.executemany(
-                "INSERT INTO observations VALUES (?,?,?)", [(k, now, text) for k, text in said.items()]
-            )
+            told = [(now, text, key, changes[key].tries) for key, text in said.items()]
+            self._db.executemany(OBSERVATION_OF_TRY, told)
 
-    def record_silence(self, silence: Mapping[int, tuple[int, float | None]]) -> None:
-        """For how many polls, and since when, nobody has known anything of these jobs."""
+    def record_silence(self, silence: Mapping[int, tuple[int, float | None, int]]) -> None:
+        """For how many polls, and since when, nobody has known anything of these jobs, and in which of their tries."""
         with self._writing():
             self._db.executemany(
-                "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ?",
-                [(n, at, k) for k, (n, at) in silence.items()],
+                "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ? AND tries = ?",
+                [(n, at, key, tries) for key, (n, at, tries) in silence.items()],
             )
 
-    def record_results(self, results: Mapping[int, Mapping[str, Any]]) -> None:
-        """What came home: the jobs are done with."""
+    def record_results(self, results: Mapping[int, Mapping[str, Any]], tries: Mapping[int, int] | None = None) -> None:
+        """What came home of these jobs, and of which of their tries (else of the first): they are done with."""
+        of = tries or {}
         with self._writing():
             self._db.executemany(
-                "UPDATE jobs SET results = ?, collected = 1, updated = ? WHERE key = ?",
-                [(json.dumps(r), time.time(), key) for key, r in results.items()],
+                "UPDATE jobs SET results = ?, collected = 1, updated = ? WHERE key = ? AND tries = ?",
+                [(json.dumps(r), time.time(), key, of.get(key, 0)) for key, r in results.items()],
             )
 
     def claim_poll(self, site: str, floor: float) -> bool:
@@ -168,6 +178,11 @@ class Ledger(Places):
     def of_campaign(self, campaign: str, site: str) -> list[JobRow]:
         """All that a campaign has submitted to a site, oldest first."""
         return self._jobs("j.campaign = ? AND j.site = ?", campaign, site)
+
+    def failed(self, site: str) -> list[JobRow]:
+        """Jobs of a site that failed, may be tried again and are not done with."""
+        where = "j.site = ? AND j.collected = 0 AND j.state = ? AND j.retry != '{}' AND b.folder IS NOT NULL"
+        return self._jobs(where, site, JobState.FAILED.word)
 
     def going_on(self, site: str) -> list[JobRow]:
         """Jobs of a site that have not ended and whose place over there is known."""
@@ -268,12 +283,22 @@ class Ledger(Places):
             if steps:
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
 
+    def writing(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """One transaction, for those who record something else in the same file."""
+        return self._writing()
+
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The same file, for those who read something else in it."""
+        with self._told("read"):
+            yield self._db
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._told("write"):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                yield self._db
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")

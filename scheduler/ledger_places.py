@@ -6,9 +6,9 @@ import math
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
 
 from scheduler.job.state import JobState, Status
+from scheduler.ledger import Ledger
 from scheduler.ledger_rows import Place, status_values
 from scheduler.ledger_schema import NEW_STATUS
 
@@ -29,14 +29,12 @@ GROUP BY s.bundle, s.first ORDER BY MIN(j.key)
 
 
 class Places:
-    """The methods of a `Ledger` that give places at a site."""
+    """Places at sites. One object belongs to one thread at a time, as its ledger does."""
 
-    _db: sqlite3.Connection
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
 
-    def _writing(self) -> AbstractContextManager[None]:
-        raise NotImplementedError
-
-    def give_places(self, site: str, most: int | None, *, owner: str, now: float | None = None) -> dict[str, list[int]]:
+    def give(self, site: str, most: int | None, *, owner: str, now: float | None = None) -> dict[str, list[int]]:
         """Let batches that wait go, oldest first, as far as the site has room. In one transaction: of two processes
         that do this each gets other batches.
 
@@ -50,74 +48,76 @@ class Places:
             Bundle → first elements of those that may be handed over now.
         """
         given: dict[str, list[int]] = {}
-        with self._writing():
-            waiting = self._db.execute(_GOING_ON, (site, Place.WAITS)).fetchall()
+        with self._ledger.writing() as db:
+            waiting = db.execute(_GOING_ON, (site, Place.WAITS)).fetchall()
             if not waiting:
                 return given
-            used = sum(row["size"] for row in self._db.execute(_GOING_ON, (site, Place.HAS)))
-            room, probe = self._room(site, most, used, time.time() if now is None else now)
+            used = sum(row["size"] for row in db.execute(_GOING_ON, (site, Place.HAS)))
+            room, probe = _room(db, site, most, used, time.time() if now is None else now)
             for row in waiting:
                 # One that is larger than all there is goes alone: only the batch system can say no to it.
                 if used + row["size"] > room and (used or given) and not probe:
                     break
                 used, probe = used + row["size"], False
                 given.setdefault(row["bundle"], []).append(row["first"])
-            self._place(Place.HAS, given)
-            self._db.executemany("UPDATE bundles SET owner = ? WHERE token = ?", [(owner, token) for token in given])
-            self._db.execute(_WHY, (WAITS, site, Place.WAITS))
+            _place(db, Place.HAS, given)
+            db.executemany("UPDATE bundles SET owner = ? WHERE token = ?", [(owner, token) for token in given])
+            db.execute(_WHY, (WAITS, site, Place.WAITS))
         return given
 
-    def _room(self, site: str, most: int | None, used: int, now: float) -> tuple[float, bool]:
-        """How many there may be, and whether one more is to be tried: a site may have been full with fewer."""
-        row = self._db.execute("SELECT room, full_at FROM sites WHERE site = ?", (site,)).fetchone()
-        limit = math.inf if most is None else most
-        if row is None or row["room"] is None:
-            return limit, False
-        probe = used >= row["room"] and used < limit and now - row["full_at"] >= PROBE_SECONDS
-        if probe:
-            self._db.execute("UPDATE sites SET full_at = ? WHERE site = ?", (now, site))
-        return min(limit, row["room"]), probe
-
-    def take_places(self, token: str, firsts: Iterable[int]) -> None:
+    def take_back(self, token: str, firsts: Iterable[int]) -> None:
         """These wait again: somebody else works at their bundle just now."""
-        with self._writing():
-            self._place(Place.WAITS, {token: list(firsts)})
+        with self._ledger.writing() as db:
+            _place(db, Place.WAITS, {token: list(firsts)})
 
     def record_full(self, site: str, token: str, firsts: Iterable[int]) -> None:
         """The batch system took no more: these wait again, and it has room for those that it has."""
-        with self._writing():
-            self._place(Place.WAITS, {token: list(firsts)})
-            self._db.executemany(
+        with self._ledger.writing() as db:
+            _place(db, Place.WAITS, {token: list(firsts)})
+            db.executemany(
                 "UPDATE batches SET full = 1 WHERE bundle = ? AND first = ?", [(token, first) for first in firsts]
             )
-            used = sum(row["size"] for row in self._db.execute(_GOING_ON, (site, Place.HAS)))
-            self._db.execute("INSERT OR IGNORE INTO sites (site) VALUES (?)", (site,))
-            self._db.execute("UPDATE sites SET room = ?, full_at = ? WHERE site = ?", (used, time.time(), site))
+            used = sum(row["size"] for row in db.execute(_GOING_ON, (site, Place.HAS)))
+            db.execute("INSERT OR IGNORE INTO sites (site) VALUES (?)", (site,))
+            db.execute("UPDATE sites SET room = ?, full_at = ? WHERE site = ?", (used, time.time(), site))
 
     def record_taken(self, site: str) -> None:
         """The batch system took all that it was given: it has room for at least those."""
-        with self._writing():
-            used = sum(row["size"] for row in self._db.execute(_GOING_ON, (site, Place.HAS)))
-            self._db.execute("UPDATE sites SET room = MAX(room, ?) WHERE site = ? AND room NOT NULL", (used, site))
+        with self._ledger.writing() as db:
+            used = sum(row["size"] for row in db.execute(_GOING_ON, (site, Place.HAS)))
+            db.execute("UPDATE sites SET room = MAX(room, ?) WHERE site = ? AND room NOT NULL", (used, site))
 
     def strike_out(self, changes: Mapping[int, Status]) -> set[int]:
         """New statuses for those jobs whose batch still waits here: it will go without them. Gives their keys."""
         struck = set()
-        with self._writing():
+        with self._ledger.writing() as db:
             for key, status in changes.items():
                 waits = "SELECT 1 FROM jobs j JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"
-                if self._db.execute(f"{waits} WHERE j.key = ? AND s.place = ?", (key, Place.WAITS)).fetchone():
-                    self._db.execute(NEW_STATUS, {**status_values(status), "key": key, "now": time.time()})
+                if db.execute(f"{waits} WHERE j.key = ? AND s.place = ?", (key, Place.WAITS)).fetchone():
+                    db.execute(NEW_STATUS, {**status_values(status), "key": key, "now": time.time()})
                     struck.add(key)
-            self._db.execute(
+            db.execute(
                 "UPDATE batches SET place = ? WHERE place = ? AND NOT EXISTS (SELECT 1 FROM jobs j WHERE"  # noqa: S608
                 f" j.bundle = batches.bundle AND j.first = batches.first AND j.state NOT IN ({_FINAL}))",
                 (Place.NEVER, Place.WAITS),
             )
         return struck
 
-    def _place(self, place: Place, which: Mapping[str, Iterable[int]]) -> None:
-        self._db.executemany(
-            "UPDATE batches SET place = ? WHERE bundle = ? AND first = ?",
-            [(place, token, first) for token, firsts in which.items() for first in firsts],
-        )
+
+def _room(db: sqlite3.Connection, site: str, most: int | None, used: int, now: float) -> tuple[float, bool]:
+    """How many there may be, and whether one more is to be tried: a site may have been full with fewer."""
+    row = db.execute("SELECT room, full_at FROM sites WHERE site = ?", (site,)).fetchone()
+    limit = math.inf if most is None else most
+    if row is None or row["room"] is None:
+        return limit, False
+    probe = used >= row["room"] and used < limit and now - row["full_at"] >= PROBE_SECONDS
+    if probe:
+        db.execute("UPDATE sites SET full_at = ? WHERE site = ?", (now, site))
+    return min(limit, row["room"]), probe
+
+
+def _place(db: sqlite3.Connection, place: Place, which: Mapping[str, Iterable[int]]) -> None:
+    db.executemany(
+        "UPDATE batches SET place = ? WHERE bundle = ? AND first = ?",
+        [(place, token, first) for token, firsts in which.items() for first in firsts],
+    )

@@ -60,6 +60,9 @@ class JobRow:
         patterns: its declared outputs.
         silent, silent_since: for how many polls, and since when, nobody has known anything of it.
         collected: its outputs and results are home, or never will be.
+        resources, retry: what it asks for in full, and when it is tried again, as JSON; ``{}``: not known, never.
+        template: the path here of its own template, or None.
+        tries: how often it was submitted again; the folder, id and status are those of the last time.
     """
 
     key: int
@@ -92,16 +95,53 @@ class JobRow:
     @property
     def shown_id(self) -> str:
         """Its id as the batch system's own commands show it."""
-        if self.batch_id is None:
-            return ""
-        base = self.batch_id.split(";")[0]
-        if self.in_array and "[]" in base:  # PBS
-            return base.replace("[]", f"[{self.index}]")
-        return f"{base}_{self.index}" if self.in_array and base.isdecimal() else base
+        return _shown_id(self.batch_id, self.index, in_array=self.in_array)
 
     in_array: bool = False
     packed: bool = False
     waiting: bool = False
+    resources: str = "{}"
+    retry: str = "{}"
+    template: str | None = None
+    tries: int = 0
+
+
+@dataclass(frozen=True)
+class AttemptRow:
+    """An attempt of a job that was followed by another one.
+
+    Attributes:
+        tries: its number; the first is 0.
+        folder, element: where it is over there.
+        shown_id: as the batch system's own commands show it.
+        resources: what it asked for, as JSON.
+        over: when the next one was decided on.
+    """
+
+    job: int
+    tries: int
+    folder: str | None
+    element: int
+    shown_id: str
+    status: Status
+    resources: str
+    over: float
+
+
+def attempt_row(row: sqlite3.Row) -> AttemptRow:
+    """A row of the ledger's query for attempts."""
+    names = ("job", "tries", "folder", "element", "resources", "over")
+    shown = _shown_id(row["batch_id"], row["element"] - row["first"], in_array=row["count"] > 1 and not row["packed"])
+    return AttemptRow(**{name: row[name] for name in names}, shown_id=shown, status=_status(row))
+
+
+def _shown_id(batch_id: str | None, index: int, *, in_array: bool) -> str:
+    if batch_id is None:
+        return ""
+    base = batch_id.split(";")[0]
+    if in_array and "[]" in base:  # PBS
+        return base.replace("[]", f"[{index}]")
+    return f"{base}_{index}" if in_array and base.isdecimal() else base
 
 
 def job_row(row: sqlite3.Row) -> JobRow:
@@ -122,7 +162,7 @@ def job_row(row: sqlite3.Row) -> JobRow:
 _PLAIN = (
     "key", "bundle", "first", "element", "folder", "name", "batch_id", "job_id", "campaign", "site", "type",
     "working_dir",
-    "silent", "silent_since", "created", "updated",
+    "silent", "silent_since", "created", "updated", "resources", "retry", "template", "tries",
 )  # fmt: skip
 
 
@@ -137,6 +177,7 @@ def _status(row: sqlite3.Row) -> Status:
         started=_time(row["started"]),
         ended=_time(row["ended"]),
         attempt=row["attempt"],
+        tries=row["tries"],
     )
 
 
@@ -152,6 +193,7 @@ def status_values(status: Status) -> Mapping[str, Any]:
         "started": status.started.timestamp() if status.started else None,
         "ended": status.ended.timestamp() if status.ended else None,
         "attempt": status.attempt,
+        "tries": status.tries,
     }
 
 

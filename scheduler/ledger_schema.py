@@ -28,10 +28,11 @@ CREATE UNIQUE INDEX jobs_element ON jobs (bundle, element);
 CREATE INDEX jobs_campaign ON jobs (campaign, site, job_id);
 CREATE INDEX jobs_open ON jobs (site, collected) WHERE collected = 0;
 CREATE TABLE attempts (
-  job INTEGER NOT NULL REFERENCES jobs, number INTEGER NOT NULL, bundle TEXT NOT NULL, element INTEGER NOT NULL,
-  folder TEXT, batch_id TEXT, state TEXT NOT NULL, cause TEXT NOT NULL, exit_code INTEGER, raw TEXT NOT NULL,
-  reason TEXT NOT NULL, node TEXT NOT NULL, started REAL, ended REAL, attempt INTEGER NOT NULL,
-  resources TEXT NOT NULL, PRIMARY KEY (job, number)) WITHOUT ROWID;
+  job INTEGER NOT NULL REFERENCES jobs, tries INTEGER NOT NULL, bundle TEXT NOT NULL REFERENCES bundles,
+  first INTEGER NOT NULL, element INTEGER NOT NULL, state TEXT NOT NULL, cause TEXT NOT NULL, exit_code INTEGER,
+  raw TEXT NOT NULL, reason TEXT NOT NULL, node TEXT NOT NULL, started REAL, ended REAL, attempt INTEGER NOT NULL,
+  resources TEXT NOT NULL, collected INTEGER NOT NULL, results TEXT, over REAL NOT NULL,
+  PRIMARY KEY (job, tries)) WITHOUT ROWID;
 CREATE TABLE observations (job INTEGER NOT NULL REFERENCES jobs, at REAL NOT NULL, said TEXT NOT NULL);
 CREATE INDEX observations_job ON observations (job);
 CREATE TABLE sites (
@@ -50,10 +51,11 @@ ALTER TABLE jobs ADD COLUMN retry TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE jobs ADD COLUMN template TEXT;
 ALTER TABLE jobs ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE attempts (
-  job INTEGER NOT NULL REFERENCES jobs, number INTEGER NOT NULL, bundle TEXT NOT NULL, element INTEGER NOT NULL,
-  folder TEXT, batch_id TEXT, state TEXT NOT NULL, cause TEXT NOT NULL, exit_code INTEGER, raw TEXT NOT NULL,
-  reason TEXT NOT NULL, node TEXT NOT NULL, started REAL, ended REAL, attempt INTEGER NOT NULL,
-  resources TEXT NOT NULL, PRIMARY KEY (job, number)) WITHOUT ROWID;
+  job INTEGER NOT NULL REFERENCES jobs, tries INTEGER NOT NULL, bundle TEXT NOT NULL REFERENCES bundles,
+  first INTEGER NOT NULL, element INTEGER NOT NULL, state TEXT NOT NULL, cause TEXT NOT NULL, exit_code INTEGER,
+  raw TEXT NOT NULL, reason TEXT NOT NULL, node TEXT NOT NULL, started REAL, ended REAL, attempt INTEGER NOT NULL,
+  resources TEXT NOT NULL, collected INTEGER NOT NULL, results TEXT, over REAL NOT NULL,
+  PRIMARY KEY (job, tries)) WITHOUT ROWID;
 """,
 }
 """Version → what makes the next one of it. Written once, and not changed afterwards."""
@@ -61,13 +63,47 @@ JOBS = (
     "SELECT j.*, b.folder, b.sent, s.batch_id, s.name, s.count, s.packed, s.place FROM jobs j"
     " JOIN bundles b ON b.token = j.bundle JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"
 )
-_NEW = ("bundle", "first", "element", "job_id", "campaign", "site", "type", "working_dir", "patterns", "state")
+_NEW = (
+    "bundle", "first", "element", "job_id", "campaign", "site", "type", "working_dir", "patterns", "state", "resources",
+    "retry", "template",
+)  # fmt: skip
+NEW_JOB_DEFAULTS: Mapping[str, str | None] = {"resources": "{}", "retry": "{}", "template": None}
 NEW_JOB = (
     f"INSERT INTO jobs ({', '.join(_NEW)}, created, updated)"  # noqa: S608  (words of this file)
     f" VALUES ({', '.join(':' + name for name in _NEW)}, :now, :now)"
 )
 NEW_STATUS = (
     "UPDATE jobs SET state=:state, cause=:cause, exit_code=:exit_code, raw=:raw, reason=:reason, node=:node,"
-    " started=:started, ended=:ended, attempt=:attempt, updated=:now WHERE key=:key"
+    " started=:started, ended=:ended, attempt=:attempt, updated=:now WHERE key=:key AND tries=:tries"
 )
+"""Not if the job has gone on to another attempt: then somebody else's question has overtaken this one."""
 TAKEN = "SELECT 1 FROM jobs WHERE campaign = :campaign AND site = :site AND job_id = :job_id AND cause != 'refused'"
+_KEPT = (
+    "tries", "bundle", "first", "element", "state", "cause", "exit_code", "raw", "reason", "node", "started", "ended",
+    "attempt", "resources", "collected", "results",
+)  # fmt: skip
+KEEP_ATTEMPT = (
+    f"INSERT INTO attempts (job, {', '.join(_KEPT)}, over)"  # noqa: S608  (words of this file)
+    f" SELECT key, {', '.join(_KEPT)}, :now FROM jobs WHERE key = :key AND bundle = :was"
+    " AND state = :judged AND cause = :judged_cause AND retry = :retry"
+)
+"""The attempt that a job has made, beside the job; nothing is kept if the job has moved on since it was judged."""
+NEXT_ATTEMPT = (
+    "UPDATE jobs SET bundle = :bundle, first = :first, element = :element, state = :state, resources = :resources,"
+    " tries = tries + 1, cause = '', exit_code = NULL, raw = '', reason = '', node = '', started = NULL, ended = NULL,"
+    " attempt = 0, silent = 0, silent_since = NULL, collected = 0, results = NULL, updated = :now WHERE key = :key"
+)
+TAKE_BACK = (
+    f"UPDATE jobs SET ({', '.join(_KEPT)}) = (SELECT {', '.join(_KEPT)} FROM attempts"  # noqa: S608  (words of this file)
+    " WHERE job = :key ORDER BY tries DESC LIMIT 1), retry = '{}', updated = :now WHERE key = :key"
+)
+"""A job is again what it was before its last attempt, of which nothing came, and is not tried again by itself."""
+ADD_REASON = "UPDATE jobs SET reason = CASE reason WHEN '' THEN :why ELSE reason || '; ' || :why END WHERE key = :key"
+DROP_LAST = "DELETE FROM attempts WHERE job = :key AND tries = (SELECT tries FROM jobs WHERE key = :key)"
+OBSERVATION = "INSERT INTO observations VALUES (?,?,?)"
+OBSERVATION_OF_TRY = "INSERT INTO observations SELECT key, ?, ? FROM jobs WHERE key = ? AND tries = ?"
+ATTEMPTS = (
+    "SELECT a.*, b.folder, s.batch_id, s.name, s.count, s.packed FROM attempts a JOIN bundles b ON b.token = a.bundle"
+    " JOIN batches s ON s.bundle = a.bundle AND s.first = a.first"
+    " WHERE a.job IN (SELECT value FROM json_each(?)) ORDER BY a.job, a.tries"
+)

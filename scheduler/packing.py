@@ -25,18 +25,14 @@ class Group:
     Attributes:
         resources: of each element of the array, or of the node.
         jobs: in the order of their elements.
-        seconds, cores: of each job that shares the node: its own walltime (0: none) and cores. Empty for arrays.
+        asked: what each of them asks for.
+        packed: they share a node.
     """
 
     resources: Resources
     jobs: list[Job]
-    seconds: list[int] = field(default_factory=list)
-    cores: list[int] = field(default_factory=list)
-
-    @property
-    def packed(self) -> bool:
-        """Its jobs share a node."""
-        return bool(self.seconds)
+    asked: list[Resources]
+    packed: bool = False
 
 
 def groups(asked: Iterable[Asked], limits: Limits, *, arrays: bool) -> Iterator[Group]:
@@ -63,7 +59,8 @@ def groups(asked: Iterable[Asked], limits: Limits, *, arrays: bool) -> Iterator[
     most = _longest_array(len(asked), limits) if arrays else 1
     for (resources, _), jobs in alone.items():
         for start in range(0, len(jobs), most):
-            yield Group(resources, jobs[start : start + most])
+            part = jobs[start : start + most]
+            yield Group(resources, part, [resources] * len(part))
 
 
 def _longest_array(number: int, limits: Limits) -> int:
@@ -134,5 +131,4 @@ def _pack(members: list[Asked], limits: Limits) -> Group:
         "walltime": None if any(w.walltime is None for w in wants) else max(_length(want) for want in wants),
     }
     resources = Resources.from_json({**_unlike(wants[0]).to_json(), **{k: v for k, v in whole.items() if v}})
-    seconds = [int(want.walltime.total_seconds()) if want.walltime is not None else 0 for want in wants]
-    return Group(resources, [job for job, _ in members], seconds, [want.cpus or 1 for want in wants])
+    return Group(resources, [job for job, _ in members], wants, packed=True)

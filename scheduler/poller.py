@@ -158,7 +158,7 @@ def _weigh(rows: Sequence[JobRow], heard: Heard, system: BatchSystem, ledger: Le
     history = system.read_history(heard.history, names)
     changes: dict[int, Status] = {}
     said: dict[int, str] = {}
-    silence: dict[int, tuple[int, float | None]] = {}
+    silence: dict[int, tuple[int, float | None, int]] = {}
     known = {name for name, _ in (*live, *history)} if system.strikes_out else set()
     for row in rows:
         evidence = _evidence(row, heard, live.get((row.name, row.index)), history.get((row.name, row.index)))
@@ -167,9 +167,9 @@ def _weigh(rows: Sequence[JobRow], heard: Heard, system: BatchSystem, ledger: Le
         status = settle(row.status, evidence)
         if status != row.status:
             changes[row.key], said[row.key] = status, _said(status, evidence)
-        counted = (evidence.silent_polls, row.silent_since or time.time()) if evidence.silent else (0, None)
-        if counted[0] != row.silent:
-            silence[row.key] = counted
+        count, since = (evidence.silent_polls, row.silent_since or time.time()) if evidence.silent else (0, None)
+        if count != row.silent:
+            silence[row.key] = (count, since, row.tries)
     _record_ids(rows, heard, {**history, **live}, ledger)
     if changes:
         ledger.observe(changes, said)

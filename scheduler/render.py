@@ -23,7 +23,7 @@ from scheduler.job.resources import Resources
 from scheduler.packing import Group, groups
 from scheduler.quoting import quote
 from scheduler.render_payload import Payload, Shared, payload_of, python_of
-from scheduler.render_template import expect_ours, rendered, template_for
+from scheduler.render_template import OfAJob, expect_ours, rendered, template_for
 from scheduler.site.site import Site
 
 MARKER = ".scheduler"
@@ -32,13 +32,16 @@ MARKER = ".scheduler"
 
 @dataclass(frozen=True)
 class Batch:
-    """One thing to hand to the batch system: `jobs` are elements `first`, `first` + 1, … of the bundle. If `packed`,
-    they share a node; else they are an array, if there are several."""
+    """One thing to hand to the batch system: `jobs` are elements `first`, `first` + 1, … of the bundle.
+
+    If `packed`, they share a node; else they are an array, if there are several. `resources`: of each of them.
+    """
 
     name: str
     first: int
     jobs: tuple[Job, ...]
     script: str
+    resources: tuple[Resources, ...]
     packed: bool = False
 
 
@@ -88,7 +91,7 @@ def render(jobs: Sequence[Job], site: Site, *, campaign: str | None = None, toke
         ConfigError: a template or directive is wrong.
     """
     system = batch_system(site)
-    making = _Making(site, system, token or new_token(), _label(campaign or (jobs[0].job_id if jobs else "job")))
+    making = _Making(site, system, token or new_token(), label(campaign or (jobs[0].job_id if jobs else "job")))
     batches: list[Batch] = []
     first = 0
     for group in groups(_asked(jobs, site), site.limits, arrays=system.arrays):
@@ -144,19 +147,19 @@ def _batch(making: _Making, group: Group, first: int) -> Batch:
     path = f"{first}/script.sh"
     if len(jobs) > 1:
         path = f"batches/{first}/script.sh"
-        making.files[path] = _dispatcher(template, directives, ask, group).encode()
-    making.files[f"batches/{first}/name"] = f"{ask.name}\n".encode()
+        making.files[path] = dispatcher(template, directives, ask, jobs[0], packed=group.packed).encode()
+    making.files.update(batch_files(ask))
     if group.packed:
         making.files[f"batches/{first}/members"] = _members(group, first).encode()
-    if resources.walltime is not None:
-        making.files[f"batches/{first}/walltime"] = f"{int(resources.walltime.total_seconds())}\n".encode()
-    return Batch(ask.name, first, tuple(jobs), path, group.packed)
+    return Batch(ask.name, first, tuple(jobs), path, tuple(group.asked), group.packed)
 
 
 def _members(group: Group, first: int) -> str:
     """What pack.sh reads: element, seconds that it may run (0: as long as it likes), cores."""
-    lines = enumerate(zip(group.seconds, group.cores, strict=True), start=first)
-    return "".join(f"{element}\t{seconds}\t{cores}\n" for element, (seconds, cores) in lines)
+    return "".join(
+        f"{element}\t{int(want.walltime.total_seconds()) if want.walltime is not None else 0}\t{want.cpus or 1}\n"
+        for element, want in enumerate(group.asked, start=first)
+    )
 
 
 def _element(making: _Making, job: Job, element: int, ask: Ask, directives: str, template: jinja2.Template) -> None:
@@ -174,11 +177,19 @@ def _element(making: _Making, job: Job, element: int, ask: Ask, directives: str,
     files.update({f"{element}/{name}": content for name, content in payload.files.items()})
 
 
-def _dispatcher(template: jinja2.Template, directives: str, ask: Ask, group: Group) -> str:
+def batch_files(ask: Ask) -> dict[str, bytes]:
+    """What lies beside a batch's script."""
+    files, walltime = {f"batches/{ask.first}/name": f"{ask.name}\n".encode()}, ask.resources.walltime
+    if walltime is not None:
+        files[f"batches/{ask.first}/walltime"] = f"{int(walltime.total_seconds())}\n".encode()
+    return files
+
+
+def dispatcher(template: jinja2.Template, directives: str, ask: Ask, job: OfAJob, *, packed: bool = False) -> str:
     """What several jobs submit: the header that they share, and the way to each one's own script."""
-    context = {"name": ask.name, "array_first": ask.first, "directives": directives, "packed": group.packed}
-    script = rendered(template, context, group.jobs[0])
-    expect_ours(template, script, '. "$bundle/pack.sh"' if group.packed else f"{ask.first} + index")
+    context = {"name": ask.name, "array_first": ask.first, "directives": directives, "packed": packed}
+    script = rendered(template, context, job)
+    expect_ours(template, script, '. "$bundle/pack.sh"' if packed else f"{ask.first} + index")
     return script
 
 
@@ -233,20 +244,28 @@ def _glob(pattern: str) -> str:
 
 def _common_files(making: _Making, batches: Sequence[Batch]) -> None:
     files = making.files
-    files[MARKER] = f"{making.token}\n".encode()
-    files["harness.sh"] = (remote.text("family.sh") + remote.text("harness.sh")).encode()
+    functions = any(job.job_type is JobType.FUNCTION for one in batches for job in one.jobs)
+    files.update(frame(making.token, making.system, functions=functions))
     if any(one.packed for one in batches):
         files["pack.sh"] = (remote.text("family.sh") + remote.text("pack.sh")).encode()
-    if making.system.name == "shell":
-        files["worker.sh"] = remote.text("worker.sh").encode()
-    if any(job.job_type is JobType.FUNCTION for one in batches for job in one.jobs):
-        files["run_function.py"] = remote.text("run_function.py").encode()
     lines = [f"{one.first}\t{1 if one.packed else len(one.jobs)}\t{one.script}\n" for one in batches]
     files["batches/list"] = "".join(lines).encode()
-    files["ends/.keep"] = files["guards/.keep"] = b""
     if making.python:
         files["needs-python"] = f"{making.python}\n".encode()
     files.update(making.shared.files)
+
+
+def frame(token: str, system: BatchSystem, *, functions: bool) -> dict[str, bytes]:
+    """What every bundle of this batch system has."""
+    files = {
+        MARKER: f"{token}\n".encode(),
+        "harness.sh": (remote.text("family.sh") + remote.text("harness.sh")).encode(),
+    }
+    if system.name == "shell":
+        files["worker.sh"] = remote.text("worker.sh").encode()
+    if functions:
+        files["run_function.py"] = remote.text("run_function.py").encode()
+    return files | {"ends/.keep": b"", "guards/.keep": b""}
 
 
 def _python_probe(site: Site) -> str:
@@ -257,7 +276,7 @@ def _python_probe(site: Site) -> str:
     return f"exec 3>&1 >/dev/null\n{before}\n{python_of(site)} -c {quote(code)} >&3\n"
 
 
-def _label(text: str) -> str:
+def label(text: str) -> str:
     """The part of a batch's name that a person recognises; PBS wants a letter first."""
     slug = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip("-.")[:40]
     return slug if slug[:1].isalpha() else f"j{slug}"

@@ -23,7 +23,7 @@ class Shared:
     _places: dict[Path, str] = field(default_factory=dict)
 
     def place(self, path: Path) -> str:
-        """Where a file or folder here will be in the bundle."""
+        """Where a file or folder here will be in the bundle: a path whose first part is a variable of the script."""
         if path not in self._places:
             self._places[path] = f"shared/{len(self._places)}"
             self.files[self._places[path]] = path
@@ -67,7 +67,7 @@ def _stage_in(name: str, place: str) -> str:
     """A copy of its own for each job: it may change its inputs."""
     folder = str(PurePosixPath(name).parent)
     make = "" if folder == "." else f"mkdir -p ./{quote(folder)} && "
-    copy = f'{make}rm -rf ./{quote(name)} && cp -R "$bundle/{place}" ./{quote(name)}'
+    copy = f'{make}rm -rf ./{quote(name)} && cp -R "${place}" ./{quote(name)}'
     return f'{{ {copy}; }} || cannot_start "the input files cannot be copied to $dir"'
 
 
@@ -82,7 +82,7 @@ def _script(job: Job, site: Site, shared: Shared) -> Payload:
     what = f"job {job.job_id!r}: arguments"
     arguments = "".join(f" {quote(word)}" for word in command.words(job.arguments, job.params, what=what))
     guard, start = _interpreter(path, first_line, site)
-    return Payload(f'{guard}exec {start}"$bundle/{shared.place(path)}"{arguments}')
+    return Payload(f'{guard}exec {start}"${shared.place(path)}"{arguments}')
 
 
 def python_of(site: Site) -> str:

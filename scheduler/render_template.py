@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jinja2
 
 from scheduler.errors import ConfigError, JobError
-from scheduler.job.job import Job
 from scheduler.packaged import packaged_folder
 from scheduler.quoting import quote
 from scheduler.site.site import Site
 
 
-def template_for(job: Job, site: Site) -> jinja2.Template:
+class OfAJob(Protocol):
+    """As much of a job as is needed here."""
+
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def template(self) -> str | None: ...
+
+
+def template_for(job: OfAJob, site: Site) -> jinja2.Template:
     """The job's own template, else the site's, else that of its batch system.
 
     Raises:
@@ -33,7 +41,7 @@ def template_for(job: Job, site: Site) -> jinja2.Template:
         raise ConfigError(f"template {own or name}, line {error.lineno}: {error.message}") from None
 
 
-def rendered(template: jinja2.Template, context: Mapping[str, Any], job: Job) -> str:
+def rendered(template: jinja2.Template, context: Mapping[str, Any], job: OfAJob) -> str:
     """A script.
 
     Raises:

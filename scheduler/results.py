@@ -20,12 +20,14 @@ def results_of(row: JobRow, manifest: Manifest) -> tuple[Status, dict[str, Any]]
     """The status that stands after its outputs were looked at, and the results.
 
     The results are those of its ``result.json``; then ``exit_code``, ``output_files`` (pattern → paths here),
-    ``stdout`` and ``stderr`` (paths here), and ``error`` if it did not complete.
+    ``stdout`` and ``stderr`` (paths here), ``attempts`` if there were several, and ``error`` if it did not complete.
     """
     outputs = manifest.of(row.key)
     own, problem = _own_results(outputs)
     status = _judged(row, outputs, problem, gone=row.key in manifest.gone)
     results = {**own, "exit_code": status.exit_code, "output_files": _by_pattern(row, outputs)}
+    if row.tries:
+        results["attempts"] = row.tries + 1
     for kind in ("stdout", "stderr"):
         results[kind] = next((str(o.home) for o in outputs if o.kind == kind), None)
     if status.state is not JobState.COMPLETED:

@@ -143,9 +143,7 @@ class Runner:
             JobError: one of them was never submitted by this runner.
         """
         wanted = self._wanted(jobs)
-        stranger = next((job for job in wanted if job not in self._keys), None)
-        if stranger is not None:
-            raise JobError(f"job {stranger.job_id!r} was not submitted by this runner; submit it first")
+        self._refuse_strangers(wanted)
 
         def fresh() -> None:
             self._refresh(wanted)
@@ -153,6 +151,27 @@ class Runner:
                 seen()
 
         self.work.wait(self.keys(wanted), timeout=timeout, seen=fresh, progress=progress, sleep=self._sleep)
+
+    def retry(self, jobs: Iterable[Job], *, memory: str | None = None, walltime: str | None = None) -> None:
+        """Submit jobs again that ended without completing, in one remote command; earlier attempts are kept.
+
+        Args:
+            memory: what they ask for now instead, as in `Resources`.
+            walltime: likewise.
+
+        Raises:
+            JobError: one of them cannot be tried again, and why; the others are. Or the site does not allow so much,
+                and none is.
+            TransportError: the line was cut; nothing is lost: the next `poll` sends what did not arrive.
+        """
+        jobs = list(jobs)
+        self._refuse_strangers(jobs)
+        refused = self.work.retry(self.keys(jobs), memory=memory, walltime=walltime)
+        self._refresh(jobs)
+        if refused:
+            first = next(job for job in jobs if self._keys[job] in refused)
+            which = f"{len(refused)} of {len(jobs)} jobs are not tried again, {first.job_id!r} first"
+            raise JobError(f"site {self.site.name!r}: {which}: {refused[self._keys[first]]}")
 
     def cancel(self, jobs: Iterable[Job]) -> None:
         """Ask the batch system to end jobs, in one remote command. Whether they did is what the next `poll` tells.
@@ -183,6 +202,11 @@ class Runner:
     def keys(self, jobs: Iterable[Job]) -> list[int]:
         """The ledger's keys of those jobs that this runner has submitted or adopted."""
         return [self._keys[job] for job in jobs if job in self._keys]
+
+    def _refuse_strangers(self, jobs: Iterable[Job]) -> None:
+        stranger = next((job for job in jobs if job not in self._keys), None)
+        if stranger is not None:
+            raise JobError(f"job {stranger.job_id!r} was not submitted by this runner; submit it first")
 
     def _wanted(self, jobs: Iterable[Job] | None) -> list[Job]:
         return list(self._keys) if jobs is None else list(jobs)
@@ -217,7 +241,7 @@ class Runner:
         """Send what the site has room for: what waits for longer goes first."""
         self._told(self.work.fill)
 
-    def _told(self, act: Callable[[], None]) -> None:
+    def _told(self, act: Callable[[], object]) -> None:
         try:
             act()
         except JobError:  # the record of it is struck out: these jobs are new again
@@ -251,6 +275,8 @@ def _unheard(row: JobRow) -> bool:
 
 def _take_in(job: Job, row: JobRow) -> None:
     changed = job.status != row.status
+    if row.status.tries > job.status.tries:  # what came of the attempt before is no news of this one
+        job.start_time, job.end_time, job.results = None, None, {}
     job.observe(row.status)
     if row.results is None or not (changed or not job.results):
         return

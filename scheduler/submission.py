@@ -11,8 +11,9 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from scheduler import remote
@@ -21,6 +22,8 @@ from scheduler.errors import BatchError, JobError, LedgerError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger import Ledger
+from scheduler.ledger_attempts import Attempts
+from scheduler.ledger_places import Places
 from scheduler.ledger_rows import BatchRow, JobRow, Place
 from scheduler.quoting import quote_path
 from scheduler.render import Bundle
@@ -47,12 +50,13 @@ def record(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str | None) 
 
     None are given, and nothing is recorded, if another process has recorded a job of this campaign meanwhile.
     """
-    write_spool(bundle, ledger.spool(bundle.token))
+    asked = cache(lambda want: json.dumps(want.to_json()))
+    write_spool(bundle.files, ledger.spool(bundle.token))
     batches = [(one.first, len(one.jobs), one.name, one.packed) for one in bundle.batches]
     jobs = [
-        _job_values(job, element, one.first, campaign)
+        {**_job_values(job, element, one.first, campaign), "resources": asked(want), "retry": _retry_of(job, site)}
         for one in bundle.batches
-        for element, job in enumerate(one.jobs, start=one.first)
+        for element, (job, want) in enumerate(zip(one.jobs, one.resources, strict=True), start=one.first)
     ]
     keys = ledger.record_intent(
         token=bundle.token, site=site.name, site_json=site.to_json(), python=bundle.python,
@@ -138,8 +142,8 @@ def status_of(outcome: Outcome | None, system: BatchSystem) -> Status:
     return Status(JobState.SUBMITTING, reason=words or "not known yet whether the batch system has it")
 
 
-def write_spool(bundle: Bundle, path: Path) -> None:
-    """The bundle as a gzipped tar, whole or not at all.
+def write_spool(files: Mapping[str, bytes | Path], path: Path) -> None:
+    """The files of a bundle as a gzipped tar, whole or not at all.
 
     Raises:
         LedgerError: it cannot be written here.
@@ -149,7 +153,7 @@ def write_spool(bundle: Bundle, path: Path) -> None:
     try:
         with part.open("wb") as raw:
             with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed:
-                _write_tar(bundle, packed)
+                _write_tar(files, packed)
             raw.flush()
             os.fsync(raw.fileno())
         part.replace(path)
@@ -158,9 +162,9 @@ def write_spool(bundle: Bundle, path: Path) -> None:
         raise LedgerError(f"cannot write the bundle {path}: {error}; nothing was sent") from error
 
 
-def _write_tar(bundle: Bundle, packed: gzip.GzipFile) -> None:
+def _write_tar(files: Mapping[str, bytes | Path], packed: gzip.GzipFile) -> None:
     with tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        for name, content in bundle.files.items():
+        for name, content in files.items():
             if isinstance(content, bytes):
                 tar.addfile(_member(name, len(content)), io.BytesIO(content))
             else:
@@ -219,23 +223,46 @@ def _record_answers(token: str, site: str, answers: Answers, ledger: Ledger) -> 
         ledger.record_ids(token, ids)
     full = [first for first, o in answers.outcomes.items() if isinstance(o, Full)]
     if full:
-        ledger.record_full(site, token, full)
+        Places(ledger).record_full(site, token, full)
     elif ids:
-        ledger.record_taken(site)
+        Places(ledger).record_taken(site)
     known = {first for first, o in answers.outcomes.items() if not isinstance(o, Unknown | Full)}
     if known >= {batch.first for batch in ledger.batches(token) if batch.place is not Place.NEVER}:
         ledger.record_sent(token)
         ledger.spool(token).unlink(missing_ok=True)
 
 
-def record_statuses(answers: Answers, rows: Sequence[JobRow], system: BatchSystem, ledger: Ledger) -> None:
-    """Write down what the answers mean for the jobs that were still on their way."""
-    changes = {}
+def record_statuses(answers: Answers, rows: Sequence[JobRow], system: BatchSystem, ledger: Ledger) -> dict[int, str]:
+    """Write down what the answers mean for the jobs that were still on their way.
+
+    Returns:
+        Those that were to be tried again and are not, and why: they are what they were before.
+    """
+    changes: dict[int, Status] = {}
+    taken_back: dict[int, str] = {}
     for row in rows:
         if row.status.state is JobState.SUBMITTING and row.first in answers.outcomes:
-            changes[row.key] = status_of(answers.outcomes[row.first], system)
+            outcome = answers.outcomes[row.first]
+            status = replace(status_of(outcome, system), tries=row.tries)
+            if row.tries and isinstance(outcome, Refused):
+                words = outcome.words if outcome.exit_code in _OURS else status.reason
+                taken_back[row.key] = f"not tried again: {words}"
+            else:
+                changes[row.key] = status
     said = {key: f"submit: {status.reason or 'accepted'}" for key, status in changes.items()}
     ledger.observe(changes, said)
+    Attempts(ledger).take_back(taken_back)
+    return taken_back
+
+
+_OURS = (66, 70)
+"""Exit codes of submit.sh itself for a batch: what it needs is gone; it cannot write."""
+
+
+def _retry_of(job: Job, site: Site) -> str:
+    """When a job is tried again, as the ledger has it."""
+    retry = job.retry if job.retry is not None else site.retry
+    return json.dumps(retry.to_json()) if retry.times else "{}"
 
 
 def _job_values(job: Job, element: int, first: int, campaign: str | None) -> dict[str, object]:
@@ -247,6 +274,7 @@ def _job_values(job: Job, element: int, first: int, campaign: str | None) -> dic
         "type": job.job_type.value,
         "working_dir": job.working_dir,
         "patterns": json.dumps(job.output_files),
+        "template": job.template,
     }
 
 

@@ -11,15 +11,27 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from scheduler import collector, poller, remote, submission
+from scheduler import collector, poller, remote, retry, submission
 from scheduler.batch.base import BatchSystem, write_indices
-from scheduler.errors import BatchError, HostKeyError, LoginError, TransportError, WaitTimeout
+from scheduler.errors import (
+    BatchError,
+    ConfigError,
+    HostKeyError,
+    JobError,
+    LoginError,
+    TransportError,
+    WaitTimeout,
+)
+from scheduler.job.retry import Again
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger import Ledger
+from scheduler.ledger_attempts import Attempts
+from scheduler.ledger_places import Places
 from scheduler.ledger_rows import JobRow
-from scheduler.owner import is_gone, owner
+from scheduler.process import is_gone, owner
 from scheduler.results import results_of
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
@@ -49,41 +61,58 @@ class SiteWork:
         """The site is not asked more often than this."""
         return self.site.limits.poll_seconds or self.system.poll_seconds
 
-    def send(self, token: str, *, again: bool = False, firsts: Sequence[int] = ()) -> None:
+    def send(self, token: str, *, again: bool = False, firsts: Sequence[int] = ()) -> dict[int, str]:
         """Send a recorded bundle, or ask after it if it is there, and write down what was answered.
 
         Args:
             again: what had no answer is tried once more.
             firsts: batches that have just been given a place.
 
+        Returns:
+            Jobs that were to be tried again and are not, by their keys, and why.
+
         Raises:
             TransportError, JobError, BatchError: as `submission.send`.
         """
         answers = submission.send(token, self.site, self.system, self.ledger, self.transport, again=again)
         if answers.busy and firsts:
-            self.ledger.take_places(token, firsts)
-        submission.record_statuses(answers, self.ledger.of_bundle(token), self.system, self.ledger)
+            Places(self.ledger).take_back(token, firsts)
+        return submission.record_statuses(answers, self.ledger.of_bundle(token), self.system, self.ledger)
 
     def poll(self) -> None:
         """Look at every job of the site that has not ended: one remote command, or none if it was asked just now.
+
+        Those that have failed and are worth another attempt are then submitted again: one more remote command.
 
         Raises:
             TransportError: the site was not reached; no state has changed.
         """
         if self.ledger.claim_poll(self.site.name, self.poll_seconds):
+            self.trouble = ""
             self._resume()
-            self.trouble = poller.poll(self.site, self.system, self.ledger, self.transport)
+            said = poller.poll(self.site, self.system, self.ledger, self.transport)
+            self.trouble = said or self.trouble
+        self._try_again()
+        try:
             self.fill()
+        except (BatchError, JobError) as error:  # keeps nobody from following the others; the next poll tries
+            self.trouble = str(error)
 
-    def fill(self) -> None:
+    def fill(self) -> dict[int, str]:
         """Hand over what waited for a place at the site, as far as there is room now: a remote command for each
         submission of which something goes, none if nothing does.
+
+        Returns:
+            Jobs that were to be tried again and are not, by their keys, and why.
 
         Raises:
             TransportError, JobError, BatchError: as `submission.send`.
         """
-        for token, firsts in self.ledger.give_places(self.site.name, self.site.limits.queued, owner=owner()).items():
-            self.send(token, firsts=firsts)
+        given = Places(self.ledger).give(self.site.name, self.site.limits.queued, owner=owner())
+        taken_back: dict[int, str] = {}
+        for token, firsts in given.items():
+            taken_back |= self.send(token, firsts=firsts)
+        return taken_back
 
     def collect(self, keys: Sequence[int], *, progress: collector.Progress | None = None) -> None:
         """Bring home the outputs of those that have ended, and write down their results: two remote commands.
@@ -92,7 +121,9 @@ class SiteWork:
             OutputError: a file is not what was announced, or cannot be written here. Collect again.
             TransportError: the line was cut; what is home stays.
         """
-        rows = [row for row in self.ledger.of_keys(keys) if row.status.final and not row.collected]
+        ended = [row for row in self.ledger.of_keys(keys) if row.status.final and not row.collected]
+        going_on = self.due(ended)
+        rows = [row for row in ended if row.key not in going_on]
         if not rows:
             return
         began = [row for row in rows if row.folder is not None and row.status.cause is not Cause.REFUSED]
@@ -103,7 +134,8 @@ class SiteWork:
         changed = {row.key: judged[row.key][0] for row in rows if judged[row.key][0] != row.status}
         said = {key: f"outputs: {status}: {status.reason}" for key, status in changed.items()}
         self.ledger.observe(changed, said)
-        self.ledger.record_results({key: results for key, (_, results) in judged.items()})
+        tries = {row.key: row.tries for row in rows}
+        self.ledger.record_results({key: results for key, (_, results) in judged.items()}, tries)
 
     def cancel(self, keys: Sequence[int]) -> None:
         """Ask the batch system to end those that have not ended, in one remote command.
@@ -113,8 +145,11 @@ class SiteWork:
             TransportError: the site was not reached.
         """
         batches: dict[tuple[str, int], list[JobRow]] = {}
+        Attempts(self.ledger).never_again(keys)  # before they are looked at: nobody may move them from then on
         going_on = [row for row in self.ledger.of_keys(keys) if not row.status.final]
-        struck = self.ledger.strike_out({row.key: _STRUCK_OUT for row in going_on if row.waiting})
+        struck = Places(self.ledger).strike_out(
+            {row.key: replace(_STRUCK_OUT, tries=row.tries) for row in going_on if row.waiting}
+        )
         for row in going_on:
             if row.key not in struck:
                 batches.setdefault((row.bundle, row.first), []).append(row)
@@ -127,6 +162,36 @@ class SiteWork:
             words = reply.err.strip() or reply.out.strip()
             message = f"site {self.site.name!r}: cancelling failed (exit code {reply.exit_code}): {words}"
             raise BatchError(message, command="cancel", exit_code=reply.exit_code, words=words)
+
+    def due(self, rows: Sequence[JobRow]) -> set[int]:
+        """The keys of those that have ended and are about to be tried again."""
+        judged = retry.judge(rows, self.site, self.ledger)
+        return {key for key, following in judged.items() if isinstance(following, Again)}
+
+    def retry(self, keys: Sequence[int], *, memory: str | None = None, walltime: str | None = None) -> dict[int, str]:
+        """Submit jobs again that ended without completing, in one remote command.
+
+        Args:
+            memory: what they ask for now instead.
+            walltime: likewise.
+
+        Returns:
+            Those of the jobs that are not tried again, by their keys, and why.
+
+        Raises:
+            JobError: the site does not allow so much; nothing was submitted.
+            ConfigError: a template or a directive is wrong now; nothing was submitted.
+            TransportError: the line was cut; nothing is lost, and the next poll sends what did not arrive.
+        """
+        refused: dict[int, str] = {}
+        token = None
+        while token is None:
+            rows = self.ledger.of_keys(keys)
+            refused = {row.key: why for row in rows if (why := retry.why_not(row))}
+            rows = [row for row in rows if row.key not in refused]
+            wishes = retry.by_hand(rows, self.site, self.ledger, memory=memory, walltime=walltime)
+            token = retry.plan(wishes, self.site, self.system, self.ledger) if wishes else ""
+        return refused | (self.fill() if token else {})
 
     def look(self, keys: Sequence[int], *, progress: collector.Progress | None = None) -> None:
         """Poll, and collect what has ended. A line that breaks is kept as `trouble`: it says nothing of the jobs.
@@ -195,6 +260,27 @@ class SiteWork:
                 which, kind = write_indices(row.index for row in rows), "array"
             yield f"{one.folder or ''}\t{one.name}\t{one.batch_id or '-'}\t{one.first}\t{which}\t{kind}\n"
 
+    def _try_again(self) -> None:
+        rows = self.ledger.failed(self.site.name)
+        judged = retry.judge(rows, self.site, self.ledger)
+        retry.say_enough(rows, judged, self.ledger)
+        wishes = retry.wishes_for(rows, judged, self.site)
+        if not wishes:
+            return
+        try:
+            retry.plan(wishes, self.site, self.system, self.ledger)
+        except (ConfigError, JobError):
+            wishes = retry.without_those_that_cannot(wishes, self.site, self.system, self.ledger)
+            if wishes:
+                retry.plan(wishes, self.site, self.system, self.ledger)
+
+    def _send_again(self, token: str, *, again: bool = False) -> None:
+        """That jobs cannot be submitted again just now keeps nobody from following the others; the next poll tries."""
+        try:
+            self.send(token, again=again)
+        except BatchError as error:
+            self.trouble = str(error)
+
     def _resume(self) -> None:
         """Bundles whose sending was cut, by us or by a process that has ended, are sent on."""
         for bundle in self.ledger.unsent(self.site.name):
@@ -204,4 +290,5 @@ class SiteWork:
             unheard = [row for row in rows if row.status.state is JobState.SUBMITTING and row.batch_id is None]
             again = bool(unheard) and all(row.silent >= UNHEARD_POLLS for row in unheard)
             if rows and (bundle["folder"] is None or again or not unheard):
-                self.send(bundle["token"], again=again)
+                send = self._send_again if any(row.tries for row in rows) else self.send
+                send(bundle["token"], again=again)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scheduler import Cause, Job, JobState, JobType, Resources, Retry, Status
+from scheduler import Cause, Job, JobState, JobType, Resources, Status
 
 T0 = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
@@ -198,7 +198,7 @@ def test_what_is_not_given_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     one = job()
     assert (one.env_vars, one.output_files, one.input_files, one.arguments, one.results) == ({}, [], {}, [], {})
-    assert (one.resources, one.retry, one.template, one.runner) == (Resources(), Retry(), None, None)
+    assert (one.resources, one.retry, one.template, one.runner) == (Resources(), None, None, None)
     assert one.working_dir == str(tmp_path / "b0")
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from scheduler.errors import ConfigError
 from scheduler.job.job import Job, JobType
+from scheduler.job.resources import Retry
 from scheduler.jobfile import JobFile, read_job_file
 from scheduler.sweep import combinations, listed_values
 
@@ -84,7 +85,7 @@ job:
     assert job.input_files == {"geometry.xml": tmp_path / "files/geo.xml"}
     assert (job.resources.cpus, job.resources.memory_mib) == (2, 3072)
     assert job.resources.walltime == timedelta(hours=2)
-    assert job.retry.times == 2
+    assert job.retry == Retry(times=2)
     assert job.template == str(tmp_path / "files/own.j2")
 
 

@@ -16,8 +16,9 @@ import pytest
 from scheduler import LedgerError
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger import Ledger
+from scheduler.ledger_places import Places
 from scheduler.ledger_schema import VERSION
-from scheduler.owner import is_gone, owner
+from scheduler.process import is_gone, owner
 
 
 def _record(ledger: Ledger, token: str, count: int = 3, campaign: str | None = None) -> list[int]:
@@ -40,7 +41,7 @@ def _record(ledger: Ledger, token: str, count: int = 3, campaign: str | None = N
 def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     keys = _record(ledger, "aaa", campaign="scan")
-    assert ledger.give_places("here", None, owner=owner()) == {"aaa": [0]}
+    assert Places(ledger).give("here", None, owner=owner()) == {"aaa": [0]}
     ledger.record_folder("aaa", "/far/aaa")
     ledger.record_ids("aaa", {0: "77"})
     status = Status(JobState.FAILED, Cause.TIME_LIMIT, exit_code=143, raw="TIMEOUT", reason="too long", node="n1")

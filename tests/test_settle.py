@@ -257,3 +257,13 @@ def test_what_is_known_after(row: Row) -> None:
     after = settle(row.before, row.evidence)
     assert (after.state, after.cause, after.exit_code) == (row.state, row.cause, row.exit_code), after
     assert row.raw is None or after.raw == row.raw
+
+
+def test_a_node_that_failed_has_the_batch_systems_name_and_the_attempt_its_number() -> None:
+    """The host may call itself otherwise, and it is the batch system's name by which it can be stayed away from."""
+    before = Status(JobState.RUNNING, tries=2)
+    told = answered(end=end(143, "TERM", node="n1.site.org"), live=says("NODE_FAIL", node="n1"))
+    after = settle(before, told)
+    assert (after.cause, after.node, after.tries) == (Cause.NODE_FAILURE, "n1", 2)
+    ended = settle(before, answered(end=end(3, node="n1.site.org"), live=says("FAILED", node="n1")))
+    assert (ended.node, ended.tries) == ("n1.site.org", 2)

@@ -35,6 +35,7 @@ class Ask:
         first: number of its first element in its bundle.
         resources: complete: the site's defaults are in.
         memory_style: the site's: per_node, per_cpu or omit.
+        exclude: nodes to stay away from, where the batch system can be told so; else it is passed over.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Ask:
     first: int
     resources: Resources
     memory_style: str = "per_node"
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

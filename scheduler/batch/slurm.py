@@ -94,6 +94,7 @@ class Slurm(BatchSystem):
             "account": want.account,
             "qos": want.qos,
             "constraint": want.constraint,
+            "exclude": ",".join(ask.exclude) or None,
             **_memory(ask),
         }
         return header({k: v for k, v in options.items() if v is not None}, want.native)

@@ -39,7 +39,7 @@ def header(options: Mapping[str, object], native: Sequence[str]) -> str:
 
 @lru_cache(maxsize=64)
 def _header(options: tuple[tuple[str, object], ...], native: tuple[str, ...]) -> str:
-    pairs = [*options, *(_native(text) for text in native)]
+    pairs = _with_one_exclude([*options, *(_native(text) for text in native)])
     with _quiet():
         slurm = _simple_slurm()
         for key, value in pairs:
@@ -49,6 +49,12 @@ def _header(options: tuple[tuple[str, object], ...], native: tuple[str, ...]) ->
                 raise ConfigError(f"#SBATCH --{key}: simple-slurm does not accept {value!r}") from None
         script = str(slurm.script())
     return "\n".join(line.rstrip() for line in script.splitlines() if line.startswith("#SBATCH"))
+
+
+def _with_one_exclude(pairs: list[tuple[str, object]]) -> list[tuple[str, object]]:
+    """The last --exclude alone would count: nodes that failed are added to those that the user stays away from."""
+    nodes = [str(value) for key, value in pairs if key == "exclude"]
+    return [pair for pair in pairs if pair[0] != "exclude"] + ([("exclude", ",".join(nodes))] if nodes else [])
 
 
 def _checked(key: str, value: object) -> object:

@@ -116,7 +116,9 @@ def status(
     from scheduler.cli import manage
 
     if history is not None:
-        _end(manage.history(manage.Which([history], site, campaign), json=json))
+        from scheduler.cli import history as all_seen
+
+        _end(all_seen.history(manage.Which([history], site, campaign), json=json))
     _end(manage.status(manage.Which(job_ids or (), site, campaign), everything=everything, refresh=refresh, json=json))
 
 
@@ -161,11 +163,33 @@ def cancel(
 
 
 @app.command()
+def retry(
+    job_ids: JobIds = None, site: At = None, campaign: Of = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All of them that failed.")] = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Those whose outputs are missing, or that were lost.")
+    ] = False,
+    memory: Annotated[str | None, typer.Option(metavar="AMOUNT", help="With so much memory: 6GB.")] = None,
+    walltime: Annotated[str | None, typer.Option(metavar="TIME", help="With so much walltime: 4h.")] = None,
+    json: AsJson = False,
+) -> None:  # fmt: skip
+    """Submit jobs again that ended without completing.
+
+    What they need is over there still; earlier attempts are kept, with their logs.
+    """
+    from scheduler.cli import again, manage
+
+    which = manage.Which(job_ids or (), site, campaign)
+    _end(again.retry(which, failed=failed, missing=missing, memory=memory, walltime=walltime, json=json))
+
+
+@app.command()
 def logs(
     job_id: Annotated[str, typer.Argument(help="A job by its id.", show_default=False)],
     site: At = None, campaign: Of = None,
     stderr: Annotated[bool, typer.Option("--stderr", "-e", help="Its standard error instead.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="So many, from the end.")] = 50,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Of this attempt; else of the last one.")] = None,
 ) -> None:  # fmt: skip
     """The last lines that a job printed.
 
@@ -173,7 +197,8 @@ def logs(
     """
     from scheduler.cli import logs
 
-    _end(logs.logs(job_id, "stderr" if stderr else "stdout", site=site, campaign=campaign, lines=lines))
+    kind = "stderr" if stderr else "stdout"
+    _end(logs.logs(job_id, kind, site=site, campaign=campaign, lines=lines, attempt=attempt))
 
 
 @app.command()

@@ -62,7 +62,8 @@ def collect(rows: Sequence[JobRow], ledger: Ledger) -> bool:
     """Bring home what has ended by now; whether all sites could be asked."""
 
     def collect_at(work: SiteWork, keys: list[int]) -> None:
-        if any(not row.status.final for row in ledger.of_keys(keys)):
+        fresh = ledger.of_keys(keys)
+        if any(not row.status.final for row in fresh) or work.due(fresh):
             _poll(work)
         with meter(f"from {work.site.name}", lambda: ledger.of_keys(keys)) as shown:
             work.collect(keys, progress=shown.fetched)
@@ -73,6 +74,18 @@ def collect(rows: Sequence[JobRow], ledger: Ledger) -> bool:
 def cancel(rows: Sequence[JobRow], ledger: Ledger) -> bool:
     """Ask the batch systems to end these jobs; whether all of them could be asked."""
     return _each_site(rows, ledger, lambda work, keys: work.cancel(keys))
+
+
+def retry(
+    rows: Sequence[JobRow], ledger: Ledger, *, memory: str | None, walltime: str | None
+) -> tuple[dict[int, str], bool]:
+    """Submit these jobs again: which of them are not, by their keys, and why; and whether all sites could be asked."""
+    refused: dict[int, str] = {}
+
+    def retry_at(work: SiteWork, keys: list[int]) -> None:
+        refused.update(work.retry(keys, memory=memory, walltime=walltime))
+
+    return refused, _each_site(rows, ledger, retry_at)
 
 
 def _poll(work: SiteWork) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 from scheduler.cli import choose, screen
 from scheduler.errors import SchedulerError
 from scheduler.ledger import Ledger
+from scheduler.ledger_attempts import Attempts
 from scheduler.ledger_rows import JobRow
 
 
-def logs(job_id: str, kind: str, *, site: str | None, campaign: str | None, lines: int) -> int:
+def logs(job_id: str, kind: str, *, site: str | None, campaign: str | None, lines: int, attempt: int | None) -> int:
     """Print the last lines of ``stdout`` or ``stderr``, as far as there are any."""
     ledger = Ledger()
     job = choose.newest(ledger, job_id, site=site, campaign=campaign)
+    if attempt is not None:
+        job = _attempt(job, attempt, ledger)
     home = (job.results or {}).get(kind)
     if home is not None and Path(home).is_file():
         screen.say(screen.visible(home), "dim")
@@ -31,6 +35,17 @@ def logs(job_id: str, kind: str, *, site: str | None, campaign: str | None, line
     if not shown:
         screen.say(f"{kind} of {job.job_id} is empty ({job.status})", "dim")
     return 0
+
+
+def _attempt(job: JobRow, number: int, ledger: Ledger) -> JobRow:
+    """The job as it was in an attempt of it. The logs of earlier ones are over there."""
+    if number > job.tries + 1:
+        only = "only one attempt" if not job.tries else f"{job.tries + 1} attempts"
+        raise SchedulerError(f"job {job.job_id!r} has had {only}, and no attempt {number}")
+    if number == job.tries + 1:
+        return job
+    one = Attempts(ledger).of([job.key])[number - 1]
+    return replace(job, folder=one.folder, element=one.element, status=one.status, results=None)
 
 
 def _end_of(path: Path, lines: int) -> bytes:

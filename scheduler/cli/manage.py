@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 import typer
 
@@ -67,22 +66,6 @@ def status(which: Which, *, everything: bool, refresh: bool, json: bool) -> int:
     return 0 if well else 1
 
 
-def history(which: Which, *, json: bool) -> int:
-    """Every observation of a job."""
-    ledger = Ledger()
-    jobs = which.of(ledger)
-    if json:
-        seen = [(job, at, said) for job in jobs for at, said in ledger.history(job.key)]
-        screen.print_json([{**_where(job), "at": _iso(at), "said": said} for job, at, said in seen])
-        return 0
-    for job in jobs:
-        campaign = f", campaign {job.campaign}" if job.campaign else ""
-        screen.print_line(f"{job.job_id} on {job.site}{campaign}, submitted {_shown_moment(job.created)}", "bold")
-        for at, said in ledger.history(job.key):
-            screen.print_line(f"  {_shown_moment(at)}  {said}")
-    return 0
-
-
 def wait(which: Which, *, timeout: float | None, show: Sequence[str], json: bool) -> int:
     """Wait until jobs have ended and are home."""
     from scheduler.cli import follow
@@ -91,7 +74,7 @@ def wait(which: Which, *, timeout: float | None, show: Sequence[str], json: bool
     ledger = Ledger()
     jobs = ledger.chosen(not_done=True) if which.everything else which.of(ledger)
     if not jobs:
-        return _nobody("Nothing to wait for: every job has ended and is home.", json=json)
+        return nobody("Nothing to wait for: every job has ended and is home.", json=json)
     title = which.campaign or screen.number_of(len(jobs), "job")
     try:
         well = follow.wait(jobs, ledger, title=title, timeout=timeout)
@@ -114,7 +97,7 @@ def collect(which: Which, *, show: Sequence[str], json: bool) -> int:
     ledger = Ledger()
     jobs = ledger.chosen(not_done=True) if which.everything else which.of(ledger)
     if not jobs:
-        return _nobody("Nothing to bring home: every job has ended and is home.", json=json)
+        return nobody("Nothing to bring home: every job has ended and is home.", json=json)
     well = follow.collect([job for job in jobs if not rows.done_with(job)], ledger)
     jobs = ledger.of_keys([job.key for job in jobs])
     show_results(jobs, show=show, json=json)
@@ -132,9 +115,9 @@ def cancel(which: Which, *, everything: bool, sure: bool, json: bool) -> int:
     if not which.job_ids and not which.campaign and not everything:
         raise typer.BadParameter("name jobs, or a campaign (--campaign C), or all of them (--all)")
     jobs = [job for job in which.of(ledger) if not job.status.final]
-    _refuse_namesakes(which, jobs)
+    refuse_namesakes(which, jobs)
     if not jobs:
-        return _nobody("Nothing to cancel: none of these jobs goes on.", json=json)
+        return nobody("Nothing to cancel: none of these jobs goes on.", json=json)
     if everything and not sure:
         _ask(f"Cancel {screen.number_of(len(jobs), 'job')} on {screen.listed(sorted({job.site for job in jobs}))}?")
     well = follow.cancel(jobs, ledger)
@@ -163,7 +146,7 @@ def _nothing(ledger: Ledger, which: Which) -> str:
     return f"Nothing goes on, and nothing has ended in the last day. scheduler status --all shows {older} older jobs."
 
 
-def _nobody(sentence: str, *, json: bool) -> int:
+def nobody(sentence: str, *, json: bool) -> int:
     screen.say(sentence)
     if json:
         screen.print_json([])
@@ -176,30 +159,17 @@ def _say_what_is_not_home(jobs: Sequence[JobRow]) -> None:
         screen.say(f"{screen.number_of(waiting, 'job')} ended and not home yet: scheduler collect", "dim")
 
 
-def _refuse_namesakes(which: Which, jobs: Sequence[JobRow]) -> None:
-    """Cancelling more than was meant cannot be taken back."""
+def refuse_namesakes(which: Which, jobs: Sequence[JobRow]) -> None:
+    """Cancelling more than was meant, or trying it again, cannot be taken back."""
     seen: dict[str, JobRow] = {}
     for job in jobs if which.job_ids else ():
         other = seen.setdefault(job.job_id, job)
         if other is not job:
             both = screen.listed(f"{one.campaign or 'no campaign'} on {one.site}" for one in (other, job))
-            raise SchedulerError(f"{job.job_id!r} goes on in {both}; say which with --campaign or --site")
+            raise SchedulerError(f"{job.job_id!r} is in {both}; say which with --campaign or --site")
 
 
 def _ask(question: str) -> None:
     if not sys.stdin.isatty():
         raise typer.BadParameter("nobody can be asked here; say --yes")
     typer.confirm(question, abort=True, err=True)
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
-
-
-def _shown_moment(seconds: float) -> str:
-    """By the clock of whoever looks."""
-    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
-
-
-def _where(job: JobRow) -> dict[str, str | None]:
-    return {"job_id": job.job_id, "site": job.site, "campaign": job.campaign}

@@ -11,7 +11,7 @@ from typing import Any
 from scheduler.job.state import Cause, JobState
 from scheduler.ledger_rows import JobRow
 
-OF_EVERY_JOB = ("exit_code", "output_files", "stdout", "stderr", "error")
+OF_EVERY_JOB = ("exit_code", "output_files", "stdout", "stderr", "attempts", "error")
 """Keys of the results that are not the payload's own."""
 _LONGEST_VALUE = 24
 
@@ -54,6 +54,11 @@ def age(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
     return f"{max(0, int(seconds))} s"
+
+
+def attempt(row: JobRow) -> str:
+    """Which attempt this is; empty if there was no other."""
+    return str(row.tries + 1) if row.tries else ""
 
 
 def reason_of_its_own(job: JobRow) -> str:
@@ -108,6 +113,7 @@ def as_json(row: JobRow) -> dict[str, Any]:
         "reason": status.reason or None,
         "batch_id": row.shown_id or None,
         "node": status.node or None,
+        "attempt": row.tries + 1,
         "working_dir": row.working_dir,
         "started": status.started.isoformat() if status.started else None,
         "ended": status.ended.isoformat() if status.ended else None,

@@ -63,7 +63,8 @@ def status(jobs: Sequence[JobRow]) -> None:
 
 def _who_and_how(jobs: Sequence[JobRow]) -> list[Column]:
     states = [screen.cell(str(job.status), _STYLES.get(job.status.state, "")) for job in jobs]
-    return [column("JOB", [job.job_id for job in jobs]), Column("STATE", states)]
+    attempts = column("ATTEMPT", map(rows.attempt, jobs), right=True)
+    return [column("JOB", [job.job_id for job in jobs]), Column("STATE", states), attempts]
 
 
 def _summary(jobs: Sequence[JobRow]) -> None:

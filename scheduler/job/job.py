@@ -56,7 +56,7 @@ class Job:
         resources: what it asks for; what is None there comes from the site's defaults.
         input_files: paths here, or a mapping from the name over there to the path here; folders go whole.
         arguments: of a script, or of a container's run script; ``{{ name }}`` as in `container_command`.
-        retry: when to run it again by itself; never by default.
+        retry: when it is tried again by itself; by default as the site says, and most say never.
         template: a Jinja template to use instead of the batch system's own.
 
     Raises:
@@ -100,7 +100,7 @@ class Job:
         self.resources = resources if resources is not None else Resources()
         self.input_files = payload.checked_inputs(input_files or (), job_id)
         self.arguments = [str(a) for a in arguments or ()]
-        self.retry = retry if retry is not None else Retry()
+        self.retry = retry
         self.template = None if template is None else str(Path(template).absolute())
         self.results: dict[str, Any] = {}
         self.creation_time = datetime.now(timezone.utc)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scheduler.job.job import Job
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_OURS = ("JOB_ID", "JOB_DIR", "JOB_PARAMS_FILE", "bundle", "element", "control", "dir", "image")
+_OURS = ("JOB_ID", "JOB_DIR", "JOB_PARAMS_FILE", "bundle", "element", "control", "shared", "dir", "image")
 _OF_THE_SHELL = ("UID", "EUID", "PPID", "SHELLOPTS", "BASHOPTS", "BASH_VERSINFO")
 RESERVED_NAMES = (*_OURS, *_OF_THE_SHELL)
 """What a job's script sets itself, or what a shell does not let it set."""

@@ -1,4 +1,4 @@
-"""What a job asks for, and when it may be tried again. Checked values; nothing here acts on them."""
+"""What a job asks for, and when it is tried again. Checked values; nothing here acts on them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def _memory(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be text with a unit, as '3 GB' or '500 MB', not {value!r}")
     return f"{parse_memory(value)}M"
+
+
+def memory_mib(memory: str) -> int:
+    """An amount of memory that was checked, in MiB."""
+    return int(memory[:-1])
 
 
 def _walltime(value: object) -> timedelta:
@@ -146,7 +151,7 @@ class Resources(_OfAJob):
     @property
     def memory_mib(self) -> int | None:
         """Memory of each node in MiB."""
-        return None if self.memory is None else int(self.memory[:-1])
+        return None if self.memory is None else memory_mib(self.memory)
 
     def over(self, defaults: Resources) -> Resources:
         """These where they are set, else `defaults`; native directives of both, the defaults' first."""
@@ -159,16 +164,14 @@ class Resources(_OfAJob):
 
 
 class Retry(_OfAJob):
-    """When a job that failed may be tried again. Off by default.
-
-    In this version it is kept with the job and checked, but nothing acts on it yet: no job is tried again.
+    """When a job that failed is tried again, by whichever command sees that it has failed. Off by default.
 
     Attributes:
-        times: at most so many further attempts.
+        times: at most so many further attempts, each with whatever cause.
         on: the causes that are worth another attempt: ``node failure``, ``preempted``, ``out of memory``,
             ``time limit``.
-        memory_factor: after ``out of memory``, so much more memory than the attempt before.
-        walltime_factor: after ``time limit``, so much more time than the attempt before.
+        memory_factor: after ``out of memory``, so much more memory than the attempt before, up to what the site allows.
+        walltime_factor: after ``time limit``, so much more time than the attempt before, up to what the site allows.
         exit_codes: exit codes of the payload (1 to 255) that are worth another attempt too.
 
     Raises:

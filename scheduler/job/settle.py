@@ -37,7 +37,7 @@ def settle(before: Status, evidence: Evidence) -> Status:
     end = _of_this_run(evidence.end, word)
     if end is not None and word is not None and word.active and evidence.live is None:
         word = None  # the history lags: the queue does not have it, and the script has ended
-    after = _weighed(before, word, end, evidence)
+    after = replace(_weighed(before, word, end, evidence), tries=before.tries)
     return after if not before.final or _outweighs(before, word, evidence) else before
 
 
@@ -230,13 +230,16 @@ def _ended(before: Status, word: Sighting | None, end: End | None, cause: Cause,
 
 def _final(before: Status, word: Sighting | None, end: End | None, cause: Cause, reason: str) -> Status:
     exit_code = end.exit_code if end is not None else word.exit_code if word is not None else None
+    nodes = [end.node if end else "", word.node if word else "", before.node]
+    if cause is Cause.NODE_FAILURE:  # the batch system's own name of it: the host itself may say another
+        nodes = [*nodes[1:], nodes[0]]
     return Status(
         state=JobState.FAILED,
         cause=cause,
         exit_code=exit_code,
         raw=word.raw if word is not None else before.raw,
         reason=reason,
-        node=(end.node if end else "") or (word.node if word else "") or before.node,
+        node=next(filter(None, nodes), ""),
         started=(end.started if end else None) or (word.started if word else None) or before.started,
         ended=(end.ended if end else None) or (word.ended if word else None),
         attempt=end.attempt if end is not None else before.attempt,

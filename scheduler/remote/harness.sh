@@ -7,6 +7,8 @@
 umask 077
 control=$bundle/$element
 guard=$bundle/guards/$element
+shared=$bundle/shared
+[ ! -d "$control/shared" ] || shared=$control/shared   # a later attempt: what was sent with the first one
 # shellcheck disable=SC1091
 . "$control/outputs.sh" || exit 73
 

@@ -53,6 +53,32 @@ fi
 
 numbered() { awk "$awk_numbers"'BEGIN { numbers(ARGV[1], some); for (i in some) print i }' "$1"; }
 [ -z "$never" ] || numbered "$never" | while read -r element; do ln -s cancelled "guards/$element" 2>/dev/null; done
+# A later attempt of jobs brings no files of theirs: `copies` names, for each element, the bundle and the element of the
+# attempt before. What that one left is not copied. The link `shared` leads to what was sent with the first attempt.
+copy_element() {
+  from=$2/$3
+  if [ ! -e "$2/.scheduler" ] || [ ! -s "$from/script.sh" ]; then echo "the folder of the attempt before, $from, is gone"; return 66; fi
+  place=$1
+  set --
+  for file in "$from"/*; do
+    case ${file##*/} in stdout.* | stderr.* | dir | result.json | error.json | cannot | began.* | shared | script.sh) continue ;; esac
+    set -- "$@" "$file"
+  done
+  rm -rf "./$place" && mkdir "./$place" && cp -R "$@" "./$place/" || return 70
+}
+copy_batch() {
+  [ -e copies ] && [ ! -e "batches/$1/copied" ] || return 0
+  awk -F '\t' -v first="$1" -v count="$2" '$1 >= first && $1 < first + count' copies >"batches/$1/copies" || return 70
+  while IFS=$tab read -r element folder before; do
+    copy_element "$element" "$folder" "$before" || return
+    for origin in "$folder/$before/shared" "$folder/shared"; do
+      [ ! -d "$origin" ] || { ln -s "$(cd "$origin" && pwd -P)" "$element/shared"; break; }
+    done
+    sed "1,/^element=[0-9][0-9]*\$/s/^element=[0-9][0-9]*\$/element=$element/" "$folder/$before/script.sh" >"$element/script.sh" || return 70
+    grep -q "^element=$element\$" "$element/script.sh" || { echo "the script of the attempt before has no line element="; return 66; }
+  done <"batches/$1/copies"
+  : >"batches/$1/copied"
+}
 
 # A batch: its first element, how many, the script. What was said is kept beside it; the id appears by rename.
 awk -F '\t' -v now="$now" -v again="$again" "$awk_numbers"'BEGIN { numbers(now, may); numbers(again, twice) }
@@ -60,6 +86,9 @@ awk -F '\t' -v now="$now" -v again="$again" "$awk_numbers"'BEGIN { numbers(now, 
 while IFS=$tab read -r first count script how; do
   b=batches/$first
   if [ ! -e "$b/id" ] && { [ ! -e "$b/tried" ] || [ "$how" = again ]; }; then
+    said=$(copy_batch "$first" "$count" 2>&1)
+    code=$?
+    if [ "$code" -ne 0 ]; then printf '%s\t%s\t%s\n' "$first" "$code" "$(printf %s "$said" | tr '\n\t' '\r ')"; continue; fi
     : >"$b/tried" || { printf '%s\t%s\t%s\n' "$first" 70 "cannot write in $bundle"; continue; }
     batch_submit "$script" "$first" "$count" >"$b/out" 2>"$b/err" </dev/null
     code=$?

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from scheduler.checked import Checked, Flag, Text, Whole, listed, printable
 from scheduler.errors import ConfigError
-from scheduler.job.resources import Memory, Walltime
+from scheduler.job.resources import Memory, Walltime, memory_mib
 from scheduler.quoting import quote_path
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class Limits(Checked):
 
     Attributes:
         walltime: the longest that a job may ask for.
+        memory: of one node: the most that a job may ask for there; no more jobs share it than it has memory for.
         array_size: the most elements of one job array.
         queued: the most jobs and array elements of one user that the batch system keeps at a time; the rest waits.
         poll_seconds: never ask after jobs more often than this; None: as the batch system's module says.
@@ -111,22 +112,21 @@ class Limits(Checked):
             many as the machine has cores.
         whole_node: jobs get nodes to themselves: those of fewer cores that are submitted together share one.
         cores_per_node: of a site that gives out whole nodes.
-        memory: of one node.
     """
 
     walltime: Walltime | None = None
+    memory: Memory | None = None
     array_size: Annotated[Whole, Field(gt=0)] | None = None
     queued: Annotated[Whole, Field(gt=0)] | None = None
     poll_seconds: Annotated[float, Field(strict=True, gt=0, le=86400)] | None = None
     running: Annotated[Whole, Field(gt=0)] | None = None
     whole_node: Flag = False
     cores_per_node: Annotated[Whole, Field(gt=0)] | None = None
-    memory: Memory | None = None
 
     @property
     def memory_mib(self) -> int | None:
         """Memory of one node in MiB."""
-        return None if self.memory is None else int(self.memory[:-1])
+        return None if self.memory is None else memory_mib(self.memory)
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Valida
 from scheduler.checked import Checked, Flag, Text, listed, printable, problems
 from scheduler.errors import ConfigError, JobError, did_you_mean
 from scheduler.job.payload import RESERVED_NAMES
-from scheduler.job.resources import Constraint, Directive, Name, Resources
+from scheduler.job.resources import Constraint, Directive, Name, Resources, Retry, memory_mib
 from scheduler.job.units import format_walltime
 from scheduler.site.settings import (
     ContainerSettings,
@@ -100,6 +100,7 @@ class Site(Checked):
     prologue: Annotated[Text, AfterValidator(_shell_lines)] = ""
     native: Annotated[tuple[Directive, ...], BeforeValidator(listed)] = ()
     template: FileHere | None = None
+    retry: Retry = Retry()
     trust_pickles: Flag = False
 
     _name: str = PrivateAttr(default="")
@@ -135,8 +136,9 @@ class Site(Checked):
         for key in _PLACED:
             if getattr(self.defaults, key):
                 raise ValueError(f"defaults.{key}: is a key of the site itself; write it one level up")
-        if self.limits.walltime and self.defaults.walltime and self.defaults.walltime > self.limits.walltime:
-            raise ValueError("defaults.walltime: is over limits.walltime")
+        over = self._over_limits(self.defaults)
+        if over:
+            raise ValueError(f"defaults.{over[0]}: is over limits.{over[0]}")
         return self
 
     @property
@@ -165,11 +167,29 @@ class Site(Checked):
         Raises:
             JobError: it is more than the site allows.
         """
-        granted, longest = asked.over(self.resources), self.limits.walltime
-        if longest and granted.walltime and granted.walltime > longest:
-            asked_for, allowed = format_walltime(granted.walltime), format_walltime(longest)
-            raise JobError(f"resources: walltime: {asked_for} is over what site {self.name!r} allows: {allowed}")
+        granted = asked.over(self.resources)
+        self.check_limits(granted)
         return granted
+
+    def check_limits(self, asked: Resources) -> None:
+        """Is all that is asked for within the limits?
+
+        Raises:
+            JobError: it is more than the site allows.
+        """
+        over = self._over_limits(asked)
+        if over:
+            key, asked_for, allowed = over
+            raise JobError(f"resources: {key}: {asked_for} is over what site {self.name!r} allows: {allowed}")
+
+    def _over_limits(self, asked: Resources) -> tuple[str, str, str] | None:
+        """The first key that is over its limit, what is asked for, and what is allowed."""
+        longest, most = self.limits.walltime, self.limits.memory
+        if longest and asked.walltime and asked.walltime > longest:
+            return "walltime", format_walltime(asked.walltime), format_walltime(longest)
+        if most and asked.memory and (asked.memory_mib or 0) > memory_mib(most):
+            return "memory", asked.memory, most
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """All of it, in values that JSON can hold. There are no secrets in a site."""

@@ -7,8 +7,8 @@ import pytest
 from .desk import Desk
 
 KEYS = [
-    *("job_id", "site", "campaign", "state", "cause", "exit_code", "reason", "batch_id", "node", "working_dir"),
-    *("started", "ended", "results"),
+    *("job_id", "site", "campaign", "state", "cause", "exit_code", "reason", "batch_id", "node", "attempt"),
+    *("working_dir", "started", "ended", "results"),
 ]
 
 

@@ -37,8 +37,8 @@ payload() {
   export DETECTOR='epic $x'
   command -v module >/dev/null 2>&1 || . /etc/profile
   module load spack-pe-base || cannot_start "module load failed: "spack-pe-base
-  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$bundle/shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
-  exec bash "$bundle/shared/0" --z1 0 '<>'
+  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
+  exec bash "$shared/0" --z1 0 '<>'
 }
 
 . "$bundle/harness.sh"
@@ -81,8 +81,8 @@ payload() {
   export DETECTOR='epic $x'
   command -v module >/dev/null 2>&1 || . /etc/profile
   module load spack-pe-base || cannot_start "module load failed: "spack-pe-base
-  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$bundle/shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
-  exec bash "$bundle/shared/0" --z1 1 '<>'
+  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
+  exec bash "$shared/0" --z1 1 '<>'
 }
 
 . "$bundle/harness.sh"
@@ -125,8 +125,8 @@ payload() {
   export DETECTOR='epic $x'
   command -v module >/dev/null 2>&1 || . /etc/profile
   module load spack-pe-base || cannot_start "module load failed: "spack-pe-base
-  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$bundle/shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
-  exec bash "$bundle/shared/0" --z1 2 '<>'
+  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
+  exec bash "$shared/0" --z1 2 '<>'
 }
 
 . "$bundle/harness.sh"

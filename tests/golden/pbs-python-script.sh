@@ -32,7 +32,7 @@ payload() {
   command -v module >/dev/null 2>&1 || . /etc/profile
   module load spack-pe-base || cannot_start "module load failed: "spack-pe-base
   command -v python3 >/dev/null 2>&1 || cannot_start "there is no" python3 "on $(uname -n): the site's python or modules are wrong"
-  exec python3 "$bundle/shared/0"
+  exec python3 "$shared/0"
 }
 
 . "$bundle/harness.sh"

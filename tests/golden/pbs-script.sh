@@ -36,8 +36,8 @@ payload() {
   export DETECTOR='epic $x'
   command -v module >/dev/null 2>&1 || . /etc/profile
   module load spack-pe-base || cannot_start "module load failed: "spack-pe-base
-  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$bundle/shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
-  exec bash "$bundle/shared/0" --z1 10 '<it'\''s>'
+  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
+  exec bash "$shared/0" --z1 10 '<it'\''s>'
 }
 
 . "$bundle/harness.sh"

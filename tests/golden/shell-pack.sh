@@ -21,8 +21,8 @@ payload() {
   export JOB_DIR="$dir"
   export JOB_PARAMS_FILE="$bundle/$element/params.json"
   export DETECTOR='epic $x'
-  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$bundle/shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
-  exec bash "$bundle/shared/0" --z1 10 '<it'\''s>'
+  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
+  exec bash "$shared/0" --z1 10 '<it'\''s>'
 }
 
 . "$bundle/harness.sh"
@@ -49,8 +49,8 @@ payload() {
   export JOB_DIR="$dir"
   export JOB_PARAMS_FILE="$bundle/$element/params.json"
   export DETECTOR='epic $x'
-  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$bundle/shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
-  exec bash "$bundle/shared/0" --z1 10 '<it'\''s>'
+  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
+  exec bash "$shared/0" --z1 10 '<it'\''s>'
 }
 
 . "$bundle/harness.sh"

@@ -17,7 +17,7 @@ payload() {
   export JOB_DIR="$dir"
   export JOB_PARAMS_FILE="$bundle/$element/params.json"
   command -v python3 >/dev/null 2>&1 || cannot_start "there is no" python3 "on $(uname -n): the site's python or modules are wrong"
-  exec python3 "$bundle/shared/0"
+  exec python3 "$shared/0"
 }
 
 . "$bundle/harness.sh"

@@ -37,8 +37,8 @@ payload() {
   module load gcc/12.2 || cannot_start "module load failed: "gcc/12.2
 ulimit -c 0
 export MORE=1
-  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$bundle/shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
-  exec bash "$bundle/shared/0" --z1 0 '<>'
+  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
+  exec bash "$shared/0" --z1 0 '<>'
 }
 
 . "$bundle/harness.sh"
@@ -81,8 +81,8 @@ payload() {
   module load gcc/12.2 || cannot_start "module load failed: "gcc/12.2
 ulimit -c 0
 export MORE=1
-  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$bundle/shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
-  exec bash "$bundle/shared/0" --z1 1 '<>'
+  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
+  exec bash "$shared/0" --z1 1 '<>'
 }
 
 . "$bundle/harness.sh"
@@ -125,8 +125,8 @@ payload() {
   module load gcc/12.2 || cannot_start "module load failed: "gcc/12.2
 ulimit -c 0
 export MORE=1
-  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$bundle/shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
-  exec bash "$bundle/shared/0" --z1 2 '<>'
+  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
+  exec bash "$shared/0" --z1 2 '<>'
 }
 
 . "$bundle/harness.sh"

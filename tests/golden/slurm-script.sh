@@ -36,8 +36,8 @@ payload() {
   module load gcc/12.2 || cannot_start "module load failed: "gcc/12.2
 ulimit -c 0
 export MORE=1
-  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$bundle/shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
-  exec bash "$bundle/shared/0" --z1 10 '<it'\''s>'
+  { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
+  exec bash "$shared/0" --z1 10 '<it'\''s>'
 }
 
 . "$bundle/harness.sh"

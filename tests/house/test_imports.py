@@ -10,15 +10,15 @@ from .code import Import, Module, modules
 
 # The lowest first: a module imports from floors below its own, and from its own package. A new one gets a place here.
 FLOORS = (
-    ("errors", "packaged", "sweep", "ledger_schema", "owner"),
+    ("errors", "packaged", "sweep", "ledger_schema", "process"),
     ("quoting", "checked", "yamlfile"),
     ("command_places",),
     ("command", "job", "transports"),
     ("site", "batch", "remote", "stream", "ledger_rows", "jobfile_keys"),
-    ("ledger_places",),
     ("packing", "render_payload", "render_template", "ledger", "collector", "jobfile", "reach"),
-    ("render", "results", "poller"),
-    ("submission",),
+    ("render", "results", "poller", "ledger_attempts", "ledger_places"),
+    ("submission", "render_retry"),
+    ("retry",),
     ("work",),
     ("runner",),
     ("",),  # the package itself, with its public names
@@ -37,15 +37,17 @@ KNOWS = {
     "command_places": ("errors", "quoting"),
     "command": ("errors", "quoting", "command_places"),
     "render_payload": ("errors", "quoting", "command", "job", "site.site"),
-    "render_template": ("errors", "quoting", "packaged", "job.job", "site.site"),
+    "render_template": ("errors", "quoting", "packaged", "site.site"),
     "packing": ("job.job", "job.resources", "site.settings"),
     "render": (
         *("errors", "quoting", "job", "site.site", "batch.base", "remote", "packing", "render_payload"),
         "render_template",
     ),
     "ledger_rows": ("job.state",),
-    "ledger_places": ("job.state", "ledger_rows", "ledger_schema"),
-    "ledger": ("errors", "job.state", "ledger_places", "ledger_rows", "ledger_schema", "owner"),
+    "ledger_places": ("job.state", "ledger", "ledger_rows", "ledger_schema"),
+    "ledger": ("errors", "job.state", "ledger_rows", "ledger_schema", "process"),
+    "ledger_attempts": ("job.state", "ledger", "ledger_rows", "ledger_schema", "process"),
+    "render_retry": ("errors", "job.retry", "site.site", "batch.base", "ledger_rows", "render", "render_template"),
 }
 
 # Values in, values out: no process, socket, database, thread or clock.
@@ -53,7 +55,7 @@ PURE = (
     *("errors", "quoting", "checked", "packaged", "yamlfile", "sweep", "command", "jobfile", "jobfile_keys"),
     "command_places",
     *("job", "site", "batch", "packing", "render", "render_payload", "render_template", "ledger_rows", "ledger_schema"),
-    "results",
+    *("results", "render_retry"),
     *("transports.base", "transports.wire", "transports.exchange", "transports.hostkeys", "transports.ssh_settings"),
 )
 REACHES_OUT = {

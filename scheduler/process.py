@@ -1,4 +1,4 @@
-"""Which process works at something, in a word for others to see, and whether it is still there."""
+"""This process by a name that others can look up, and whether one of such a name is still there."""
 
 from __future__ import annotations
 

@@ -1,0 +1,84 @@
+"""The line is cut at random places while jobs are tried again: each attempt is made exactly once."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+from testcluster import Cluster
+
+from scheduler import Job, JobType, Resources, Retry, Runner, Site
+from scheduler.ledger import Ledger
+from scheduler.reach import transport_to
+from scheduler.transports.base import Program, Transport
+from scheduler.transports.local import LocalTransport
+
+from .campaign import drive
+from .cutting import CuttingTransport, Faults
+
+_PAYLOAD = """#!/bin/sh
+echo "$1" >>"$RUNS/$1"
+[ "$(wc -l <"$RUNS/$1")" -gt "$2" ] || exit 7
+"""
+_FAILS = (0, 1, 2, 1, 2)
+"""How often each job fails before it completes. The last one asks for something else, and shares no array."""
+_MAKE = Program("make", 'mkdir -p "$1" && cd "$1" && pwd -P')
+_COUNT = Program("count", 'cd "$1" && for f in *; do wc -l <"$f"; done')
+
+
+def _run(site: Site, transport: Transport, folder: Path, runs: str, faults: Faults) -> list[str]:
+    """Drive one campaign; gives what is wrong with it."""
+    folder.mkdir()
+    script = folder / "payload.sh"
+    script.write_text(_PAYLOAD)
+    jobs = [
+        Job(f"job {n}", JobType.SCRIPT, script_path=script, arguments=[n, fails], env_vars={"RUNS": runs},
+            working_dir=folder / f"home {n}", retry=Retry(times=2, exit_codes=[7]),
+            resources=Resources(walltime="6m" if n == len(_FAILS) - 1 else "5m"))
+        for n, fails in enumerate(_FAILS)
+    ]  # fmt: skip
+    ledger = Ledger(folder / "ledger")
+    drive(Runner(site, ledger=ledger, transport=CuttingTransport(transport, faults), sleep=lambda _: None), jobs)
+    ledger.close()
+    ran = [int(word) for word in transport.run(_COUNT, [runs]).out.split()]
+    ended = [(job.is_completed(), job.status.tries) for job in jobs]
+    well = ran == [n + 1 for n in _FAILS] and ended == [(True, n) for n in _FAILS]
+    return [] if well else [f"seed {faults.seed}: ran {ran}, ended {ended}"]
+
+
+@pytest.mark.timeout(600)
+def test_jobs_here_make_each_attempt_once_whatever_is_cut(tmp_path: Path) -> None:
+    wrong: list[str] = []
+    injected = 0
+    for seed in range(25):
+        folder = tmp_path / str(seed)
+        runs = LocalTransport().run(_MAKE, [str(tmp_path / f"runs {seed}")]).out.strip()
+        keys = {"transport": "local", "scheduler": "shell", "work_dir": str(folder / "work")}
+        site = Site.from_mapping({**keys, "limits": {"poll_seconds": 0.05, "running": 4}}, name=f"here-{seed}")
+        faults = Faults(seed, left=6)
+        wrong += _run(site, LocalTransport(), folder, runs, faults)
+        injected += faults.injected
+    print(
+        f"\ncut lines while trying again: 25 campaigns, 125 jobs, 275 attempts, {injected} faults, {len(wrong)} wrong"
+    )
+    assert not wrong
+    assert injected > 60
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_jobs_on_slurm_make_each_attempt_once_whatever_is_cut(cluster: Cluster, tmp_path: Path) -> None:
+    wrong: list[str] = []
+    injected = 0
+    for seed in range(5):
+        site = cluster.site(f"again-{seed}", limits={"poll_seconds": 0.2})
+        transport = transport_to(site)
+        runs = transport.run(_MAKE, [f"/tmp/runs of {uuid.uuid4().hex}"]).out.strip()
+        faults = Faults(2000 + seed, left=6)
+        wrong += _run(site, transport, tmp_path / str(seed), runs, faults)
+        injected += faults.injected
+        transport.close()
+    print(f"\ncut lines while trying again on Slurm: 5 campaigns, 25 jobs, {injected} faults, {len(wrong)} wrong")
+    assert not wrong
+    assert injected > 10
