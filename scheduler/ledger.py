@@ -20,6 +20,7 @@ from scheduler.errors import LedgerError
 from scheduler.job.state import JobState, Status
 from scheduler.ledger_rows import BatchRow, JobRow, job_row, status_values
 from scheduler.ledger_schema import JOBS, MIGRATIONS, NEW_JOB, NEW_STATUS, SCHEMA, TAKEN, VERSION
+from scheduler.ledger_wal import use_wal
 
 
 def state_folder() -> Path:
@@ -166,6 +167,12 @@ class Ledger:
             self._db.execute("UPDATE sites SET asked_at = ? WHERE site = ?", (now, site))
         return True
 
+    def asked_at(self, site: str) -> float:
+        """When a site was last asked; 0 if never."""
+        with self._told("read"):
+            row = self._db.execute("SELECT asked_at FROM sites WHERE site = ?", (site,)).fetchone()
+        return row["asked_at"] if row else 0.0
+
     def history_of(self, site: str) -> str:
         """What is known of the site's history: ``none``, or empty."""
         with self._told("read"):
@@ -222,10 +229,9 @@ class Ledger:
 
     def unsent(self, site: str) -> list[sqlite3.Row]:
         """Bundles of which it is not known that the site has all of them."""
+        query = "SELECT * FROM bundles WHERE site = ? AND sent = 0 ORDER BY created"
         with self._told("read"):
-            return self._db.execute(
-                "SELECT * FROM bundles WHERE site = ? AND sent = 0 ORDER BY created", (site,)
-            ).fetchall()
+            return self._db.execute(query, (site,)).fetchall()
 
     def bundle(self, token: str) -> sqlite3.Row:
         """One bundle."""
@@ -244,10 +250,9 @@ class Ledger:
 
     def site_json(self, site: str) -> str | None:
         """The newest record of a site by its name, as JSON."""
+        query = "SELECT site_json FROM bundles WHERE site = ? ORDER BY created DESC"
         with self._told("read"):
-            row = self._db.execute(
-                "SELECT site_json FROM bundles WHERE site = ? ORDER BY created DESC", (site,)
-            ).fetchone()
+            row = self._db.execute(query, (site,)).fetchone()
         return None if row is None else str(row["site_json"])
 
     def history(self, key: int) -> list[tuple[float, str]]:
@@ -257,7 +262,7 @@ class Ledger:
         return [(row["at"], row["said"]) for row in rows]
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
+        use_wal(self._db)
         self._db.execute("PRAGMA synchronous = FULL")
         self.path.chmod(0o600)
         with self._writing():

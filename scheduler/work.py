@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scheduler import collector, poller, remote, submission
+from scheduler import collector, poller, remote, submission, withdrawal
 from scheduler.batch.base import BatchSystem, write_indices
-from scheduler.errors import BatchError, HostKeyError, LoginError, TransportError, WaitTimeout
+from scheduler.errors import BatchError, HostKeyError, LoginError, OutputError, TransportError, WaitTimeout
 from scheduler.job.state import Cause, JobState
 from scheduler.ledger import Ledger, is_gone
 from scheduler.ledger_rows import JobRow
@@ -26,6 +26,8 @@ SLOWEST_POLL_SECONDS = 300.0
 """While nothing changes, the time between two questions grows up to this."""
 UNHEARD_POLLS = 3
 """A batch whose submission had no answer is tried again after so many answered polls in which nobody knew of it."""
+
+_AGAIN = "submit: nobody has heard of it; handed over once more (its script runs its payload once all the same)"
 
 
 class SiteWork:
@@ -50,7 +52,12 @@ class SiteWork:
         Raises:
             TransportError, JobError, BatchError: as `submission.send`.
         """
-        answers = submission.send(token, self.site, self.system, self.ledger, self.transport, again=again)
+        self._note(token, _AGAIN if again else f"submit: to {self.site.name}")
+        try:
+            answers = submission.send(token, self.site, self.system, self.ledger, self.transport, again=again)
+        except (TransportError, BatchError) as error:
+            self._note(token, f"submit: {error}")
+            raise
         submission.record_statuses(answers, self.ledger.of_bundle(token), self.system, self.ledger)
 
     def poll(self) -> None:
@@ -59,9 +66,11 @@ class SiteWork:
         Raises:
             TransportError: the site was not reached; no state has changed.
         """
+        before = self.ledger.asked_at(self.site.name)
         if self.ledger.claim_poll(self.site.name, self.poll_seconds):
-            self._resume()
-            self.trouble = poller.poll(self.site, self.system, self.ledger, self.transport)
+            held_up = self._resume()
+            words = poller.poll(self.site, self.system, self.ledger, self.transport, asked_before=before)
+            self.trouble = words or held_up
 
     def collect(self, keys: Sequence[int], *, progress: collector.Progress | None = None) -> None:
         """Bring home the outputs of those that have ended, and write down their results: two remote commands.
@@ -76,12 +85,27 @@ class SiteWork:
         began = [row for row in rows if row.folder is not None and row.status.cause is not Cause.REFUSED]
         with tempfile.TemporaryDirectory(prefix="scheduler-") as scratch:
             listed = collector.manifest(began, self.transport, Path(scratch)) if began else collector.Manifest()
-            collector.fetch(listed.outputs, self.transport, progress)
+            failed = self._fetch(listed, progress)
+            rows = [row for row in rows if failed is None or row.key not in failed.jobs]
             judged = {row.key: results_of(row, listed) for row in rows}
         changed = {row.key: judged[row.key][0] for row in rows if judged[row.key][0] != row.status}
         said = {key: f"outputs: {status}: {status.reason}" for key, status in changed.items()}
-        self.ledger.observe(changed, said)
+        home = {row.key: f"collected: {len(listed.of(row.key))} files are home" for row in rows}
+        self.ledger.observe(changed, home | said)
         self.ledger.record_results({key: results for key, (_, results) in judged.items()})
+        if failed is not None:
+            self.ledger.observe({}, dict.fromkeys(failed.jobs, f"collect: {failed}"))
+            raise failed
+
+    def _fetch(self, listed: collector.Manifest, progress: collector.Progress | None) -> OutputError | None:
+        """Files of one job that cannot be kept do not hold up its siblings."""
+        try:
+            collector.fetch(listed.outputs, self.transport, progress)
+        except OutputError as error:
+            if not error.jobs:
+                raise
+            return error
+        return None
 
     def cancel(self, keys: Sequence[int]) -> None:
         """Ask the batch system to end those that have not ended, in one remote command.
@@ -90,6 +114,7 @@ class SiteWork:
             BatchError: its cancel command failed, in its own words.
             TransportError: the site was not reached.
         """
+        withdrawal.withdraw(keys, self.site, self.system, self.ledger, self.transport)
         batches: dict[tuple[str, int], list[JobRow]] = {}
         for row in self.ledger.of_keys(keys):
             if not row.status.final:
@@ -103,6 +128,7 @@ class SiteWork:
             words = reply.err.strip() or reply.out.strip()
             message = f"site {self.site.name!r}: cancelling failed (exit code {reply.exit_code}): {words}"
             raise BatchError(message, command="cancel", exit_code=reply.exit_code, words=words)
+        self.ledger.observe({}, {row.key: "cancel: asked to end" for rows in batches.values() for row in rows})
 
     def look(self, keys: Sequence[int], *, progress: collector.Progress | None = None) -> None:
         """Poll, and collect what has ended. A line that breaks is kept as `trouble`: it says nothing of the jobs.
@@ -142,13 +168,15 @@ class SiteWork:
         """
         started, pause, before = time.monotonic(), self.poll_seconds, ""
         while True:
-            self.look(keys, progress=progress)
+            held_up = self._look(keys, progress)
             if seen is not None:
                 seen()
             rows = self.ledger.of_keys(keys)
             left = [row for row in rows if not (row.status.final and row.collected)]
             if not left:
                 return
+            if held_up is not None and all(row.status.final for row in left):
+                raise held_up
             passed = time.monotonic() - started
             if timeout is not None and passed >= timeout:
                 raise WaitTimeout(f"{len(left)} of {len(rows)} jobs are not done with after {timeout:g} s; they go on")
@@ -159,8 +187,26 @@ class SiteWork:
             jitter = pause * random.uniform(1.0, 1.1)  # noqa: S311  (many laptops must not ask in step)
             sleep(jitter if timeout is None else max(0.0, min(jitter, timeout - passed)))
 
-    def _resume(self) -> None:
-        """Bundles whose sending was cut, by us or by a process that has ended, are sent on."""
+    def _look(self, keys: Sequence[int], progress: collector.Progress | None) -> OutputError | None:
+        """What keeps outputs of some of them from coming home."""
+        try:
+            self.look(keys, progress=progress)
+        except OutputError as error:
+            return error
+        return None
+
+    def _note(self, token: str, text: str) -> None:
+        """For the history of those jobs of a bundle that are on their way."""
+        on_their_way = [row for row in self.ledger.of_bundle(token) if row.status.state is JobState.SUBMITTING]
+        self.ledger.observe({}, {row.key: text for row in on_their_way})
+
+    def _resume(self) -> str:
+        """Bundles whose sending was cut, by us or by a process that has ended, are sent on.
+
+        Returns:
+            Why one of them could not be; it does not hold up the others.
+        """
+        held_up = ""
         for bundle in self.ledger.unsent(self.site.name):
             if not is_gone(bundle["owner"]):
                 continue
@@ -168,7 +214,11 @@ class SiteWork:
             unheard = [row for row in rows if row.status.state is JobState.SUBMITTING and row.batch_id is None]
             again = bool(unheard) and all(row.silent >= UNHEARD_POLLS for row in unheard)
             if bundle["folder"] is None or again or not unheard:
-                self.send(bundle["token"], again=again)
+                try:
+                    self.send(bundle["token"], again=again)
+                except BatchError as error:
+                    held_up = str(error)
+        return held_up
 
 
 def _cancel_line(rows: Sequence[JobRow]) -> str:

@@ -10,7 +10,7 @@ from .code import Import, Module, modules
 
 # The lowest first: a module imports from floors below its own, and from its own package. A new one gets a place here.
 FLOORS = (
-    ("errors", "packaged", "sweep", "ledger_schema"),
+    ("errors", "packaged", "sweep", "ledger_schema", "ledger_wal"),
     ("quoting", "checked", "yamlfile"),
     ("command_places",),
     ("command", "job", "transports"),
@@ -18,6 +18,7 @@ FLOORS = (
     ("render_payload", "render_template", "ledger", "collector", "jobfile", "reach"),
     ("render", "results", "poller"),
     ("submission",),
+    ("withdrawal",),
     ("work",),
     ("runner",),
     ("",),  # the package itself, with its public names
@@ -39,7 +40,7 @@ KNOWS = {
     "render_template": ("errors", "quoting", "packaged", "job.job", "site.site"),
     "render": ("errors", "quoting", "job", "site.site", "batch.base", "remote", "render_payload", "render_template"),
     "ledger_rows": ("job.state",),
-    "ledger": ("errors", "job.state", "ledger_rows", "ledger_schema"),
+    "ledger": ("errors", "job.state", "ledger_rows", "ledger_schema", "ledger_wal"),
 }
 
 # Values in, values out: no process, socket, database, thread or clock.
