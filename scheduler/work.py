@@ -164,7 +164,7 @@ class SiteWork:
 
         Raises:
             WaitTimeout: `timeout` has passed. The jobs go on.
-            LoginError, HostKeyError, OutputError: as `look`.
+            LoginError, HostKeyError: as `look`. OutputError: likewise, once nothing else is waited for.
         """
         started, pause, before = time.monotonic(), self.poll_seconds, ""
         while True:
@@ -181,9 +181,8 @@ class SiteWork:
             if timeout is not None and passed >= timeout:
                 raise WaitTimeout(f"{len(left)} of {len(rows)} jobs are not done with after {timeout:g} s; they go on")
             now = " ".join(str(row.status) for row in rows)
-            slowest = max(SLOWEST_POLL_SECONDS, self.poll_seconds)
-            pause = self.poll_seconds if now != before else min(pause * 1.5, slowest)
-            before = now
+            longer = min(pause * 1.5, max(SLOWEST_POLL_SECONDS, self.poll_seconds))
+            pause, before = self.poll_seconds if now != before else longer, now
             jitter = pause * random.uniform(1.0, 1.1)  # noqa: S311  (many laptops must not ask in step)
             sleep(jitter if timeout is None else max(0.0, min(jitter, timeout - passed)))
 

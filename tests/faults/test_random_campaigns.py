@@ -106,6 +106,7 @@ def test_campaigns_here_come_to_their_true_end_whatever_is_cut(tmp_path: Path, j
 
     count = max(1, _CAMPAIGNS - ON_SLURM)
     judge(_all(make, range(_SEED, _SEED + count), command="here"))
+    assert not list(tmp_path.rglob(".*.part"))  # nothing half is left beside what came home
 
 
 @pytest.mark.cluster
