@@ -1,4 +1,4 @@
-"""A client that kills itself with SIGKILL at a step that was chosen: `python -m faults.victim`, for test_killed_clients.py.
+"""A client that kills itself with SIGKILL at a step that was chosen; test_killed_clients.py runs it.
 
 A step is a statement that SQLite is given, a file opened, renamed or removed, a program started, a piece sent or
 received. Each verb is done by a process of its own, forked from this one, and ended there and then. What is left over
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from scheduler import JobState, Runner, Site
+from scheduler.errors import SchedulerError
 from scheduler.reach import transport_to
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 
@@ -130,7 +131,7 @@ def killed_at(step: int, verb: Verb, campaign: Campaign) -> bool:
                 verb(runner, campaign)
                 steps.counting = False
             code = 0
-        except BaseException:
+        except (SchedulerError, OSError, AssertionError):
             traceback.print_exc()
         finally:
             os._exit(code)
@@ -153,7 +154,7 @@ def _until(campaign: Campaign, reached: Callable[[JobState], bool]) -> None:
 
 def submitted_polled_collected(campaign: Campaign, step: int) -> tuple[int, Counts]:
     """Killed in each of these verbs at that step, one after the other."""
-    killed = killed_at(step, submit, campaign)
+    killed = int(killed_at(step, submit, campaign))
     killed += killed_at(step, poll, campaign)
     _until(campaign, lambda state: state.final)
     killed += killed_at(step, collect, campaign)
