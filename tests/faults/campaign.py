@@ -36,6 +36,7 @@ class Task:
     Attributes:
         state: that it must end in.
         ends: how often its payload runs to its end.
+        output: it comes home whole.
     """
 
     exit_code: int = 0
@@ -43,6 +44,7 @@ class Task:
     minutes: int = 5
     state: JobState = JobState.COMPLETED
     ends: int = 1
+    output: bool = True
 
 
 FAILS = Task(exit_code=3, state=JobState.FAILED)
@@ -126,7 +128,9 @@ class Campaign:
             lost=sum(n < task.ends for n, task in zip(ends, self.tasks, strict=True)),
             twice=sum(n > task.ends for n, task in zip(ends, self.tasks, strict=True)),
             false_states=sum(job.state is not task.state for job, task in pairs),
-            broken_outputs=sum(task.ends > 0 and not is_whole(job, n) for n, (job, task) in enumerate(pairs)),
+            broken_outputs=sum(
+                task.output and task.ends > 0 and not is_whole(job, n) for n, (job, task) in enumerate(pairs)
+            ),
         )
 
 
