@@ -120,9 +120,11 @@ def fetch(outputs: Sequence[Output], transport: Transport, progress: Progress | 
     """Bring home what is not here yet, in one remote command; none if all is here.
 
     Raises:
-        OutputError: a file is not what was announced (it changed meanwhile), or cannot be written here.
+        OutputError: a file is not what was announced (it changed meanwhile), or cannot be written here; it names the
+            jobs of such files, and all others are home.
         TransportError: the line was cut; what is home stays, and the next call goes on.
     """
+    failed: dict[int, str] = {}
     wanted = {output.path.lstrip("/"): output for output in outputs if not _is_home(output)}
     if not wanted:
         return
@@ -131,13 +133,16 @@ def fetch(outputs: Sequence[Output], transport: Transport, progress: Progress | 
     meter = _Meter(total, progress)
     with stream.opened(transport, remote.program("fetch"), stdin=[names], timeout=FETCH_SECONDS) as source:
         try:
-            _unpack(source, wanted, meter)
+            _unpack(source, wanted, meter, failed)
         except tarfile.TarError as error:
             raise TransportError(f"the outputs came in pieces: {error}; collect again") from error
         reply = source.reply
     if wanted:
         words = reply.err.strip() if reply is not None else ""
-        raise OutputError(f"{len(wanted)} outputs did not come, {next(iter(wanted))!r} first: {words[:500]}")
+        message = f"{len(wanted)} outputs did not come, {next(iter(wanted))!r} first: {words[:500]}"
+        failed |= {output.job: message for output in wanted.values()}
+    if failed:
+        raise OutputError(next(iter(failed.values())), jobs=failed)
 
 
 @dataclass
@@ -152,20 +157,26 @@ class _Meter:
             self.tell(self.done, self.total)
 
 
-def _unpack(source: IO[bytes] | stream.Stream, wanted: dict[str, Output], meter: _Meter) -> None:
-    """Only what was asked for is written, and only files: names in the stream choose nothing."""
+def _unpack(
+    source: IO[bytes] | stream.Stream, wanted: dict[str, Output], meter: _Meter, failed: dict[int, str]
+) -> None:
+    """Only what was asked for is written, and only files: names in the stream choose nothing.
+
+    `failed`: gets the jobs of files that could not be kept, and why. The others go on.
+    """
     here: dict[str, Path] = {}
     with tarfile.open(fileobj=source, mode="r|", errorlevel=2) as tar:
         for member in tar:
             output, content = wanted.get(member.name), _content(tar, member, here)
             if output is None or content is None:
                 raise OutputError(f"the site sent something that was not asked for: {member.name[:200]!r}")
-            if member.isreg() and member.size != output.size:
-                raise OutputError(f"{output.path!r} has {member.size} bytes and not {output.size}: it changes still")
-            with content:
-                _write(output, content, meter)
-            here[member.name] = output.home
             del wanted[member.name]
+            try:
+                with content:
+                    _keep(member, output, content, meter)
+                here[member.name] = output.home
+            except OutputError as error:
+                failed.setdefault(output.job, str(error))
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, here: Mapping[str, Path]) -> IO[bytes] | None:
@@ -173,6 +184,12 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, here: Mapping[str, P
     if member.islnk() and member.linkname in here:
         return here[member.linkname].open("rb")
     return tar.extractfile(member) if member.isreg() else None
+
+
+def _keep(member: tarfile.TarInfo, output: Output, content: IO[bytes], meter: _Meter) -> None:
+    if member.isreg() and member.size != output.size:
+        raise OutputError(f"{output.path!r} has {member.size} bytes and not {output.size}: it changes still")
+    _write(output, content, meter)
 
 
 def _write(output: Output, content: IO[bytes], meter: _Meter) -> None:

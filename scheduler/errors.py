@@ -67,7 +67,15 @@ class BatchError(SchedulerError):
 
 class OutputError(SchedulerError):
     """An output that came home is not what was announced, or would not lie in its job's folder. Nothing was renamed
-    into place, and nothing was deleted over there."""
+    into place, and nothing was deleted over there.
+
+    Attributes:
+        jobs: the keys of the jobs whose outputs are not all home; those of all others are. Empty: nobody's are.
+    """
+
+    def __init__(self, message: str, *, jobs: Iterable[int] = ()) -> None:
+        super().__init__(message)
+        self.jobs = frozenset(jobs)
 
 
 class LedgerError(SchedulerError):

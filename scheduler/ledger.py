@@ -24,11 +24,13 @@ from scheduler.ledger_schema import (
     NEW_JOB,
     NEW_JOB_DEFAULTS,
     NEW_STATUS,
+    OBSERVATION,
     OBSERVATION_OF_TRY,
     SCHEMA,
     TAKEN,
     VERSION,
 )
+from scheduler.ledger_wal import use_wal
 from scheduler.process import owner
 
 
@@ -118,15 +120,16 @@ class Ledger:
             )
 
     def observe(self, changes: Mapping[int, Status], said: Mapping[int, str]) -> None:
-        """New statuses of jobs, and what was seen that led to them; nothing of those that are tried again meanwhile."""
+        """New statuses of jobs, and what was seen; nothing of those that are tried again meanwhile."""
         now = time.time()
         with self._writing():
             self._db.executemany(
                 NEW_STATUS,
                 [{**status_values(status), "key": key, "now": now} for key, status in changes.items()],
             )
-            told = [(now, text, key, changes[key].tries) for key, text in said.items()]
+            told = [(now, text, key, changes[key].tries) for key, text in said.items() if key in changes]
             self._db.executemany(OBSERVATION_OF_TRY, told)
+            self._db.executemany(OBSERVATION, [(key, now, text) for key, text in said.items() if key not in changes])
 
     def record_silence(self, silence: Mapping[int, tuple[int, float | None, int]]) -> None:
         """For how many polls, and since when, nobody has known anything of these jobs, and in which of their tries."""
@@ -155,6 +158,12 @@ class Ledger:
             self._db.execute("INSERT OR IGNORE INTO sites (site) VALUES (?)", (site,))
             self._db.execute("UPDATE sites SET asked_at = ? WHERE site = ?", (now, site))
         return True
+
+    def asked_at(self, site: str) -> float:
+        """When a site was last asked; 0 if never."""
+        with self._told("read"):
+            row = self._db.execute("SELECT asked_at FROM sites WHERE site = ?", (site,)).fetchone()
+        return row["asked_at"] if row else 0.0
 
     def history_of(self, site: str) -> str:
         """What is known of the site's history: ``none``, or empty."""
@@ -233,10 +242,9 @@ class Ledger:
 
     def unsent(self, site: str) -> list[sqlite3.Row]:
         """Bundles of which it is not known that the site has all of them."""
+        query = "SELECT * FROM bundles WHERE site = ? AND sent = 0 ORDER BY created"
         with self._told("read"):
-            return self._db.execute(
-                "SELECT * FROM bundles WHERE site = ? AND sent = 0 ORDER BY created", (site,)
-            ).fetchall()
+            return self._db.execute(query, (site,)).fetchall()
 
     def bundle(self, token: str) -> sqlite3.Row:
         """One bundle."""
@@ -255,10 +263,9 @@ class Ledger:
 
     def site_json(self, site: str) -> str | None:
         """The newest record of a site by its name, as JSON."""
+        query = "SELECT site_json FROM bundles WHERE site = ? ORDER BY created DESC"
         with self._told("read"):
-            row = self._db.execute(
-                "SELECT site_json FROM bundles WHERE site = ? ORDER BY created DESC", (site,)
-            ).fetchone()
+            row = self._db.execute(query, (site,)).fetchone()
         return None if row is None else str(row["site_json"])
 
     def history(self, key: int) -> list[tuple[float, str]]:
@@ -268,7 +275,7 @@ class Ledger:
         return [(row["at"], row["said"]) for row in rows]
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
+        use_wal(self._db)
         self._db.execute("PRAGMA synchronous = FULL")
         self.path.chmod(0o600)
         with self._writing():

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from scheduler import remote
 from scheduler.batch.base import BatchSystem, Key, write_indices
 from scheduler.job.evidence import End, Evidence, Sighting
-from scheduler.job.settle import settle
+from scheduler.job.settle import GAP_SECONDS, settle
 from scheduler.job.state import Status
 from scheduler.ledger import Ledger
 from scheduler.ledger_rows import JobRow
@@ -45,8 +45,13 @@ class Heard:
     missing: set[str] = field(default_factory=set)
 
 
-def poll(site: Site, system: BatchSystem, ledger: Ledger, transport: Transport) -> str:
+def poll(
+    site: Site, system: BatchSystem, ledger: Ledger, transport: Transport, *, asked_before: float = math.inf
+) -> str:
     """Ask once after every job of the site that has not ended, and record what is new.
+
+    Args:
+        asked_before: when the site was asked the last time.
 
     Returns:
         Why the queue did not answer, in its own words; empty if it did. Then nothing is known to have changed.
@@ -65,7 +70,7 @@ def poll(site: Site, system: BatchSystem, ledger: Ledger, transport: Transport) 
     if ask_history == "no" or (heard.history_answered is False and system.no_history(heard.history_words)):
         heard.history_answered = None
         ledger.record_history(site.name, "none")
-    _weigh(rows, heard, system, ledger)
+    _weigh(rows, heard, system, ledger, unwatched=max(0.0, time.time() - asked_before - GAP_SECONDS))
     return "" if heard.live_answered else heard.live_words
 
 
@@ -152,7 +157,8 @@ def _time(seconds: str) -> datetime | None:
     return datetime.fromtimestamp(int(seconds), timezone.utc) if seconds.isdecimal() and len(seconds) < 12 else None
 
 
-def _weigh(rows: Sequence[JobRow], heard: Heard, system: BatchSystem, ledger: Ledger) -> None:
+def _weigh(rows: Sequence[JobRow], heard: Heard, system: BatchSystem, ledger: Ledger, *, unwatched: float) -> None:
+    """`unwatched`: so many of the seconds since the last poll are not held against a job that is silent."""
     live = system.read_live(heard.live)
     names = {row.batch_id.split(";")[0]: row.name for row in rows if row.batch_id}
     history = system.read_history(heard.history, names)
@@ -161,13 +167,14 @@ def _weigh(rows: Sequence[JobRow], heard: Heard, system: BatchSystem, ledger: Le
     silence: dict[int, tuple[int, float | None, int]] = {}
     known = {name for name, _ in (*live, *history)} if system.strikes_out else set()
     for row in rows:
-        evidence = _evidence(row, heard, live.get((row.name, row.index)), history.get((row.name, row.index)))
+        since = row.silent_since + unwatched if row.silent_since else None
+        evidence = _evidence(row, heard, live.get((row.name, row.index)), history.get((row.name, row.index)), since)
         if row.name in known and _is_struck_out(row, heard, evidence):
             evidence = replace(evidence, struck_out=True)
         status = settle(row.status, evidence)
         if status != row.status:
             changes[row.key], said[row.key] = status, _said(status, evidence)
-        count, since = (evidence.silent_polls, row.silent_since or time.time()) if evidence.silent else (0, None)
+        count, since = (evidence.silent_polls, since or time.time()) if evidence.silent else (0, None)
         if count != row.silent:
             silence[row.key] = (count, since, row.tries)
     _record_ids(rows, heard, {**history, **live}, ledger)
@@ -177,7 +184,9 @@ def _weigh(rows: Sequence[JobRow], heard: Heard, system: BatchSystem, ledger: Le
         ledger.record_silence(silence)
 
 
-def _evidence(row: JobRow, heard: Heard, live: Sighting | None, history: Sighting | None) -> Evidence:
+def _evidence(
+    row: JobRow, heard: Heard, live: Sighting | None, history: Sighting | None, since: float | None
+) -> Evidence:
     key = (row.bundle, row.element)
     end = heard.ends.get(key)
     age = (heard.clock - end.ended).total_seconds() if heard.clock and end and end.ended else math.inf
@@ -190,7 +199,7 @@ def _evidence(row: JobRow, heard: Heard, live: Sighting | None, history: Sightin
         queue_answered=heard.live_answered,
         history_answered=heard.history_answered,
         silent_polls=row.silent + 1,
-        silent_seconds=time.time() - row.silent_since if row.silent_since else 0.0,
+        silent_seconds=time.time() - since if since else 0.0,
         shared=row.packed,
     )
 

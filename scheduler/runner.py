@@ -166,7 +166,7 @@ class Runner:
         """
         jobs = list(jobs)
         self._refuse_strangers(jobs)
-        refused = self.work.retry(self.keys(jobs), memory=memory, walltime=walltime)
+        refused = self.work.sending.retry(self.keys(jobs), memory=memory, walltime=walltime)
         self._refresh(jobs)
         if refused:
             first = next(job for job in jobs if self._keys[job] in refused)
@@ -235,11 +235,11 @@ class Runner:
     def _send_on(self, jobs: Sequence[Job]) -> None:
         """What an earlier call could not send whole."""
         for token in dict.fromkeys(row.bundle for row in self.ledger.of_keys(self.keys(jobs)) if _unheard(row)):
-            self._told(partial(self.work.send, token))
+            self._told(partial(self.work.sending.send, token))
 
     def _fill(self) -> None:
         """Send what the site has room for: what waits for longer goes first."""
-        self._told(self.work.fill)
+        self._told(self.work.sending.fill)
 
     def _told(self, act: Callable[[], object]) -> None:
         try:

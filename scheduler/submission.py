@@ -79,24 +79,47 @@ def send(token: str, site: Site, system: BatchSystem, ledger: Ledger, transport:
         JobError: its pickles need another Python; nothing was submitted and the record of it is struck out.
         BatchError: the program over there failed before any batch was tried (a work folder that cannot be written).
     """
+    spool = ledger.spool(token)
+    with _chunks(spool) as chunks:
+        answers = _exchange(token, site, system, ledger, transport, chunks=chunks, again=again)
+    bundle = ledger.bundle(token)
+    if bundle["python"] and answers.python and answers.python != bundle["python"]:
+        ledger.forget(token)
+        spool.unlink(missing_ok=True)
+        raise JobError(_other_python(site, bundle["python"], answers.python))
+    if answers.empty and not spool.exists():
+        _record_lost(token, ledger)
+    _record_answers(token, site.name, answers, ledger)
+    return answers
+
+
+def ask(token: str, site: Site, system: BatchSystem, ledger: Ledger, transport: Transport) -> Answers:
+    """What became of a bundle whose sending was cut: the same question without the bundle. What has arrived is handed
+    over; if nothing has, `empty` says so.
+
+    Raises:
+        TransportError, BatchError: as `send`.
+    """
+    answers = _exchange(token, site, system, ledger, transport, chunks=iter([_NOTHING]), again=False)
+    _record_answers(token, site.name, answers, ledger)
+    return answers
+
+
+def _exchange(
+    token: str, site: Site, system: BatchSystem, ledger: Ledger, transport: Transport, *,
+    chunks: Iterator[bytes], again: bool,
+) -> Answers:  # fmt: skip
     bundle = ledger.bundle(token)
     running = site.limits.running or 0
     args: list[str | Expanded] = [Expanded(quote_path(site.work_dir, what="work_dir")), token, str(running)]
     args += [bundle["probe"], *_which(ledger.batches(token), ledger.of_bundle(token), again=again)]
-    spool = ledger.spool(token)
-    with _chunks(spool) as chunks:
-        reply = transport.run(remote.program("submit", site.scheduler), args, stdin=chunks, timeout=SEND_SECONDS)
+    reply = transport.run(remote.program("submit", site.scheduler), args, stdin=chunks, timeout=SEND_SECONDS)
     answers = read_answers(reply, system)
     if reply.exit_code != 0 and not answers.outcomes:
         raise BatchError(
             f"site {site.name!r}: nothing was submitted: {reply.err.strip() or reply.out.strip()}",
             command="submit", exit_code=reply.exit_code, words=reply.err,
         )  # fmt: skip
-    if bundle["python"] and answers.python and answers.python != bundle["python"]:
-        ledger.forget(token)
-        spool.unlink(missing_ok=True)
-        raise JobError(_other_python(site, bundle["python"], answers.python))
-    _record_answers(token, site.name, answers, ledger)
     return answers
 
 
@@ -125,8 +148,15 @@ def read_answers(reply: Reply, system: BatchSystem) -> Answers:
             answers.python = rest.strip()
         elif key.isdigit():
             code, _, words = rest.partition("\t")
-            answers.outcomes[int(key)] = system.read_submit(int(code), words)
+            answers.outcomes[int(key)] = _outcome(code, words, system)
     return answers
+
+
+def _outcome(code: str, words: str, system: BatchSystem) -> Outcome:
+    """A batch without an exit code was not tried (the disk is full), or its exit code could not be written down."""
+    if not code.isdecimal():
+        return Unknown(words, None)
+    return system.read_submit(int(code), words)
 
 
 def status_of(outcome: Outcome | None, system: BatchSystem) -> Status:
@@ -157,6 +187,11 @@ def write_spool(files: Mapping[str, bytes | Path], path: Path) -> None:
             raw.flush()
             os.fsync(raw.fileno())
         part.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the name, too, is on disk
+        finally:
+            os.close(folder)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise LedgerError(f"cannot write the bundle {path}: {error}; nothing was sent") from error
@@ -213,6 +248,15 @@ def _empty_tar() -> bytes:
 
 
 _NOTHING = _empty_tar()
+
+
+def _record_lost(token: str, ledger: Ledger) -> None:
+    """The site does not have the bundle, and it is not here any more either: nobody will ever send it."""
+    status = Status(JobState.FAILED, Cause.LOST, reason="its bundle is neither here nor over there; it was never begun")
+    rows = [row for row in ledger.of_bundle(token) if row.status.state is JobState.SUBMITTING]
+    lost = {row.key: replace(status, tries=row.tries) for row in rows}
+    ledger.observe(lost, dict.fromkeys(lost, f"submit: {status.reason}"))
+    ledger.record_sent(token)
 
 
 def _record_answers(token: str, site: str, answers: Answers, ledger: Ledger) -> None:

@@ -9,51 +9,36 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scheduler import collector, poller, remote, retry, submission
-from scheduler.batch.base import BatchSystem, write_indices
-from scheduler.errors import (
-    BatchError,
-    ConfigError,
-    HostKeyError,
-    JobError,
-    LoginError,
-    TransportError,
-    WaitTimeout,
-)
+from scheduler import cancelling, collector, poller, retry
+from scheduler.batch.base import BatchSystem
+from scheduler.errors import BatchError, HostKeyError, JobError, LoginError, OutputError, TransportError, WaitTimeout
 from scheduler.job.retry import Again
-from scheduler.job.state import Cause, JobState, Status
+from scheduler.job.state import Cause
 from scheduler.ledger import Ledger
-from scheduler.ledger_attempts import Attempts
-from scheduler.ledger_places import Places
 from scheduler.ledger_rows import JobRow
-from scheduler.process import is_gone, owner
 from scheduler.results import results_of
+from scheduler.sending import Sending
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
 
 SLOWEST_POLL_SECONDS = 300.0
 """While nothing changes, the time between two questions grows up to this."""
-UNHEARD_POLLS = 3
-"""A batch whose submission had no answer is tried again after so many answered polls in which nobody knew of it."""
-
-
-_STRUCK_OUT = Status(JobState.CANCELLED, Cause.CANCELLED, reason="cancelled while it waited here for a place")
 
 
 class SiteWork:
     """The rows of one site, and the way there.
 
     Attributes:
+        sending: how bundles get there.
         trouble: why the last question had no answer, for a person; empty if it had.
     """
 
     def __init__(self, site: Site, system: BatchSystem, ledger: Ledger, transport: Transport) -> None:
         self.site, self.system, self.ledger, self.transport = site, system, ledger, transport
+        self.sending = Sending(site, system, ledger, transport)
         self.trouble = ""
 
     @property
@@ -61,58 +46,23 @@ class SiteWork:
         """The site is not asked more often than this."""
         return self.site.limits.poll_seconds or self.system.poll_seconds
 
-    def send(self, token: str, *, again: bool = False, firsts: Sequence[int] = ()) -> dict[int, str]:
-        """Send a recorded bundle, or ask after it if it is there, and write down what was answered.
-
-        Args:
-            again: what had no answer is tried once more.
-            firsts: batches that have just been given a place.
-
-        Returns:
-            Jobs that were to be tried again and are not, by their keys, and why.
-
-        Raises:
-            TransportError, JobError, BatchError: as `submission.send`.
-        """
-        answers = submission.send(token, self.site, self.system, self.ledger, self.transport, again=again)
-        if answers.busy and firsts:
-            Places(self.ledger).take_back(token, firsts)
-        return submission.record_statuses(answers, self.ledger.of_bundle(token), self.system, self.ledger)
-
     def poll(self) -> None:
-        """Look at every job of the site that has not ended: one remote command, or none if it was asked just now.
-
-        Those that have failed and are worth another attempt are then submitted again: one more remote command.
+        """Look at every job of the site that has not ended: one remote command, or none if it was asked just now; one
+        more for each submission of which something goes: what waited for a place, and what is to be tried again.
 
         Raises:
             TransportError: the site was not reached; no state has changed.
         """
+        before = self.ledger.asked_at(self.site.name)
         if self.ledger.claim_poll(self.site.name, self.poll_seconds):
-            self.trouble = ""
-            self._resume()
-            said = poller.poll(self.site, self.system, self.ledger, self.transport)
-            self.trouble = said or self.trouble
-        self._try_again()
+            held_up = self.sending.resume()
+            words = poller.poll(self.site, self.system, self.ledger, self.transport, asked_before=before)
+            self.trouble = words or held_up
+        self.sending.try_again()
         try:
-            self.fill()
+            self.sending.fill()
         except (BatchError, JobError) as error:  # keeps nobody from following the others; the next poll tries
             self.trouble = str(error)
-
-    def fill(self) -> dict[int, str]:
-        """Hand over what waited for a place at the site, as far as there is room now: a remote command for each
-        submission of which something goes, none if nothing does.
-
-        Returns:
-            Jobs that were to be tried again and are not, by their keys, and why.
-
-        Raises:
-            TransportError, JobError, BatchError: as `submission.send`.
-        """
-        given = Places(self.ledger).give(self.site.name, self.site.limits.queued, owner=owner())
-        taken_back: dict[int, str] = {}
-        for token, firsts in given.items():
-            taken_back |= self.send(token, firsts=firsts)
-        return taken_back
 
     def collect(self, keys: Sequence[int], *, progress: collector.Progress | None = None) -> None:
         """Bring home the outputs of those that have ended, and write down their results: two remote commands.
@@ -129,69 +79,41 @@ class SiteWork:
         began = [row for row in rows if row.folder is not None and row.status.cause is not Cause.REFUSED]
         with tempfile.TemporaryDirectory(prefix="scheduler-") as scratch:
             listed = collector.manifest(began, self.transport, Path(scratch)) if began else collector.Manifest()
-            collector.fetch(listed.outputs, self.transport, progress)
+            failed = self._fetch(listed, progress)
+            rows = [row for row in rows if failed is None or row.key not in failed.jobs]
             judged = {row.key: results_of(row, listed) for row in rows}
         changed = {row.key: judged[row.key][0] for row in rows if judged[row.key][0] != row.status}
         said = {key: f"outputs: {status}: {status.reason}" for key, status in changed.items()}
-        self.ledger.observe(changed, said)
+        home = {row.key: f"collected: {len(listed.of(row.key))} files are home" for row in rows}
+        self.ledger.observe(changed, home | said)
         tries = {row.key: row.tries for row in rows}
         self.ledger.record_results({key: results for key, (_, results) in judged.items()}, tries)
+        if failed is not None:
+            self.ledger.observe({}, dict.fromkeys(failed.jobs, f"collect: {failed}"))
+            raise failed
+
+    def _fetch(self, listed: collector.Manifest, progress: collector.Progress | None) -> OutputError | None:
+        """Files of one job that cannot be kept do not hold up its siblings."""
+        try:
+            collector.fetch(listed.outputs, self.transport, progress)
+        except OutputError as error:
+            if not error.jobs:
+                raise
+            return error
+        return None
 
     def cancel(self, keys: Sequence[int]) -> None:
-        """Ask the batch system to end those that have not ended, in one remote command.
+        """End those that have not ended, in one remote command.
 
         Raises:
-            BatchError: its cancel command failed, in its own words.
-            TransportError: the site was not reached.
+            BatchError, TransportError: as `cancelling.cancel`.
         """
-        batches: dict[tuple[str, int], list[JobRow]] = {}
-        Attempts(self.ledger).never_again(keys)  # before they are looked at: nobody may move them from then on
-        going_on = [row for row in self.ledger.of_keys(keys) if not row.status.final]
-        struck = Places(self.ledger).strike_out(
-            {row.key: replace(_STRUCK_OUT, tries=row.tries) for row in going_on if row.waiting}
-        )
-        for row in going_on:
-            if row.key not in struck:
-                batches.setdefault((row.bundle, row.first), []).append(row)
-        if not batches:
-            return
-        question = "".join(self._cancel_lines(batches)).encode()
-        program = remote.program("cancel", self.site.scheduler)
-        reply = self.transport.run(program, stdin=question, timeout=poller.POLL_SECONDS)
-        if reply.exit_code != 0:
-            words = reply.err.strip() or reply.out.strip()
-            message = f"site {self.site.name!r}: cancelling failed (exit code {reply.exit_code}): {words}"
-            raise BatchError(message, command="cancel", exit_code=reply.exit_code, words=words)
+        cancelling.cancel(keys, self.site, self.system, self.ledger, self.transport)
 
     def due(self, rows: Sequence[JobRow]) -> set[int]:
         """The keys of those that have ended and are about to be tried again."""
         judged = retry.judge(rows, self.site, self.ledger)
         return {key for key, following in judged.items() if isinstance(following, Again)}
-
-    def retry(self, keys: Sequence[int], *, memory: str | None = None, walltime: str | None = None) -> dict[int, str]:
-        """Submit jobs again that ended without completing, in one remote command.
-
-        Args:
-            memory: what they ask for now instead.
-            walltime: likewise.
-
-        Returns:
-            Those of the jobs that are not tried again, by their keys, and why.
-
-        Raises:
-            JobError: the site does not allow so much; nothing was submitted.
-            ConfigError: a template or a directive is wrong now; nothing was submitted.
-            TransportError: the line was cut; nothing is lost, and the next poll sends what did not arrive.
-        """
-        refused: dict[int, str] = {}
-        token = None
-        while token is None:
-            rows = self.ledger.of_keys(keys)
-            refused = {row.key: why for row in rows if (why := retry.why_not(row))}
-            rows = [row for row in rows if row.key not in refused]
-            wishes = retry.by_hand(rows, self.site, self.ledger, memory=memory, walltime=walltime)
-            token = retry.plan(wishes, self.site, self.system, self.ledger) if wishes else ""
-        return refused | (self.fill() if token else {})
 
     def look(self, keys: Sequence[int], *, progress: collector.Progress | None = None) -> None:
         """Poll, and collect what has ended. A line that breaks is kept as `trouble`: it says nothing of the jobs.
@@ -227,68 +149,32 @@ class SiteWork:
 
         Raises:
             WaitTimeout: `timeout` has passed. The jobs go on.
-            LoginError, HostKeyError, OutputError: as `look`.
+            LoginError, HostKeyError: as `look`. OutputError: likewise, once nothing else is waited for.
         """
         started, pause, before = time.monotonic(), self.poll_seconds, ""
         while True:
-            self.look(keys, progress=progress)
+            held_up = self._look(keys, progress)
             if seen is not None:
                 seen()
             rows = self.ledger.of_keys(keys)
             left = [row for row in rows if not (row.status.final and row.collected)]
             if not left:
                 return
+            if held_up is not None and all(row.status.final for row in left):
+                raise held_up
             passed = time.monotonic() - started
             if timeout is not None and passed >= timeout:
                 raise WaitTimeout(f"{len(left)} of {len(rows)} jobs are not done with after {timeout:g} s; they go on")
             now = " ".join(str(row.status) for row in rows)
-            slowest = max(SLOWEST_POLL_SECONDS, self.poll_seconds)
-            pause = self.poll_seconds if now != before else min(pause * 1.5, slowest)
-            before = now
+            longer = min(pause * 1.5, max(SLOWEST_POLL_SECONDS, self.poll_seconds))
+            pause, before = self.poll_seconds if now != before else longer, now
             jitter = pause * random.uniform(1.0, 1.1)  # noqa: S311  (many laptops must not ask in step)
             sleep(jitter if timeout is None else max(0.0, min(jitter, timeout - passed)))
 
-    def _cancel_lines(self, batches: Mapping[tuple[str, int], Sequence[JobRow]]) -> Iterator[str]:
-        """A line a batch. Of jobs that share a node: the node, if no other goes on there; else they alone."""
-        shared = {rows[0].bundle for rows in batches.values() if rows[0].packed}
-        there = Counter((r.bundle, r.first) for t in shared for r in self.ledger.of_bundle(t) if not r.status.final)
-        for batch, rows in batches.items():
-            one, which, kind = rows[0], "", "one"
-            if one.packed and there[batch] > len(rows):
-                which, kind = write_indices(row.element for row in rows), "members"
-            elif one.in_array:
-                which, kind = write_indices(row.index for row in rows), "array"
-            yield f"{one.folder or ''}\t{one.name}\t{one.batch_id or '-'}\t{one.first}\t{which}\t{kind}\n"
-
-    def _try_again(self) -> None:
-        rows = self.ledger.failed(self.site.name)
-        judged = retry.judge(rows, self.site, self.ledger)
-        retry.say_enough(rows, judged, self.ledger)
-        wishes = retry.wishes_for(rows, judged, self.site)
-        if not wishes:
-            return
+    def _look(self, keys: Sequence[int], progress: collector.Progress | None) -> OutputError | None:
+        """What keeps outputs of some of them from coming home."""
         try:
-            retry.plan(wishes, self.site, self.system, self.ledger)
-        except (ConfigError, JobError):
-            wishes = retry.without_those_that_cannot(wishes, self.site, self.system, self.ledger)
-            if wishes:
-                retry.plan(wishes, self.site, self.system, self.ledger)
-
-    def _send_again(self, token: str, *, again: bool = False) -> None:
-        """That jobs cannot be submitted again just now keeps nobody from following the others; the next poll tries."""
-        try:
-            self.send(token, again=again)
-        except BatchError as error:
-            self.trouble = str(error)
-
-    def _resume(self) -> None:
-        """Bundles whose sending was cut, by us or by a process that has ended, are sent on."""
-        for bundle in self.ledger.unsent(self.site.name):
-            if not is_gone(bundle["owner"]):
-                continue
-            rows = [row for row in self.ledger.of_bundle(bundle["token"]) if not row.waiting]
-            unheard = [row for row in rows if row.status.state is JobState.SUBMITTING and row.batch_id is None]
-            again = bool(unheard) and all(row.silent >= UNHEARD_POLLS for row in unheard)
-            if rows and (bundle["folder"] is None or again or not unheard):
-                send = self._send_again if any(row.tries for row in rows) else self.send
-                send(bundle["token"], again=again)
+            self.look(keys, progress=progress)
+        except OutputError as error:
+            return error
+        return None

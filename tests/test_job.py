@@ -109,8 +109,17 @@ def test_only_a_job_that_is_on_its_way_is_asked_after(state: JobState, asked: bo
     runner, one = Remembering(), job()
     one.set_runner(runner)
     one.observe(Status(state))
+    one.results = {"exit_code": 0} if state.final else {}
     one.check_status()
     assert bool(runner.asked) is asked
+
+
+def test_a_job_that_has_ended_and_is_not_home_is_asked_after() -> None:
+    runner, one = Remembering(), job()
+    one.set_runner(runner)
+    one.observe(Status(JobState.COMPLETED))
+    one.check_status()
+    assert runner.asked
 
 
 def test_check_status_without_a_runner_does_nothing() -> None:

@@ -434,14 +434,13 @@ def test_a_copy_that_was_cut_off_is_made_anew(world: World) -> None:
         for path in (
             "batches/0/id",
             "batches/0/tried",
-            "batches/0/code",
             "batches/0/copied",
             "0/script.sh",
             "guards/0",
         ):
             (bundle / path).unlink()
         (bundle / "ends/0.0").rename(bundle / "ends/.old")
-        runner.work.send(row.bundle)
+        runner.work.sending.send(row.bundle)
         until(lambda: (bundle / "ends/0.0").exists())
     assert (bundle / "0/script.sh").read_text().count("\nelement=0\n") == 1
     assert (bundle / "0/shared").is_symlink() and not (bundle / "0/shared/shared").exists()

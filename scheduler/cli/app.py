@@ -154,12 +154,14 @@ def cancel(
     job_ids: JobIds = None, site: At = None, campaign: Of = None,
     everything: Annotated[bool, typer.Option("--all", help="All jobs that go on.")] = False,
     sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Give them up: their site is gone.")] = False,
     json: AsJson = False,
 ) -> None:  # fmt: skip
     """End jobs: some, a campaign, or all."""
     from scheduler.cli import manage
 
-    _end(manage.cancel(manage.Which(job_ids or (), site, campaign), everything=everything, sure=sure, json=json))
+    which = manage.Which(job_ids or (), site, campaign)
+    _end((manage.forget if forget else manage.cancel)(which, everything=everything, sure=sure, json=json))
 
 
 @app.command()

@@ -83,7 +83,7 @@ def retry(
     refused: dict[int, str] = {}
 
     def retry_at(work: SiteWork, keys: list[int]) -> None:
-        refused.update(work.retry(keys, memory=memory, walltime=walltime))
+        refused.update(work.sending.retry(keys, memory=memory, walltime=walltime))
 
     return refused, _each_site(rows, ledger, retry_at)
 

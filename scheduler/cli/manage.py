@@ -112,10 +112,7 @@ def cancel(which: Which, *, everything: bool, sure: bool, json: bool) -> int:
     from scheduler.cli import follow
 
     ledger = Ledger()
-    if not which.job_ids and not which.campaign and not everything:
-        raise typer.BadParameter("name jobs, or a campaign (--campaign C), or all of them (--all)")
-    jobs = [job for job in which.of(ledger) if not job.status.final]
-    refuse_namesakes(which, jobs)
+    jobs = _to_end(which, ledger, everything=everything)
     if not jobs:
         return nobody("Nothing to cancel: none of these jobs goes on.", json=json)
     if everything and not sure:
@@ -126,6 +123,29 @@ def cancel(which: Which, *, everything: bool, sure: bool, json: bool) -> int:
     elif well:
         screen.say(f"{screen.number_of(len(jobs), 'job')} asked to end; scheduler status tells when they have")
     return 0 if well else 1
+
+
+def forget(which: Which, *, everything: bool, sure: bool, json: bool) -> int:
+    """Give up jobs whose site cannot be asked any more."""
+    from scheduler import withdrawal
+
+    ledger = Ledger()
+    jobs = _to_end(which, ledger, everything=everything)
+    if jobs and not sure:
+        _ask(f"Give up {screen.number_of(len(jobs), 'job')}, which may still run over there?")
+    withdrawal.forget(jobs, ledger)
+    if json:
+        screen.print_json([rows.as_json(job) for job in ledger.of_keys([job.key for job in jobs])])
+    screen.say(f"{screen.number_of(len(jobs), 'job')} given up; what is over there stays as it is")
+    return 0
+
+
+def _to_end(which: Which, ledger: Ledger, *, everything: bool) -> list[JobRow]:
+    if not which.job_ids and not which.campaign and not everything:
+        raise typer.BadParameter("name jobs, or a campaign (--campaign C), or all of them (--all)")
+    jobs = [job for job in which.of(ledger) if not job.status.final]
+    refuse_namesakes(which, jobs)
+    return jobs
 
 
 def _lately(ledger: Ledger, which: Which) -> list[JobRow]:

@@ -157,8 +157,9 @@ class Job:
         self.runner = runner
 
     def check_status(self) -> None:
-        """Have the runner look at it, if it is on its way; afterwards `status` is fresh."""
-        if self.runner is not None and self._status.state is not JobState.CREATED and not self.final:
+        """Have the runner look at it, if it is on its way, or if its outputs are; afterwards `status` is fresh."""
+        home = self.final and (bool(self.results) or not getattr(self.runner, "reports_states", False))
+        if self.runner is not None and self._status.state is not JobState.CREATED and not home:
             self.runner.check_job_status(self)
 
     @property

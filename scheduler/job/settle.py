@@ -19,6 +19,8 @@ SILENT_POLLS = 5
 """So many answered polls in a row must know nothing of a job before it is LOST …"""
 SILENT_SECONDS = 300.0
 """… and so many seconds must lie between the first and the last of them (accounting and file systems lag)."""
+GAP_SECONDS = SILENT_SECONDS / (SILENT_POLLS - 1)
+"""The time between two polls counts at most so much: a laptop was asleep, or its clock was set, and nobody looked."""
 STALE_SECONDS = 3600.0
 """So long a history is believed that says a job goes on while the queue does not have it."""
 PATIENT_POLLS = 3
@@ -47,6 +49,9 @@ def _weighed(before: Status, word: Sighting | None, end: End | None, evidence: E
     if word is not None and word.cause in _KILLED:
         if end is not None and word.cause in _MAKES_AWAY and _by_itself(end):
             return _by_exit_code(before, word, end)
+        # A requeued job waits in Slurm's queue at once, while sacct shows the end of its earlier run (seen on 24.11).
+        if word is not evidence.live and word.cause in _MAKES_AWAY and evidence.silent_polls < PATIENT_POLLS:
+            return before if before.final else replace(before, raw=word.raw, reason=_BEGUN_AGAIN)
         return _ended(before, word, end, word.cause, evidence)
     if end is not None and word is not None:
         return _proved(before, word, end, evidence)
@@ -67,6 +72,7 @@ def _outweighs(before: Status, word: Sighting | None, evidence: Evidence) -> boo
     return word is evidence.live and (word.state in _WAITING or (word.state is not None and again))
 
 
+_BEGUN_AGAIN = "it was taken off its node; whether it is begun again is not known yet"
 _WAITING = (JobState.QUEUED, JobState.HELD)
 _MAKES_AWAY = (Cause.NODE_FAILURE, Cause.PREEMPTED)  # which undo nothing that the script had ended before
 _KILLED = (Cause.TIME_LIMIT, Cause.OUT_OF_MEMORY, Cause.CANCELLED, Cause.DEPENDENCY, *_MAKES_AWAY)

@@ -11,6 +11,19 @@ make_scratch() {
   trap 'rm -rf "$scratch"' EXIT
 }
 
+# What tells a process from a later one with the same number: when the machine and the process began.
+born() {
+  if [ -r "/proc/$1/stat" ]; then
+    printf '%s.%s' "$(cat /proc/sys/kernel/random/boot_id)" "$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20)"
+  else
+    ps -o lstart= -p "$1" 2>/dev/null | tr -c 'A-Za-z0-9:\n' '.'
+  fi
+}
+# Is the process that wrote "pid:born" still there?
+alive() {
+  [ -n "$1" ] && kill -0 "${1%%:*}" 2>/dev/null && [ "$(born "${1%%:*}")" = "${1#*:}" ]
+}
+
 # A batch system's commands are on PATH for login shells only on some machines.
 find_command() {
   command -v "$1" >/dev/null 2>&1 && return

@@ -2,18 +2,6 @@
 # All of it lies in one folder per host in the work folder, since process numbers mean nothing on another host.
 # The folder of a bundle is WORK/TOKEN, so that the queue is found beside it.
 
-# What tells a process from a later one with the same number: when the machine and the process began.
-born() {
-  if [ -r "/proc/$1/stat" ]; then
-    printf '%s.%s' "$(cat /proc/sys/kernel/random/boot_id)" "$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20)"
-  else
-    ps -o lstart= -p "$1" 2>/dev/null | tr -c 'A-Za-z0-9:\n' '.'
-  fi
-}
-# Is the process that wrote "pid:born" still there?
-alive() {
-  [ -n "$1" ] && kill -0 "${1%%:*}" 2>/dev/null && [ "$(born "${1%%:*}")" = "${1#*:}" ]
-}
 # A session of its own, so that the whole of it can be ended, and nothing that happens to us reaches it.
 detached() {
   if command -v setsid >/dev/null 2>&1; then exec setsid "$@"; fi

@@ -41,7 +41,10 @@ batch_history() {
 # scancel with only -u would end every job of this user.
 batch_cancel() {
   find_command scancel || { echo "scancel: command not found" >&2; return 127; }
-  awk -F '\t' '$3 != "-" { sub(/[;_].*/, "", $3); print $3 ($5 == "" ? "" : "_[" $5 "]") }' "$1" >"$scratch/ids"
+  # After a reset of the controller a job of another name may have our id: it is not ours to cancel.
+  find_command squeue && squeue -h -t all -u "$(id -u)" -o '%F|%j' >"$scratch/queued" || return
+  awk -F '\t' 'FILENAME == ARGV[1] { split($0, f, "|"); name[f[1]] = substr($0, length(f[1]) + 2); next }
+    $3 != "-" { sub(/[;_].*/, "", $3); if (!($3 in name) || name[$3] == $2) print $3 ($5 == "" ? "" : "_[" $5 "]") }' "$scratch/queued" "$1" >"$scratch/ids"
   [ ! -s "$scratch/ids" ] || xargs -n 200 scancel <"$scratch/ids" || return
   awk -F '\t' '$3 == "-" && $2 != "" { print $2 }' "$1" | while read -r name; do
     scancel -u "$(id -u)" --name="$name"

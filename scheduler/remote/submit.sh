@@ -12,16 +12,17 @@ work=$(cd "$work" && pwd -P) || die "cannot enter the work folder $1"
 bundle=$work/$token
 printf 'folder\t%s\n' "$bundle"
 
-# Only one program at a time may work at a bundle: a link that names its process is the claim.
+# Only one program at a time may work at a bundle: a link that names its process is the claim, and when that began, since
+# after a reboot another process may have its number.
 claim=$work/.claim-$token
-me=$(uname -n):$$
+me=$(uname -n):$$:$(born $$)
 claimed=''
 for _ in 1 2 3 4 5; do
   if ln -s "$me" "$claim" 2>/dev/null; then claimed=1; break; fi
   holder=$(readlink "$claim" 2>/dev/null) || continue   # given back meanwhile
   busy=''
   case $holder in
-    "$(uname -n):"*) kill -0 "${holder#*:}" 2>/dev/null && busy=1 ;;
+    "$(uname -n):"*) alive "${holder#*:}" && busy=1 ;;
     *) busy=$(find "$claim" -prune -mmin -30 2>/dev/null) ;;
   esac
   if [ -n "$busy" ]; then printf 'busy\t%s\n' "$holder"; exit 0; fi
@@ -80,25 +81,32 @@ copy_batch() {
   : >"batches/$1/copied"
 }
 
-# A batch: its first element, how many, the script. What was said is kept beside it; the id appears by rename.
+# A batch: its first element, how many, the script. What was said is kept beside it; the id appears by rename. The answer
+# is told from memory: on a disk that is full it is all that there is.
 awk -F '\t' -v now="$now" -v again="$again" "$awk_numbers"'BEGIN { numbers(now, may); numbers(again, twice) }
   ($1 + 0) in may { print $0 "\t" (($1 + 0) in twice ? "again" : "once") }' batches/list |
 while IFS=$tab read -r first count script how; do
   b=batches/$first
+  code='' said=''
   if [ ! -e "$b/id" ] && { [ ! -e "$b/tried" ] || [ "$how" = again ]; }; then
     said=$(copy_batch "$first" "$count" 2>&1)
     code=$?
     if [ "$code" -ne 0 ]; then printf '%s\t%s\t%s\n' "$first" "$code" "$(printf %s "$said" | tr '\n\t' '\r ')"; continue; fi
-    : >"$b/tried" || { printf '%s\t%s\t%s\n' "$first" 70 "cannot write in $bundle"; continue; }
-    batch_submit "$script" "$first" "$count" >"$b/out" 2>"$b/err" </dev/null
-    code=$?
-    printf '%s\n' "$code" >"$b/code"
-    [ "$code" -ne 0 ] || [ ! -s "$b/out" ] || mv "$b/out" "$b/id"
+    code='' said=''
+    { date >"$b/tried" && [ -s "$b/tried" ]; } 2>/dev/null || { rm -f "$b/tried"; printf '%s\t-\tcannot write in %s (is the disk full?)\n' "$first" "$bundle"; continue; }
+    said=$({ batch_submit "$script" "$first" "$count" 2>"$b/err" </dev/null; printf '%s' "x$?"; })
+    code=${said##*x} said=${said%x*}
+    if [ "$code" -eq 0 ] && [ -n "$said" ]; then
+      { printf '%s' "$said" >"$b/out" && mv "$b/out" "$b/id"; } 2>/dev/null
+      printf '%s\t0\t%s\n' "$first" "$(printf %s "$said" | tr '\n\t' '  ')"
+      continue
+    fi
+    { printf '%s' "$said" >"$b/out"; printf '%s\n' "$code" >"$b/code"; } 2>/dev/null
   fi
-  if [ -e "$b/id" ]; then
+  if [ -s "$b/id" ]; then
     printf '%s\t0\t%s\n' "$first" "$(tr '\n\t' '  ' <"$b/id")"
-  elif [ -e "$b/code" ]; then
-    printf '%s\t%s\t%s\n' "$first" "$(cat "$b/code")" "$(cat "$b/err" "$b/out" 2>/dev/null | head -c 2000 | tr '\n\t' '\r ')"
+  elif [ -n "$code" ] || [ -s "$b/code" ]; then
+    printf '%s\t%s\t%s\n' "$first" "${code:-$(cat "$b/code")}" "$({ cat "$b/err" 2>/dev/null; [ -z "$said" ] && cat "$b/out" 2>/dev/null || printf %s "$said"; } | head -c 2000 | tr '\n\t' '\r ')"
   fi
 done
 batch_submitted "$running"

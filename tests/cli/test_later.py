@@ -97,8 +97,11 @@ def test_status_shows_what_goes_on_and_every_observation_of_a_job(desk: Desk) ->
     assert head.split()[:2] == ["JOB", "STATE"] and job.split()[:2] == ["job-good-0", "completed"]
     assert counts.startswith("1 job of job-") and counts.endswith("on local: 1 completed")
     history = desk.scheduler("status", "--history", "job-good-0")
-    assert "submit: accepted" in history.lines[1] and "completed" in history.lines[-1]
-    assert desk.scheduler("status", "--history", "job-good-0", "--json").json[-1]["said"].startswith("completed")
+    said = [line.split("  ", 2)[2] for line in history.lines[1:]]
+    assert said[:2] == ["submit: to local", "submit: accepted"] and said[-1].startswith("collected: ")
+    assert "completed; end file: exit=0" in said[-2]
+    as_json = desk.scheduler("status", "--history", "job-good-0", "--json").json
+    assert [one["said"] for one in as_json] == said and all(one["at"].startswith("20") for one in as_json)
 
 
 def test_status_without_asking_knows_what_was_known(desk: Desk) -> None:

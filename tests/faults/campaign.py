@@ -1,32 +1,71 @@
-"""A small campaign driven through faults, and the counts taken after it from what the payloads recorded."""
+"""A small campaign, and the counts taken after it from what its payloads themselves recorded over there.
+
+Every test of faults ends with them: run exactly once, final state true, outputs whole.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from scheduler import Job, JobState, JobType, OutputError, Resources, Runner, TransportError, WaitTimeout
+from scheduler import Job, JobState, JobType, OutputError, Resources, Runner, Site, TransportError, WaitTimeout
+from scheduler.ledger import Ledger
+from scheduler.transports.base import Program, Reply, Transport
 
-_PAYLOAD = """#!/bin/sh
-echo "$1" >>"$RUNS/$1"
+PAYLOAD = """#!/bin/sh
+# $1 number  $2 exit code  $3 how many seconds
+echo begun >>"$RUNS/$1.begun"
 head -c 70000 /dev/zero | tr '\\0' "$1" >out.txt
-[ "$1" -ne 2 ] || exit 3
+[ "$3" = 0 ] || sleep "$3"
+echo ended >>"$RUNS/$1.ended"
+exit "$2"
 """
-JOBS = 4
-"""Elements 0 to 2 are an array; 3 asks for something else. Number 2 fails."""
+BYTES = 70000
+_RUNS = Program("runs", 'mkdir -p "$1" && cd "$1" && pwd -P')
+_COUNT = Program("count", 'cd "$1" && for f in *; do [ -f "$f" ] && printf "%s %s\\n" "$(wc -l <"$f")" "$f"; done; :')
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job of a campaign, and what must be true of it in the end.
+
+    Attributes:
+        state: that it must end in.
+        ends: how often its payload runs to its end.
+        output: it comes home whole.
+    """
+
+    exit_code: int = 0
+    seconds: float = 0
+    minutes: int = 5
+    state: JobState = JobState.COMPLETED
+    ends: int = 1
+    output: bool = True
+
+
+FAILS = Task(exit_code=3, state=JobState.FAILED)
+USUAL = (Task(), Task(), FAILS, Task(minutes=6))
+"""An array of three, of which the last fails, and a job that asks for something else."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a campaign came to."""
+    """What campaigns came to."""
 
-    submitted: int
-    lost: int
-    twice: int
-    false_states: int
-    broken_outputs: int
+    campaigns: int = 0
+    submitted: int = 0
+    faults: int = 0
+    lost: int = 0
+    twice: int = 0
+    false_states: int = 0
+    broken_outputs: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
     @property
     def clean(self) -> bool:
@@ -34,53 +73,117 @@ class Counts:
         return not (self.lost or self.twice or self.false_states or self.broken_outputs)
 
 
-def make_jobs(folder: Path, runs: str) -> list[Job]:
-    """The jobs; each appends a line to a file of its own in `runs`, a folder over there."""
-    script = folder / "payload.sh"
-    script.write_text(_PAYLOAD)
-    return [
-        Job(
-            f"job {number}",
-            JobType.SCRIPT,
-            script_path=script,
-            arguments=[number],
-            env_vars={"RUNS": runs},
-            working_dir=folder / f"home {number}",
-            output_files=["out.txt"],
-            resources=Resources(walltime="5m" if number < JOBS - 1 else "6m"),
+@dataclass
+class Campaign:
+    """Jobs at a site, and where their payloads leave word.
+
+    Attributes:
+        transport: to the site, without faults.
+        runs: the folder over there where each payload says that it has begun, and that it has ended.
+    """
+
+    site: Site
+    transport: Transport
+    folder: Path
+    tasks: Sequence[Task]
+    runs: str
+    extra: dict[str, Any] = field(default_factory=dict)
+    jobs: list[Job] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.jobs = self.make_jobs()
+
+    def make_jobs(self) -> list[Job]:
+        """The jobs as a script makes them each time that it is run."""
+        return [
+            Job(
+                f"job {number}", JobType.SCRIPT, script_path=self.folder / "payload.sh",
+                arguments=[number, task.exit_code, task.seconds], env_vars={"RUNS": self.runs},
+                working_dir=self.folder / f"home {number}", output_files=["out.txt"],
+                resources=Resources(walltime=f"{task.minutes}m", **self.extra),
+            )
+            for number, task in enumerate(self.tasks)
+        ]  # fmt: skip
+
+    def runner(self, transport: Transport | None = None, *, campaign: str | None = None) -> Runner:
+        """A way to the site with the campaign's own ledger."""
+        ledger = Ledger(self.folder / "ledger")
+        return Runner(self.site, campaign=campaign, ledger=ledger, transport=transport or self.transport)
+
+    def recorded(self) -> dict[str, int]:
+        """``0.begun``, ``0.ended`` … → how often."""
+        reply = asked(self.transport, _COUNT, self.runs)
+        return {name: int(lines) for lines, name in (line.split() for line in reply.out.splitlines())}
+
+    def counts(self, jobs: Sequence[Job] | None = None, *, faults: int = 1) -> Counts:
+        """The counts, from how often each payload says that it was run."""
+        jobs = self.jobs if jobs is None else jobs
+        recorded = self.recorded()
+        ends = [recorded.get(f"{number}.ended", 0) for number in range(len(jobs))]
+        pairs = list(zip(jobs, self.tasks, strict=True))
+        return Counts(
+            campaigns=1,
+            submitted=len(jobs),
+            faults=faults,
+            lost=sum(n < task.ends for n, task in zip(ends, self.tasks, strict=True)),
+            twice=sum(n > task.ends for n, task in zip(ends, self.tasks, strict=True)),
+            false_states=sum(job.state is not task.state for job, task in pairs),
+            broken_outputs=sum(
+                task.output and task.ends > 0 and not is_whole(job, n) for n, (job, task) in enumerate(pairs)
+            ),
         )
-        for number in range(JOBS)
-    ]
 
 
-def drive(runner: Runner, jobs: Sequence[Job], *, seconds: float = 120.0) -> None:
+def is_whole(job: Job, number: int) -> bool:
+    """Its output is here, each byte of it."""
+    out = Path(job.working_dir, "out.txt")
+    return out.is_file() and out.read_text() == str(number) * BYTES
+
+
+def campaign_at(
+    site: Site, transport: Transport, folder: Path, tasks: Sequence[Task] = USUAL, **resources: Any
+) -> Campaign:
+    """A new campaign, with a folder for its payloads' words over there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "payload.sh").write_text(PAYLOAD)
+    place = f"/tmp/runs of {uuid.uuid4().hex}" if site.transport == "ssh" else str(folder / "runs over there")
+    reply = asked(transport, _RUNS, place)
+    return Campaign(site, transport, folder, tasks, reply.out.strip(), resources)
+
+
+def asked(transport: Transport, program: Program, *args: str) -> Reply:
+    """Run a program of a test, again if a connection that it shares with faulted ones was ended by them."""
+    for _ in range(5):
+        try:
+            reply = transport.run(program, args)
+            assert reply.exit_code == 0, reply.err
+            return reply
+        except TransportError as error:
+            last = error
+            time.sleep(0.2)
+    raise last
+
+
+def site_here(folder: Path, **keys: Any) -> Site:
+    """This machine, as a site of its own."""
+    limits = {"poll_seconds": 0.2, "running": 4}
+    values = {"transport": "local", "scheduler": "shell", "work_dir": str(folder / "work"), "limits": limits}
+    return Site.from_mapping({**values, **keys}, name="here")
+
+
+def drive(
+    runner: Runner, jobs: Sequence[Job], *, seconds: float = 150.0, between: Callable[[], None] | None = None
+) -> None:
     """What a user does: the same two calls again, until they return."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
             runner.submit(jobs)
-            runner.wait(jobs, timeout=10)
+            runner.wait(jobs, timeout=20)
             return
         except (TransportError, OutputError, WaitTimeout):
-            continue
+            if between is not None:
+                between()
     raise AssertionError(
         f"not done after {seconds:g} s: {[(str(j.status), j.status.reason) for j in jobs]} {runner.trouble}"
     )
-
-
-def count(jobs: Sequence[Job], recorded: dict[str, int]) -> Counts:
-    """The counts, from how often each payload says that it was run."""
-    times = [recorded.get(str(number), 0) for number in range(len(jobs))]
-    expected = [JobState.FAILED if number == 2 else JobState.COMPLETED for number in range(len(jobs))]
-    return Counts(
-        submitted=len(jobs),
-        lost=times.count(0),
-        twice=sum(n > 1 for n in times),
-        false_states=sum(job.state is not state for job, state in zip(jobs, expected, strict=True)),
-        broken_outputs=sum(not _whole(job, number) for number, job in enumerate(jobs)),
-    )
-
-
-def _whole(job: Job, number: int) -> bool:
-    out = Path(job.working_dir, "out.txt")
-    return out.is_file() and out.read_text() == str(number) * 70000 and not list(out.parent.glob(".*.part"))

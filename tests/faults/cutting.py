@@ -1,4 +1,4 @@
-"""A transport whose line is cut after so many bytes, in either direction. What runs over there is left to itself."""
+"""Transports with faults: lines that are cut, answers that are lost or wrong. What runs over there goes on."""
 
 from __future__ import annotations
 
@@ -14,40 +14,24 @@ class Cut(TransportError):
     """The line was cut, on purpose."""
 
 
-@dataclass
-class Faults:
-    """Which runs are cut, and where: drawn from a seed.
+@dataclass(frozen=True)
+class Fault:
+    """What happens to one run: cut after so many bytes up, or down; or its answer is changed on the way."""
 
-    Attributes:
-        chance: of one run to be cut, as long as `left` is not used up.
-        injected: how many were.
-    """
+    up: int | None = None
+    down: int | None = None
+    change: Callable[[Reply], Reply] | None = None
 
-    seed: int
-    chance: float = 0.6
-    left: int = 4
-    injected: int = 0
-    _draw: random.Random = field(init=False)
 
-    def __post_init__(self) -> None:
-        self._draw = random.Random(self.seed)
-
-    def next(self, size_up: int) -> tuple[int | None, int | None]:
-        """After how many bytes up, or down, the next run is cut; two None: it is not."""
-        if self.left <= 0 or self._draw.random() > self.chance:
-            return None, None
-        self.left -= 1
-        self.injected += 1
-        if self._draw.random() < 0.5:
-            return self._draw.randint(0, max(size_up, 1)), None
-        return None, self._draw.choice((0, 1, 20, 60, 150, 400, 2000))
+Plan = Callable[[str, int], Fault | None]
+"""The name of a program and how many bytes it is sent → what happens to it; None: nothing."""
 
 
 class CuttingTransport(Transport):
-    """Another transport behind `faults`."""
+    """Another transport behind a plan of faults."""
 
-    def __init__(self, inner: Transport, faults: Faults) -> None:
-        self.inner, self.faults = inner, faults
+    def __init__(self, inner: Transport, plan: Plan) -> None:
+        self.inner, self.plan = inner, plan
 
     def run(
         self,
@@ -59,22 +43,100 @@ class CuttingTransport(Transport):
         timeout: float = 60.0,
     ) -> Reply:
         sent = stdin if isinstance(stdin, bytes) else b"".join(stdin)
-        up, down = self.faults.next(len(sent))
+        fault = self.plan(program.name, len(sent)) or Fault()
         kept: list[bytes] = []
         take = stdout if stdout is not None else kept.append
-        reply = self.inner.run(program, args, stdin=_until(sent, up), stdout=_taker(take, down), timeout=timeout)
-        if down is not None:
+        taker = _taker(take, fault.down)
+        reply = self.inner.run(program, args, stdin=_until(sent, fault.up), stdout=taker, timeout=timeout)
+        if fault.down is not None:
             raise Cut(f"{program.name}: the last word was lost")
-        return replace(reply, stdout=b"".join(kept))
+        reply = replace(reply, stdout=b"".join(kept))
+        return fault.change(reply) if fault.change is not None else reply
 
     def close(self) -> None:
         self.inner.close()
 
 
+class Knife:
+    """A plan of one fault: the next run of a program of that name. `used`: how often it cut."""
+
+    def __init__(self) -> None:
+        self.used = 0
+        self.sizes: dict[str, int] = {}
+        self._next: tuple[str, Fault] | None = None
+
+    def at(self, name: str, fault: Fault) -> None:
+        """The next run of the program `name` has this fault."""
+        self._next = (name, fault)
+
+    def __call__(self, name: str, size_up: int) -> Fault | None:
+        self.sizes[name] = size_up
+        if self._next is None or self._next[0] != name:
+            return None
+        fault, self._next = self._next[1], None
+        self.used += 1
+        return fault
+
+
+@dataclass
+class Dice:
+    """A plan drawn from a seed.
+
+    Attributes:
+        chance: of one run to go wrong, as long as `left` is not used up.
+        injected: how many did.
+    """
+
+    seed: int
+    chance: float = 0.5
+    left: int = 5
+    injected: int = 0
+    _draw: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._draw = random.Random(self.seed)
+
+    def __call__(self, name: str, size_up: int) -> Fault | None:
+        if self.left <= 0 or self._draw.random() > self.chance:
+            return None
+        self.left -= 1
+        self.injected += 1
+        kind = self._draw.random()
+        if name == "poll" and kind < 0.4:
+            return Fault(change=self._draw.choice((_queue_fails, _queue_is_empty, _half, _dies)))
+        if kind < 0.7:
+            return Fault(up=self._draw.randint(0, max(size_up, 1)))
+        return Fault(down=self._draw.choice((0, 1, 20, 60, 150, 400, 2000)))
+
+
+def _queue_fails(reply: Reply) -> Reply:
+    """What a controller that is restarted brings: an error, and no line of any job."""
+    kept = [line for line in reply.stdout.splitlines(keepends=True) if not line.startswith((b"l ", b"live ", b"h "))]
+    words = b"live 1 slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
+    return replace(reply, stdout=words + b"".join(kept))
+
+
+def _queue_is_empty(reply: Reply) -> Reply:
+    """The queue answers, and has forgotten every job; end files lag."""
+    kept = [line for line in reply.stdout.splitlines(keepends=True) if line.startswith((b"clock", b"live", b"i "))]
+    return replace(reply, stdout=b"".join(kept))
+
+
+def _half(reply: Reply) -> Reply:
+    """The answer stops in the middle, and the program says that it failed."""
+    return replace(reply, stdout=reply.stdout[: len(reply.stdout) // 2], exit_code=74)
+
+
+def _dies(reply: Reply) -> Reply:
+    """The program was killed before its first word."""
+    return replace(reply, stdout=b"", exit_code=137)
+
+
 def _until(data: bytes, limit: int | None) -> Iterator[bytes]:
-    end = len(data) if limit is None else limit
-    for start in range(0, end, 64):
-        yield data[start : min(start + 64, end)]
+    end = len(data) if limit is None else min(limit, len(data))
+    step = 1 << 12
+    for start in range(0, end, step):
+        yield data[start : min(start + step, end)]
     if limit is not None:
         raise Cut(f"cut after {limit} bytes up")
 

@@ -15,7 +15,7 @@ from scheduler.transports.base import Program, Transport
 from scheduler.transports.local import LocalTransport
 
 from .campaign import drive
-from .cutting import CuttingTransport, Faults
+from .cutting import CuttingTransport, Dice
 
 _PAYLOAD = """#!/bin/sh
 echo "$1" >>"$RUNS/$1"
@@ -27,7 +27,7 @@ _MAKE = Program("make", 'mkdir -p "$1" && cd "$1" && pwd -P')
 _COUNT = Program("count", 'cd "$1" && for f in *; do wc -l <"$f"; done')
 
 
-def _run(site: Site, transport: Transport, folder: Path, runs: str, faults: Faults) -> list[str]:
+def _run(site: Site, transport: Transport, folder: Path, runs: str, faults: Dice) -> list[str]:
     """Drive one campaign; gives what is wrong with it."""
     folder.mkdir()
     script = folder / "payload.sh"
@@ -56,7 +56,7 @@ def test_jobs_here_make_each_attempt_once_whatever_is_cut(tmp_path: Path) -> Non
         runs = LocalTransport().run(_MAKE, [str(tmp_path / f"runs {seed}")]).out.strip()
         keys = {"transport": "local", "scheduler": "shell", "work_dir": str(folder / "work")}
         site = Site.from_mapping({**keys, "limits": {"poll_seconds": 0.05, "running": 4}}, name=f"here-{seed}")
-        faults = Faults(seed, left=6)
+        faults = Dice(seed, left=6)
         wrong += _run(site, LocalTransport(), folder, runs, faults)
         injected += faults.injected
     print(
@@ -75,7 +75,7 @@ def test_jobs_on_slurm_make_each_attempt_once_whatever_is_cut(cluster: Cluster, 
         site = cluster.site(f"again-{seed}", limits={"poll_seconds": 0.2})
         transport = transport_to(site)
         runs = transport.run(_MAKE, [f"/tmp/runs of {uuid.uuid4().hex}"]).out.strip()
-        faults = Faults(2000 + seed, left=6)
+        faults = Dice(2000 + seed, left=6)
         wrong += _run(site, transport, tmp_path / str(seed), runs, faults)
         injected += faults.injected
         transport.close()

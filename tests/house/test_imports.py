@@ -10,7 +10,7 @@ from .code import Import, Module, modules
 
 # The lowest first: a module imports from floors below its own, and from its own package. A new one gets a place here.
 FLOORS = (
-    ("errors", "packaged", "sweep", "ledger_schema", "process"),
+    ("errors", "packaged", "sweep", "ledger_schema", "ledger_wal", "process"),
     ("quoting", "checked", "yamlfile"),
     ("command_places",),
     ("command", "job", "transports"),
@@ -18,7 +18,8 @@ FLOORS = (
     ("packing", "render_payload", "render_template", "ledger", "collector", "jobfile", "reach"),
     ("render", "results", "poller", "ledger_attempts", "ledger_places"),
     ("submission", "render_retry"),
-    ("retry",),
+    ("retry", "withdrawal"),
+    ("sending", "cancelling"),
     ("work",),
     ("runner",),
     ("",),  # the package itself, with its public names
@@ -45,7 +46,7 @@ KNOWS = {
     ),
     "ledger_rows": ("job.state",),
     "ledger_places": ("job.state", "ledger", "ledger_rows", "ledger_schema"),
-    "ledger": ("errors", "job.state", "ledger_rows", "ledger_schema", "process"),
+    "ledger": ("errors", "job.state", "ledger_rows", "ledger_schema", "ledger_wal", "process"),
     "ledger_attempts": ("job.state", "ledger", "ledger_rows", "ledger_schema", "process"),
     "render_retry": ("errors", "job.retry", "site.site", "batch.base", "ledger_rows", "render", "render_template"),
 }

@@ -13,14 +13,22 @@ _FEW_BYTES = 4096
 
 
 class Relay:
-    """Passes what comes to `port` on to `target`, a port on loopback, until told otherwise.
+    """Passes what comes to `port` on to `target`, a port on loopback or of `host`, until told otherwise.
 
     Attributes:
         accepted: how many connections have been made through it.
+        budget: ends every connection when so many bytes more have passed; asked after each end for the next number,
+            and None means without end.
+        cuts: how often that has happened.
     """
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+    def __init__(
+        self, target: int, *, host: str = "127.0.0.1", budget: Callable[[], int | None] = lambda: None
+    ) -> None:
+        self._target, self._host = target, host
+        self.budget, self.cuts = budget, 0
+        self._left = budget()
+        self._counting = threading.Lock()
         self._flowing = threading.Event()
         self._flowing.set()
         self._ends: list[socket.socket] = []
@@ -62,6 +70,15 @@ class Relay:
         for end in self._ends:
             end.close()
 
+    def _allowed(self, size: int) -> int:
+        with self._counting:
+            if self._left is None or size <= self._left:
+                self._left = None if self._left is None else self._left - size
+                return size
+            allowed, self._left = self._left, self.budget()
+            self.cuts += 1
+            return allowed
+
     def _start(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, daemon=True)
         self._threads.append(thread)
@@ -74,7 +91,7 @@ class Relay:
             except OSError:
                 return
             self.accepted += 1
-            far = socket.create_connection(("127.0.0.1", self._target))
+            far = socket.create_connection((self._host, self._target))
             self._ends += [near, far]
             self._start(partial(self._pass_on, near, far))
             self._start(partial(self._pass_on, far, near))
@@ -87,6 +104,9 @@ class Relay:
                 self._flowing.wait()
                 if not data:
                     break
-                sink.sendall(data)
+                allowed = self._allowed(len(data))
+                sink.sendall(data[:allowed])
+                if allowed < len(data):
+                    self.cut()
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)

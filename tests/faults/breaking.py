@@ -1,0 +1,74 @@
+"""The test cluster is broken on purpose, and put back whatever happens; nobody else works on it meanwhile."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from testcluster import Cluster
+
+_CONF = "/etc/slurm/slurm.conf"
+_HEAL = r"""
+for name in slurmctld slurmdbd; do for pid in $(pidof $name); do kill -CONT "$pid"; done; done
+pidof slurmdbd >/dev/null || slurmdbd
+until sacctmgr -n list cluster >/dev/null 2>&1 || grep -q storage/none /etc/slurm/slurm.conf; do sleep 0.1; done
+pidof slurmctld >/dev/null || slurmctld
+until scontrol -Q show node node1 >/dev/null 2>&1; do sleep 0.1; done
+for node in node1 node2; do scontrol update nodename=$node state=resume >/dev/null 2>&1; done
+until [ "$(sinfo -hN -p main -t idle,mixed,alloc,completing --responding | wc -l)" = 2 ]; do sleep 0.1; done
+"""
+
+
+class Breaker:
+    """Hands on the services of the cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._enter = cluster.enter
+
+    def freeze(self, service: str) -> None:
+        self._enter("sh", "-c", f"kill -STOP $(pidof {service})")
+
+    def thaw(self, service: str) -> None:
+        self._enter("sh", "-c", f"kill -CONT $(pidof {service})")
+
+    def kill(self, service: str) -> None:
+        """With SIGKILL, and gone when this returns."""
+        self._enter("sh", "-c", f"kill -KILL $(pidof {service}); while pidof {service} >/dev/null; do sleep 0.05; done")
+
+    def heal(self) -> None:
+        """Everything runs and answers again."""
+        self._enter("timeout", "60", "sh", "-c", _HEAL)
+
+    def configure(self, *edits: str) -> None:
+        """The controller restarted with edits (of sed) to its configuration. `heal` alone does not take them back."""
+        script = " ".join(f"-e '{edit}'" for edit in edits)
+        self._enter("sh", "-c", f"cp -n {_CONF} {_CONF}.whole; sed {script} {_CONF}.whole >{_CONF}")
+        self.kill("slurmctld")
+        self.heal()
+
+    def restore(self) -> None:
+        if self._enter("sh", "-c", f"test ! -e {_CONF}.whole || {{ mv {_CONF}.whole {_CONF}; echo moved; }}").strip():
+            self.kill("slurmctld")
+        self.heal()
+
+
+@contextmanager
+def breaking(cluster: Cluster) -> Iterator[Breaker]:
+    """Alone with the cluster; afterwards it is whole."""
+    with (cluster.folder / "lock.cluster").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        breaker = Breaker(cluster)
+        try:
+            yield breaker
+        finally:
+            breaker.restore()
+
+
+def wait_for(happened: Callable[[], object], *, seconds: float = 60.0) -> None:
+    """Look until it has happened."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, f"waited in vain for {happened}"
+        time.sleep(0.1)

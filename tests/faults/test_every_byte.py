@@ -1,0 +1,151 @@
+"""The line is cut after each k-th byte, up and down, of each program that is run over there."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from testcluster import Cluster
+from transports.relay import Relay
+
+from scheduler import Runner, Site, TransportError
+from scheduler.reach import transport_to
+from scheduler.transports.base import Reply
+from scheduler.transports.local import LocalTransport
+
+from .campaign import USUAL, Campaign, campaign_at, drive, site_here
+from .conftest import Judge
+from .cutting import CuttingTransport, Fault, Knife
+
+Act = Callable[[], None]
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Campaign:
+    site = site_here(tmp_path, limits={"poll_seconds": 0.001, "running": 4})
+    return campaign_at(site, LocalTransport(), tmp_path / "campaign", USUAL)
+
+
+def _ups(size: int, cuts: int) -> Iterable[Fault]:
+    return (Fault(up=k) for k in range(0, size + 1, max(1, size // cuts)))
+
+
+def _downs(size: int, cuts: int) -> Iterable[Fault]:
+    return (Fault(down=k) for k in range(0, size + 1, max(1, size // cuts)))
+
+
+def _cut(knife: Knife, name: str, faults: Iterable[Fault], act: Act) -> None:
+    for fault in faults:
+        knife.at(name, fault)
+        with contextlib.suppress(TransportError):
+            act()
+
+
+def _all_ended(runner: Runner) -> bool:
+    runner.work.poll()
+    return all(row.status.final for row in runner.ledger.chosen())
+
+
+def test_one_campaign_is_cut_at_every_few_bytes_of_submit_poll_and_collect(here: Campaign, judge: Judge) -> None:
+    knife = Knife()
+    runner = here.runner(CuttingTransport(here.transport, knife), campaign="one")
+    jobs = here.jobs
+    _cut(knife, "submit", [Fault(up=0)], lambda: runner.submit(jobs))
+    _cut(knife, "submit", _ups(knife.sizes["submit"], 60), lambda: runner.submit(jobs))
+    _cut(knife, "submit", _downs(120, 60), lambda: runner.submit(jobs))
+    runner.submit(jobs)
+    _cut(knife, "poll", [Fault(up=0)], runner.work.poll)
+    _cut(knife, "poll", _ups(knife.sizes["poll"], 20), runner.work.poll)
+    _cut(knife, "poll", _downs(400, 40), runner.work.poll)
+    while not _all_ended(runner):
+        time.sleep(0.1)
+    keys = [row.key for row in runner.ledger.chosen()]
+    for name in ("manifest", "fetch"):
+        _cut(knife, name, [Fault(up=0)], lambda: runner.work.collect(keys))
+        _cut(knife, name, _ups(knife.sizes[name], 15), lambda: runner.work.collect(keys))
+        _cut(knife, name, _downs(1500 if name == "manifest" else 4 * 71000, 25), lambda: runner.work.collect(keys))
+    drive(runner, jobs)
+    runner.close()
+    assert knife.used > 220
+    judge(here.counts(faults=knife.used))
+
+
+def test_one_campaign_is_cut_at_every_few_bytes_of_cancel(tmp_path: Path, judge: Judge) -> None:
+    from .victim import ENDLESS
+
+    site = site_here(tmp_path, limits={"poll_seconds": 0.001, "running": 4})
+    campaign = campaign_at(site, LocalTransport(), tmp_path / "campaign", ENDLESS)
+    knife = Knife()
+    runner = campaign.runner(CuttingTransport(campaign.transport, knife))
+    runner.submit(campaign.jobs)
+    while "0.begun" not in campaign.recorded():
+        time.sleep(0.1)
+    _cut(knife, "cancel", [Fault(up=0)], lambda: runner.cancel(campaign.jobs))
+    _cut(knife, "cancel", _ups(knife.sizes["cancel"], 10), lambda: runner.cancel(campaign.jobs))
+    _cut(knife, "cancel", [Fault(down=0), Fault(down=1)], lambda: runner.cancel(campaign.jobs))
+    runner.cancel(campaign.jobs)
+    runner.wait(campaign.jobs, timeout=60)
+    runner.close()
+    judge(campaign.counts(faults=knife.used))
+
+
+@pytest.mark.parametrize("exit_code", [0, 74])
+def test_an_answer_that_is_short_changes_nothing_that_is_not_in_it(
+    here: Campaign, judge: Judge, exit_code: int
+) -> None:
+    """Cut at any byte, whether or not the program over there says that it failed: what it did say is true."""
+    knife = Knife()
+    runner = here.runner(CuttingTransport(here.transport, knife), campaign="one")
+    runner.submit(here.jobs)
+    while "2.ended" not in here.recorded():
+        time.sleep(0.05)
+    for k in range(0, 640, 16):
+        knife.at("poll", Fault(change=partial(_shortened, length=k, exit_code=exit_code)))
+        runner.work.poll()
+    drive(runner, here.jobs)
+    runner.close()
+    judge(here.counts(faults=knife.used))
+
+
+def _shortened(reply: Reply, *, length: int, exit_code: int) -> Reply:
+    return replace(reply, stdout=reply.stdout[:length], exit_code=exit_code)
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_connection_to_slurm_that_really_ends_again_and_again(cluster: Cluster, tmp_path: Path, judge: Judge) -> None:
+    """TCP connections through a relay that ends them after some thousand bytes, wherever that is: in the greeting, in
+    a bundle, in an answer, in the outputs. Then it gets tired."""
+    draw = random.Random(4)
+    sizes = itertools.chain(
+        (draw.choice((900, 3000, 5000, 7000, 9000, 14000)) for _ in range(25)), itertools.repeat(None)
+    )
+    with Relay(22, host=cluster.host, budget=lambda: next(sizes)) as relay:
+        site = _through(relay, cluster, tmp_path)
+        plain = transport_to(cluster.site("relayed"))
+        campaign = campaign_at(site, plain, tmp_path / "campaign", USUAL)
+        transport = transport_to(site)
+        with campaign.runner(transport, campaign="one") as runner:
+            drive(runner, campaign.jobs)
+        plain_counts = campaign.counts(faults=relay.cuts)
+        plain.close()
+    assert relay.cuts == 25
+    judge(plain_counts)
+
+
+def _through(relay: Relay, cluster: Cluster, folder: Path) -> Site:
+    """The cluster, reached by a port on loopback."""
+    key = (cluster.folder / "known_hosts").read_text().split(" ", 1)[1]
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{relay.port} {key}")
+    ssh = {
+        "user": "alice", "port": relay.port, "identity_file": str(cluster.folder / "id_ed25519"),
+        "known_hosts": str(folder / "known_hosts"),
+    }  # fmt: skip
+    return cluster.site("relayed", host="127.0.0.1", ssh=ssh, limits={"poll_seconds": 0.2})
