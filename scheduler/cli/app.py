@@ -188,6 +188,27 @@ def render(
     _end((script.array_script if array else script.job_script)(file, site, job_id))
 
 
+@app.command()
+def check(
+    site: Annotated[str, typer.Argument(metavar="SITE", help="A site's name, or the path of a site file.")],
+    job: Annotated[bool, typer.Option("--job", help="Run a tiny job of each type, too.")] = False,
+    image: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="A container image over there, for --job.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", parser=_seconds, metavar="TIME", help="How long --job waits.")
+    ] = 900.0,
+    json: AsJson = False,
+) -> None:  # fmt: skip
+    """Is a site as its file says?
+
+    Looks at login, work folder, batch system, queue, limits, software; says what to do about what is wrong.
+    """
+    from scheduler.cli import check
+
+    _end(check.check(site, job=job, image=image, timeout=timeout, json=json))
+
+
 @sites.callback()
 def _sites(context: typer.Context, json: AsJson = False) -> None:
     """Which sites there are.

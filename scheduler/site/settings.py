@@ -106,6 +106,7 @@ class Limits(Checked):
         poll_seconds: never ask after jobs more often than this; None: as the batch system's module says.
         running: for `scheduler: shell`, which has no queue of its own: at most so many jobs at once. None: as
             many as the machine has cores.
+        purge_days: the site deletes files in `work_dir` that nobody has touched for so long; None: not known.
     """
 
     walltime: Walltime | None = None
@@ -113,6 +114,7 @@ class Limits(Checked):
     queued: Annotated[Whole, Field(gt=0)] | None = None
     poll_seconds: Annotated[float, Field(strict=True, gt=0, le=86400)] | None = None
     running: Annotated[Whole, Field(gt=0)] | None = None
+    purge_days: Annotated[Whole, Field(gt=0)] | None = None
 
 
 class ContainerSettings(Checked):

@@ -23,6 +23,7 @@ NAMES = {
     "cancel": f"--all {CHOICE} --json --yes",
     "logs": f"{CHOICE} --lines --stderr",
     "render": "--array --site",
+    "check": "--image --job --json --timeout",
     "sites": "--json",
     "sites show": "--json",
 }

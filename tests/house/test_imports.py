@@ -20,6 +20,7 @@ FLOORS = (
     ("submission",),
     ("work",),
     ("runner",),
+    ("check",),
     ("",),  # the package itself, with its public names
     ("cli",),
 )
@@ -47,6 +48,7 @@ PURE = (
     *("errors", "quoting", "checked", "packaged", "yamlfile", "sweep", "command", "jobfile", "jobfile_keys"),
     "command_places",
     *("job", "site", "batch", "render", "render_payload", "render_template", "ledger_rows", "ledger_schema", "results"),
+    *("check.facts", "check.finding", "check.findings", "check.system"),
     *("transports.base", "transports.wire", "transports.exchange", "transports.hostkeys", "transports.ssh_settings"),
 )
 REACHES_OUT = {
