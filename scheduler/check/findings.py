@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from scheduler.check.facts import Facts
 from scheduler.check.finding import Finding, failed, note, ok
 from scheduler.check.system import of_batch_system
+from scheduler.site.settings import ContainerSettings
 from scheduler.site.site import Site
 
 LEAST_FREE_KIB = 1 << 20
@@ -102,7 +103,7 @@ def _of_software(facts: Facts, site: Site, image: str | None) -> Iterator[Findin
 def no_runtime(words: str, site: Site) -> Finding:
     """There is no container runtime where jobs run: a failure, if the site file says how containers are run."""
     do = "set container: {runtime, modules} to what the site has, or have it installed; only container jobs need it"
-    return (failed if "container" in site.model_fields_set else note)("container", words, do)
+    return (note if site.container == ContainerSettings() else failed)("container", words, do)
 
 
 def _of_image(facts: Facts, image: str) -> Finding:

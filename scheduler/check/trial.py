@@ -60,7 +60,8 @@ def try_jobs(site: Site, transport: Transport, *, image: str | None, timeout: fl
             runner = Runner(site, ledger=Ledger(folder / "ledger"), transport=transport)
             return list(_tried(runner, trials, timeout))
         except SchedulerError as error:
-            return [failed("jobs", str(error), "what the message says; nothing was left in the queue")]
+            do = "what the message says; jobs called check-… may be left in the queue, for five minutes each"
+            return [failed("jobs", str(error), do)]
 
 
 def _tried(runner: Runner, trials: list[_Trial], timeout: float) -> Iterator[Finding]:
