@@ -108,10 +108,15 @@ def read_answers(reply: Reply, system: BatchSystem) -> Answers:
             answers.empty = True
         elif key == "python":
             answers.python = rest.strip()
-        elif key.isdigit():
+        elif _is_number(key):
             code, _, words = rest.partition("\t")
-            answers.outcomes[int(key)] = system.read_submit(int(code), words)
+            if _is_number(code):
+                answers.outcomes[int(key)] = system.read_submit(int(code), words)
     return answers
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < 10
 
 
 def status_of(outcome: Outcome | None, system: BatchSystem) -> Status:
@@ -134,7 +139,7 @@ def write_spool(bundle: Bundle, path: Path) -> None:
     """
     part = path.with_suffix(".part")
     try:
-        with part.open("wb") as raw:
+        with open(part, "wb", opener=_for_me_alone) as raw:
             with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed:
                 _write_tar(bundle, packed)
             raw.flush()
@@ -143,6 +148,10 @@ def write_spool(bundle: Bundle, path: Path) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise LedgerError(f"cannot write the bundle {path}: {error}; nothing was sent") from error
+
+
+def _for_me_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _write_tar(bundle: Bundle, packed: gzip.GzipFile) -> None:

@@ -123,7 +123,9 @@ def find(name: str) -> BatchSystem:
     return system
 
 
-_RANGE = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?\Z")
+_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?\Z")
+MOST_INDICES = 4_000_001
+"""Slurm's own bound of an index; a range that is longer is nobody's array."""
 
 
 def read_indices(text: str) -> list[int]:
@@ -133,7 +135,10 @@ def read_indices(text: str) -> list[int]:
         match = _RANGE.match(part)
         if match:
             first, last, step = match[1], match[2] or match[1], match[3] or "1"
-            found.extend(range(int(first), int(last) + 1, max(1, int(step))))
+            numbers = range(int(first), int(last) + 1, max(1, int(step)))
+            if len(found) + len(numbers) > MOST_INDICES:
+                return []
+            found.extend(numbers)
     return found
 
 

@@ -11,7 +11,7 @@ from .code import Import, Module, modules
 # The lowest first: a module imports from floors below its own, and from its own package. A new one gets a place here.
 FLOORS = (
     ("errors", "packaged", "sweep", "ledger_schema"),
-    ("quoting", "checked", "yamlfile"),
+    ("quoting", "checked", "yamlfile", "members"),
     ("command_places",),
     ("command", "job", "transports"),
     ("site", "batch", "remote", "stream", "ledger_rows", "jobfile_keys"),
