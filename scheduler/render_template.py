@@ -79,7 +79,7 @@ def _environment(folder: str | None) -> jinja2.Environment:
     if folder is not None:
         theirs = jinja2.FileSystemLoader(folder)
         loaders += [jinja2.PrefixLoader({_OWN: theirs}), theirs]
-    environment = _Sandbox(  # noqa: S701  (shell scripts, not HTML)
+    environment = _Sandbox(
         loader=jinja2.ChoiceLoader(loaders),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
