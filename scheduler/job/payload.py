@@ -50,7 +50,7 @@ def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, 
             whose = "the shell" if name in _OF_THE_SHELL else "the job's own script"
             raise JobError(f"job {job_id!r}: env_vars: {name} is set by {whose}; choose another name")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise JobError(f"job {job_id!r}: env_vars: {name} must be text or a number, not {value!r}")
+            raise JobError(f"job {job_id!r}: env_vars: {name} must be text or a number, not a {type(value).__name__}")
         if "\0" in str(value):
             raise JobError(f"job {job_id!r}: env_vars: {name} holds a NUL, which no environment can carry")
         _refuse_surrogates(str(value), f"job {job_id!r}: env_vars: {name}")

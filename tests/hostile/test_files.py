@@ -27,7 +27,8 @@ Tried = Callable[[int], None]
 SITE: dict[str, Any] = {"transport": "ssh", "host": "far", "scheduler": "slurm", "work_dir": "/w"}
 KEYS = [
     "description", "transport", "host", "scheduler", "work_dir", "account", "queue", "qos", "constraint",
-    "memory_style", "python", "template", "ssh.user", "ssh.identity_file", "ssh.proxy_jump", "ssh.known_hosts", "defaults.memory",
+    "memory_style", "python", "template", "ssh.user", "ssh.identity_file", "ssh.proxy_jump", "ssh.known_hosts",
+    "defaults.memory",
     "defaults.walltime", "limits.walltime", "container.runtime", "container.binds[]", "container.options[]",
     "container.modules[]", "modules[]", "native[]", "environment.V", "environment.*", "prologue",
 ]  # fmt: skip
