@@ -25,6 +25,7 @@ NAMES = {
     "render": "--array --site",
     "check": "--image --job --json --timeout",
     "sites": "--json",
+    "sites new": "--account --force --host --queue --scheduler --transport --user --walltime --work-dir --yes",
     "sites show": "--json",
 }
 HEAVY = {"paramiko", "cryptography", "jinja2", "simple_slurm", "cloudpickle", "yaml", "scheduler.site.site"}

@@ -86,19 +86,21 @@ def test_directives_that_would_do_more_are_refused_before_anything_is_sent(
     cluster: Cluster, tmp_path: Path, tried: Tried
 ) -> None:
     (tmp_path / "a.sh").write_text("true\n")
-    attacks: list[dict[str, Any]] = [
-        {"native": [f"--wrap=touch {CANARY}"]}, {"native": ["--uid=0"]}, {"native": ["-o/tmp/x"]},
-        {"native": [f"--output=/home/{USER}/.cshrc"]}, {"native": ["--chdir=/"]}, {"native": ["--comment=a\n#SBATCH --uid=0"]},
-        {"native": ["--job-name=x"]}, {"native": ["--array=0-9999"]}, {"native": [f"--bcast=$(touch {CANARY})"]},
-        {"queue": f"main;touch {CANARY}"}, {"account": "$(id)"}, {"qos": "-x"}, {"constraint": "a b"}, {"queue": "main\n"},
+    natives = [
+        f"--wrap=touch {CANARY}", "--uid=0", "-o/tmp/x", f"--output=/home/{USER}/.cshrc", "--chdir=/", "--job-name=x",
+        "--comment=a\n#SBATCH --uid=0", "--array=0-9999", f"--bcast=$(touch {CANARY})",
     ]  # fmt: skip
+    others = {"queue": f"main;touch {CANARY}", "account": "$(id)", "qos": "-x", "constraint": "a b"}
+    attacks: list[dict[str, Any]] = [{"native": [one]} for one in natives] + [{key: one} for key, one in others.items()]
     taken = []
     with Runner(cluster.site("far", user=USER), ledger=Ledger(tmp_path / "state")) as runner:
         for number, attack in enumerate(attacks):
             tried(1)
             with contextlib.suppress(SchedulerError):
-                job = Job(f"a{number}", JobType.SCRIPT, script_path=tmp_path / "a.sh", working_dir=tmp_path / f"out{number}",
-                          resources=Resources.from_json(attack))  # fmt: skip
+                job = Job(
+                    f"a{number}", JobType.SCRIPT, script_path=tmp_path / "a.sh",
+                    working_dir=tmp_path / f"out{number}", resources=Resources.from_json(attack),
+                )  # fmt: skip
                 runner.submit([job])
                 runner.cancel([job])
                 taken.append(attack)
