@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+LEAST = 2000
+EVERYWHERE = {"files", "jobs", "replies", "screen", "secrets"}
 _TRIED = pytest.StashKey[Counter[str]]()
 
 
@@ -26,8 +28,17 @@ def tried(request: pytest.FixtureRequest) -> Callable[[int], None]:
     return count
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where all suites have run, they have tried what is promised."""
+    counter = session.config.stash.get(_TRIED, Counter[str]())
+    if set(counter) >= EVERYWHERE and counter.total() < LEAST and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     counter = config.stash.get(_TRIED, Counter[str]())
     if counter:
         parts = ", ".join(f"{kind} {number}" for kind, number in sorted(counter.items()))
-        terminalreporter.write_line(f"hostile cases: {counter.total()} tried, none executed, none escaped ({parts})")
+        failed = len(terminalreporter.getreports("failed"))
+        outcome = "see the failures" if failed else "none executed, none escaped"
+        terminalreporter.write_line(f"hostile cases: {counter.total()} tried, {outcome} ({parts})")
