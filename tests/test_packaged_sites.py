@@ -51,7 +51,7 @@ def test_a_site_has_limits_and_knows_where_images_of_eic_are(name: str) -> None:
     found = site(name)
     assert found.limits.walltime and (found.limits.poll_seconds or 0) >= 30
     assert found.container.binds
-    assert "eicweb/eic_xl" in comments(name)
+    assert re.search(r"eicweb/eic_xl|\bimage\b", comments(name))
 
 
 @pytest.mark.parametrize("name", ALLIANCE)

@@ -17,7 +17,7 @@ MOST_REPLY_BYTES = 128 << 20
 """Of what a program prints, where nobody takes it piece by piece: 100,000 jobs in one poll are a quarter of that."""
 MOST_BEFORE_BYTES = 64 << 20
 """Of what login files print."""
-MOST_WORDS_BYTES = 4 << 20
+MOST_WORDS_BYTES = 256 << 10
 """Of standard error; what comes after that is not kept."""
 
 

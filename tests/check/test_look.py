@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pretended_pbs import Here
 from testcluster import Cluster
+from unpacked import until
 
 from scheduler.check.finding import Finding, Mark
 from scheduler.check.look import look
@@ -301,8 +302,9 @@ def test_a_pbs_without_history_or_without_a_server_is_named(tmp_path: Path, pbs:
     (pbs.prefix / "home" / "nohistory").touch()
     assert "job_history_enable" in looked(here(tmp_path, scheduler="pbs"))["history"].words
     (pbs.prefix / "home" / "down").touch()
-    time.sleep(0.3)
-    found = looked(here(tmp_path, scheduler="pbs"))
+    site = here(tmp_path, scheduler="pbs")
+    until(lambda: failures(looked(site)))
+    found = looked(site)
     assert failures(found) == ["batch system"] and "cannot connect to server" in found["batch system"].words
 
 
