@@ -17,17 +17,18 @@ MOST_REPLY_BYTES = 128 << 20
 """Of what a program prints, where nobody takes it piece by piece: 100,000 jobs in one poll are a quarter of that."""
 MOST_BEFORE_BYTES = 64 << 20
 """Of what login files print."""
-MOST_WORDS_BYTES = 256 << 10
+MOST_WORDS_BYTES = 4 << 20
 """Of standard error; what comes after that is not kept."""
 
 
 @dataclass
 class _Heard:
-    """Bytes that have come: before the program began, from it, and on standard error."""
+    """Bytes that have come: before the program began, from it, and on standard error; of the last, those kept."""
 
     before: int = 0
     said: int = 0
     complained: int = 0
+    kept: int = 0
 
 
 class Feed:
@@ -101,9 +102,9 @@ class Exchange:
     def hear_stderr(self, chunk: bytes) -> None:
         """Bytes came on standard error."""
         self._count("complained", len(chunk), MOST_REPLY_BYTES)
-        words = self._err.feed(chunk)
-        if self._heard.complained <= MOST_WORDS_BYTES:
-            self._complained.append(words)
+        words = self._err.feed(chunk)[: max(0, MOST_WORDS_BYTES - self._heard.kept)]
+        self._heard.kept += len(words)
+        self._complained.append(words)
 
     def _keep(self, payload: bytes) -> None:
         self._count("said", len(payload), MOST_REPLY_BYTES)

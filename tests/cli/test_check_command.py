@@ -26,7 +26,7 @@ def test_a_site_that_cannot_be_reached_ends_with_1_and_with_what_to_do(desk: Des
     assert done.lines[0].startswith("failed  connection: ") and "connection refused" in done.lines[0]
     assert "→ " in done.lines[1]
     assert "1 failure" in done.err and "tiny jobs" not in done.err
-    assert "did you mean 'far'?" in desk.scheduler("check", "fra", code=1).err
+    assert "did you mean 'perlmutter'?" in desk.scheduler("check", "perlmuter", code=1).err
 
 
 @pytest.mark.cluster
