@@ -19,6 +19,7 @@ from typing import IO
 from scheduler import remote, stream
 from scheduler.errors import OutputError, TransportError
 from scheduler.ledger_rows import JobRow
+from scheduler.members import opened_tar
 from scheduler.transports.base import Transport
 
 LIST_SECONDS = 900.0
@@ -81,8 +82,18 @@ def manifest(rows: Sequence[JobRow], transport: Transport, scratch: Path) -> Man
     head, found, rest = reply.stdout.partition(b"files ")
     if reply.exit_code != 0 or not found:
         raise OutputError(f"the outputs cannot be listed: {reply.err.strip() or reply.out[:300]}")
-    gone = {rows[int(line[5:])].key for line in head.decode().splitlines() if line.startswith("gone ")}
-    return Manifest(list(_outputs(rows, rest, reply.err, scratch)), gone)
+    try:
+        gone = {_row(rows, line[5:]).key for line in head.decode().splitlines() if line.startswith("gone ")}
+        return Manifest(list(_outputs(rows, rest, reply.err, scratch)), gone)
+    except (ValueError, IndexError) as error:
+        raise OutputError(f"the list of outputs makes no sense: {str(error)[:300]}") from error
+
+
+def _row(rows: Sequence[JobRow], word: str) -> JobRow:
+    """The job of that number in the question; -1 is none."""
+    if not word.isdecimal():
+        raise ValueError(f"{word[:60]!r} is the number of no job")
+    return rows[int(word)]
 
 
 def _outputs(rows: Sequence[JobRow], listed: bytes, complaints: str, scratch: Path) -> Iterator[Output]:
@@ -98,7 +109,7 @@ def _outputs(rows: Sequence[JobRow], listed: bytes, complaints: str, scratch: Pa
         job, _, kind = words[3 * n].decode().partition("\t")
         folder, name = (os.fsdecode(word) for word in words[3 * n + 1 : 3 * n + 3])
         size, sha256 = sizes_and_hashes[n], sizes_and_hashes[number + n]
-        row = rows[int(job)]
+        row = _row(rows, job)
         yield Output(row.key, kind, f"{folder}/{name}", _home(row, kind, name, scratch), int(size), sha256)
 
 
@@ -165,7 +176,8 @@ def _unpack(
     `failed`: gets the jobs of files that could not be kept, and why. The others go on.
     """
     here: dict[str, Path] = {}
-    with tarfile.open(fileobj=source, mode="r|", errorlevel=2) as tar:
+    size = sum(output.size for output in wanted.values())
+    with opened_tar(source, files=len(wanted), size=size) as tar:
         for member in tar:
             output, content = wanted.get(member.name), _content(tar, member, here)
             if output is None or content is None:

@@ -99,7 +99,7 @@ def read(reply: Reply, tokens: Sequence[str]) -> Heard:
             heard.clock = _time(rest.strip())
         elif tag in ("live", "history"):
             _read_answer(heard, tag, rest)
-        elif tag == "missing" and rest.isdecimal() and int(rest) < len(tokens):
+        elif tag == "missing" and _is_number(rest) and int(rest) < len(tokens):
             heard.missing.add(tokens[int(rest)])
         elif tag in ("e", "g", "i", "b"):
             _read_of_element(heard, tag, rest, tokens)
@@ -119,7 +119,7 @@ def _read_answer(heard: Heard, tag: str, rest: str) -> None:
 def _read_of_element(heard: Heard, tag: str, rest: str, tokens: Sequence[str]) -> None:
     number, _, rest = rest.partition(" ")
     element, _, words = rest.partition(" ")
-    if not (number.isdecimal() and int(number) < len(tokens) and element.isdecimal()):
+    if not (_is_number(number) and int(number) < len(tokens) and _is_number(element)):
         return
     key = (tokens[int(number)], int(element))
     if tag == "g":
@@ -139,7 +139,7 @@ def read_end(words: str) -> End | None:
     head, found, cannot = words.partition(" cannot=")
     attempt, *pairs = head.split(" ")
     values = dict(pair.partition("=")[::2] for pair in pairs)
-    if not found or not attempt.isdecimal() or not values.get("exit", "").isdecimal():
+    if not found or not _is_number(attempt) or not _is_number(values.get("exit", "")):
         return None
     return End(
         attempt=int(attempt),
@@ -154,7 +154,12 @@ def read_end(words: str) -> End | None:
 
 
 def _time(seconds: str) -> datetime | None:
-    return datetime.fromtimestamp(int(seconds), timezone.utc) if seconds.isdecimal() and len(seconds) < 12 else None
+    return datetime.fromtimestamp(int(seconds), timezone.utc) if _is_number(seconds, digits=11) else None
+
+
+def _is_number(word: str, *, digits: int = 9) -> bool:
+    """One of a length that makes sense: Python refuses to read one of 5000 digits."""
+    return word.isascii() and word.isdecimal() and len(word) <= digits
 
 
 def _weigh(rows: Sequence[JobRow], heard: Heard, system: BatchSystem, ledger: Ledger, *, unwatched: float) -> None:

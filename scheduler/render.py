@@ -98,7 +98,7 @@ def render(jobs: Sequence[Job], site: Site, *, campaign: str | None = None, toke
         batches.append(_batch(making, group, first))
         first += len(group.jobs)
     _common_files(making, batches)
-    probe = _python_probe(site) if making.python else ""
+    probe = python_probe(site) if making.python else ""
     return Bundle(making.token, tuple(batches), making.files, making.python, probe)
 
 
@@ -268,7 +268,7 @@ def frame(token: str, system: BatchSystem, *, functions: bool) -> dict[str, byte
     return files | {"ends/.keep": b"", "guards/.keep": b""}
 
 
-def _python_probe(site: Site) -> str:
+def python_probe(site: Site) -> str:
     """Prints the version of the Python that functions get on the site, with its modules and prologue."""
     load = f"command -v module >/dev/null 2>&1 || . /etc/profile; module load {' '.join(map(quote, site.modules))}\n"
     before = f"{load if site.modules else ''}{site.prologue}"

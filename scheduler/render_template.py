@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from scheduler.errors import ConfigError, JobError
 from scheduler.packaged import packaged_folder
@@ -72,13 +73,21 @@ _OWN = "own"
 """The folder under which an environment has the user's templates: one of theirs may have the name that it extends."""
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """A template makes text. It cannot reach Python, and of what it is given it calls nothing of ours."""
+
+    def is_safe_callable(self, obj: Any) -> bool:
+        ours = str(getattr(obj, "__module__", "")).partition(".")[0] == __name__.partition(".")[0]
+        return not ours and super().is_safe_callable(obj)
+
+
 @cache
 def _environment(folder: str | None) -> jinja2.Environment:
     loaders: list[jinja2.BaseLoader] = [jinja2.FileSystemLoader(packaged_folder("templates"))]
     if folder is not None:
         theirs = jinja2.FileSystemLoader(folder)
         loaders += [jinja2.PrefixLoader({_OWN: theirs}), theirs]
-    environment = jinja2.Environment(  # noqa: S701  (shell scripts, not HTML)
+    environment = _Sandbox(
         loader=jinja2.ChoiceLoader(loaders),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

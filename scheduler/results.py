@@ -12,6 +12,9 @@ from scheduler.collector import Manifest, Output
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger_rows import JobRow
 
+MOST_RESULT_BYTES = 64 << 20
+"""It is held in memory, and in the ledger."""
+MOST_ERROR_CHARACTERS = 1 << 20
 _LAST_LINES = 15
 _LAST_BYTES = 16384
 
@@ -38,9 +41,12 @@ def results_of(row: JobRow, manifest: Manifest) -> tuple[Status, dict[str, Any]]
 def _own_results(outputs: Sequence[Output]) -> tuple[dict[str, Any], str]:
     for output in outputs:
         if output.kind == "result":
+            if output.size > MOST_RESULT_BYTES:
+                most = MOST_RESULT_BYTES >> 20
+                return {}, f"its result.json is larger than {most} MiB; leave what is large in a file of output_files"
             try:
                 value = json.loads(output.home.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 return {}, f"its result.json is not JSON: {error}"
             return (value if isinstance(value, dict) else {"result": value}), ""
     return {}, ""
@@ -85,9 +91,10 @@ def _error(row: JobRow, status: Status, outputs: Sequence[Output]) -> str:
 
 def _exception(path: Path) -> str:
     try:
-        error = json.loads(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            error = json.loads(file.read(MOST_ERROR_CHARACTERS))
         return str(error.get("traceback") or f"{error.get('type')}: {error.get('message')}")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return ""
 
 

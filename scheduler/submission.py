@@ -146,15 +146,19 @@ def read_answers(reply: Reply, system: BatchSystem) -> Answers:
             answers.empty = True
         elif key == "python":
             answers.python = rest.strip()
-        elif key.isdigit():
+        elif _is_number(key):
             code, _, words = rest.partition("\t")
             answers.outcomes[int(key)] = _outcome(code, words, system)
     return answers
 
 
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < 10
+
+
 def _outcome(code: str, words: str, system: BatchSystem) -> Outcome:
     """A batch without an exit code was not tried (the disk is full), or its exit code could not be written down."""
-    if not code.isdecimal():
+    if not _is_number(code):
         return Unknown(words, None)
     return system.read_submit(int(code), words)
 
@@ -181,7 +185,7 @@ def write_spool(files: Mapping[str, bytes | Path], path: Path) -> None:
     """
     part = path.with_suffix(".part")
     try:
-        with part.open("wb") as raw:
+        with open(part, "wb", opener=_for_me_alone) as raw:
             with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed:
                 _write_tar(files, packed)
             raw.flush()
@@ -195,6 +199,10 @@ def write_spool(files: Mapping[str, bytes | Path], path: Path) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise LedgerError(f"cannot write the bundle {path}: {error}; nothing was sent") from error
+
+
+def _for_me_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _write_tar(files: Mapping[str, bytes | Path], packed: gzip.GzipFile) -> None:

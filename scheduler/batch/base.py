@@ -2,7 +2,15 @@
 
 ``scheduler/batch/NAME.py``       pure: a module-level ``SYSTEM``, an instance of a subclass of `BatchSystem`
 ``templates/NAME.sh.j2``          the job's script: its directives, and where it learns its folder, id and attempt
-``scheduler/remote/NAME.sh``      five sh functions: batch_submit, _submitted, _live, _history, _cancel
+``scheduler/remote/NAME.sh``      six sh functions: batch_submit, _submitted, _live, _history, _cancel, _check
+
+batch_check QUEUE ACCOUNT SCRIPT submits nothing. Its lines are the same for every dialect, fields parted by tabs, and
+`offer.py` reads them; all may be left out. ``said NAME CODE WORDS`` prints one with what a command said::
+
+    version  name and version           live, history  exit code  words        (queue and accounting were asked)
+    missing  a command                  trial          exit code  words        (the script's directives were tried)
+    array    most elements of an array  account        of this user  queue that it is for, or ""
+    queue    name  "up" or what it is instead  longest walltime, as D-HH:MM:SS  "default" or ""
 
 Nothing here runs anything. The sh functions say the commands over there; the methods read what they printed.
 """
@@ -125,7 +133,9 @@ def find(name: str) -> BatchSystem:
     return system
 
 
-_RANGE = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?\Z")
+_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?\Z")
+MOST_INDICES = 4_000_001
+"""Slurm's own bound of an index; a range that is longer is nobody's array."""
 
 
 def read_indices(text: str) -> list[int]:
@@ -135,7 +145,10 @@ def read_indices(text: str) -> list[int]:
         match = _RANGE.match(part)
         if match:
             first, last, step = match[1], match[2] or match[1], match[3] or "1"
-            found.extend(range(int(first), int(last) + 1, max(1, int(step))))
+            numbers = range(int(first), int(last) + 1, max(1, int(step)))
+            if len(found) + len(numbers) > MOST_INDICES:
+                return []
+            found.extend(numbers)
     return found
 
 

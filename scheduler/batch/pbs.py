@@ -73,7 +73,7 @@ of the connection (15010, 15011, 15012, 15031, 15033, 15034, of which qsub gives
 _FULL = re.compile(r"would exceed .* limit|Maximum number of jobs already in queue", re.I)
 """Exit code 38 and its kin: limits on how many jobs a user, project or queue may have."""
 _ID = re.compile(r"\d+(\[\])?\.[A-Za-z0-9_.-]+\Z")
-_ELEMENT = re.compile(r"\d+\[(\d+)\]")
+_ELEMENT = re.compile(r"[0-9]{1,18}\[([0-9]{1,9})\]")
 _EXCEEDED = re.compile(r"exceeded resource ([a-z]+)")
 _BY_A_LIMIT = (9, 15, 24)
 """Signals that PBS, or the kernel in its name, sends to who has used too much: KILL, TERM, XCPU."""
@@ -107,7 +107,7 @@ class Pbs(BatchSystem):
         found: dict[Key, Sighting] = {}
         for line in lines:
             fields = line.split("|", 4)
-            if len(fields) == 5 and fields[1].isdecimal() and fields[3] not in ENDED:
+            if len(fields) == 5 and fields[1].isdecimal() and len(fields[1]) < 10 and fields[3] not in ENDED:
                 state = STATES.get(fields[3])
                 cause = Cause.CANCELLED if state is JobState.CANCELLED else Cause.NONE
                 reason = fields[4].strip() if state is not JobState.RUNNING else ""
@@ -204,17 +204,17 @@ _SIZES = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40, "pb": 2**5
 
 def _amount(text: str) -> int:
     """Seconds of ``01:00:00``, bytes of ``51200kb`` or ``1gb``; 0 if it is neither."""
-    if re.fullmatch(r"\d+(:\d+){1,2}", text):
+    if re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9}){1,2}", text):
         seconds = 0
         for part in text.split(":"):
             seconds = 60 * seconds + int(part)
         return seconds
-    size = re.fullmatch(r"(\d+)([kmgtp]?b|)", text.lower())
+    size = re.fullmatch(r"([0-9]{1,18})([kmgtp]?b|)", text.lower())
     return int(size[1]) * _SIZES[size[2]] if size else 0
 
 
 def _number(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"-?\d+", text) else None
+    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else None
 
 
 def _batch_id(job_id: str) -> str:

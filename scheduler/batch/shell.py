@@ -46,7 +46,7 @@ class Shell(BatchSystem):
         found: dict[Key, Sighting] = {}
         for line in lines:
             fields = line.split("|")
-            if len(fields) == 4 and fields[1].isdigit() and fields[2] in STATES:
+            if len(fields) == 4 and fields[1].isdecimal() and len(fields[1]) < 10 and fields[2] in STATES:
                 state, cause, reason = STATES[fields[2]]
                 found[fields[0], int(fields[1])] = Sighting(fields[2], state, cause, reason=reason, node=fields[3])
         return found

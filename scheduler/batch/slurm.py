@@ -103,7 +103,7 @@ class Slurm(BatchSystem):
         """The first word is the id, with ``;cluster`` behind it in a federation. Warnings go to stderr."""
         first = words.split()[0] if words.split() else ""
         if exit_code == 0:
-            return Accepted(first) if first.split(";")[0].isdigit() else Unknown(words, exit_code)
+            return Accepted(first) if _is_number(first.split(";")[0], digits=18) else Unknown(words, exit_code)
         misread = exit_code == _USAGE and "sbatch --help" in words
         if (exit_code > 128 and not misread) or any(doubt in words for doubt in _IN_DOUBT):
             return Unknown(words, exit_code)
@@ -186,11 +186,11 @@ def _history(fields: list[str], peak_kib: int) -> Sighting:
     job, _, raw, exit_pair, node, start, end, _, asked = fields
     state, cause = _meaning(raw)
     code, _, signal = exit_pair.partition(":")
-    exit_code = int(code) if code.isdigit() and (code != "0" or state is JobState.COMPLETED) else None
+    exit_code = int(code) if _is_number(code) and (code != "0" or state is JobState.COMPLETED) else None
     if state is JobState.FAILED and cause is Cause.UNKNOWN:
         if signal == "9" and _kibibytes(asked) and peak_kib > _kibibytes(asked):
             cause = Cause.OUT_OF_MEMORY
-        elif signal not in ("", "0"):
+        elif _is_number(signal) and signal != "0":
             cause, exit_code = Cause.SIGNAL, 128 + int(signal)
         elif exit_code:
             cause = Cause.EXIT_CODE
@@ -207,7 +207,12 @@ def _meaning(raw: str) -> tuple[JobState | None, Cause]:
 
 
 def _time(seconds: str) -> datetime | None:
-    return datetime.fromtimestamp(int(seconds), timezone.utc) if seconds.isdigit() and int(seconds) else None
+    known = _is_number(seconds, digits=11) and int(seconds)
+    return datetime.fromtimestamp(int(seconds), timezone.utc) if known else None
+
+
+def _is_number(word: str, *, digits: int = 9) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) <= digits
 
 
 _UNITS = {"K": 1, "M": 1024, "G": 1024**2, "T": 1024**3}
@@ -220,7 +225,7 @@ def _kibibytes(text: str) -> int:
         number, unit = number[:-1], number[-1]
     try:
         return int(float(number) * _UNITS[unit]) if unit != "B" else int(float(number or 0) / 1024)
-    except ValueError:
+    except (ValueError, OverflowError):  # "inf" is a number to Python
         return 0
 
 

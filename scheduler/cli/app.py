@@ -215,6 +215,27 @@ def render(
     _end((script.array_script if array else script.job_script)(file, site, job_id))
 
 
+@app.command()
+def check(
+    site: Annotated[str, typer.Argument(metavar="SITE", help="A site's name, or the path of a site file.")],
+    job: Annotated[bool, typer.Option("--job", help="Run a tiny job of each type, too.")] = False,
+    image: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="A container image over there, for --job.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", parser=_seconds, metavar="TIME", help="How long --job waits.")
+    ] = 900.0,
+    json: AsJson = False,
+) -> None:  # fmt: skip
+    """Is a site as its file says?
+
+    Looks at login, work folder, batch system, queue, limits, software; says what to do about what is wrong.
+    """
+    from scheduler.cli import check
+
+    _end(check.check(site, job=job, image=image, timeout=timeout, json=json))
+
+
 @sites.callback()
 def _sites(context: typer.Context, json: AsJson = False) -> None:
     """Which sites there are.
@@ -236,6 +257,33 @@ def show(
     from scheduler.cli import catalog
 
     _end(catalog.show(name, json=json))
+
+
+@sites.command("new")
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the site is to be called; or one that there is.")],
+    transport: Annotated[str | None, typer.Option(help="How it is reached: ssh or local.")] = None,
+    host: Annotated[str | None, typer.Option(help="A Host of ~/.ssh/config, or a host's name.")] = None,
+    user: Annotated[str | None, typer.Option(help="Your name over there.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="The batch system: slurm, pbs or shell.")] = None,
+    work_dir: Annotated[str | None, typer.Option(help="A folder over there that compute nodes see.")] = None,
+    account: Annotated[str | None, typer.Option(help="Whom it counts for.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Slurm's partition, PBS's queue.")] = None,
+    walltime: Annotated[str | None, typer.Option(help="The longest that a job may run there.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file of yours that is there.")] = False,
+    sure: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: what is not given is left out.")] = False,
+) -> None:  # fmt: skip
+    """Write a site file of yours, by asking.
+
+    Of a site that comes with the package, only what differs for you is asked.
+    """
+    from scheduler.cli import new_site
+
+    given = {
+        "transport": transport, "host": host, "ssh.user": user, "scheduler": scheduler, "work_dir": work_dir,
+        "account": account, "queue": queue, "limits.walltime": walltime,
+    }  # fmt: skip
+    _end(new_site.new(name, {key: value for key, value in given.items() if value is not None}, force=force, sure=sure))
 
 
 def _end(code: int) -> None:

@@ -50,7 +50,7 @@ def show(name: str, *, json: bool) -> int:
         return 0
     for path in reversed(site.sources):
         screen.print_line(f"# {path}", "dim")
-    for line in _lines(settings):
+    for line in yaml_lines(settings):
         screen.print_line(line)
     return 0
 
@@ -83,13 +83,13 @@ def _short(path: Path) -> str:
     return str(path)
 
 
-def _lines(settings: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+def yaml_lines(settings: Mapping[str, Any], indent: str = "") -> Iterator[str]:
     """As a site file has it, without the keys that say nothing."""
     for key, value in settings.items():
         if value is None or value in ([], {}, ""):
             continue
         if isinstance(value, Mapping):
-            inner = list(_lines(value, indent + "  "))
+            inner = list(yaml_lines(value, indent + "  "))
             yield from [f"{indent}{_scalar(key)}:", *inner] if inner else []
         elif isinstance(value, str) and "\n" in value:
             yield f"{indent}{_scalar(key)}: |"

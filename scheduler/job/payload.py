@@ -19,6 +19,7 @@ _OURS = ("JOB_ID", "JOB_DIR", "JOB_PARAMS_FILE", "bundle", "element", "control",
 _OF_THE_SHELL = ("UID", "EUID", "PPID", "SHELLOPTS", "BASHOPTS", "BASH_VERSINFO")
 RESERVED_NAMES = (*_OURS, *_OF_THE_SHELL)
 """What a job's script sets itself, or what a shell does not let it set."""
+NAME_BYTES, PATH_BYTES = 255, 4000
 JOB_ID_BYTES = 200  # a folder's name may have 255 bytes on every file system we know; the rest is for our suffixes
 
 
@@ -49,7 +50,7 @@ def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, 
             whose = "the shell" if name in _OF_THE_SHELL else "the job's own script"
             raise JobError(f"job {job_id!r}: env_vars: {name} is set by {whose}; choose another name")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise JobError(f"job {job_id!r}: env_vars: {name} must be text or a number, not {value!r}")
+            raise JobError(f"job {job_id!r}: env_vars: {name} must be text or a number, not a {type(value).__name__}")
         if "\0" in str(value):
             raise JobError(f"job {job_id!r}: env_vars: {name} holds a NUL, which no environment can carry")
         _refuse_surrogates(str(value), f"job {job_id!r}: env_vars: {name}")
@@ -83,6 +84,7 @@ def checked_inputs(
         name = str(PurePosixPath(_inside(name, job_id, field="input_files")))
         if name in checked:
             raise JobError(f"job {job_id!r}: input_files: two of them would be called {name!r} over there")
+        _refuse_no_path(os.fsdecode(path), f"job {job_id!r}: input_files")
         if not Path(path).exists():
             raise JobError(f"job {job_id!r}: input_files: {str(path)!r} does not exist")
         checked[name] = Path(path).absolute()
@@ -107,19 +109,31 @@ def _refuse_surrogates(text: str, where: str) -> None:
         raise JobError(f"{where}: {text!r:.80} is not valid Unicode text") from None
 
 
+def _refuse_no_path(path: str, where: str) -> None:
+    """What no file system can have as a path is told as such, and not at length."""
+    _refuse_surrogates(path, where)
+    if "\0" in path or any(len(part.encode()) > NAME_BYTES for part in path.split("/")) or len(path) > PATH_BYTES:
+        raise JobError(
+            f"{where}: {path!r:.80} cannot be a path: a NUL in it, or a name of more than {NAME_BYTES} bytes"
+        )
+
+
 def check(job: Job) -> None:
     """The rules that join several fields.
 
     Raises:
         JobError: what is missing, does not exist, or does not belong to this type of job.
     """
+    for path, field in [(job.working_dir, "working_dir"), (job.script_path, "script_path"), (job.template, "template")]:
+        if path is not None:
+            _refuse_no_path(path, f"job {job.job_id!r}: {field}")
     _CHECKS[job.job_type.value](job)
     if job.template is not None and not Path(job.template).is_file():
         raise JobError(f"job {job.job_id!r}: template {job.template!r} does not exist")
     if any("\0" in a for a in job.arguments):
         raise JobError(f"job {job.job_id!r}: arguments: a NUL cannot be passed to a program")
-    for text, field in [(job.working_dir, "working_dir"), *((a, "arguments") for a in job.arguments)]:
-        _refuse_surrogates(text, f"job {job.job_id!r}: {field}")
+    for text in job.arguments:
+        _refuse_surrogates(text, f"job {job.job_id!r}: arguments")
     home = Path(job.working_dir)
     if home.exists() and not home.is_dir():
         raise JobError(f"job {job.job_id!r}: working_dir {job.working_dir!r} is not a folder: outputs come home to it")

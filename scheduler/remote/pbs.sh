@@ -160,3 +160,25 @@ batch_cancel() {
   done <"$scratch/batches"
   return "$worst"
 }
+
+# What PBS says of itself (the lines are in batch/base.py). Accounts are the site's own matter, and nothing can be tried.
+batch_check() {
+  for name in qsub qstat qdel qselect; do find_pbs "$name" 2>/dev/null || printf 'missing\t%s\n' "$name"; done
+  find_pbs qstat 2>/dev/null || return 0
+  printf 'version\t%s\n' "$(limited 60 qstat --version 2>&1 | head -n 1 | sed 's/^pbs_version = /PBS /')"
+  words=$(limited 60 qstat -u "$me" -w 2>&1 >/dev/null)
+  said live $? "$words"
+  limited 60 qstat -B -f >"$scratch/server" || return
+  awk -F ' = ' '{ sub(/^ */, "", $1) } $1 == "max_array_size" { print "array\t" $2 }' "$scratch/server"
+  if grep -q 'job_history_enable = True' "$scratch/server"; then said history 0 ''; else said history 1 "job_history_enable is not True"; fi
+  limited 60 qstat -Q -f >"$scratch/queues" || return
+  awk -F ' = ' '
+    function show() { if (queue != "") print "queue\t" queue "\t" state "\t" limit "\t" (queue == first ? "default" : "") }
+    { sub(/^ */, "", $1) }
+    FILENAME == ARGV[1] { if ($1 == "default_queue") first = $2; next }
+    /^Queue: / { show(); queue = substr($0, 8); state = "up"; limit = ""; next }
+    $1 == "enabled" && $2 != "True" { state = "not enabled" }
+    $1 == "started" && $2 != "True" { state = state == "up" ? "not started" : state }
+    $1 == "resources_max.walltime" { limit = $2 }
+    END { show() }' "$scratch/server" "$scratch/queues"
+}

@@ -50,3 +50,20 @@ batch_cancel() {
     scancel -u "$(id -u)" --name="$name"
   done
 }
+
+# What Slurm says of itself (the lines are in batch/base.py). --test-only submits nothing; it does not look at time limits.
+batch_check() {
+  for name in sbatch squeue scancel; do find_command "$name" || printf 'missing\t%s\n' "$name"; done
+  command -v sbatch >/dev/null 2>&1 || return 0
+  printf 'version\t%s\n' "$(sbatch --version 2>&1 | head -n 1)"
+  words=$(squeue -h -u "$(id -u)" -o %i 2>&1 >/dev/null)
+  said live $? "$words"
+  words=$(sacct -n -X -P -S now-1hour -u "$(id -un)" -o JobID 2>&1 >/dev/null)
+  said history $? "$words"
+  sinfo -h -a -o '%P|%a|%l' | sort -u | awk -F '|' '{
+    star = sub(/\*$/, "", $1); print "queue\t" $1 "\t" $2 "\t" $3 "\t" (star ? "default" : "") }'
+  scontrol show config 2>/dev/null | awk '$1 == "MaxArraySize" { print "array\t" $3 }'
+  sacctmgr -n -P show assoc user="$(id -un)" format=Account,Partition 2>/dev/null | sort -u | awk -F '|' '{ print "account\t" $1 "\t" $2 }'
+  words=$(sbatch --test-only "$3" 2>&1 </dev/null)
+  said trial $? "$words"
+}

@@ -112,6 +112,7 @@ class Limits(Checked):
             many as the machine has cores.
         whole_node: jobs get nodes to themselves: those of fewer cores that are submitted together share one.
         cores_per_node: of a site that gives out whole nodes.
+        purge_days: the site deletes files in `work_dir` that nobody has touched for so long; None: not known.
     """
 
     walltime: Walltime | None = None
@@ -122,6 +123,7 @@ class Limits(Checked):
     running: Annotated[Whole, Field(gt=0)] | None = None
     whole_node: Flag = False
     cores_per_node: Annotated[Whole, Field(gt=0)] | None = None
+    purge_days: Annotated[Whole, Field(gt=0)] | None = None
 
     @property
     def memory_mib(self) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from scheduler.errors import TimedOut, TransportError
 from scheduler.transports.base import Expanded, Program, Reply
@@ -10,6 +11,24 @@ from scheduler.transports.wire import Decoder, encode
 
 _LAST_WORDS = 500
 _UNCERTAIN = "what was asked may have happened whole, in part, or not at all. Try again later"
+
+
+MOST_REPLY_BYTES = 128 << 20
+"""Of what a program prints, where nobody takes it piece by piece: 100,000 jobs in one poll are a quarter of that."""
+MOST_BEFORE_BYTES = 64 << 20
+"""Of what login files print."""
+MOST_WORDS_BYTES = 4 << 20
+"""Of standard error; what comes after that is not kept."""
+
+
+@dataclass
+class _Heard:
+    """Bytes that have come: before the program began, from it, and on standard error; of the last, those kept."""
+
+    before: int = 0
+    said: int = 0
+    complained: int = 0
+    kept: int = 0
 
 
 class Feed:
@@ -60,7 +79,8 @@ class Exchange:
         self._out, self._err = Decoder(call.nonce), Decoder(call.nonce)
         self._said: list[bytes] = []
         self._complained: list[bytes] = []
-        self._listener = stdout or self._said.append
+        self._listener = stdout or self._keep
+        self._heard = _Heard()
 
     @property
     def begun(self) -> bool:
@@ -74,12 +94,28 @@ class Exchange:
 
     def hear_stdout(self, chunk: bytes) -> None:
         """Bytes came on standard output; the program's own go to whoever listens."""
+        if not self._out.begun:
+            self._count("before", len(chunk), MOST_BEFORE_BYTES)
         if payload := self._out.feed(chunk):
             self._listener(payload)
 
     def hear_stderr(self, chunk: bytes) -> None:
         """Bytes came on standard error."""
-        self._complained.append(self._err.feed(chunk))
+        self._count("complained", len(chunk), MOST_REPLY_BYTES)
+        words = self._err.feed(chunk)[: max(0, MOST_WORDS_BYTES - self._heard.kept)]
+        self._heard.kept += len(words)
+        self._complained.append(words)
+
+    def _keep(self, payload: bytes) -> None:
+        self._count("said", len(payload), MOST_REPLY_BYTES)
+        self._said.append(payload)
+
+    def _count(self, what: str, size: int, most: int) -> None:
+        """However much a host says, it does not fill this machine's memory, nor keep it listening for ever."""
+        total = getattr(self._heard, what) + size
+        setattr(self._heard, what, total)
+        if total > most:
+            raise self.cut(f"it said more than {most >> 20} MiB, and the line was given up")
 
     def reply(self, *, line_lost: bool = False) -> Reply:
         """What the program said, now that there is no more to hear.

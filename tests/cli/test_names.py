@@ -24,7 +24,9 @@ NAMES = {
     "retry": f"{CHOICE} --failed --json --memory --missing --walltime",
     "logs": f"--attempt {CHOICE} --lines --stderr",
     "render": "--array --site",
+    "check": "--image --job --json --timeout",
     "sites": "--json",
+    "sites new": "--account --force --host --queue --scheduler --transport --user --walltime --work-dir --yes",
     "sites show": "--json",
 }
 HEAVY = {"paramiko", "cryptography", "jinja2", "simple_slurm", "cloudpickle", "yaml", "scheduler.site.site"}

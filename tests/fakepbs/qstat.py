@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from . import show, words
+from . import about, show, words
 from .command import Down, Refusal, Settings, ask
 
 _LETTERS = "fF:D:JptxEwairHTnsGMqQBu:1"
@@ -24,6 +24,10 @@ def run(settings: Settings, arguments: list[str]) -> int:
     if conflict:
         sys.stderr.write("qstat: conflicting options.\n" + words.QSTAT)
         return 2
+    if "f" in wanted and ("B" in wanted or "Q" in wanted):
+        ask(settings, do="status", id="", history=False, elements=False, owner=None)
+        sys.stdout.write(about.server(settings.server, settings.home) if "B" in wanted else about.queues())
+        return 0
     jobs, code, refused = _jobs(settings, wanted, ids or [""])
     form = "json" if wanted.get("F") == "json" else "other"
     if form == "json":

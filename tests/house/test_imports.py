@@ -11,7 +11,7 @@ from .code import Import, Module, modules
 # The lowest first: a module imports from floors below its own, and from its own package. A new one gets a place here.
 FLOORS = (
     ("errors", "packaged", "sweep", "ledger_schema", "ledger_wal", "process"),
-    ("quoting", "checked", "yamlfile"),
+    ("quoting", "checked", "yamlfile", "members"),
     ("command_places",),
     ("command", "job", "transports"),
     ("site", "batch", "remote", "stream", "ledger_rows", "jobfile_keys"),
@@ -22,6 +22,7 @@ FLOORS = (
     ("sending", "cancelling"),
     ("work",),
     ("runner",),
+    ("check",),
     ("",),  # the package itself, with its public names
     ("cli",),
 )
@@ -57,6 +58,7 @@ PURE = (
     "command_places",
     *("job", "site", "batch", "packing", "render", "render_payload", "render_template", "ledger_rows", "ledger_schema"),
     *("results", "render_retry"),
+    *("check.facts", "check.finding", "check.findings", "check.system"),
     *("transports.base", "transports.wire", "transports.exchange", "transports.hostkeys", "transports.ssh_settings"),
 )
 REACHES_OUT = {

@@ -16,7 +16,7 @@ VERBS = {
     *("submit", "poll", "wait", "cancel", "collect", "retry", "close", "keys"),
     *("run_job", "check_job_status", "cancel_job"),  # of one job: what AID2E's schedulers call
 }
-COMMANDS = {"run", "submit", "status", "wait", "collect", "cancel", "retry", "logs", "render", "sites"}
+COMMANDS = {"run", "submit", "status", "wait", "collect", "cancel", "retry", "logs", "render", "sites", "check"}
 
 
 def test_the_package_has_these_names_and_no_others() -> None:

@@ -1,0 +1,1 @@
+"""Checks of a site: each trouble is named, with what to do about it."""

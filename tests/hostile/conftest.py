@@ -1,0 +1,44 @@
+"""Counts the hostile cases that were tried, and says so in the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+LEAST = 2000
+EVERYWHERE = {"files", "jobs", "replies", "screen", "secrets"}
+_TRIED = pytest.StashKey[Counter[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash.setdefault(_TRIED, Counter())
+
+
+@pytest.fixture
+def tried(request: pytest.FixtureRequest) -> Callable[[int], None]:
+    """Called with the number of hostile values that a test has just tried."""
+    kind = request.module.__name__.rpartition("test_")[2]
+    counter = request.config.stash.setdefault(_TRIED, Counter())
+
+    def count(number: int = 1) -> None:
+        counter[kind] += number
+
+    return count
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where all suites have run, they have tried what is promised."""
+    counter = session.config.stash.get(_TRIED, Counter[str]())
+    if set(counter) >= EVERYWHERE and counter.total() < LEAST and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    counter = config.stash.get(_TRIED, Counter[str]())
+    if counter:
+        parts = ", ".join(f"{kind} {number}" for kind, number in sorted(counter.items()))
+        failed = len(terminalreporter.getreports("failed"))
+        outcome = "see the failures" if failed else "none executed, none escaped"
+        terminalreporter.write_line(f"hostile cases: {counter.total()} tried, {outcome} ({parts})")

@@ -1,0 +1,431 @@
+"""Hostile replies of a site: whatever it sends, it is read in bounded memory, and nothing of it leaves its place."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_collect import a_row
+
+from scheduler import Cause, Job, JobState, JobType, OutputError, Runner, Site, Status, TransportError, collector
+from scheduler.batch.base import MOST_INDICES, find, read_indices
+from scheduler.collector import Output
+from scheduler.errors import SchedulerError
+from scheduler.ledger import Ledger
+from scheduler.members import LONGEST_HEADER
+from scheduler.poller import poll, read
+from scheduler.results import MOST_RESULT_BYTES, results_of
+from scheduler.submission import read_answers
+from scheduler.transports.base import Expanded, Program, Reply, Transport
+from scheduler.transports.exchange import MOST_BEFORE_BYTES, MOST_REPLY_BYTES, Exchange
+from scheduler.transports.local import LocalTransport
+
+from .values import HARD
+
+Tried = Callable[[int], None]
+MANY = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+SYSTEMS = ("slurm", "pbs", "shell")
+NUMBERS = ["0", "-1", "7", "07", "1e9", "٣", "²", "9" * 5000, "99999999999", "inf", "nan", "", "0x1", "1:2"]
+WORDS = [
+    *NUMBERS, *HARD[:20], "l", "h", "e", "g", "i", "b", "live", "history", "clock", "missing", "folder", "busy",
+    "empty", "python", "RUNNING", "COMPLETED", "CANCELLED by 0", "TIMEOUT", "rest", "[0-99999999]", "0-4000000:1",
+    "|", "|", "|", "b0.aaaaaaaaaa-0", "\t", "\t", " ", " ", "exit=0", "signal=", "started=1", "ended=99999999999999",
+    "host=x", "\0", "id=$(id)", "missing=", " cannot=", "Job Id: 1.x", "job_state=F", "Exit_status=-99", "files 1\n",
+    "gone 0\n", "gone -1\n", "\n", "\n",
+]  # fmt: skip
+junk = st.lists(st.sampled_from(WORDS), max_size=25).map("".join)
+
+
+class Saying(Transport):
+    """A site that answers each program with these bytes, and every other one with none."""
+
+    def __init__(self, answers: dict[str, bytes | Iterable[bytes]], code: int = 0) -> None:
+        self.answers, self.code = answers, code
+
+    def run(
+        self,
+        program: Program,
+        args: Sequence[str | Expanded] = (),
+        *,
+        stdin: bytes | Iterable[bytes] = b"",
+        stdout: Callable[[bytes], None] | None = None,
+        timeout: float = 60.0,
+    ) -> Reply:
+        answer = self.answers.get(program.name, b"")
+        pieces = [answer] if isinstance(answer, bytes) else answer
+        if stdout is None:
+            return Reply(program.name, self.code, b"".join(pieces), b"")
+        for piece in pieces:
+            stdout(piece)
+        return Reply(program.name, self.code, b"", b"")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+# Words
+
+
+@MANY
+@given(words=junk, code=st.sampled_from(["0", "1", "255", "-1", "x", "9" * 5000]), system=st.sampled_from(SYSTEMS))
+def test_any_answer_to_a_submission_is_an_outcome_or_none(words: str, code: str, system: str, tried: Tried) -> None:
+    tried(1)
+    text = f"folder\t{words}\n0\t{code}\t{words}\n{words}\t0\t1\n"
+    answers = read_answers(Reply("submit", 0, text.encode(errors="replace"), b""), find(system))
+    assert all(isinstance(first, int) and first >= 0 for first in answers.outcomes)
+
+
+@MANY
+@given(lines=st.lists(junk, max_size=10), system=st.sampled_from(SYSTEMS))
+def test_any_words_of_a_queue_or_a_history_are_read(lines: list[str], system: str, tried: Tried) -> None:
+    tried(len(lines))
+    dialect = find(system)
+    for sightings in (dialect.read_live(lines), dialect.read_history(lines, {"1": "b0.tok-0"})):
+        assert all(index >= -1 for _, index in sightings)
+
+
+@MANY
+@given(text=st.lists(junk, max_size=12).map("\n".join))
+def test_any_reply_to_a_poll_is_heard_and_concerns_only_what_was_asked(text: str, tried: Tried) -> None:
+    tried(1)
+    heard = read(Reply("poll", 0, text.encode(errors="replace"), b""), ["tok"])
+    assert {bundle for bundle, _ in (*heard.ends, *heard.ids, *heard.begun, *heard.logs)} <= {"tok"}
+
+
+@pytest.fixture(scope="module")
+def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Ledger, Job]]:
+    """A job that a lying site has taken."""
+    folder = tmp_path_factory.mktemp("submitted")
+    (folder / "a.sh").write_text("true\n")
+    keys = {"transport": "local", "scheduler": "slurm", "work_dir": "/w", "limits": {"poll_seconds": 0.001}}
+    site = Site.from_mapping(keys, name="liar")
+    ledger = Ledger(folder / "ledger")
+    job = Job("b0", JobType.SCRIPT, script_path=folder / "a.sh", working_dir=folder / "home")
+    Runner(site, ledger=ledger, transport=Saying({"submit": b"folder\t/far/tok\n0\t0\t1\n"})).submit([job])
+    assert job.status.state is JobState.QUEUED
+    yield site, ledger, job
+    ledger.close()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(text=st.lists(junk, max_size=8).map("\n".join), code=st.sampled_from([0, 1]))
+def test_no_reply_to_a_poll_ends_in_anything_but_a_state(
+    text: str, code: int, submitted: tuple[Site, Ledger, Job], tried: Tried
+) -> None:
+    tried(1)
+    site, ledger, _ = submitted
+    poll(site, find("slurm"), ledger, Saying({"poll": text.encode(errors="replace")}, code))
+    states = [row.status.state for row in ledger.chosen()]
+    assert states and all(isinstance(state, JobState) for state in states)
+
+
+def test_a_range_that_would_fill_the_memory_is_nobodys_array(tried: Tried) -> None:
+    for text in (
+        "0-99999999",
+        "0-9999999999999999999",
+        "[0-4000000,0-4000000]",
+        "0-999999999:1",
+        ",".join(["0-4000000"] * 9),
+    ):
+        tried(1)
+        assert len(read_indices(text)) <= MOST_INDICES
+    assert read_indices("0-99999999") == []
+
+
+# Ids
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_an_id_that_is_shell_is_never_run(system: str, tmp_path: Path, tried: Tried) -> None:
+    """Ids go back to the site as data, in the programs that ask and cancel: these run here for real."""
+    from scheduler import remote
+
+    ids = [
+        f"$(touch {tmp_path}/got-in)",
+        f"`touch {tmp_path}/got-in`",
+        f"1;touch {tmp_path}/got-in",
+        "-rf",
+        "--all",
+        "*",
+        "1 2",
+    ]
+    tried(2 * len(ids))
+    question = "".join(f"0\t{tmp_path}\tb0.tok-0\t{one}\t0\t0\tone\n" for one in ids)
+    LocalTransport().run(remote.program("poll", system), ["yes"], stdin=question.encode())
+    cancelled = "".join(f"{tmp_path}\tb0.tok-0\t{one}\t0\t\n" for one in ids)
+    LocalTransport().run(remote.program("cancel", system), stdin=cancelled.encode())
+    assert not (tmp_path / "got-in").exists()
+
+
+# Lists of outputs
+
+
+def a_list(*files: tuple[str, str, str, bytes], count: str | None = None, sizes: list[str] | None = None) -> bytes:
+    words = b"".join(f"{job}\t{kind}\0/far/tok/0/dir\0{name}\0".encode() for job, kind, name, _ in files)
+    told = sizes if sizes is not None else [str(len(content)) for *_, content in files]
+    hashes = [hashlib.sha256(content).hexdigest() for *_, content in files]
+    return f"files {count or len(files)}\n".encode() + words + "".join(f"{x}\n" for x in (*told, *hashes)).encode()
+
+
+NAMES = [
+    "../up",
+    "/etc/passwd",
+    "a/../../b",
+    "..",
+    ".",
+    "",
+    "a\nb",
+    "-rf",
+    "~",
+    "$(id)",
+    "a/" * 3000,
+    "x" * 300,
+    "./a",
+    "a//b",
+]
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    job=st.sampled_from(["0", *NUMBERS]),
+    kind=st.sampled_from(["0", "stdout", "result", "error", *NUMBERS]),
+    name=st.sampled_from(NAMES)
+    | st.text(max_size=20).filter(lambda text: not any("\ud800" <= c <= "\udfff" for c in text)),
+    count=st.sampled_from([None, *NUMBERS]),
+    size=st.sampled_from(["1", *NUMBERS]),
+)
+def test_a_list_that_lies_is_refused_or_stays_in_the_jobs_folder(
+    job: str, kind: str, name: str, count: str | None, size: str, tmp_path_factory: pytest.TempPathFactory, tried: Tried
+) -> None:
+    tried(1)
+    home, scratch = Path("/nowhere/home"), Path("/nowhere/scratch")
+    answer = a_list((job, kind, name, b"x"), count=count, sizes=[size])
+    try:
+        listed = collector.manifest([a_row(home)], Saying({"manifest": answer}), scratch)
+    except OutputError as refused:
+        assert len(str(refused)) < 15_000
+        return
+    for output in listed.outputs:
+        assert output.home.is_relative_to(home) or output.home.parent == scratch
+        assert ".." not in output.home.parts and output.size >= 0
+
+
+@MANY
+@given(text=st.lists(junk, max_size=6).map("".join))
+def test_any_list_is_refused_or_empty(text: str, tried: Tried) -> None:
+    tried(1)
+    try:
+        listed = collector.manifest(
+            [a_row(Path("/nowhere"))], Saying({"manifest": text.encode(errors="replace")}), Path("/n")
+        )
+    except OutputError:
+        return
+    assert all(output.home.is_relative_to("/nowhere") or output.home.parent == Path("/n") for output in listed.outputs)
+
+
+# Archives
+
+
+def announced(home: Path, size: int = 1) -> Output:
+    return Output(5, "0", "/far/a.root", home / "a.root", size, hashlib.sha256(b"x" * size).hexdigest())
+
+
+def member(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, **more: object) -> bytes:
+    one = tarfile.TarInfo(name)
+    one.type, one.size = kind, len(content)
+    for key, value in more.items():
+        setattr(one, key, value)
+    padding = b"\0" * (-len(content) % 512)
+    return one.tobuf(tarfile.GNU_FORMAT, errors="surrogateescape") + content + padding
+
+
+KINDS = [
+    tarfile.SYMTYPE,
+    tarfile.LNKTYPE,
+    tarfile.CHRTYPE,
+    tarfile.BLKTYPE,
+    tarfile.FIFOTYPE,
+    tarfile.DIRTYPE,
+    tarfile.GNUTYPE_SPARSE,
+]
+PLACES = [
+    "far/a.root",
+    "../a.root",
+    "/far/a.root",
+    "far/../../a.root",
+    "a.root",
+    "far/a.root/",
+    "far//a.root",
+    "~/a",
+    "\nfar/a.root",
+]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    name=st.sampled_from(PLACES),
+    kind=st.sampled_from([tarfile.REGTYPE, *KINDS]),
+    link=st.sampled_from(["/etc/passwd", "../../x", "far/a.root", ""]),
+    content=st.sampled_from([b"x", b"y", b"xx", b""]),
+    mode=st.sampled_from([0o644, 0o4777, 0o7777, 0]),
+)
+def test_an_archive_brings_one_file_that_was_asked_for_or_nothing(
+    name: str, kind: bytes, link: str, content: bytes, mode: int, tmp_path_factory: pytest.TempPathFactory, tried: Tried
+) -> None:
+    tried(1)
+    folder = tmp_path_factory.mktemp("tar")
+    home = folder / "home"
+    whole = member(name, content if kind == tarfile.REGTYPE else b"", kind, linkname=link, mode=mode) + b"\0" * 1024
+    try:
+        collector.fetch([announced(home)], Saying({"fetch": whole}))
+    except SchedulerError:
+        assert [path for path in folder.rglob("*") if not path.is_dir()] == []
+        return
+    assert (name, kind, content) == ("far/a.root", tarfile.REGTYPE, b"x")
+    assert [path.name for path in folder.rglob("*") if path.is_file()] == ["a.root"]
+    assert (home / "a.root").stat().st_mode & 0o7133 == 0
+
+
+def endless(first: bytes, piece: bytes) -> Iterator[bytes]:
+    """A stream without an end; a reader that wants all of it never returns."""
+    yield first
+    for _ in range(1 << 40):
+        yield piece
+
+
+def a_header(kind: bytes, size: int) -> bytes:
+    one = tarfile.TarInfo("././@LongLink")
+    one.type, one.size = kind, size
+    return one.tobuf(tarfile.GNU_FORMAT)
+
+
+SPARSE = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+BOMBS: dict[str, tuple[bytes, bytes]] = {
+    "a long name of ten gigabytes": (a_header(tarfile.GNUTYPE_LONGNAME, 10 << 30), b"a" * (1 << 20)),
+    "extended headers of ten gigabytes": (a_header(tarfile.XHDTYPE, 10 << 30), b"9" * (1 << 20)),
+    "global headers without an end": (b"", member("g", b"12 a=bbbbbb\n", tarfile.XGLTYPE) * 100),
+    "extended headers without an end": (b"", member("x", b"12 a=bbbbbb\n", tarfile.XHDTYPE) * 100),
+    "long names without an end": (b"", member("././@LongLink", b"a" * LONGEST_HEADER, tarfile.GNUTYPE_LONGNAME) * 4),
+    "a larger file than announced": (member("far/a.root", b"", size=1 << 40), b"x" * (1 << 20)),
+    "files without an end": (b"", member("far/b.root", b"x") * 100),
+    "a sparse file": (member("p", SPARSE, tarfile.XHDTYPE) + member("far/a.root", b"", size=1), b"1\n" * 256),
+    "no archive at all": (b"", b"x" * (1 << 20)),
+    "zeros": (b"", b"\0" * (1 << 20)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_goes_off_in_little_memory(bomb: str, tmp_path: Path, tried: Tried) -> None:
+    tried(1)
+    first, piece = BOMBS[bomb]
+    tracemalloc.start()
+    try:
+        with pytest.raises(SchedulerError):
+            collector.fetch([announced(tmp_path / "home")], Saying({"fetch": endless(first, piece)}))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 120 << 20
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(place=st.integers(0, 2047), byte=st.integers(0, 255))
+def test_an_archive_with_any_byte_changed_brings_what_was_announced_or_nothing(
+    place: int, byte: int, tmp_path_factory: pytest.TempPathFactory, tried: Tried
+) -> None:
+    tried(1)
+    folder = tmp_path_factory.mktemp("changed")
+    whole = bytearray(member("far/a.root", b"x") + b"\0" * 1024)
+    whole[place] = byte
+    try:
+        collector.fetch([announced(folder / "home")], Saying({"fetch": bytes(whole)}))
+    except SchedulerError:
+        assert [path for path in folder.rglob("*") if path.is_file()] == []
+        return
+    assert (folder / "home/a.root").read_bytes() == b"x"
+
+
+# Much of it
+
+
+def exchange() -> Exchange:
+    return Exchange(Program("poll", "true"), (), stdin=b"", stdout=None, where="ifarm")
+
+
+def begin_of(run: Exchange) -> bytes:
+    nonce = run.feed.ahead(4000).split(b"begin==\\n' ")[1].split(b"\n")[0]
+    return b"==" + nonce + b":begin==\n"
+
+
+@pytest.mark.parametrize("where", ["before it began", "on stdout", "on stderr"])
+def test_a_site_that_never_stops_talking_is_given_up(where: str, tried: Tried) -> None:
+    tried(1)
+    run, piece = exchange(), b"x" * (1 << 20)
+    if where != "before it began":
+        run.hear_stdout(begin_of(run))
+        run.hear_stderr(begin_of(run))
+    hear = run.hear_stderr if where == "on stderr" else run.hear_stdout
+    most = (MOST_BEFORE_BYTES if where == "before it began" else MOST_REPLY_BYTES) >> 20
+    with pytest.raises(TransportError, match=f"more than {most} MiB"):
+        for _ in range(most + 2):
+            hear(piece)
+    assert sum(map(len, run._complained)) <= 4 << 20
+
+
+def test_a_program_that_prints_without_end_is_given_up(tried: Tried) -> None:
+    """A real one, on this machine."""
+    tried(1)
+    with pytest.raises(TransportError, match="MiB, and the line was given up"):
+        LocalTransport().run(Program("poll", "exec cat /dev/zero"), timeout=60)
+
+
+def written(folder: Path, text: bytes, *, size: int | None = None, kind: str = "result") -> Output:
+    path = folder / f"{kind}.json"
+    path.write_bytes(text)
+    if size is not None:
+        os.truncate(path, size)
+    return Output(5, kind, "/far/result.json", path, size if size is not None else len(text), "")
+
+
+@pytest.mark.parametrize(
+    "text", [b"[" * 200_000, b'{"a":' * 100_000, b"1" * 10_000, b"\xff\xfe{}", b'"\\ud800"', b"NaN", b"", b"{'a': 1}"],
+    ids=["deep list", "deep mapping", "long number", "no UTF-8", "half a character", "NaN", "empty", "python"],
+)  # fmt: skip
+def test_a_result_of_any_kind_is_told_of_and_can_be_kept(text: bytes, tmp_path: Path, tried: Tried) -> None:
+    tried(2)
+    row = a_row(tmp_path)
+    outputs = [written(tmp_path, text), written(tmp_path, text, kind="error")]
+    for status in (row.status, Status(JobState.FAILED, Cause.EXIT_CODE, exit_code=1)):
+        now, results = results_of(a_row(tmp_path, status=status), collector.Manifest(outputs))
+        json.dumps(results)
+        assert now.final
+
+
+def test_a_result_of_a_gigabyte_is_not_read(tmp_path: Path, tried: Tried) -> None:
+    tried(1)
+    output = written(tmp_path, b"[", size=1 << 30)
+    tracemalloc.start()
+    status, results = results_of(a_row(tmp_path), collector.Manifest([output, announced(tmp_path)]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 << 20
+    assert status.state is JobState.FAILED and f"larger than {MOST_RESULT_BYTES >> 20} MiB" in results["error"]
+
+
+def test_compressed_or_other_archives_are_none_to_us(tmp_path: Path, tried: Tried) -> None:
+    import gzip
+
+    tried(1)
+    buffer = io.BytesIO(gzip.compress(member("far/a.root", b"x") + b"\0" * (64 << 20)))
+    with pytest.raises(SchedulerError):
+        collector.fetch([announced(tmp_path)], Saying({"fetch": buffer.getvalue()}))

@@ -1,0 +1,28 @@
+"""Values that something could take for more than text, made by the thousand. They are data; nothing here runs them."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from whole_way.hostile import CANARY, VALUES
+
+HARD = [
+    "'", '"', "`", "$", "\\", "\n", "\r\n", "\r", "\t", "\0", "\x1b[2J", "\x7f", "\x85", "\u2028", "\ufeff", "\ud800",
+    ";", "&", "|", "<", ">", "(", ")", "{", "}", "[", "]", "*", "?", "!", "~", "#", "%", "%s%n", "%j", "^array_index^",
+    "-", "--", "-e", "..", "../", "/", "//", ".", ":", ",", "=", "@", " ", "é", "中", "🚀", "\u202e", "{{", "}}", "{%",
+    "{#", f"$(touch {CANARY})", f"`touch {CANARY}`", f"${{x:-$(touch {CANARY})}}", f"; touch {CANARY} #",
+    f"'; touch {CANARY}; '", f'"; touch {CANARY}; "', f"\ntouch {CANARY}\n", f"|| touch {CANARY}",
+    "\n#SBATCH --wrap=id\n", "\n#PBS -v A=`id`\n", "EOF\n", "{{ cycler.__init__.__globals__ }}", "../../../tmp/x",
+    "/etc/passwd", "$HOME", "${IFS}", "$'\\n'", "\\\n", "a" * 300,
+]  # fmt: skip
+"""Pieces; a value is a few of them in a row."""
+
+hostile = st.one_of(
+    st.sampled_from(VALUES), st.lists(st.sampled_from(HARD), min_size=1, max_size=5).map("".join), st.text(max_size=30)
+)
+"""Any of them: what no shell can carry, too."""
+
+carried = hostile.filter(lambda text: "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text))
+"""Those that are Unicode text without NUL, which a job may hold."""
+
+LARGE = ["x" * (1 << 20), f"$(touch {CANARY})" * 50_000, "é'\"`\n" * 150_000]
+"""Of a megabyte each."""
