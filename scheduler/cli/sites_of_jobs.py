@@ -38,7 +38,7 @@ def work_at(name: str, ledger: Ledger) -> Iterator[SiteWork]:
         ConfigError: what was recorded of the site cannot be understood.
     """
     site = site_of_jobs(name, ledger)
-    with transport_to(site) as transport:
+    with transport_to(site, person=screen.person()) as transport:
         yield SiteWork(site, find(site.scheduler), ledger, transport)
 
 

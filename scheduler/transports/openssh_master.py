@@ -84,7 +84,7 @@ class Masters:
     def _unasked(self) -> str:
         """Why nobody is asked now; empty if somebody may be."""
         if self._has_been_in:
-            return "the connection was lost, and nobody may be there to answer. Start again to be asked"
+            return "nobody is asked again after a connection was lost: start again to be asked"
         return self._person.absent()
 
     def _made(self) -> Path:

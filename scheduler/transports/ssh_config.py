@@ -114,6 +114,7 @@ def _hop(alias: str, entry: paramiko.SSHConfigDict, settings: SshSettings) -> Ho
         port=port,
         user=entry.get("user") or getpass.getuser(),
         identity_files=chosen or tuple(_existing_default_keys()),
+        certificate_files=_certificate_files(entry),
         chosen=bool(chosen),
         identities_only=entry.get("identitiesonly", "no").lower() == "yes",
         agent=_agent(entry),
@@ -131,6 +132,12 @@ def _identity_files(entry: Mapping[str, str]) -> tuple[Path, ...]:
     # The stubs call every value a string; IdentityFile's is a list (paramiko/config.py).
     files: Iterable[str] = entry.get("identityfile", ())
     return tuple(Path(name.strip('"')).expanduser() for name in files if name.lower() != "none")
+
+
+def _certificate_files(entry: Mapping[str, str]) -> tuple[Path, ...]:
+    # Of several CertificateFile lines, Paramiko's reader keeps the first.
+    name = entry.get("certificatefile", "none").strip('"')
+    return () if name.lower() == "none" else (Path(name).expanduser(),)
 
 
 def _existing_default_keys() -> Iterator[Path]:
