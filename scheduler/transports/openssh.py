@@ -10,8 +10,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from scheduler.errors import LoginError, TransportError
-from scheduler.transports import openssh_words
 from scheduler.transports.asking import AtTerminal, Person
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
@@ -54,7 +52,7 @@ class OpensshTransport(Transport):
                 raise exchange.timed_out(timeout)
             code = _OWN_FAILURE if exchange.ended else _exit_code(process)
         if code == _OWN_FAILURE and not exchange.begun:
-            raise self._refusal(exchange.words_before)
+            raise self._masters.refusal(exchange.words_before)
         return exchange.reply(line_lost=code < 0)
 
     def close(self) -> None:
@@ -74,10 +72,6 @@ class OpensshTransport(Transport):
                 if pipe is not None:
                     pipe.close()
             reap(process)
-
-    def _refusal(self, words: str) -> TransportError:
-        error = openssh_words.refusal(words, self._settings)
-        return self._masters.refusal(words) if isinstance(error, LoginError) else error
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int:

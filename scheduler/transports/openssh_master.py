@@ -24,6 +24,7 @@ from scheduler.transports.ssh_settings import SshSettings
 _PERSIST_SECONDS = 900
 _LOCAL_SECONDS = 10.0
 _HOPS = 4
+_CONFIGS = ("asking", "silent")
 _LAST_WORDS_SECONDS = 0.5
 _LONGEST_FOLDER = 60
 """A socket's path has room for 104 bytes, and ssh hangs 17 on it."""
@@ -65,7 +66,7 @@ class Masters:
     def drop(self) -> None:
         """Our own connection is given up; whatever runs on it is cut."""
         with self._lock:
-            if self._folder is not None:
+            if self._folder is not None and (self._folder / "m").exists():
                 _end(self._command("silent", "-S", str(self._folder / "m"), "-O", "exit"))
 
     def close(self) -> None:
@@ -78,8 +79,21 @@ class Masters:
 
     def refusal(self, words: str) -> TransportError:
         """The error for an ssh that wrote this."""
+        if openssh_words.is_behind_a_proxy(words):
+            words = openssh_words.without_debugging(self._in_detail()) or words
         shown = openssh_words.key_shown(self._in_detail()) if openssh_words.is_unknown_host(words) else ""
-        return openssh_words.refusal(words, self._settings, shown=shown, unasked=self._unasked())
+        expired = self._expired() if openssh_words.is_login(words) else ""
+        return openssh_words.refusal(words, self._settings, shown=shown, unasked=self._unasked(), expired=expired)
+
+    def _expired(self) -> str:
+        """ssh shows an expired certificate without a word, and the host refuses it without one."""
+        from scheduler.transports.ssh_certificates import EXPIRED, renewal, trouble_of
+
+        process = started(["ssh", "-G", *self._command("silent")[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        said = process.communicate(timeout=_LOCAL_SECONDS)[0].decode("utf-8", "replace")
+        troubles = {path: trouble_of(path) for path in openssh_words.certificates_in(said)}
+        lines = [f"{path}{trouble}" for path, trouble in troubles.items() if EXPIRED in trouble]
+        return f"There is a certificate, {lines[0]}. {renewal(f'{self._settings.host} {lines[0]}')}" if lines else ""
 
     def _unasked(self) -> str:
         """Why nobody is asked now; empty if somebody may be."""
@@ -89,11 +103,11 @@ class Masters:
 
     def _made(self) -> Path:
         if self._folder is None:
+            texts = {kind: openssh_words.config_text(self._settings, asking=kind == "asking") for kind in _CONFIGS}
             place = tempfile.gettempdir()
             short = place if len(place) < _LONGEST_FOLDER else "/tmp"  # noqa: S108 - mkdtemp's folder is ours alone
             self._folder = Path(tempfile.mkdtemp(prefix="sched-", dir=short))
-            for name in ("asking", "silent"):
-                text = openssh_words.config_text(self._settings, asking=name == "asking")
+            for name, text in texts.items():
                 (self._folder / name).write_text(text, "utf-8", "surrogateescape")
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         return self._folder

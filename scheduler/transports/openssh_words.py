@@ -18,7 +18,6 @@ _LOGIN = re.compile(
     re.I,
 )
 _TIME = re.compile(r"timed out|timeout, server", re.I)
-_EXPIRED = re.compile(r"certificate.*expired", re.I)
 _KEY_SHOWN = re.compile(r"debug1: Server host key: (\S+) (\S+)")
 
 _CONFIG = """\
@@ -83,18 +82,46 @@ def key_shown(words: str) -> str:
     return f" It shows an {shown[-1][0]} key {shown[-1][1]}." if shown else ""
 
 
+def certificates_in(settings: str) -> list[Path]:
+    """The certificates that ssh would show, by what `ssh -G` says."""
+    lines = [line.partition(" ") for line in settings.splitlines()]
+    keys = [value for name, _, value in lines if name == "identityfile"]
+    named = [value for name, _, value in lines if name == "certificatefile"]
+    paths = [*(f"{key.removesuffix('.pub')}-cert.pub" for key in keys), *named]
+    return [Path(path).expanduser() for path in paths]
+
+
+def is_behind_a_proxy(words: str) -> bool:
+    """What failed is a jump host's own ssh, whose words are thrown away where connections are shared (sshconnect.c)."""
+    return "UNKNOWN port 65535" in words and not _HOST_KEY.search(words)
+
+
+def without_debugging(words: str) -> str:
+    """What `ssh -v` says that `ssh` says too."""
+    lines = words.splitlines()
+    return "\n".join(line for line in lines if not line.startswith(("debug1: ", "OpenSSH_"))).strip()
+
+
+def is_login(words: str) -> bool:
+    """The host was reached and did not let us in."""
+    return bool(_LOGIN.search(words)) and not _HOST_KEY.search(words)
+
+
 def is_unknown_host(words: str) -> bool:
     """The host is refused because nobody knows it, and not because it has changed."""
     return bool(_HOST_KEY.search(words)) and not _CHANGED.search(words) and "revoked" not in words.lower()
 
 
-def refusal(words: str, settings: SshSettings, *, shown: str = "", unasked: str = "") -> TransportError:
+def refusal(
+    words: str, settings: SshSettings, *, shown: str = "", unasked: str = "", expired: str = ""
+) -> TransportError:
     """The error for an ssh that did not get there: its own words, and what to do.
 
     Args:
         words: what it wrote to standard error.
         shown: the key of a host that is not known, as `key_shown` says it.
         unasked: why nobody could be asked for a password or a code.
+        expired: a certificate that has run out, and what to do about it.
     """
     host, said = settings.host, f"ssh said: {words}" if words else "ssh failed without a word"
     if is_unknown_host(words):
@@ -108,14 +135,14 @@ def refusal(words: str, settings: SshSettings, *, shown: str = "", unasked: str 
             "anew: ask the site. Only if they confirm it, forget the old key as ssh says above, and try again"
         )
     if _LOGIN.search(words):
-        return LoginError(f"{host}: the login was refused. {said}\n{_advice(words, settings, unasked)}")
+        return LoginError(f"{host}: the login was refused. {said}\n{_advice(settings, unasked, expired)}")
     kind = TimedOut if _TIME.search(words) else TransportError
     return kind(f"{host}: not reached. {said}\nCheck the network and the VPN, or try again later")
 
 
-def _advice(words: str, settings: SshSettings, unasked: str) -> str:
-    if _EXPIRED.search(words):
-        return "Get a new certificate, as your site's manual says"
+def _advice(settings: SshSettings, unasked: str, expired: str) -> str:
+    if expired:
+        return expired
     asked = f"Nobody was asked for a password or a code: {unasked}. " if unasked else ""
     return (
         f"{asked}See what {by_hand(settings)} says. Where a code is wanted, open a connection yourself, with "

@@ -6,23 +6,19 @@ import contextlib
 import os
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 
 import paramiko
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 from paramiko.agent import AgentKey, AgentSSH
 
 from scheduler.transports.hostkeys import HostKey
+from scheduler.transports.ssh_certificates import certificates_of, trouble_of
 from scheduler.transports.ssh_settings import Hop
 from scheduler.transports.wallet import Wallet
 
 LOCKED = "encrypted, and no agent has it"
 """The end of a note on a key that a person could unlock."""
-EXPIRED = "which expired on"
 
 _KEY_CLASSES: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 _UNREADABLE = (paramiko.SSHException, ValueError, IndexError, struct.error)
@@ -47,7 +43,7 @@ def candidates(hop: Hop, agent_keys: Sequence[AgentKey], wallet: Keys, note: Not
             if key.asbytes() not in used:
                 used.add(key.asbytes())
                 name = f"agent's {HostKey(key.get_name(), key.asbytes())} {key.comment}".rstrip()
-                yield from _certified(name, key, _certificates(key, hop.certificate_files))
+                yield from _certified(name, key, certificates_of(key, hop.certificate_files))
     if not hop.chosen:
         yield from _named(hop, agent_keys, wallet, used, locked, note)
     for path in locked:
@@ -76,7 +72,7 @@ def _named(
 
 def _with_certificates(path: Path, key: paramiko.PKey, hop: Hop) -> Iterator[Candidate]:
     beside = path.with_name(path.name.removesuffix(".pub") + "-cert.pub")
-    return _certified(str(path), key, _certificates(key, (beside, *hop.certificate_files)))
+    return _certified(str(path), key, certificates_of(key, (beside, *hop.certificate_files)))
 
 
 def _certified(name: str, key: paramiko.PKey, certificates: Sequence[Path]) -> Iterator[Candidate]:
@@ -86,53 +82,9 @@ def _certified(name: str, key: paramiko.PKey, certificates: Sequence[Path]) -> I
             key.load_certificate(str(certificate))
         except (ValueError, OSError, paramiko.SSHException):
             continue  # a certificate of another type of key
-        yield f"{name} with its certificate{_trouble(certificate)}", key
+        yield f"{name} with its certificate{trouble_of(certificate)}", key
     key.public_blob = None
     yield name, key
-
-
-def _certificates(key: paramiko.PKey, paths: Sequence[Path]) -> list[Path]:
-    """Those of these files that hold a certificate of this key, as far as it can be read."""
-    found = []
-    for path in dict.fromkeys(paths):
-        with contextlib.suppress(OSError):
-            certificate = _read(path)
-            if certificate is None or _blob(certificate) == key.asbytes():
-                found.append(path)
-    return found
-
-
-def _read(path: Path) -> SSHCertificate | None:
-    try:
-        identity = load_ssh_public_identity(path.read_bytes())
-    except (ValueError, UnsupportedAlgorithm):
-        return None
-    return identity if isinstance(identity, SSHCertificate) else None
-
-
-def _blob(certificate: SSHCertificate) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    public = certificate.public_key()
-    line: bytes = public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    blob: bytes = paramiko.pkey.PublicBlob.from_string(line.decode()).key_blob
-    return blob
-
-
-def _trouble(path: Path) -> str:
-    """What is wrong with a certificate, as far as can be seen from here."""
-    certificate, now = _read(path), time.time()
-    if certificate is None:
-        return ""
-    if certificate.valid_before < now:
-        return f", {EXPIRED} {_date(certificate.valid_before)}"
-    if certificate.valid_after > now:
-        return f", which is not valid before {_date(certificate.valid_after)} (is this machine's clock right?)"
-    return ""
-
-
-def _date(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def _load(path: Path, note: Note, passphrase: str | None = None) -> paramiko.PKey | None:

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 import paramiko
 
 from scheduler.errors import LoginError, TimedOut
-from scheduler.transports.ssh_keys import EXPIRED, LOCKED, Candidate, Keys, candidates, keys_of_agent
+from scheduler.transports.ssh_certificates import EXPIRED, renewal
+from scheduler.transports.ssh_keys import LOCKED, Candidate, Keys, candidates, keys_of_agent
 from scheduler.transports.ssh_questions import answer
 from scheduler.transports.ssh_settings import Hop
 
 _BY_HAND = "Or log in by hand with ssh and a ControlMaster, and set `transport: openssh`"
-_RENEWALS = {"nersc": "`sshproxy.sh` at NERSC", "cineca": "`step ssh login` at CINECA"}
 _MOST_PROOFS = 6
 
 
@@ -140,8 +140,8 @@ class _Attempt:
     def _advice(self) -> str:
         locked = [line.partition(":")[0] for line in self.tried if line.endswith(LOCKED)]
         unasked = self._wallet.unasked()
-        if any(f"{EXPIRED}" in line for line in self.tried):
-            return f"Get a new certificate ({self._renewal()})"
+        if any(EXPIRED in line for line in self.tried):
+            return renewal(f"{self._hop.where} {' '.join(self.tried)}")
         if {"keyboard-interactive", "password"} & set(self._allowed) and unasked:
             needed = "a password or a one-time code" if "keyboard-interactive" in self._allowed else "a password"
             return f"It wants {needed}, and {unasked}. {_BY_HAND}"
@@ -150,8 +150,3 @@ class _Attempt:
         if "publickey" not in self._allowed:
             return f"Try again. {_BY_HAND}"
         return f"See what `ssh -v -p {self._hop.port} {self._hop.user}@{self._hop.hostname}` says"
-
-    def _renewal(self) -> str:
-        about = f"{self._hop.where} {' '.join(self.tried)}".lower()
-        known = [how for site, how in _RENEWALS.items() if site in about]
-        return known[0] if known else f"as the site's manual says: {' or '.join(_RENEWALS.values())}"
