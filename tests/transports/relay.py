@@ -13,14 +13,14 @@ _FEW_BYTES = 4096
 
 
 class Relay:
-    """Passes what comes to `port` on to `target`, a port on loopback, until told otherwise.
+    """Passes what comes to `port` on to `target`, a port of a host, until told otherwise.
 
     Attributes:
         accepted: how many connections have been made through it.
     """
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+    def __init__(self, target: int, *, host: str = "127.0.0.1") -> None:
+        self._target = (host, target)
         self._flowing = threading.Event()
         self._flowing.set()
         self._ends: list[socket.socket] = []
@@ -74,7 +74,7 @@ class Relay:
             except OSError:
                 return
             self.accepted += 1
-            far = socket.create_connection(("127.0.0.1", self._target))
+            far = socket.create_connection(self._target)
             self._ends += [near, far]
             self._start(partial(self._pass_on, near, far))
             self._start(partial(self._pass_on, far, near))

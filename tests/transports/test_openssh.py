@@ -51,9 +51,9 @@ def refused(settings: SshSettings, kind: type[TransportError] = TransportError) 
 
 
 def our_masters() -> set[str]:
-    """The processes that hold connections of ours, as they call themselves."""
+    """The commands of the processes that hold connections of ours."""
     listed = subprocess.run(["ps", "-eo", "args="], check=True, capture_output=True, text=True).stdout
-    return {line for line in listed.splitlines() if re.match(r"ssh: \S+/sched-\S+/m \[mux\]", line)}
+    return {line for line in listed.splitlines() if re.match(r"ssh -F \S+/sched-\S+ -M ", line)}
 
 
 # Our own connection
@@ -70,7 +70,7 @@ def test_nothing_of_our_connection_stays(settings: SshSettings) -> None:
         before = our_masters()
         transport.run(HELLO)
         (ours,) = our_masters() - before
-        folder = Path(ours.split()[1]).parent
+        folder = Path(ours.split()[2]).parent
         assert folder.stat().st_mode & 0o777 == 0o700
     assert not folder.exists()
     deadline = time.monotonic() + 10
