@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 
 from scheduler.transports.asking import Person
@@ -58,12 +59,15 @@ class Prepared(Person):
 class Terminal:
     """A command at a terminal of its own: what is on the screen, and what is typed."""
 
-    def __init__(self, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], *, environment: Mapping[str, str] | None = None, folder: Path | None = None
+    ) -> None:
         self._ours, theirs = os.openpty()
-        own = {name: value for name, value in os.environ.items() if name != "SCHEDULER_NO_PROMPT"}
+        given = os.environ if environment is None else environment
+        own = {name: value for name, value in given.items() if name != "SCHEDULER_NO_PROMPT"}
         self.process = subprocess.Popen(
             [sys.executable, "-c", _TAKE_TERMINAL, *command],
-            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env={**own, **(environment or {})},
+            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=own, cwd=folder,
         )  # fmt: skip
         os.close(theirs)
         self.screen = ""

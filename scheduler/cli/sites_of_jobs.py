@@ -16,9 +16,9 @@ from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
 from scheduler.work import SiteWork
 
-_OF_THE_WAY = ("host", "ssh", "limits")
+_OF_THE_WAY = ("transport", "host", "ssh", "limits")
 """What a site file may change after jobs were submitted."""
-_OF_THE_PLACE = ("transport", "scheduler", "work_dir")
+_OF_THE_PLACE = ("scheduler", "work_dir")
 """Where these differ, it is another site of the same name."""
 
 
@@ -71,6 +71,7 @@ def _as_its_file_says(then: Site) -> Site | None:
                     f"{error}\nGoing on with site {then.name!r} as it was when its jobs were submitted.", "yellow"
                 )
             continue
-        if all(getattr(now, key) == getattr(then, key) for key in _OF_THE_PLACE):
+        same_machine = (now.transport == "local") == (then.transport == "local")
+        if same_machine and all(getattr(now, key) == getattr(then, key) for key in _OF_THE_PLACE):
             return now
     return None
