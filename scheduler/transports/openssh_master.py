@@ -49,7 +49,7 @@ class Masters:
         with self._lock:
             folder = self._made()
             ours = self._command("silent", "-o", "ControlMaster=no", "-S", str(folder / "m"))
-            if _is_open(ours):
+            if (folder / "m").exists() and _is_open(ours):
                 return ours
             theirs = self._command("silent", "-o", "ControlMaster=no")
             if _is_open(theirs):

@@ -252,8 +252,8 @@ def test_an_expired_certificate_says_so_and_how_to_renew_it(
 
 
 def inner(settings: Callable[..., SshSettings], cluster: Cluster, **more: object) -> SshSettings:
-    reached: SshSettings = settings(user="alice", port=2202, proxy_jump=f"alice@{cluster.host}:2201")
-    return replace(reached, host="127.0.0.1", **more)  # type: ignore[arg-type]
+    reached: SshSettings = settings(user="alice", port=2202)
+    return replace(reached, host="127.0.0.1", **{"proxy_jump": f"alice@{cluster.host}:2201", **more})  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -269,6 +269,17 @@ def test_a_host_behind_a_gate_is_reached(
 ) -> None:
     with way(inner(settings, cluster, config_file=str(key_for_all))) as transport:
         assert transport.run(Program("port", "echo ${SSH_CONNECTION##* }")).out == "2202\n"
+
+
+def test_a_gate_that_wants_a_code_asks_for_it_once(
+    cluster: Cluster, settings: Callable[..., SshSettings], key_for_all: Path
+) -> None:
+    person = Prepared(ANSWERS)
+    reached = inner(settings, cluster, proxy_jump=f"twofactor@{cluster.host}", config_file=str(key_for_all))
+    with SshTransport(reached, person=person) as transport:
+        for _ in range(3):
+            assert transport.run(Program("who", "id -un")).out == "alice\n"
+    assert [question.partition(": ")[2] for question in person.asked] == ["Verification code:"]
 
 
 @pytest.mark.parametrize("port", [2201, 2202])

@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 from people import PASSWORD, Prepared, Terminal, code
 from testcluster import Cluster
+from transports.relay import Relay
 
 from scheduler import BatchError, Job, JobType, Runner, Site, TransportError
+from scheduler.errors import LoginError
 from scheduler.ledger import Ledger
+from scheduler.reach import transport_to
 from scheduler.transports.base import Transport
 from scheduler.transports.openssh import OpensshTransport
 from scheduler.transports.ssh import SshSettings, SshTransport
@@ -100,6 +103,29 @@ def test_a_machine_with_slurm_and_without_bash_is_named(cluster: Cluster, tmp_pa
         pytest.raises(BatchError, match="there is no /bin/bash on login"),
     ):
         runner.submit([job])
+
+
+def test_a_wait_whose_line_is_lost_says_that_a_code_is_needed_and_goes_on_when_somebody_is_there(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """It neither asks nor hangs in the middle, where nobody may be; the job goes on meanwhile."""
+    (job, _) = _jobs(tmp_path)
+    known, person = tmp_path / "known_hosts", Prepared({"Verification code:": code})
+    key = (cluster.folder / "known_hosts").read_text().splitlines()[0].partition(" ")[2]
+    with Relay(22, host=cluster.host) as relay:
+        known.write_text(f"[127.0.0.1]:{relay.port} {key}\n")
+        ssh = {**_ssh(cluster, "twofactor"), "port": relay.port, "known_hosts": str(known)}
+        site = cluster.site("twofactor", host="127.0.0.1", ssh=ssh)
+        with Runner(site, ledger=Ledger(tmp_path / "state"), transport=transport_to(site, person=person)) as runner:
+            runner.submit([job])
+            relay.cut()
+            with pytest.raises(LoginError, match="nobody is asked again after a connection was lost"):
+                runner.wait([job], timeout=60)
+            assert not job.status.final
+            assert len(person.asked) == 1
+            runner.wait([job], timeout=60)
+    assert job.is_completed()
+    assert len(person.asked) == 2
 
 
 def _user(login: str) -> str:
