@@ -15,7 +15,7 @@ from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState
 from scheduler.ledger import Ledger
 from scheduler.ledger_rows import JobRow
-from scheduler.reach import transport_to
+from scheduler.reach import nobody_to_ask, transport_to
 from scheduler.render import batch_system, render
 from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
@@ -32,6 +32,7 @@ class Runner:
             is adopted, with its state and results, instead of being submitted again.
         ledger: where jobs are recorded; by default this user's own.
         transport: how to reach the site; by default as its file says.
+        prompt: whether a login that needs a passphrase, a password or a one-time code may ask for it at the terminal.
         sleep: called with the seconds between two questions of `wait`.
 
     Raises:
@@ -49,12 +50,14 @@ class Runner:
         campaign: str | None = None,
         ledger: Ledger | None = None,
         transport: Transport | None = None,
+        prompt: bool = True,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.site = site if isinstance(site, Site) else find_site(site)
         self.campaign = campaign
         self.ledger = ledger if ledger is not None else Ledger()
-        self.transport = transport if transport is not None else transport_to(self.site)
+        person = None if prompt else nobody_to_ask()
+        self.transport = transport if transport is not None else transport_to(self.site, person=person)
         self.work = SiteWork(self.site, batch_system(self.site), self.ledger, self.transport)
         self._sleep = sleep
         self._keys: dict[Job, int] = {}

@@ -40,7 +40,8 @@ def b0_image(cluster: Cluster) -> str:
 
 @pytest.fixture(autouse=True)
 def _no_state_of_the_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the ledger, the sites or the SSH agent of whoever runs it."""
+    """No test reads or writes the ledger, the sites or the SSH agent of whoever runs it, or asks them anything."""
     monkeypatch.setenv("SCHEDULER_STATE_DIR", str(tmp_path / "state of nobody"))
     monkeypatch.setenv("SCHEDULER_CONFIG_DIR", str(tmp_path / "settings of nobody"))
+    monkeypatch.setenv("SCHEDULER_NO_PROMPT", "1")
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)

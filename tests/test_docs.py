@@ -239,7 +239,7 @@ def test_the_table_of_causes_is_that_of_the_code() -> None:
 
 def test_the_words_of_ssh_errors_are_those_of_the_code() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scheduler/transports").glob("*.py"))
-    assert [words for words in keys("sites.md", "## Host keys") if words not in code] == []
+    assert [words for words in keys("logins.md", "## Host keys") if words not in code] == []
 
 
 def test_the_waiting_times_are_those_of_the_code() -> None:

@@ -72,8 +72,17 @@ def _main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    no_prompt: Annotated[
+        bool,
+        typer.Option("--no-prompt", help="Never ask for a password, a passphrase or a code: fail at once instead."),
+    ] = False,
 ) -> None:
-    pass
+    if no_prompt:
+        import os
+
+        from scheduler.transports.asking import NO_PROMPT
+
+        os.environ[NO_PROMPT] = "1"
 
 
 @app.command()

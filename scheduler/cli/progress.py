@@ -76,14 +76,15 @@ class Bar:
         self._fresh, self._at = fresh, 0.0
 
     def __enter__(self) -> Bar:
-        self._progress.start()
+        self._shown = screen.moving(self._progress.start, self._progress.stop)
+        self._shown.__enter__()
         self.look()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._shown.__exit__(kind, error, trace)
 
     def look(self) -> None:
         """Jobs were asked after."""

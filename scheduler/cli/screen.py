@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from scheduler.transports.asking import Person
 
 _NO_TERMINAL = 100_000
 """So wide is what is no terminal: lines are not folded there."""
@@ -35,6 +39,40 @@ def _console(*, on_stderr: bool) -> Console:
     stream = sys.stderr if on_stderr else sys.stdout
     width = None if stream.isatty() else _NO_TERMINAL
     return Console(stderr=on_stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+_moving: list[tuple[Callable[[], None], Callable[[], None]]] = []
+"""How to stop, and to go on with, what moves on the terminal just now: a bar, a spinner."""
+
+
+@contextmanager
+def moving(start: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
+    """Something moves on the terminal meanwhile; it stands aside when a person is asked something."""
+    start()
+    _moving.append((start, stop))
+    try:
+        yield
+    finally:
+        _moving.pop()
+        stop()
+
+
+@contextmanager
+def _standing_aside() -> Iterator[None]:
+    for _, stop in reversed(_moving):
+        stop()
+    try:
+        yield
+    finally:
+        for start, _ in _moving:
+            start()
+
+
+def person() -> Person:
+    """Who sits at the terminal, to be asked for passwords and codes."""
+    from scheduler.transports.asking import AtTerminal
+
+    return AtTerminal(_standing_aside)
 
 
 def visible(text: str, *, keep: str = "") -> str:

@@ -16,9 +16,9 @@ from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
 from scheduler.work import SiteWork
 
-_OF_THE_WAY = ("host", "ssh", "limits")
+_OF_THE_WAY = ("transport", "host", "ssh", "limits")
 """What a site file may change after jobs were submitted."""
-_OF_THE_PLACE = ("transport", "scheduler", "work_dir")
+_OF_THE_PLACE = ("scheduler", "work_dir")
 """Where these differ, it is another site of the same name."""
 
 
@@ -38,7 +38,7 @@ def work_at(name: str, ledger: Ledger) -> Iterator[SiteWork]:
         ConfigError: what was recorded of the site cannot be understood.
     """
     site = site_of_jobs(name, ledger)
-    with transport_to(site) as transport:
+    with transport_to(site, person=screen.person()) as transport:
         yield SiteWork(site, find(site.scheduler), ledger, transport)
 
 
@@ -71,6 +71,7 @@ def _as_its_file_says(then: Site) -> Site | None:
                     f"{error}\nGoing on with site {then.name!r} as it was when its jobs were submitted.", "yellow"
                 )
             continue
-        if all(getattr(now, key) == getattr(then, key) for key in _OF_THE_PLACE):
+        same_machine = (now.transport == "local") == (then.transport == "local")
+        if same_machine and all(getattr(now, key) == getattr(then, key) for key in _OF_THE_PLACE):
             return now
     return None

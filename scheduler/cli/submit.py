@@ -6,7 +6,7 @@ import hashlib
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from scheduler.job.state import Cause
 from scheduler.jobfile import JobFile, read_job_file
 from scheduler.ledger import Ledger
 from scheduler.ledger_rows import JobRow
+from scheduler.reach import transport_to
 from scheduler.runner import Runner
 from scheduler.site.catalog import find_site
 
@@ -116,7 +117,8 @@ def _opened(file: Path, site: str, *, campaign: str | None, again: bool) -> Iter
     job_file = read_job_file(file)
     jobs, place, ledger = job_file.jobs(), find_site(site), Ledger()
     name = choose.run_of(ledger, campaign_of(job_file, campaign), place.name, again=again)
-    with Runner(place, campaign=name, ledger=ledger) as runner:
+    transport = transport_to(place, person=screen.person())
+    with Runner(place, campaign=name, ledger=ledger, transport=transport) as runner:
         try:
             yield Sending(job_file, runner, name, jobs)
         except KeyboardInterrupt:
@@ -133,7 +135,7 @@ def _send(sending: Sending) -> None:
     new, site = len(sending.jobs) - len(known), sending.runner.site.name
     shown = screen.talk()
     try:
-        with shown.status(f"submitting to {site}") if shown.is_terminal and new else nullcontext():
+        with _spinner(f"submitting to {site}") if shown.is_terminal and new else nullcontext():
             sending.runner.submit(sending.jobs)
     except BatchError as error:
         sending.refused = str(error)
@@ -146,6 +148,11 @@ def _send(sending: Sending) -> None:
     taken = new - len(_refused(sending))
     if taken:
         screen.say(f"{screen.number_of(taken, 'job')} submitted to {site}, campaign {sending.campaign}")
+
+
+def _spinner(text: str) -> AbstractContextManager[None]:
+    status = screen.talk().status(text)
+    return screen.moving(status.start, status.stop)
 
 
 def _refused(sending: Sending) -> list[JobRow]:

@@ -5,6 +5,7 @@ unset SQUEUE_FORMAT SQUEUE_STATES SQUEUE_USERS SQUEUE_SORT SQUEUE_ARRAY SACCT_FO
 
 batch_submit() {
   find_command sbatch || { echo "sbatch: command not found" >&2; return 127; }
+  [ -x /bin/bash ] || { echo "there is no /bin/bash on $(uname -n), and the scripts of jobs begin with it" >&2; return 127; }
   sbatch --parsable "$1"
 }
 batch_submitted() { :; }

@@ -35,7 +35,10 @@ if [ ! -e "$bundle/.scheduler" ]; then
   incoming=$work/.incoming-$token
   rm -rf "$incoming"
   mkdir "$incoming" || die "cannot make a folder in $work"
-  tar -xzf - -C "$incoming" || die "cannot unpack the bundle in $work"
+  words=$(tar -xzf - -C "$incoming" 2>&1) || {
+    rm -rf "$incoming"
+    die "cannot unpack the bundle in $work: $(printf '%s\n' "$words" | head -n 1). If the disk or your quota is full: make room there, or set another work_dir"
+  }
   if [ ! -e "$incoming/.scheduler" ]; then rm -rf "$incoming"; printf 'empty\t\n'; exit 0; fi
   mv "$incoming" "$bundle" || die "cannot name the bundle $bundle"
 else

@@ -45,12 +45,6 @@ def _batch_system(word: str) -> str:
     return word
 
 
-def _transport(word: object) -> object:
-    if word == "openssh":
-        raise ValueError("'openssh' is not built yet; there are 'local' and 'ssh'")
-    return word
-
-
 def _environment(variables: object) -> object:
     if not isinstance(variables, Mapping):
         return variables
@@ -81,7 +75,7 @@ class Site(Checked):
     """
 
     description: Annotated[Text, AfterValidator(printable)] = ""
-    transport: Annotated[Literal["local", "ssh"], BeforeValidator(_transport)]
+    transport: Literal["local", "ssh", "openssh"]
     host: Host | None = None
     ssh: SshSettings = SshSettings()
     scheduler: Annotated[Text, AfterValidator(_batch_system)]
@@ -131,8 +125,8 @@ class Site(Checked):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        if self.transport == "ssh" and self.host is None:
-            raise ValueError("host: is missing; transport: ssh needs to know where to")
+        if self.transport != "local" and self.host is None:
+            raise ValueError(f"host: is missing; transport: {self.transport} needs to know where to")
         for key in _PLACED:
             if getattr(self.defaults, key):
                 raise ValueError(f"defaults.{key}: is a key of the site itself; write it one level up")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from scheduler.transports.base import Expanded, Program, Reply
 from scheduler.transports.wire import Decoder, encode
 
 _LAST_WORDS = 500
+_LONGEST_COMPLAINT = 8000
 _UNCERTAIN = "what was asked may have happened whole, in part, or not at all. Try again later"
 
 
@@ -81,6 +83,7 @@ class Exchange:
         self._complained: list[bytes] = []
         self._listener = stdout or self._keep
         self._heard = _Heard()
+        self._before = b""
 
     @property
     def begun(self) -> bool:
@@ -92,6 +95,11 @@ class Exchange:
         """Both end markers are here: nothing that may still come is the program's."""
         return self._out.exit_code is not None and self._err.exit_code is not None
 
+    @property
+    def words_before(self) -> str:
+        """The last of what came on standard error before the program had begun."""
+        return self._before.decode("utf-8", "replace").strip()
+
     def hear_stdout(self, chunk: bytes) -> None:
         """Bytes came on standard output; the program's own go to whoever listens."""
         if not self._out.begun:
@@ -101,6 +109,8 @@ class Exchange:
 
     def hear_stderr(self, chunk: bytes) -> None:
         """Bytes came on standard error."""
+        if not self._err.begun:
+            self._before = (self._before + chunk)[-_LONGEST_COMPLAINT:]
         self._count("complained", len(chunk), MOST_REPLY_BYTES)
         words = self._err.feed(chunk)[: max(0, MOST_WORDS_BYTES - self._heard.kept)]
         self._heard.kept += len(words)
@@ -152,11 +162,17 @@ class Exchange:
         said = _first_lines(self._out.preamble) or _first_lines(self._err.preamble)
         heard = f"said {said!r} and ended" if said else "ended without a word"
         return TransportError(
-            f"{self._where}: {self._program} was not started: the login shell {heard}. "
-            "Log in there by hand to see what it wants"
+            f"{self._where}: {self._program} was not started: the login shell {heard}. Log in there by hand to see "
+            "what it wants. If the account may run only some commands (a node for robots, a forced command, a "
+            "restricted shell), scheduler cannot work with it: it says one line only, "
+            f"`{_without_count(self.command)}`, with programs on standard input, and the site would have to allow that"
         )
 
 
 def _first_lines(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " / ".join(lines[:5])[:_LAST_WORDS]
+
+
+def _without_count(command: str) -> str:
+    return re.sub(r"head -c [0-9]+", "head -c NUMBER", command)

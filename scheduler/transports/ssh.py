@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import paramiko
 
+from scheduler.errors import LoginError
+from scheduler.transports.asking import AtTerminal, Person
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
 from scheduler.transports.ssh_config import route
 from scheduler.transports.ssh_dial import WINDOW_BYTES
 from scheduler.transports.ssh_errors import FOREIGN, in_words, is_refusal, plainly, translated
+from scheduler.transports.ssh_keys import Keys
 from scheduler.transports.ssh_line import Line
 from scheduler.transports.ssh_settings import SshSettings
+from scheduler.transports.wallet import Wallet
 
 __all__ = ["SshSettings", "SshTransport"]
 
@@ -32,10 +36,17 @@ _AFTER_EXIT_SECONDS = 5.0
 
 
 class SshTransport(Transport):
-    """Runs programs on `settings.host`. May be used by several threads at once."""
+    """Runs programs on `settings.host`. May be used by several threads at once.
 
-    def __init__(self, settings: SshSettings) -> None:
+    Args:
+        settings: where to, and how to log in.
+        person: who is asked when a login needs a password or a code; by default whoever sits at the terminal. Asked is
+            once a connection, and not in place of one that was lost: nobody may be there any more.
+    """
+
+    def __init__(self, settings: SshSettings, *, person: Person | None = None) -> None:
         self._settings = settings
+        self._wallet: Keys = Wallet(person or AtTerminal())
         self._lock = threading.Lock()
         self._line: Line | None = None
         self._running: dict[object, Line] = {}
@@ -60,6 +71,7 @@ class SshTransport(Transport):
     def close(self) -> None:
         with self._lock:
             line, self._line = self._line, None
+            self._wallet.forget()
         if line is not None:
             line.close()
 
@@ -95,7 +107,12 @@ class SshTransport(Transport):
             if self._line is not None:
                 self._line.close()
             self._line = None
-            self._line = Line(route(self._settings))
+            try:
+                self._line = Line(route(self._settings), self._wallet)
+            except LoginError:
+                self._wallet.lost = False  # who is told that a person is needed, and comes again, is that person
+                raise
+            self._wallet.lost = True
             return self._line, True
 
     def _forget(self, line: Line) -> None:

@@ -22,6 +22,9 @@ _DEFAULT_CONFIG = _SSH / "config"
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _DEFAULT_KNOWN_HOSTS = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
 _GLOBAL_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"
+_MATCHED = {"all", "canonical", "final", "host", "originalhost", "user", "localuser", "exec"}
+"""What Paramiko can match; any other word is to it as if it had matched (paramiko/config.py)."""
+_ALL_OF_IT = "`transport: openssh` reads all that ssh reads"
 _DEFAULT_KEEPALIVE_SECONDS = 30
 _DEEPEST_INCLUDE = 16
 
@@ -92,9 +95,11 @@ def _asked_by_jump(jump: str, *, before: Sequence[str]) -> _Asked:
 def _entry(asked: _Asked, lines: list[str], settings: SshSettings) -> paramiko.SSHConfigDict:
     try:
         return paramiko.SSHConfig.from_text("\n".join([*asked.lines(), *lines])).lookup(asked.host)
-    except (paramiko.SSHException, KeyError, ValueError) as error:
+    except (paramiko.SSHException, KeyError, ValueError, ImportError) as error:  # Match exec needs invoke
         name = settings.config_file or _DEFAULT_CONFIG
-        raise ConfigError(f"{name}: cannot make out what it says of host {asked.host!r}: {error}") from error
+        raise ConfigError(
+            f"{name}: cannot make out what it says of host {asked.host!r}: {error}. {_ALL_OF_IT}"
+        ) from error
 
 
 def _hop(alias: str, entry: paramiko.SSHConfigDict, settings: SshSettings) -> Hop:
@@ -107,13 +112,16 @@ def _hop(alias: str, entry: paramiko.SSHConfigDict, settings: SshSettings) -> Ho
     hostname = entry["hostname"]
     check_host(hostname, "HostName")
     chosen = _identity_files(entry)
-    mine, everybodys = _known_hosts(entry, settings)
+    tokens = {"h": hostname, "n": alias, "p": str(port), "k": entry.get("hostkeyalias", alias)}
+    tokens |= {"r": entry.get("user") or getpass.getuser(), "u": getpass.getuser(), "d": str(Path.home())}
+    mine, everybodys = _known_hosts(entry, settings, tokens)
     return Hop(
         alias=alias,
         hostname=hostname,
         port=port,
-        user=entry.get("user") or getpass.getuser(),
+        user=tokens["r"],
         identity_files=chosen or tuple(_existing_default_keys()),
+        certificate_files=_certificate_files(entry, tokens),
         chosen=bool(chosen),
         identities_only=entry.get("identitiesonly", "no").lower() == "yes",
         agent=_agent(entry),
@@ -131,6 +139,12 @@ def _identity_files(entry: Mapping[str, str]) -> tuple[Path, ...]:
     # The stubs call every value a string; IdentityFile's is a list (paramiko/config.py).
     files: Iterable[str] = entry.get("identityfile", ())
     return tuple(Path(name.strip('"')).expanduser() for name in files if name.lower() != "none")
+
+
+def _certificate_files(entry: Mapping[str, str], tokens: Mapping[str, str]) -> tuple[Path, ...]:
+    # Of several CertificateFile lines, Paramiko's reader keeps the first.
+    name = entry.get("certificatefile", "none").strip('"')
+    return () if name.lower() == "none" else (Path(_expanded(name, tokens)).expanduser(),)
 
 
 def _existing_default_keys() -> Iterator[Path]:
@@ -155,13 +169,20 @@ def _known_as(entry: Mapping[str, str], hostname: str, port: int) -> tuple[str, 
     return (name,) if port == 22 else (f"[{name}]:{port}", name)
 
 
-def _known_hosts(entry: Mapping[str, str], settings: SshSettings) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+def _expanded(value: str, tokens: Mapping[str, str]) -> str:
+    """The tokens of ssh_config(5), where Paramiko's reader leaves them; one that it does not know stays."""
+    return re.sub("%(.)", lambda found: {**tokens, "%": "%"}.get(found[1], found[0]), value)
+
+
+def _known_hosts(
+    entry: Mapping[str, str], settings: SshSettings, tokens: Mapping[str, str]
+) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """The user's own files, and those of the machine, where nothing is ever written."""
     if settings.known_hosts:
         return (Path(settings.known_hosts).expanduser(),), ()
     mine = entry.get("userknownhostsfile", _DEFAULT_KNOWN_HOSTS)
     everybodys = entry.get("globalknownhostsfile", _GLOBAL_KNOWN_HOSTS)
-    return _paths(mine), _paths(everybodys)
+    return _paths(_expanded(mine, tokens)), _paths(_expanded(everybodys, tokens))
 
 
 def _paths(value: str) -> tuple[Path, ...]:
@@ -186,12 +207,23 @@ def _with_includes(path: Path, *, deep: int) -> Iterator[str]:
         keyword, _, value = line.strip().replace("=", " ", 1).partition(" ")
         if keyword.lower() in ("host", "match"):
             block = line
+            _check_match(keyword, value, path)
         if keyword.lower() != "include":
             yield line
             continue
         for included in _included_files(value, path):
             yield from _with_includes(included, deep=deep + 1)
             yield block  # what follows belongs to the block that the Include stood in
+
+
+def _check_match(keyword: str, value: str, path: Path) -> None:
+    words = shlex.split(value, comments=True) if keyword.lower() == "match" else []
+    while words:
+        criterion = words.pop(0).lstrip("!").lower().partition("=")[0]
+        if criterion not in _MATCHED:
+            raise ConfigError(f"{path}: `Match {value.strip()}`: {criterion!r} cannot be matched here. {_ALL_OF_IT}")
+        if criterion not in ("all", "canonical", "final"):
+            words = words[1:]
 
 
 def _read_lines(path: Path) -> list[str]:

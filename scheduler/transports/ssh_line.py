@@ -17,7 +17,9 @@ from scheduler.errors import HostKeyError, LoginError, TimedOut, TransportError
 from scheduler.transports.hostkeys import HostIdentity, HostKey, identify
 from scheduler.transports.ssh_dial import WINDOW_BYTES, ProxyCommand, Tunnel, dial
 from scheduler.transports.ssh_errors import FOREIGN, LOG, plainly
+from scheduler.transports.ssh_keys import Keys
 from scheduler.transports.ssh_login import log_in
+from scheduler.transports.ssh_questions import PATIENCE_SECONDS
 from scheduler.transports.ssh_settings import Hop
 
 _FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
@@ -63,7 +65,8 @@ class Line:
         HostKeyError, LoginError, TimedOut, TransportError: one of the hosts was not reached or not entered.
     """
 
-    def __init__(self, hops: Sequence[Hop]) -> None:
+    def __init__(self, hops: Sequence[Hop], wallet: Keys) -> None:
+        self._wallet = wallet
         self._base: socket.socket | None = None
         self._proxy: ProxyCommand | None = None
         self._transports: list[paramiko.Transport] = []
@@ -115,7 +118,9 @@ class Line:
                 self._transports.append(transport)
                 with self.watchdog.within(3 * hop.connect_seconds):
                     _greet(transport, hop)
-                    log_in(transport, hop)
+                patience = 0.0 if self._wallet.unasked() else PATIENCE_SECONDS
+                with self.watchdog.within(3 * hop.connect_seconds + patience):
+                    log_in(transport, hop, self._wallet)
         except TransportError as error:
             if self.watchdog.has_cut:
                 raise TimedOut(f"{hop.where}: no answer in time. Try again later") from error

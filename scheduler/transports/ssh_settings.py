@@ -59,6 +59,7 @@ class Hop:
     Attributes:
         alias: what it was asked for as.
         identity_files: private keys to try, or the public half of a key that an agent has.
+        certificate_files: certificates that do not lie beside their keys.
         chosen: the identity files were named by somebody; otherwise they are where keys usually lie.
         agent: the agent's socket, None for ``$SSH_AUTH_SOCK``, empty for no agent.
         known_as: its names in a known_hosts file, the best one first.
@@ -70,6 +71,7 @@ class Hop:
     port: int
     user: str
     identity_files: tuple[Path, ...]
+    certificate_files: tuple[Path, ...]
     chosen: bool
     identities_only: bool
     agent: str | None

@@ -101,7 +101,7 @@ def test_log_lines_of_a_job_are_shown_with_their_escapes_visible(
         runner.submit([job])
         runner.wait([job], timeout=60)
     capfd.readouterr()
-    assert logs("b0", kind, site=None, campaign=None, lines=1000) == 0
+    assert logs("b0", kind, site=None, campaign=None, lines=1000, attempt=None) == 0
     shown = capfd.readouterr().out
     assert all(c.isprintable() or c in "\n\t" for c in shown)
     assert "\\x1b]0;owned\\x07" in shown and "[bold red]" in shown

@@ -93,7 +93,7 @@ def test_what_lies_here_is_for_its_owner_alone(tmp_path: Path, loose: object, tr
     job, state = a_job(tmp_path), tmp_path / "deep/state"
     ledger = Ledger(state)
     bundle = render([job], here(tmp_path))
-    write_spool(bundle, ledger.spool(bundle.token))
+    write_spool(bundle.files, ledger.spool(bundle.token))
     found = modes(tmp_path / "deep")
     tried(len(found))
     assert found.pop("state") == found.pop("state/spool") == 0o700
@@ -152,8 +152,8 @@ def test_the_files_of_others_are_not_taken_for_ours(tmp_path: Path, tried: Tried
     bundle = render([job], here(tmp_path), token="abcdefghjk")
     (work / ".incoming-abcdefghjk").symlink_to(theirs)
     spool = tmp_path / "spool.tar.gz"
-    write_spool(bundle, spool)
-    args: list[str | Expanded] = [Expanded(quote_path(str(work), what="work_dir")), "abcdefghjk", "1", "", ""]
+    write_spool(bundle.files, spool)
+    args: list[str | Expanded] = [Expanded(quote_path(str(work), what="work_dir")), "abcdefghjk", "1", "", "0", "", ""]
     reply = LocalTransport().run(remote.program("submit", "shell"), args, stdin=spool.read_bytes())
     assert submission.read_answers(reply, find("shell")).folder
     assert sorted(path.name for path in theirs.iterdir()) == ["precious"]

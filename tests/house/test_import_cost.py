@@ -29,6 +29,11 @@ def test_working_on_this_machine_loads_no_ssh_no_slurm_and_no_screen(unneeded: s
     assert unneeded not in loaded_after("import scheduler.runner, scheduler.transports.local, scheduler.batch.shell")
 
 
+@pytest.mark.parametrize("unneeded", ["paramiko", "cryptography"])
+def test_the_ssh_of_openssh_needs_no_other(unneeded: str) -> None:
+    assert unneeded not in loaded_after("import scheduler.runner, scheduler.transports.openssh")
+
+
 def test_every_public_name_can_be_had() -> None:
     loaded = loaded_after("import scheduler\nfor name in scheduler.__all__: getattr(scheduler, name)")
     assert {"scheduler.runner", "scheduler.job.job"} <= loaded

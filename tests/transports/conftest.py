@@ -9,12 +9,17 @@ import pytest
 
 from scheduler.transports.base import Transport
 from scheduler.transports.local import LocalTransport
+from scheduler.transports.openssh import OpensshTransport
 from scheduler.transports.ssh import SshSettings, SshTransport
 
 from . import sshd
 
 _LOGIN_SHELLS = ("bash", "dash", "tcsh", "fish")
-_WAYS = ("local", "ssh", *(f"ssh to {shell}" for shell in _LOGIN_SHELLS), "ssh through a jump host")
+_WAYS = (
+    "local",
+    *("ssh", *(f"ssh to {shell}" for shell in _LOGIN_SHELLS), "ssh through a jump host"),
+    "openssh",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +62,7 @@ def transport_by(start_server: Callable[..., sshd.Sshd]) -> Callable[[str], Tran
             servers[way] = _server_for(way, start_server)
         if way == "ssh through a jump host":
             return SshTransport(_through_itself(servers[way]))
-        return SshTransport(servers[way].settings)
+        return OpensshTransport(servers[way].settings) if way == "openssh" else SshTransport(servers[way].settings)
 
     return make
 
@@ -69,9 +74,9 @@ def transport(request: pytest.FixtureRequest, transport_by: Callable[[str], Tran
         yield opened
 
 
-@pytest.fixture(params=("local", "ssh"))
+@pytest.fixture(params=("local", "ssh", "openssh"))
 def plain_transport(request: pytest.FixtureRequest, transport_by: Callable[[str], Transport]) -> Iterator[Transport]:
-    """A transport of the two kinds that differ in more than the login shell."""
+    """A transport of the three kinds that differ in more than the login shell."""
     with transport_by(request.param) as opened:
         yield opened
 
@@ -79,7 +84,7 @@ def plain_transport(request: pytest.FixtureRequest, transport_by: Callable[[str]
 def _server_for(way: str, start_server: Callable[..., sshd.Sshd]) -> sshd.Sshd:
     if way == "ssh through a jump host":
         return start_server(ports=2)
-    shell = way.removeprefix("ssh to ") if way != "ssh" else ""
+    shell = way.partition(" to ")[2]
     path = shutil.which(shell) if shell else ""
     if path is None:
         pytest.skip(f"{shell} is not installed")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +57,46 @@ def test_an_entry_says_how_to_reach_its_host(routes: Routes, home: Path) -> None
     assert hop.known_as == ("ifarm",)
     assert hop.known_hosts == (home / "a", Path("/b"))
     assert (hop.connect_seconds, hop.keepalive_seconds) == (7.0, 11)
+
+
+def test_a_match_applies_where_it_matches(routes: Routes) -> None:
+    text = (
+        "Match originalhost ifarm user root,eic\n Port 7\nMatch host *.jlab.org\n Port 8\n"
+        "Match !host ifarm\n Port 9\nMatch all\n Port 10\n"
+    )
+    (hop,) = routes(text, user="eic")
+    assert (hop.port, hop.user) == (7, "eic")
+    (hop,) = routes(text, user="other")
+    assert hop.port == 10
+    (hop,) = routes(text, "x.jlab.org", user="other")
+    assert hop.port == 8
+    (hop,) = routes(text, "elsewhere", user="other")
+    assert hop.port == 9
+
+
+def test_a_match_may_run_a_command(home: Path) -> None:
+    """In a process of its own, since what runs it there leaves its pipes open."""
+    (home / ".ssh" / "config").write_text('Match exec "test %h = ifarm"\n User eic\nMatch exec "false"\n Port 7\n')
+    program = (
+        "from scheduler.transports.ssh_config import route, SshSettings; print(route(SshSettings('ifarm'))[0].where)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "eic@ifarm:22\n"
+
+
+@pytest.mark.parametrize("criterion", ["localnetwork 10.0.0.0/8", "tagged farm", "host ifarm version OpenSSH_9*"])
+def test_a_match_that_cannot_be_judged_is_named_and_not_taken_for_granted(routes: Routes, criterion: str) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be matched here. `transport: openssh` reads all"):
+        routes(f"Match {criterion}\n User somebody\n")
+
+
+def test_a_certificate_and_known_hosts_may_be_named_by_tokens(routes: Routes, home: Path) -> None:
+    (hop,) = routes(
+        "Host ifarm\n HostName ifarm.jlab.org\n User eic\n CertificateFile ~/.ssh/%r@%h%%-cert.pub\n"
+        " UserKnownHostsFile ~/.ssh/known_hosts.d/%k %d/more\n"
+    )
+    assert hop.certificate_files == (home / ".ssh/eic@ifarm.jlab.org%-cert.pub",)
+    assert hop.known_hosts[:2] == (home / ".ssh/known_hosts.d/ifarm", home / "more")
 
 
 def test_new_keys_never_go_to_the_files_of_the_machine(routes: Routes, home: Path) -> None:

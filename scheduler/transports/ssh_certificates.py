@@ -1,0 +1,74 @@
+"""Certificates of users' keys, as sites sign them for a day: whose they are, and what is wrong with them. Only read."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    SSHCertificate,
+    load_ssh_public_identity,
+)
+
+EXPIRED = "which expired on"
+"""What a note on an expired certificate has in it."""
+_RENEWALS = {"nersc": "`sshproxy.sh` at NERSC", "cineca": "`step ssh login` at CINECA"}
+
+
+def certificates_of(key: paramiko.PKey, paths: Sequence[Path]) -> list[Path]:
+    """Those of these files that hold a certificate of this key, as far as it can be read."""
+    found = []
+    for path in dict.fromkeys(paths):
+        with contextlib.suppress(OSError):
+            certificate = _read(path)
+            if certificate is None or _blob(certificate) == key.asbytes():
+                found.append(path)
+    return found
+
+
+def trouble_of(path: Path) -> str:
+    """What is wrong with a certificate, as far as can be seen from here; empty if nothing is."""
+    try:
+        certificate = _read(path)
+    except OSError:
+        return ""
+    now = time.time()
+    if certificate is None:
+        return ""
+    if certificate.valid_before < now:
+        return f", {EXPIRED} {_date(certificate.valid_before)}"
+    if certificate.valid_after > now:
+        return f", which is not valid before {_date(certificate.valid_after)} (is this machine's clock right?)"
+    return ""
+
+
+def renewal(about: str) -> str:
+    """What to do about an expired certificate of a key and a host of these names."""
+    known = [how for site, how in _RENEWALS.items() if site in about.lower()]
+    how = known[0] if known else f"as the site's manual says: {' or '.join(_RENEWALS.values())}"
+    return f"Get a new certificate ({how})"
+
+
+def _read(path: Path) -> SSHCertificate | None:
+    try:
+        identity = load_ssh_public_identity(path.read_bytes())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return identity if isinstance(identity, SSHCertificate) else None
+
+
+def _blob(certificate: SSHCertificate) -> bytes:
+    line = certificate.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    blob: bytes = paramiko.pkey.PublicBlob.from_string(line.decode()).key_blob
+    return blob
+
+
+def _date(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M} UTC"
