@@ -14,7 +14,7 @@ FLOORS = (
     ("quoting", "checked", "yamlfile"),
     ("command_places",),
     ("command", "job", "transports"),
-    ("site", "batch", "remote", "stream", "ledger_rows", "jobfile_keys"),
+    ("site", "batch", "remote", "stream", "parts", "ledger_rows", "jobfile_keys"),
     ("render_payload", "render_template", "ledger", "collector", "jobfile", "reach"),
     ("render", "results", "poller"),
     ("submission",),
