@@ -14,6 +14,7 @@ import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -61,8 +62,9 @@ class Manifest:
 
     def of(self, key: int) -> list[Output]:
         """The outputs of one job."""
-        return self._by_job().get(key, [])
+        return self._by_job.get(key, [])
 
+    @cached_property
     def _by_job(self) -> Mapping[int, list[Output]]:
         found: dict[int, list[Output]] = defaultdict(list)
         for output in self.outputs:
@@ -222,9 +224,8 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, here: Mapping[str, P
 def _write(output: Output, content: IO[bytes], meter: _Meter) -> None:
     part = output.home.with_name(f".{output.home.name[:80]}.{os.getpid()}.part")
     try:
-        output.home.parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256()
-        with part.open("wb") as file:
+        with _created(part) as file:
             while piece := content.read(1 << 18):
                 digest.update(piece)
                 file.write(piece)
@@ -232,18 +233,28 @@ def _write(output: Output, content: IO[bytes], meter: _Meter) -> None:
         if digest.hexdigest() != output.sha256:
             raise OutputError(f"{output.path!r} is not what was announced (SHA-256 differs): it changes still")
         part.replace(output.home)
-    except OSError as error:
-        raise OutputError(f"cannot write {str(output.home)!r}: {error}") from error
-    finally:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OutputError(f"cannot write {str(output.home)!r}: {error}") from error
+        raise
+
+
+def _created(path: Path) -> IO[bytes]:
+    try:
+        return path.open("wb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")
 
 
 def _is_home(output: Output) -> bool:
     try:
+        size = output.home.stat().st_size
         if str(output.home.resolve()) == output.path:
             return True  # a local site, where the job ran in its working_dir
-        if not output.sha256 or output.home.stat().st_size != output.size:
+        if not output.sha256 or size != output.size:
             return False
         with output.home.open("rb") as file:
             digest = hashlib.sha256()
