@@ -49,7 +49,8 @@ printf 'files %s\n' "$(tr -cd '\0' <"$scratch/paths" | wc -c)"
 cat "$scratch/names"
 sizes <"$scratch/paths" >"$scratch/sizes" || exit 74
 cat "$scratch/sizes"
-export large=$1
+large=$1
+export large
 # The list of names is read beside that of sizes, which all copies of this sh share.
 exec 3<"$scratch/sizes"
 xargs -0 sh -c 'for f do read -r size <&3; [ "$size" -ge "$large" ] || printf "%s\0" "$f"; done' sh <"$scratch/paths" >"$scratch/small"

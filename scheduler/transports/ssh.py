@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +22,8 @@ __all__ = ["SshSettings", "SshTransport"]
 
 # OpenSSH's MaxSessions is 10. A session whose program outlived a timeout still counts, hence the distance.
 _RUNS_AT_ONCE = 8
+# OpenSSH takes 2 MB of a channel before it answers: up to this round trip one channel fills a line.
+_FULL_AT_SECONDS = 0.008
 _FOR_ROOM_SECONDS = 5.0
 _ROOM_TICK_SECONDS = 0.05
 _SEND_BYTES = 1 << 15
@@ -56,6 +59,11 @@ class SshTransport(Transport):
             if line.watchdog.has_cut and not exchange.ended:
                 raise exchange.timed_out(timeout)
             return exchange.reply(line_lost=not line.is_alive)
+
+    def side_by_side(self) -> int:
+        with plainly(self._settings.host):
+            seconds = self._connected()[0].round_trip(self._settings.connect_timeout)
+        return max(1, min(_RUNS_AT_ONCE, math.ceil(seconds / _FULL_AT_SECONDS)))
 
     def close(self) -> None:
         with self._lock:

@@ -92,6 +92,13 @@ class Line:
                 raise
         return channel
 
+    def round_trip(self, seconds: float) -> float:
+        """How long the host takes to say that it does not know what it is asked."""
+        started = time.monotonic()
+        with self.watchdog.within(seconds):
+            self._transports[-1].global_request("keepalive@openssh.com", wait=True)
+        return time.monotonic() - started
+
     def close(self) -> None:
         """From the bottom up: a jump host that hangs would not take the good-bye of the host behind it."""
         self.watchdog.stop()
