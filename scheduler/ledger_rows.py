@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any
 
 from scheduler.job.state import Cause, JobState, Status
@@ -87,7 +88,7 @@ def job_row(row: sqlite3.Row) -> JobRow:
     return JobRow(
         **{name: row[name] for name in _PLAIN},
         sent=bool(row["sent"]),
-        patterns=json.loads(row["patterns"]),
+        patterns=list(_patterns(row["patterns"])),
         status=_status(row),
         collected=bool(row["collected"]),
         results=json.loads(row["results"]) if row["results"] else None,
@@ -100,6 +101,12 @@ _PLAIN = (
     "working_dir",
     "silent", "silent_since", "created", "updated",
 )  # fmt: skip
+
+
+@lru_cache
+def _patterns(text: str) -> tuple[str, ...]:
+    """Jobs of a campaign mostly have the same."""
+    return tuple(json.loads(text))
 
 
 def _status(row: sqlite3.Row) -> Status:
