@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ PAGE = Path(__file__).parents[1] / "docs/pages/performance.md"
 def main(arguments: Sequence[str] | None = None) -> None:
     """See the help."""
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was begun on the cluster is removed then, too
     found = Measured()
     for milliseconds in options.round_trips:
         with far_away(milliseconds) as far:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Measured:
     def hand(self, far: Away, what: str, *seconds: float) -> None:
         """What the pipeline took."""
         self.seconds[far.milliseconds, what]["hand"] += seconds
+        _say(far, what, "by hand", seconds[0])
 
     def ours(self, far: Away, name: str, said: dict[str, Any]) -> None:
         """What our side says of one step, or of itself."""
@@ -47,6 +49,7 @@ class Measured:
         self.seconds[key]["ours"].append(said["seconds"])
         self.cpu[key].append(said["cpu"])
         self.commands[key] = _in_words(said["commands"])
+        _say(far, key[1], "ours", said["seconds"])
 
 
 def as_markdown(found: Measured) -> str:
@@ -82,6 +85,10 @@ def write_into(page: Path, table: str) -> None:
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     page.write_text(f"{before}{BEGIN}\n{table}{END}{after}", encoding="utf-8")
+
+
+def _say(far: Away, what: str, whose: str, seconds: float) -> None:
+    print(f"    {far.milliseconds} ms  {what}  {whose}  {seconds:.2f} s", file=sys.stderr, flush=True)
 
 
 def _in_words(commands: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from scheduler.staging import LARGE_BYTES, Large
 _SAMPLE_BYTES = 1 << 16
 _INCOMPRESSIBLE = 0.9
 _WORTH_ASKING_BYTES = 1 << 20
+_HEADER_BYTES = 1024
 
 
 def write(bundle: Bundle, path: Path) -> None:
@@ -122,10 +123,11 @@ def _listed(path: Path) -> dict[str, tuple[int, int, str]]:
 
 
 def _level(bundle: Bundle) -> int:
-    """To press what does not shrink costs more time than to send it."""
+    """To press what does not shrink costs more time than to send it; scripts and the tar's own headers do shrink."""
     files = [path for path in bundle.files.values() if isinstance(path, Path) and path.is_file()]
     small = sorted((size, path) for path in files if (size := path.stat().st_size) < LARGE_BYTES)
-    if sum(size for size, _ in small) < _WORTH_ASKING_BYTES:
+    ours = sum(len(content) for content in bundle.files.values() if isinstance(content, bytes))
+    if sum(size for size, _ in small) < max(_WORTH_ASKING_BYTES, ours + _HEADER_BYTES * len(bundle.files)):
         return 1
     sample = b""
     for _, path in small[-3:]:

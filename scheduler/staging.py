@@ -17,8 +17,8 @@ from scheduler import remote
 from scheduler.errors import BatchError, TransportError
 from scheduler.transports.base import Expanded, Transport
 
-LARGE_BYTES = 8 << 20
-"""A file, or a bundle, of so many bytes is staged."""
+LARGE_BYTES = 16 << 20
+"""A file, or a bundle, of so many bytes is staged: for less, asking for more channels costs more than they save."""
 STAGE_SECONDS = 300.0
 _LEAST_PIECE_BYTES = 4 << 20
 _CHUNK_BYTES = 1 << 18

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from scheduler.errors import SchedulerError, TransportError
 from scheduler.transports.base import Program, Reply, Transport
 
-AHEAD_BYTES = 16 << 20
+AHEAD_BYTES = 4 << 20
 """So much may have come that nobody has read yet; then the program has to wait."""
 
 

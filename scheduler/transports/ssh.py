@@ -13,7 +13,6 @@ import paramiko
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
 from scheduler.transports.ssh_config import route
-from scheduler.transports.ssh_dial import WINDOW_BYTES
 from scheduler.transports.ssh_errors import FOREIGN, in_words, is_refusal, plainly, translated
 from scheduler.transports.ssh_line import Line
 from scheduler.transports.ssh_settings import SshSettings
@@ -27,6 +26,7 @@ _FULL_AT_SECONDS = 0.008
 _FOR_ROOM_SECONDS = 5.0
 _ROOM_TICK_SECONDS = 0.05
 _SEND_BYTES = 1 << 15
+_HEAR_BYTES = 4 << 20
 _SEND_SECONDS = 0.05
 _TICK_SECONDS = 1.0
 _GOODBYE_SECONDS = 5.0
@@ -161,14 +161,14 @@ class _Conversation:
                 self._news.wait(min(_TICK_SECONDS, timeout - quiet))
 
     def _hear(self, timeout: float) -> bool:
-        """Take all that has come: were it taken piece by piece, Paramiko would move the rest each time."""
+        """Take what has come in few pieces: Paramiko moves the rest each time, and copies of a whole window add up."""
         out = err = b""
         try:
             with self._line.watchdog.within(timeout):
                 if self._channel.recv_ready():
-                    out = self._channel.recv(WINDOW_BYTES)
+                    out = self._channel.recv(_HEAR_BYTES)
                 if self._channel.recv_stderr_ready():
-                    err = self._channel.recv_stderr(WINDOW_BYTES)
+                    err = self._channel.recv_stderr(_HEAR_BYTES)
         except FOREIGN as error:
             raise self._exchange.cut(in_words(error)) from error
         if out:
