@@ -1,7 +1,8 @@
 """Outputs come home: listed over there with size and SHA-256, streamed, verified, renamed into place.
 
-A file that is here already, whole, is not sent again: so a collection that was cut goes on, and on a local site, where
-the job ran in its working_dir, nothing is copied. Nothing over there is deleted.
+A file that is here already, whole, is not sent again, and of a large one only what is not here: so a collection that
+was cut goes on, and on a local site, where the job ran in its working_dir, nothing is copied. Nothing over there is
+deleted.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from scheduler import remote, stream
+from scheduler import parts, remote, stream
 from scheduler.errors import OutputError, TransportError
 from scheduler.ledger_rows import JobRow
 from scheduler.members import opened_tar
@@ -24,7 +26,10 @@ from scheduler.transports.base import Transport
 
 LIST_SECONDS = 900.0
 """So long the listing may be silent: hashing 100 GB takes minutes."""
-FETCH_SECONDS = 300.0
+FETCH_SECONDS = 900.0
+"""And the sending, where it compares what is here of a large file."""
+LARGE_BYTES = 8 << 20
+"""The hash of such a file is taken while it is sent, not before, and it is gone on with in its middle after a cut."""
 LOGS = {"stdout": "job.stdout", "stderr": "job.stderr", "result": "result.json"}
 """Where what every job leaves is put in its working_dir."""
 
@@ -38,6 +43,7 @@ class Output:
         kind: ``stdout``, ``stderr``, ``result``, ``error``, or the number of the pattern that it matches.
         path: where it lies over there.
         home: where it comes to here.
+        sha256: of its bytes; empty for a large file, whose hash comes after them.
     """
 
     job: int
@@ -57,8 +63,9 @@ class Manifest:
 
     def of(self, key: int) -> list[Output]:
         """The outputs of one job."""
-        return self._by_job().get(key, [])
+        return self._by_job.get(key, [])
 
+    @cached_property
     def _by_job(self) -> Mapping[int, list[Output]]:
         found: dict[int, list[Output]] = defaultdict(list)
         for output in self.outputs:
@@ -78,7 +85,7 @@ def manifest(rows: Sequence[JobRow], transport: Transport, scratch: Path) -> Man
         TransportError: the site was not reached.
     """
     question = "".join(f"{row.folder}\t{row.element}\t{row.status.attempt}\n" for row in rows).encode()
-    reply = transport.run(remote.program("manifest"), stdin=question, timeout=LIST_SECONDS)
+    reply = transport.run(remote.program("manifest"), [str(LARGE_BYTES)], stdin=question, timeout=LIST_SECONDS)
     head, found, rest = reply.stdout.partition(b"files ")
     if reply.exit_code != 0 or not found:
         raise OutputError(f"the outputs cannot be listed: {reply.err.strip() or reply.out[:300]}")
@@ -108,9 +115,12 @@ def _outputs(rows: Sequence[JobRow], listed: bytes, complaints: str, scratch: Pa
     for n in range(number):
         job, _, kind = words[3 * n].decode().partition("\t")
         folder, name = (os.fsdecode(word) for word in words[3 * n + 1 : 3 * n + 3])
-        size, sha256 = sizes_and_hashes[n], sizes_and_hashes[number + n]
+        size, sha256 = int(sizes_and_hashes[n]), sizes_and_hashes[number + n]
+        if (sha256 == "-") != (size >= LARGE_BYTES):
+            raise OutputError(f"the list of outputs is not whole; a file cannot be read? {complaints.strip()[:1000]}")
         row = _row(rows, job)
-        yield Output(row.key, kind, f"{folder}/{name}", _home(row, kind, name, scratch), int(size), sha256)
+        home = _home(row, kind, name, scratch)
+        yield Output(row.key, kind, f"{folder}/{name}", home, size, sha256.removeprefix("-"))
 
 
 def _home(row: JobRow, kind: str, name: str, scratch: Path) -> Path:
@@ -135,25 +145,60 @@ def fetch(outputs: Sequence[Output], transport: Transport, progress: Progress | 
             jobs of such files, and all others are home.
         TransportError: the line was cut; what is home stays, and the next call goes on.
     """
-    failed: dict[int, str] = {}
     wanted = {output.path.lstrip("/"): output for output in outputs if not _is_home(output)}
     if not wanted:
         return
-    total = sum(output.size for output in wanted.values())
-    names = b"".join(os.fsencode(name) + b"\0" for name in wanted)
-    meter = _Meter(total, progress)
-    with stream.opened(transport, remote.program("fetch"), stdin=[names], timeout=FETCH_SECONDS) as source:
+    with contextlib.ExitStack() as open_files:
+        large = {
+            name: open_files.enter_context(contextlib.closing(parts.part_of(output.home, output.size)))
+            for name, output in wanted.items()
+            if not output.sha256
+        }
+        _fetch(wanted, large, transport, progress)
+
+
+def _fetch(
+    wanted: dict[str, Output], large: Mapping[str, parts.Part], transport: Transport, progress: Progress | None
+) -> None:
+    failed: dict[int, str] = {}
+    asked = b"".join(_asked(wanted[name], part) for name, part in large.items())
+    small = {name: output for name, output in wanted.items() if name not in large}
+    names = b"".join(os.fsencode(name) + b"\0" for name in small)
+    here = sum(part.offset for part in large.values())
+    meter = _Meter(sum(output.size for output in wanted.values()) - here, progress)
+    program, args = remote.program("fetch"), [str(len(asked))]
+    with stream.opened(transport, program, args, stdin=[asked, names], timeout=FETCH_SECONDS) as source:
         try:
-            _unpack(source, wanted, meter, failed)
-        except tarfile.TarError as error:
-            raise TransportError(f"the outputs came in pieces: {error}; collect again") from error
+            for name, part in large.items():
+                try:
+                    part.receive(source, meter.add)
+                except parts.NotKept as error:
+                    failed.setdefault(wanted[name].job, str(error))
+            if small:
+                _unpack(source, small, meter, failed)
+        except (tarfile.TarError, TransportError) as error:
+            raise _broken(source, error) from error
         reply = source.reply
-    if wanted:
+    if small:
         words = reply.err.strip() if reply is not None else ""
-        message = f"{len(wanted)} outputs did not come, {next(iter(wanted))!r} first: {words[:500]}"
-        failed |= {output.job: message for output in wanted.values()}
+        message = f"{len(small)} outputs did not come, {next(iter(small))!r} first: {words[:500]}"
+        failed |= {output.job: message for output in small.values()}
     if failed:
         raise OutputError(next(iter(failed.values())), jobs=failed)
+
+
+def _asked(output: Output, part: parts.Part) -> bytes:
+    """What fetch.sh is asked of a large file."""
+    return f"{part.offset}\0{part.digest.hexdigest()}\0".encode() + os.fsencode(output.path) + b"\0"
+
+
+def _broken(source: stream.Stream, error: Exception) -> Exception:
+    """The line was cut, or the program over there has said why it ended."""
+    if source.reply is not None and source.reply.exit_code != 0:
+        return OutputError(f"the outputs did not come whole: {source.reply.err.strip()[:500]}")
+    if isinstance(error, TransportError):
+        return error
+    return TransportError(f"the outputs came in pieces: {error}; collect again")
 
 
 @dataclass
@@ -163,7 +208,11 @@ class _Meter:
     done: int = 0
 
     def add(self, size: int) -> None:
-        self.done += size
+        """Bytes are home; less than none: that were taken for home, and must come all the same."""
+        if size < 0:
+            self.total -= size
+        else:
+            self.done += size
         if self.tell is not None:
             self.tell(self.done, self.total)
 
@@ -207,9 +256,8 @@ def _keep(member: tarfile.TarInfo, output: Output, content: IO[bytes], meter: _M
 def _write(output: Output, content: IO[bytes], meter: _Meter) -> None:
     part = output.home.with_name(f".{output.home.name[:80]}.{os.getpid()}.part")
     try:
-        output.home.parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256()
-        with part.open("wb") as file:
+        with _created(part) as file:
             while piece := content.read(1 << 18):
                 digest.update(piece)
                 file.write(piece)
@@ -217,18 +265,28 @@ def _write(output: Output, content: IO[bytes], meter: _Meter) -> None:
         if digest.hexdigest() != output.sha256:
             raise OutputError(f"{output.path!r} is not what was announced (SHA-256 differs): it changes still")
         part.replace(output.home)
-    except OSError as error:
-        raise OutputError(f"cannot write {str(output.home)!r}: {error}") from error
-    finally:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OutputError(f"cannot write {str(output.home)!r}: {error}") from error
+        raise
+
+
+def _created(path: Path) -> IO[bytes]:
+    try:
+        return path.open("wb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")
 
 
 def _is_home(output: Output) -> bool:
     try:
+        size = output.home.stat().st_size
         if str(output.home.resolve()) == output.path:
             return True  # a local site, where the job ran in its working_dir
-        if output.home.stat().st_size != output.size:
+        if not output.sha256 or size != output.size:
             return False
         with output.home.open("rb") as file:
             digest = hashlib.sha256()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 from scheduler.job.state import Cause, JobState, Status
@@ -149,7 +150,7 @@ def job_row(row: sqlite3.Row) -> JobRow:
     return JobRow(
         **{name: row[name] for name in _PLAIN},
         sent=bool(row["sent"]),
-        patterns=json.loads(row["patterns"]),
+        patterns=list(_patterns(row["patterns"])),
         status=_status(row),
         collected=bool(row["collected"]),
         results=json.loads(row["results"]) if row["results"] else None,
@@ -164,6 +165,12 @@ _PLAIN = (
     "working_dir",
     "silent", "silent_since", "created", "updated", "resources", "retry", "template", "tries",
 )  # fmt: skip
+
+
+@lru_cache
+def _patterns(text: str) -> tuple[str, ...]:
+    """Jobs of a campaign mostly have the same."""
+    return tuple(json.loads(text))
 
 
 def _status(row: sqlite3.Row) -> Status:

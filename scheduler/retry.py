@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from scheduler import spool
 from scheduler.batch.base import BatchSystem
 from scheduler.errors import ConfigError, JobError
 from scheduler.job.resources import Resources, Retry, memory_mib
@@ -17,7 +18,6 @@ from scheduler.ledger_rows import JobRow
 from scheduler.render import new_token
 from scheduler.render_retry import NextBundle, Wish, render_again
 from scheduler.site.site import Site
-from scheduler.submission import write_spool
 
 
 def judge(rows: Sequence[JobRow], site: Site, ledger: Ledger) -> dict[int, Again | Enough]:
@@ -70,15 +70,15 @@ def plan(wishes: Sequence[Wish], site: Site, system: BatchSystem, ledger: Ledger
         ConfigError: the template or a directive is wrong now.
     """
     bundle = render_again(wishes, site, system, token=new_token())
-    spool = ledger.spool(bundle.token)
-    write_spool(bundle.files, spool)
+    path = ledger.spool(bundle.token)
+    spool.write(bundle.files, path)
     batches = [(one.first, len(one.wishes), one.name) for one in bundle.groups]
     site_json = site.to_json()
     if Attempts(ledger).record(
         token=bundle.token, site=site.name, site_json=site_json, batches=batches, moves=_moves(bundle)
     ):
         return bundle.token
-    spool.unlink(missing_ok=True)
+    spool.discard(path)
     return None
 
 

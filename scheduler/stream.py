@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-import queue
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from scheduler.errors import SchedulerError, TransportError
 from scheduler.transports.base import Program, Reply, Transport
 
-_PIECES = 64
+AHEAD_BYTES = 4 << 20
+"""So much may have come that nobody has read yet; then the program has to wait."""
 
 
 class _Stopped(SchedulerError):
@@ -22,9 +23,10 @@ class Stream(io.RawIOBase):
     """Standard output of a running program. After its end, `reply` is what the program said."""
 
     def __init__(self) -> None:
-        self._pieces: queue.Queue[bytes | None] = queue.Queue(_PIECES)
-        self._rest = b""
-        self._stopped = False
+        self._pieces: deque[memoryview] = deque()
+        self._ahead = 0
+        self._changed = threading.Condition()
+        self._ended = self._stopped = False
         self._failed: SchedulerError | None = None
         self.reply: Reply | None = None
 
@@ -32,33 +34,37 @@ class Stream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        if not self._rest:
-            self._rest = self._next()
-        taken = self._rest[: len(buffer)]
-        buffer[: len(taken)] = taken
-        self._rest = self._rest[len(taken) :]
-        return len(taken)
-
-    def _next(self) -> bytes:
-        piece = self._pieces.get()
-        if piece is not None:
-            return piece
-        self._pieces.put(None)  # the end stays the end
-        if self._failed is not None:
-            raise self._failed
-        return b""
+        with self._changed:
+            self._changed.wait_for(lambda: self._pieces or self._ended)
+            if not self._pieces:
+                if self._failed is not None:
+                    raise self._failed
+                return 0
+            piece = self._pieces[0]
+            count = min(len(piece), len(buffer))
+            if count < len(piece):
+                self._pieces[0] = piece[count:]
+            else:
+                self._pieces.popleft()
+            self._ahead -= count
+            self._changed.notify_all()
+        buffer[:count] = piece[:count]
+        return count
 
     def _put(self, piece: bytes) -> None:
-        while not self._stopped:
-            try:
-                return self._pieces.put(piece, timeout=0.2)
-            except queue.Full:
-                continue
-        raise _Stopped("nobody reads any more")
+        with self._changed:
+            self._changed.wait_for(lambda: self._ahead < AHEAD_BYTES or self._stopped)
+            if self._stopped:
+                raise _Stopped("nobody reads any more")
+            self._pieces.append(memoryview(piece))
+            self._ahead += len(piece)
+            self._changed.notify_all()
 
-    def _run(self, transport: Transport, program: Program, stdin: Iterable[bytes], timeout: float) -> None:
+    def _run(
+        self, transport: Transport, program: Program, args: Iterable[str], stdin: Iterable[bytes], timeout: float
+    ) -> None:
         try:
-            self.reply = transport.run(program, stdin=stdin, stdout=self._put, timeout=timeout)
+            self.reply = transport.run(program, list(args), stdin=stdin, stdout=self._put, timeout=timeout)
         except _Stopped:
             pass
         except SchedulerError as error:
@@ -66,25 +72,25 @@ class Stream(io.RawIOBase):
         except OSError as error:
             self._failed = TransportError(f"the stream broke: {error}")
         finally:
-            self._end()
+            self._note(ended=True)
 
-    def _end(self) -> None:
-        while not self._stopped:
-            try:
-                return self._pieces.put(None, timeout=0.2)
-            except queue.Full:
-                continue
+    def _note(self, *, ended: bool = False, stopped: bool = False) -> None:
+        with self._changed:
+            self._ended, self._stopped = self._ended or ended, self._stopped or stopped
+            self._changed.notify_all()
 
 
 @contextmanager
-def opened(transport: Transport, program: Program, *, stdin: Iterable[bytes], timeout: float) -> Iterator[Stream]:
+def opened(
+    transport: Transport, program: Program, args: Iterable[str] = (), *, stdin: Iterable[bytes], timeout: float
+) -> Iterator[Stream]:
     """The output of `program` while it runs. Leaving early ends the reading, and the program with it."""
     stream = Stream()
-    worker = threading.Thread(target=stream._run, args=(transport, program, stdin, timeout), daemon=True)
+    worker = threading.Thread(target=stream._run, args=(transport, program, args, stdin, timeout), daemon=True)
     worker.start()
     try:
         yield stream
     finally:
-        stream._stopped = True
+        stream._note(stopped=True)
         worker.join()
         stream.close()

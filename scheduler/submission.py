@@ -1,24 +1,21 @@
 """A bundle goes to a site: spooled on disk here, recorded, sent in one remote command, its answers read.
 
+What is large of it goes ahead, over several channels at once.
+
 Whatever is cut or killed, the same bundle may be sent again: over there each batch is handed over at most once.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import io
 import json
-import os
-import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from scheduler import remote
+from scheduler import remote, spool, staging
 from scheduler.batch.base import Accepted, BatchSystem, Full, Outcome, Refused, Unknown, write_indices
-from scheduler.errors import BatchError, JobError, LedgerError
+from scheduler.errors import BatchError, JobError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger import Ledger
@@ -51,7 +48,7 @@ def record(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str | None) 
     None are given, and nothing is recorded, if another process has recorded a job of this campaign meanwhile.
     """
     asked = cache(lambda want: json.dumps(want.to_json()))
-    write_spool(bundle.files, ledger.spool(bundle.token))
+    spool.write(bundle.files, ledger.spool(bundle.token))
     batches = [(one.first, len(one.jobs), one.name, one.packed) for one in bundle.batches]
     jobs = [
         {**_job_values(job, element, one.first, campaign), "resources": asked(want), "retry": _retry_of(job, site)}
@@ -63,7 +60,7 @@ def record(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str | None) 
         probe=bundle.python_probe, batches=batches, jobs=jobs,
     )  # fmt: skip
     if not keys:
-        ledger.spool(bundle.token).unlink(missing_ok=True)
+        spool.discard(ledger.spool(bundle.token))
     return keys
 
 
@@ -76,18 +73,25 @@ def send(token: str, site: Site, system: BatchSystem, ledger: Ledger, transport:
 
     Raises:
         TransportError: the line was cut: which batches were taken is not known yet. Nothing is lost.
-        JobError: its pickles need another Python; nothing was submitted and the record of it is struck out.
+        JobError: its pickles need another Python, or a large file has changed before it was sent; nothing was submitted
+            and the record of it is struck out.
         BatchError: the program over there failed before any batch was tried (a work folder that cannot be written).
     """
-    spool = ledger.spool(token)
-    with _chunks(spool) as chunks:
-        answers = _exchange(token, site, system, ledger, transport, chunks=chunks, again=again)
-    bundle = ledger.bundle(token)
+    bundle, path = ledger.bundle(token), ledger.spool(token)
+    work = Expanded(quote_path(site.work_dir, what="work_dir"))
+    pieces = _stage(path, (work, token), transport)
+    changed = spool.changed(path)
+    all_there = pieces is None or changed or "bundle" in pieces
+    with spool.chunks(path) as chunks:
+        sent = [spool.NOTHING] if all_there else chunks
+        answers = _exchange(token, site, system, ledger, transport, sent=sent, again=again, pieces=pieces or "")
     if bundle["python"] and answers.python and answers.python != bundle["python"]:
-        ledger.forget(token)
-        spool.unlink(missing_ok=True)
+        _forget(token, ledger)
         raise JobError(_other_python(site, bundle["python"], answers.python))
-    if answers.empty and not spool.exists():
+    if changed and answers.empty:
+        _forget(token, ledger)
+        raise JobError(f"{changed!r} was changed before it was sent; nothing was submitted. Submit again")
+    if answers.empty and not path.exists():
         _record_lost(token, ledger)
     _record_answers(token, site.name, answers, ledger)
     return answers
@@ -100,20 +104,33 @@ def ask(token: str, site: Site, system: BatchSystem, ledger: Ledger, transport: 
     Raises:
         TransportError, BatchError: as `send`.
     """
-    answers = _exchange(token, site, system, ledger, transport, chunks=iter([_NOTHING]), again=False)
+    answers = _exchange(token, site, system, ledger, transport, sent=[spool.NOTHING], again=False)
     _record_answers(token, site.name, answers, ledger)
     return answers
 
 
+def _stage(path: Path, to: tuple[Expanded, str], transport: Transport) -> str | None:
+    """Send what is large ahead. Gives how it is put together; None if the bundle is there already."""
+    large = spool.large(path)
+    if not large or spool.changed(path):
+        return ""
+    return staging.stage(large, to, transport, begun=spool.begun(path))
+
+
+def _forget(token: str, ledger: Ledger) -> None:
+    ledger.forget(token)
+    spool.discard(ledger.spool(token))
+
+
 def _exchange(
     token: str, site: Site, system: BatchSystem, ledger: Ledger, transport: Transport, *,
-    chunks: Iterator[bytes], again: bool,
+    sent: Iterable[bytes], again: bool, pieces: str = "",
 ) -> Answers:  # fmt: skip
     bundle = ledger.bundle(token)
     running = site.limits.running or 0
     args: list[str | Expanded] = [Expanded(quote_path(site.work_dir, what="work_dir")), token, str(running)]
-    args += [bundle["probe"], *_which(ledger.batches(token), ledger.of_bundle(token), again=again)]
-    reply = transport.run(remote.program("submit", site.scheduler), args, stdin=chunks, timeout=SEND_SECONDS)
+    args += [bundle["probe"], *_which(ledger.batches(token), ledger.of_bundle(token), again=again), pieces]
+    reply = transport.run(remote.program("submit", site.scheduler), args, stdin=sent, timeout=SEND_SECONDS)
     answers = read_answers(reply, system)
     if reply.exit_code != 0 and not answers.outcomes:
         raise BatchError(
@@ -176,88 +193,6 @@ def status_of(outcome: Outcome | None, system: BatchSystem) -> Status:
     return Status(JobState.SUBMITTING, reason=words or "not known yet whether the batch system has it")
 
 
-def write_spool(files: Mapping[str, bytes | Path], path: Path) -> None:
-    """The files of a bundle as a gzipped tar, whole or not at all.
-
-    Raises:
-        LedgerError: it cannot be written here.
-        JobError: a file of the user cannot be read.
-    """
-    part = path.with_suffix(".part")
-    try:
-        with open(part, "wb", opener=_for_me_alone) as raw:
-            with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed:
-                _write_tar(files, packed)
-            raw.flush()
-            os.fsync(raw.fileno())
-        part.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the name, too, is on disk
-        finally:
-            os.close(folder)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise LedgerError(f"cannot write the bundle {path}: {error}; nothing was sent") from error
-
-
-def _for_me_alone(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _write_tar(files: Mapping[str, bytes | Path], packed: gzip.GzipFile) -> None:
-    with tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        for name, content in files.items():
-            if isinstance(content, bytes):
-                tar.addfile(_member(name, len(content)), io.BytesIO(content))
-            else:
-                _add_path(tar, name, content)
-
-
-def _add_path(tar: tarfile.TarFile, name: str, path: Path) -> None:
-    """A file of the user, links followed; a folder with all that is in it."""
-    if path.is_dir():
-        tar.addfile(_member(name, 0, kind=tarfile.DIRTYPE))
-        for inside in sorted(path.iterdir()):
-            _add_path(tar, f"{name}/{inside.name}", inside)
-        return
-    try:
-        with path.open("rb") as content:
-            status = os.fstat(content.fileno())
-            runs = bool(status.st_mode & 0o100) or content.read(2) == b"#!"
-            content.seek(0)
-            tar.addfile(_member(name, status.st_size, runs=runs), content)
-    except OSError as error:
-        raise JobError(f"the file {str(path)!r} cannot be sent: {error}") from error
-
-
-def _member(name: str, size: int, *, kind: bytes = tarfile.REGTYPE, runs: bool = False) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
-    member.size, member.type = size, kind
-    member.mode = 0o700 if runs or kind == tarfile.DIRTYPE else 0o600
-    return member
-
-
-@contextlib.contextmanager
-def _chunks(path: Path) -> Iterator[Iterator[bytes]]:
-    """The file piece by piece; nothing, if it is not needed any more."""
-    if not path.exists():
-        yield iter([_NOTHING])
-        return
-    with path.open("rb") as file:
-        yield iter(lambda: file.read(1 << 18), b"")
-
-
-def _empty_tar() -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz"):
-        pass
-    return buffer.getvalue()
-
-
-_NOTHING = _empty_tar()
-
-
 def _record_lost(token: str, ledger: Ledger) -> None:
     """The site does not have the bundle, and it is not here any more either: nobody will ever send it."""
     status = Status(JobState.FAILED, Cause.LOST, reason="its bundle is neither here nor over there; it was never begun")
@@ -281,7 +216,7 @@ def _record_answers(token: str, site: str, answers: Answers, ledger: Ledger) -> 
     known = {first for first, o in answers.outcomes.items() if not isinstance(o, Unknown | Full)}
     if known >= {batch.first for batch in ledger.batches(token) if batch.place is not Place.NEVER}:
         ledger.record_sent(token)
-        ledger.spool(token).unlink(missing_ok=True)
+        spool.discard(ledger.spool(token))
 
 
 def record_statuses(answers: Answers, rows: Sequence[JobRow], system: BatchSystem, ledger: Ledger) -> dict[int, str]:

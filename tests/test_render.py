@@ -156,7 +156,7 @@ def test_shellcheck_has_nothing_to_say_of_a_script(system: str, kind: str, tmp_p
 PROGRAMS: list[tuple[str, str | None]] = [
     (name, batch) for batch in ("slurm", "shell", "pbs") for name in ("submit", "poll", "cancel")
 ]
-PROGRAMS += [("manifest", None), ("fetch", None), ("tail", None)]
+PROGRAMS += [("manifest", None), ("fetch", None), ("stage", None), ("tail", None)]
 
 
 @pytest.mark.parametrize(("name", "batch"), PROGRAMS)

@@ -11,6 +11,8 @@ class NamedEnum(Enum):
     """Equal to the member of the same name in an enum of the same name: AID2E's runners compare ours with their own."""
 
     def __eq__(self, other: object) -> bool:
+        if self is other or type(other) is type(self):
+            return self is other
         if isinstance(other, Enum) and type(other).__name__ == type(self).__name__:
             return other.name == self.name
         return NotImplemented
@@ -37,6 +39,7 @@ class JobState(NamedEnum):
     def __init__(self, word: str, sentence: str) -> None:
         self.word = word
         self.sentence = sentence
+        self._is_final = word in ("completed", "failed", "cancelled")
 
     def __str__(self) -> str:
         return self.word
@@ -44,7 +47,7 @@ class JobState(NamedEnum):
     @property
     def final(self) -> bool:
         """Nothing more is expected of a job in this state."""
-        return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
+        return self._is_final
 
 
 class Cause(Enum):

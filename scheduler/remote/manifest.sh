@@ -1,6 +1,7 @@
 # Lists what jobs that have ended left, with size and SHA-256. Reads a line a job, parted by tabs: bundle folder, element,
 # attempt. Prints "files N", then for each file three words ended by NUL (its job's number in the question and its kind;
 # the folder; its path in there), then N sizes, then N hashes. Kind: the number of an output pattern, or a word of ours.
+# Files of $1 bytes and more have "-" for a hash: theirs is taken while they are sent.
 make_scratch
 export scratch
 if command -v sha256sum >/dev/null 2>&1; then hashes() { xargs -0 sha256sum --; }; else hashes() { xargs -0 shasum -a 256 --; }; fi
@@ -46,5 +47,13 @@ done
 printf 'files %s\n' "$(tr -cd '\0' <"$scratch/paths" | wc -c)"
 [ -s "$scratch/paths" ] || exit 0
 cat "$scratch/names"
-sizes <"$scratch/paths" || exit 74
-hashes <"$scratch/paths" | sed 's/^\\//' | cut -c 1-64
+sizes <"$scratch/paths" >"$scratch/sizes" || exit 74
+cat "$scratch/sizes"
+large=$1
+export large
+# The list of names is read beside that of sizes, which all copies of this sh share.
+exec 3<"$scratch/sizes"
+xargs -0 sh -c 'for f do read -r size <&3; [ "$size" -ge "$large" ] || printf "%s\0" "$f"; done' sh <"$scratch/paths" >"$scratch/small"
+hashes <"$scratch/small" | sed 's/^\\//' | cut -c 1-64 >"$scratch/hashes"
+awk -v large="$large" 'FILENAME == ARGV[1] { hash[n++] = $0; next } { if ($0 + 0 >= large + 0) print "-"; else if (i < n) print hash[i++] }' \
+  "$scratch/hashes" "$scratch/sizes"

@@ -3,9 +3,12 @@
 #   $5 batches that may be handed over now, by their first elements (0-3,7); the others wait, or have been
 #   $6 batches that may be, although they were tried: nobody has heard of them since, and their scripts run once all the same
 #   $7 elements that were cancelled while their batch waited: they are never to run
-# Reads the bundle as a gzipped tar (nothing, if it was unpacked before). Prints a line a batch: first, exit code, words.
+#   $8 what has been staged of it, a line a piece, in order: whose it is (a large file's number, or "bundle"), its name,
+#      how much of it
+# Reads the bundle as a gzipped tar (nothing, if it was unpacked before, or staged). Prints a line a batch: first, exit
+# code, words.
 trap '' PIPE HUP INT
-work=$1 token=$2 running=$3 needs=$4 now=$5 again=$6 never=$7
+work=$1 token=$2 running=$3 needs=$4 now=$5 again=$6 never=$7 pieces=$8
 mkdir -p "$work" || die "cannot make the work folder $work"
 work=$(cd "$work" && pwd -P) || die "cannot enter the work folder $1"
 [ -w "$work" ] || die "the work folder $work is not writable"
@@ -31,19 +34,52 @@ done
 [ -n "$claimed" ] || die "cannot write in the work folder $work (is the disk full?)"
 trap 'rm -f "$claim"' EXIT
 
+# The pieces of one file, one after the other.
+joined() {
+  printf '%s\n' "$pieces" | while read -r whose piece count; do
+    [ "$whose" != "$1" ] || head -c "$count" "$staged/$piece" || exit
+  done
+}
+# A large file takes the place that the tar has kept for it. Of one piece it is not copied again.
+place() {
+  target=$(cat ".large/$1" && echo /) && target=./${target%/} || return
+  if [ "$(printf '%s\n' "$pieces" | grep -c "^$1 ")" -eq 1 ]; then
+    piece=$(printf '%s\n' "$pieces" | sed -n "s/^$1 \([^ ]*\) $2\$/\1/p")
+    [ ! -x "$target" ] || chmod 700 "$staged/$piece"
+    mv "$staged/$piece" "$target"
+  else
+    joined "$1" >"$target"
+  fi && [ "$(($(wc -c <"$target")))" -eq "$2" ]
+}
+
+staged=$work/.staged-$token
 if [ ! -e "$bundle/.scheduler" ]; then
   incoming=$work/.incoming-$token
   rm -rf "$incoming"
   mkdir "$incoming" || die "cannot make a folder in $work"
-  words=$(tar -xzf - -C "$incoming" 2>&1) || {
+  words=$({
+    case $pieces in
+      *bundle*) joined bundle | tar -xzf - -C "$incoming" ;;
+      *) tar -xzf - -C "$incoming" ;;
+    esac
+  } 2>&1) || {
     rm -rf "$incoming"
     die "cannot unpack the bundle in $work: $(printf '%s\n' "$words" | head -n 1). If the disk or your quota is full: make room there, or set another work_dir"
   }
   if [ ! -e "$incoming/.scheduler" ]; then rm -rf "$incoming"; printf 'empty\t\n'; exit 0; fi
+  if [ -d "$incoming/.large" ]; then
+    cd "$incoming" || die "cannot enter $incoming"
+    while read -r number size; do
+      place "$number" "$size" || die "a large file of the bundle is not whole in $work (is the disk full?)"
+    done <.large/list
+    rm -rf .large
+    cd "$work" || die "cannot enter $work"
+  fi
   mv "$incoming" "$bundle" || die "cannot name the bundle $bundle"
 else
   cat >/dev/null
 fi
+rm -rf "$staged"
 cd "$bundle" || die "cannot enter $bundle"
 
 if [ -n "$needs" ]; then

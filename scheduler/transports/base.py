@@ -79,6 +79,14 @@ class Transport(ABC):
             TimedOut: the same, because nothing came or went for `timeout` seconds.
         """
 
+    def side_by_side(self) -> int:
+        """So many programs at once move bytes there fastest. It may ask the line how long it is; no command is run.
+
+        Raises:
+            TransportError: the machine was not reached.
+        """
+        return 1
+
     @abstractmethod
     def close(self) -> None:
         """Give the connection back. What runs over there goes on. May be called twice."""

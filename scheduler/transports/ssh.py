@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +15,6 @@ from scheduler.transports.asking import AtTerminal, Person
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
 from scheduler.transports.ssh_config import route
-from scheduler.transports.ssh_dial import WINDOW_BYTES
 from scheduler.transports.ssh_errors import FOREIGN, in_words, is_refusal, plainly, translated
 from scheduler.transports.ssh_keys import Keys
 from scheduler.transports.ssh_line import Line
@@ -25,9 +25,12 @@ __all__ = ["SshSettings", "SshTransport"]
 
 # OpenSSH's MaxSessions is 10. A session whose program outlived a timeout still counts, hence the distance.
 _RUNS_AT_ONCE = 8
+# OpenSSH takes 2 MB of a channel before it answers: up to this round trip one channel fills a line.
+_FULL_AT_SECONDS = 0.008
 _FOR_ROOM_SECONDS = 5.0
 _ROOM_TICK_SECONDS = 0.05
 _SEND_BYTES = 1 << 15
+_HEAR_BYTES = 4 << 20
 _SEND_SECONDS = 0.05
 _TICK_SECONDS = 1.0
 _GOODBYE_SECONDS = 5.0
@@ -67,6 +70,11 @@ class SshTransport(Transport):
             if line.watchdog.has_cut and not exchange.ended:
                 raise exchange.timed_out(timeout)
             return exchange.reply(line_lost=not line.is_alive)
+
+    def side_by_side(self) -> int:
+        with plainly(self._settings.host):
+            seconds = self._connected()[0].round_trip(self._settings.connect_timeout)
+        return max(1, min(_RUNS_AT_ONCE, math.ceil(seconds / _FULL_AT_SECONDS)))
 
     def close(self) -> None:
         with self._lock:
@@ -170,14 +178,14 @@ class _Conversation:
                 self._news.wait(min(_TICK_SECONDS, timeout - quiet))
 
     def _hear(self, timeout: float) -> bool:
-        """Take all that has come: were it taken piece by piece, Paramiko would move the rest each time."""
+        """Take what has come in few pieces: Paramiko moves the rest each time, and copies of a whole window add up."""
         out = err = b""
         try:
             with self._line.watchdog.within(timeout):
                 if self._channel.recv_ready():
-                    out = self._channel.recv(WINDOW_BYTES)
+                    out = self._channel.recv(_HEAR_BYTES)
                 if self._channel.recv_stderr_ready():
-                    err = self._channel.recv_stderr(WINDOW_BYTES)
+                    err = self._channel.recv_stderr(_HEAR_BYTES)
         except FOREIGN as error:
             raise self._exchange.cut(in_words(error)) from error
         if out:

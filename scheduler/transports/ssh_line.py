@@ -7,6 +7,7 @@ import shlex
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ class Line:
         self._base: socket.socket | None = None
         self._proxy: ProxyCommand | None = None
         self._transports: list[paramiko.Transport] = []
+        self._spares: deque[paramiko.Channel] = deque()
+        self._opening = threading.Lock()
         self.watchdog = Watchdog(self)
         try:
             for hop in hops:
@@ -86,14 +89,44 @@ class Line:
     def start(self, command: str, *, seconds: float) -> paramiko.Channel:
         """A channel on which the login shell has been told `command`."""
         with self.watchdog.within(seconds):
-            channel = self._transports[-1].open_session(window_size=WINDOW_BYTES, timeout=seconds)
-            try:
-                # The answer is worth the round trip: until then, OpenSSH gives a session no window to send into.
-                channel.exec_command(command)
-            except FOREIGN:
-                channel.close()
-                raise
+            channel = self._told_spare(command) or self._told(self._opened(seconds), command)
+        if not self._spares and self._opening.acquire(blocking=False):
+            threading.Thread(target=self._open_spare, args=(seconds,), name="scheduler-ssh-spare", daemon=True).start()
         return channel
+
+    def _opened(self, seconds: float) -> paramiko.Channel:
+        return self._transports[-1].open_session(window_size=WINDOW_BYTES, timeout=seconds)
+
+    def _told(self, channel: paramiko.Channel, command: str) -> paramiko.Channel:
+        try:
+            # The answer is worth the round trip: until then, OpenSSH gives a session no window to send into.
+            channel.exec_command(command)
+        except FOREIGN:
+            channel.close()
+            raise
+        return channel
+
+    def _told_spare(self, command: str) -> paramiko.Channel | None:
+        """A channel that was opened meanwhile saves a round trip. A server may end one that waits too long."""
+        try:
+            return self._told(self._spares.popleft(), command)
+        except (IndexError, *FOREIGN):
+            return None
+
+    def _open_spare(self, seconds: float) -> None:
+        with contextlib.suppress(*FOREIGN):  # a server that has no room gives none
+            self._spares.append(self._opened(seconds))
+        self._opening.release()
+
+    def round_trip(self, seconds: float) -> float:
+        """How long the host takes to say that it does not know what it is asked."""
+        found = seconds
+        for _ in range(2):  # a busy machine may be late once
+            started = time.monotonic()
+            with self.watchdog.within(seconds):
+                self._transports[-1].global_request("keepalive@openssh.com", wait=True)
+            found = min(found, time.monotonic() - started)
+        return found
 
     def close(self) -> None:
         """From the bottom up: a jump host that hangs would not take the good-bye of the host behind it."""

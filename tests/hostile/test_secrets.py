@@ -14,11 +14,11 @@ from testcluster import Cluster
 from unpacked import until
 
 from scheduler import Job, JobError, JobType, Runner, SchedulerError, Site, remote, submission
+from scheduler import spool as spooling
 from scheduler.batch.base import find
 from scheduler.ledger import Ledger
 from scheduler.quoting import quote_path
 from scheduler.render import render
-from scheduler.submission import write_spool
 from scheduler.transports.base import Expanded
 from scheduler.transports.local import LocalTransport
 
@@ -93,7 +93,7 @@ def test_what_lies_here_is_for_its_owner_alone(tmp_path: Path, loose: object, tr
     job, state = a_job(tmp_path), tmp_path / "deep/state"
     ledger = Ledger(state)
     bundle = render([job], here(tmp_path))
-    write_spool(bundle.files, ledger.spool(bundle.token))
+    spooling.write(bundle.files, ledger.spool(bundle.token))
     found = modes(tmp_path / "deep")
     tried(len(found))
     assert found.pop("state") == found.pop("state/spool") == 0o700
@@ -152,8 +152,17 @@ def test_the_files_of_others_are_not_taken_for_ours(tmp_path: Path, tried: Tried
     bundle = render([job], here(tmp_path), token="abcdefghjk")
     (work / ".incoming-abcdefghjk").symlink_to(theirs)
     spool = tmp_path / "spool.tar.gz"
-    write_spool(bundle.files, spool)
-    args: list[str | Expanded] = [Expanded(quote_path(str(work), what="work_dir")), "abcdefghjk", "1", "", "0", "", ""]
+    spooling.write(bundle.files, spool)
+    args: list[str | Expanded] = [
+        Expanded(quote_path(str(work), what="work_dir")),
+        "abcdefghjk",
+        "1",
+        "",
+        "0",
+        "",
+        "",
+        "",
+    ]
     reply = LocalTransport().run(remote.program("submit", "shell"), args, stdin=spool.read_bytes())
     assert submission.read_answers(reply, find("shell")).folder
     assert sorted(path.name for path in theirs.iterdir()) == ["precious"]

@@ -1,0 +1,133 @@
+"""Runs both sides in turn on the test cluster, and writes the table of medians: ``python -m benchmarks --help``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import hand
+from .far import Far, as_argument, far_away
+from .table import Measured, as_markdown, write_into
+
+PAGE = Path(__file__).parents[1] / "docs/pages/performance.md"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See the help."""
+    options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was begun on the cluster is removed then, too
+    found = Measured()
+    for milliseconds in options.round_trips:
+        with far_away(milliseconds) as far:
+            for turn in range(options.repeat):
+                say(f"{milliseconds} ms, turn {turn + 1} of {options.repeat}")
+                _turn(far, options, found)
+    table = as_markdown(found)
+    print(table)
+    if options.write:
+        write_into(PAGE, table)
+        say(f"written into {PAGE}")
+
+
+def say(text: str) -> None:
+    """For whoever waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    numbers = lambda text: [int(one) for one in text.split(",") if one]  # noqa: E731
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--jobs", type=numbers, default=[1, 100, 1000, 10000], help="how many, e.g. 1,100")
+    parser.add_argument("--file-mb", type=int, default=500, help="the one large file; 0: none")
+    parser.add_argument("--files", type=int, default=1000, help="of 10 kB; 0: none")
+    parser.add_argument("--round-trips", type=numbers, default=[0, 50], help="milliseconds that the line adds")
+    parser.add_argument("--repeat", type=int, default=3, help="how often; medians are told")
+    parser.add_argument("--quick", action="store_true", help="1 and 100 jobs, 50 MB, 200 files, once")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/pages/performance.md")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.jobs, options.file_mb, options.files, options.repeat = [1, 100], 50, 200, 1
+    return options
+
+
+def _turn(far: Far, options: argparse.Namespace, found: Measured) -> None:
+    for count in options.jobs:
+        say(f"  {count} jobs")
+        _jobs(far, count, found)
+    if options.file_mb:
+        say(f"  one file of {options.file_mb} MB")
+        _one_file(far, options.file_mb, found)
+    if options.files:
+        say(f"  {options.files} files")
+        _many_files(far, options.files, found)
+
+
+def _jobs(far: Far, count: int, found: Measured) -> None:
+    fresh(far, ["in"])
+    hand.fill(far.here / "in", count, 1000)
+    name = f"{count:,} jobs"
+    found.hand(far, f"{name}: submit", hand.submit_arrays(far, count))
+    found.hand(far, f"{name}: poll", *hand.poll(far, 3))
+    hand.cancel(far)
+    if count == 1000:
+        found.hand(far, f"{name}: submit, against one sbatch a job", hand.submit_each(far, count))
+        hand.cancel(far)
+    hand.make_outputs(far, count)
+    found.hand(far, f"{name}: collect", hand.collect(far))
+    for said in ours(far, "jobs", count=count, polls=3):
+        found.ours(far, name, said)
+        if count == 1000 and said["what"] == "submit":
+            found.ours(far, name, said | {"what": "submit, against one sbatch a job"})
+
+
+def _one_file(far: Far, megabytes: int, found: Measured) -> None:
+    fresh(far, [])
+    with (far.here / "large").open("wb") as file, Path("/dev/urandom").open("rb") as noise:
+        for _ in range(megabytes):
+            file.write(noise.read(1_000_000))
+    name = f"one file of {megabytes} MB"
+    found.hand(far, f"{name}: out", hand.file_up(far))
+    found.hand(far, f"{name}: home", hand.file_down(far))
+    far.ssh(f"rm {far.work}/large")
+    for said in ours(far, "file"):
+        found.ours(far, name, said)
+
+
+def _many_files(far: Far, count: int, found: Measured) -> None:
+    fresh(far, ["many"])
+    hand.fill(far.here / "many", count, 10_000)
+    name = f"{count:,} files of 10 kB"
+    found.hand(far, f"{name}: out", hand.files_up(far))
+    found.hand(far, f"{name}: home", hand.files_down(far))
+    for said in ours(far, "files"):
+        found.ours(far, name, said)
+
+
+def fresh(far: Far, folders: Sequence[str]) -> None:
+    """Empty folders here, and nothing over there."""
+    subprocess.run(["find", str(far.here), "-mindepth", "1", "-type", "d", "-prune", "-exec", "rm", "-rf", "{}", "+"])
+    for folder in folders:
+        (far.here / folder).mkdir()
+    (far.here / "job.sh").write_text("#!/bin/sh\nhead -c 10000 /dev/urandom >out.bin\n")
+    far.ssh(f"rm -rf {far.work}; mkdir {far.work}")
+
+
+def ours(far: Far, what: str, **given: Any) -> list[dict[str, Any]]:
+    """What our side says of itself, with the connections that it made."""
+    before = far.passed()[0]
+    given |= {"site": far.site_keys(), "here": str(far.here)}
+    command = [sys.executable, "-m", "benchmarks.ours", what, as_argument(given)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    said: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
+    said[-1]["connections"] = far.passed()[0] - before
+    return said
+
+
+if __name__ == "__main__":
+    main()
