@@ -87,19 +87,36 @@ batch_live() {
 }
 batch_history() { :; }
 
-# Reads lines: folder, name, id, first element, indices (all of them if empty). A queued one leaves the queue; a running one
-# is told to end, and 5 seconds later made to.
+# A job that a worker has taken out of the queue, and of which the process is not known yet: in a moment it is.
+is_taken() {
+  for taken in "$home"/new/taken.*; do
+    { read -r its_folder && read -r its_element; } 2>/dev/null <"$taken" || continue
+    [ "$its_folder" != "$1" ] || [ "$its_element" != "$2" ] || return 0
+  done
+  return 1
+}
+
+# Reads lines: folder, name, id, first element, indices (all of them if empty). The queued ones leave the queue, before a
+# worker that gets free begins one; the running ones are told to end, and 5 seconds later made to.
 batch_cancel() {
   awk -F '\t' "$awk_numbers"'{ split("", some); numbers($5 == "" ? 0 : $5, some); for (i in some) print $1 "\t" ($4 + i) }' "$1" >"$scratch/which"
   while IFS=$tab read -r folder element; do
     shell_home "$(dirname "$folder")"
-    entry=$(printf '%s-%08d' "$(basename "$folder")" "$element")
     [ ! -e "$folder/ends/$element.0" ] || continue
     mkdir -p "$folder/why"
-    for queued in "$home"/queue/*-"$entry"; do
+    for queued in "$home"/queue/*-"$(printf '%s-%08d' "$(basename "$folder")" "$element")"; do
       [ ! -e "$queued" ] || { mv "$queued" "$home/new/cancelled.$$" 2>/dev/null && echo CANCELLED >"$folder/why/$element"; }
     done
-    process=$(cat "$home/running/$entry" 2>/dev/null)
+  done <"$scratch/which"
+  while IFS=$tab read -r folder element; do
+    shell_home "$(dirname "$folder")"
+    [ ! -e "$folder/ends/$element.0" ] || continue
+    running=$home/running/$(printf '%s-%08d' "$(basename "$folder")" "$element")
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+      if [ -e "$running" ] || ! is_taken "$folder" "$element"; then break; fi
+      sleep 0.2
+    done
+    process=$(cat "$running" 2>/dev/null)
     if alive "$process"; then
       echo CANCELLED >"$folder/why/$element"
       kill -TERM "-${process%%:*}" 2>/dev/null
