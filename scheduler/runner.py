@@ -249,9 +249,10 @@ class Runner:
     def _refresh(self, jobs: Sequence[Job]) -> None:
         """Take what the ledger knows into the Job objects."""
         rows = {row.key: row for row in self.ledger.of_keys(self.keys(jobs))}
+        going_on = self.work.due(list(rows.values()))  # an end that another process is about to follow up is none
         for job in jobs:
             row = rows.get(self._keys.get(job, -1))
-            if row is not None:
+            if row is not None and row.key not in going_on:
                 _take_in(job, row)
 
     def _raise_refusals(self, jobs: Sequence[Job]) -> None:

@@ -213,19 +213,20 @@ class SiteWork:
             sleep(jitter if timeout is None else max(0.0, min(jitter, timeout - passed)))
 
     def _try_again(self) -> None:
-        rows = self.ledger.failed(self.site.name)
-        judged = retry.judge(rows, self.site, self.ledger)
-        retry.say_enough(rows, judged, self.ledger)
-        wishes = retry.wishes_for(rows, judged, self.site)
-        if not wishes:
-            return
-        try:
-            token = retry.plan(wishes, self.site, self.system, self.ledger)
-        except (ConfigError, JobError):
-            wishes = retry.without_those_that_cannot(wishes, self.site, self.system, self.ledger)
-            token = retry.plan(wishes, self.site, self.system, self.ledger) if wishes else None
-        if token is not None:
-            self._send_again(token)
+        token = None
+        while token is None:  # another process was faster with one of them: those that are left
+            rows = self.ledger.failed(self.site.name)
+            judged = retry.judge(rows, self.site, self.ledger)
+            retry.say_enough(rows, judged, self.ledger)
+            wishes = retry.wishes_for(rows, judged, self.site)
+            if not wishes:
+                return
+            try:
+                token = retry.plan(wishes, self.site, self.system, self.ledger)
+            except (ConfigError, JobError):
+                if not retry.give_up_those_that_cannot(wishes, self.site, self.system, self.ledger):
+                    raise
+        self._send_again(token)
 
     def _send_again(self, token: str, *, again: bool = False) -> None:
         """That jobs cannot be submitted again just now keeps nobody from following the others; the next poll tries."""
