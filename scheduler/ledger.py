@@ -148,34 +148,6 @@ class Ledger:
                 [(json.dumps(r), time.time(), key, of.get(key, 0)) for key, r in results.items()],
             )
 
-    def claim_poll(self, site: str, floor: float) -> bool:
-        """May the site be asked now? If so, this process does it, and others read what it brings."""
-        with self._writing():
-            row = self._db.execute("SELECT asked_at FROM sites WHERE site = ?", (site,)).fetchone()
-            now = time.time()
-            if row is not None and 0 <= now - row["asked_at"] < floor:
-                return False
-            self._db.execute("INSERT OR IGNORE INTO sites (site) VALUES (?)", (site,))
-            self._db.execute("UPDATE sites SET asked_at = ? WHERE site = ?", (now, site))
-        return True
-
-    def asked_at(self, site: str) -> float:
-        """When a site was last asked; 0 if never."""
-        with self._told("read"):
-            row = self._db.execute("SELECT asked_at FROM sites WHERE site = ?", (site,)).fetchone()
-        return row["asked_at"] if row else 0.0
-
-    def history_of(self, site: str) -> str:
-        """What is known of the site's history: ``none``, or empty."""
-        with self._told("read"):
-            row = self._db.execute("SELECT history FROM sites WHERE site = ?", (site,)).fetchone()
-        return str(row["history"]) if row else ""
-
-    def record_history(self, site: str, history: str) -> None:
-        """Whether the site keeps a history."""
-        with self._writing():
-            self._db.execute("UPDATE sites SET history = ? WHERE site = ?", (history, site))
-
     def of_keys(self, keys: Iterable[int]) -> list[JobRow]:
         """The jobs of these keys, oldest first."""
         return self._jobs("j.key IN (SELECT value FROM json_each(?))", json.dumps(list(keys)))
@@ -251,22 +223,6 @@ class Ledger:
         with self._told("read"):
             row: sqlite3.Row = self._db.execute("SELECT * FROM bundles WHERE token = ?", (token,)).fetchone()
         return row
-
-    def sites_with_jobs(self) -> dict[str, str]:
-        """Sites that have jobs which are not done with → the newest record of the site, as JSON."""
-        query = (
-            "SELECT b.site, b.site_json FROM bundles b WHERE EXISTS (SELECT 1 FROM jobs j WHERE j.bundle = b.token"
-            " AND j.collected = 0) ORDER BY b.created"
-        )
-        with self._told("read"):
-            return {row["site"]: row["site_json"] for row in self._db.execute(query)}
-
-    def site_json(self, site: str) -> str | None:
-        """The newest record of a site by its name, as JSON."""
-        query = "SELECT site_json FROM bundles WHERE site = ? ORDER BY created DESC"
-        with self._told("read"):
-            row = self._db.execute(query, (site,)).fetchone()
-        return None if row is None else str(row["site_json"])
 
     def history(self, key: int) -> list[tuple[float, str]]:
         """Every observation of a job: when, and what was said."""

@@ -98,7 +98,11 @@ TAKE_BACK = (
     " WHERE job = :key ORDER BY tries DESC LIMIT 1), retry = '{}', updated = :now WHERE key = :key"
 )
 """A job is again what it was before its last attempt, of which nothing came, and is not tried again by itself."""
-ADD_REASON = "UPDATE jobs SET reason = CASE reason WHEN '' THEN :why ELSE reason || '; ' || :why END WHERE key = :key"
+ADD_REASON = (
+    "UPDATE jobs SET reason = CASE reason WHEN '' THEN :why ELSE reason || '; ' || :why END"
+    " WHERE key = :key AND collected = 0"
+)
+"""What is home has its results, with an error that says why it failed; its history says the rest."""
 DROP_LAST = "DELETE FROM attempts WHERE job = :key AND tries = (SELECT tries FROM jobs WHERE key = :key)"
 OBSERVATION = "INSERT INTO observations VALUES (?,?,?)"
 OBSERVATION_OF_TRY = "INSERT INTO observations SELECT key, ?, ? FROM jobs WHERE key = ? AND tries = ?"

@@ -16,6 +16,7 @@ from scheduler.job.settle import GAP_SECONDS, settle
 from scheduler.job.state import Status
 from scheduler.ledger import Ledger
 from scheduler.ledger_rows import JobRow
+from scheduler.ledger_sites import Sites
 from scheduler.site.site import Site
 from scheduler.transports.base import Reply, Transport
 
@@ -63,13 +64,13 @@ def poll(
     if not rows:
         return ""
     tokens = {token: number for number, token in enumerate(dict.fromkeys(row.bundle for row in rows))}
-    ask_history = "no" if ledger.history_of(site.name) == "none" else "yes"
+    ask_history = "no" if Sites(ledger).history_of(site.name) == "none" else "yes"
     question = "".join(_question(rows, tokens)).encode()
     reply = transport.run(remote.program("poll", site.scheduler), [ask_history], stdin=question, timeout=POLL_SECONDS)
     heard = read(reply, list(tokens))
     if ask_history == "no" or (heard.history_answered is False and system.no_history(heard.history_words)):
         heard.history_answered = None
-        ledger.record_history(site.name, "none")
+        Sites(ledger).record_history(site.name, "none")
     _weigh(rows, heard, system, ledger, unwatched=max(0.0, time.time() - asked_before - GAP_SECONDS))
     return "" if heard.live_answered else heard.live_words
 

@@ -22,7 +22,8 @@ from scheduler.site.site import Site
 
 def judge(rows: Sequence[JobRow], site: Site, ledger: Ledger) -> dict[int, Again | Enough]:
     """What follows on the end of jobs, by their keys; those of which nothing follows are left out."""
-    rows = [row for row in rows if row.retry != "{}" and row.status.state is JobState.FAILED and row.folder]
+    rows = [row for row in rows if row.retry != "{}" and row.status.state is JobState.FAILED and not row.collected]
+    rows = [row for row in rows if row.folder is not None]
     if not rows:
         return {}
     failed_nodes = _failed_nodes(rows, ledger)
@@ -90,8 +91,8 @@ def _moves(bundle: NextBundle) -> list[Move]:
     ]
 
 
-def without_those_that_cannot(wishes: Sequence[Wish], site: Site, system: BatchSystem, ledger: Ledger) -> list[Wish]:
-    """Those of which a header can be made; the others are not tried again, and it is written down why."""
+def give_up_those_that_cannot(wishes: Sequence[Wish], site: Site, system: BatchSystem, ledger: Ledger) -> int:
+    """Those of which no header can be made any more are not tried again, and it is written down why. How many?"""
     wrong: dict[int, str] = {}
     for wish in wishes:
         try:
@@ -100,7 +101,7 @@ def without_those_that_cannot(wishes: Sequence[Wish], site: Site, system: BatchS
             wrong[wish.row.key] = f"not tried again: {error}"
     _write_down([wish.row for wish in wishes], wrong, ledger)
     Attempts(ledger).never_again(wrong)
-    return [wish for wish in wishes if wish.row.key not in wrong]
+    return len(wrong)
 
 
 def say_enough(rows: Sequence[JobRow], judged: Mapping[int, Again | Enough], ledger: Ledger) -> None:

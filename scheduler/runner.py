@@ -12,6 +12,7 @@ from scheduler import submission
 from scheduler.collector import Progress
 from scheduler.errors import BatchError, JobError
 from scheduler.job.job import Job
+from scheduler.job.payload import refuse_shared_folders
 from scheduler.job.state import Cause, JobState
 from scheduler.ledger import Ledger
 from scheduler.ledger_rows import JobRow
@@ -91,7 +92,7 @@ class Runner:
             BatchError: the batch system refused some; the others go on.
         """
         jobs = list(jobs)
-        _refuse_shared_folders(jobs)
+        refuse_shared_folders(jobs)
         token = None
         while token is None:
             self._adopt(jobs)
@@ -257,9 +258,10 @@ class Runner:
     def _refresh(self, jobs: Sequence[Job]) -> None:
         """Take what the ledger knows into the Job objects."""
         rows = {row.key: row for row in self.ledger.of_keys(self.keys(jobs))}
+        going_on = self.work.due(list(rows.values()))  # an end that another process is about to follow up is none
         for job in jobs:
             row = rows.get(self._keys.get(job, -1))
-            if row is not None:
+            if row is not None and row.key not in going_on:
                 _take_in(job, row)
 
     def _raise_refusals(self, jobs: Sequence[Job]) -> None:
@@ -288,15 +290,3 @@ def _take_in(job: Job, row: JobRow) -> None:
     else:
         job.results = dict(row.results)
         job.fail(job.results.get("error"))
-
-
-def _refuse_shared_folders(jobs: Sequence[Job]) -> None:
-    """Two jobs that come home to one folder would overwrite each other."""
-    seen: dict[str, Job] = {}
-    for job in jobs:
-        other = seen.setdefault(job.working_dir, job)
-        if other is not job:
-            raise JobError(
-                f"jobs {other.job_id!r} and {job.job_id!r} have the same working_dir, {job.working_dir!r}: "
-                "their outputs would overwrite each other; give each its own (by default each has its job_id's)"
-            )

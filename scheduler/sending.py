@@ -89,18 +89,19 @@ class Sending:
 
     def try_again(self) -> None:
         """Plan another attempt of those jobs that have failed in a way that asks for one; `fill` sends it."""
-        rows = self.ledger.failed(self.site.name)
-        judged = retry.judge(rows, self.site, self.ledger)
-        retry.say_enough(rows, judged, self.ledger)
-        wishes = retry.wishes_for(rows, judged, self.site)
-        if not wishes:
-            return
-        try:
-            retry.plan(wishes, self.site, self.system, self.ledger)
-        except (ConfigError, JobError):
-            wishes = retry.without_those_that_cannot(wishes, self.site, self.system, self.ledger)
-            if wishes:
-                retry.plan(wishes, self.site, self.system, self.ledger)
+        token = None
+        while token is None:  # another process was faster with one of them: those that are left
+            rows = self.ledger.failed(self.site.name)
+            judged = retry.judge(rows, self.site, self.ledger)
+            retry.say_enough(rows, judged, self.ledger)
+            wishes = retry.wishes_for(rows, judged, self.site)
+            if not wishes:
+                return
+            try:
+                token = retry.plan(wishes, self.site, self.system, self.ledger)
+            except (ConfigError, JobError):
+                if not retry.give_up_those_that_cannot(wishes, self.site, self.system, self.ledger):
+                    raise
 
     def retry(self, keys: Sequence[int], *, memory: str | None = None, walltime: str | None = None) -> dict[int, str]:
         """Submit jobs again that ended without completing, in one remote command.

@@ -19,6 +19,7 @@ from scheduler.job.retry import Again
 from scheduler.job.state import Cause
 from scheduler.ledger import Ledger
 from scheduler.ledger_rows import JobRow
+from scheduler.ledger_sites import Sites
 from scheduler.results import results_of
 from scheduler.sending import Sending
 from scheduler.site.site import Site
@@ -53,8 +54,8 @@ class SiteWork:
         Raises:
             TransportError: the site was not reached; no state has changed.
         """
-        before = self.ledger.asked_at(self.site.name)
-        if self.ledger.claim_poll(self.site.name, self.poll_seconds):
+        before = Sites(self.ledger).asked_at(self.site.name)
+        if Sites(self.ledger).claim_poll(self.site.name, self.poll_seconds):
             held_up = self.sending.resume()
             words = poller.poll(self.site, self.system, self.ledger, self.transport, asked_before=before)
             self.trouble = words or held_up

@@ -18,6 +18,7 @@ from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger import Ledger
 from scheduler.ledger_places import Places
 from scheduler.ledger_schema import VERSION
+from scheduler.ledger_sites import Sites
 from scheduler.process import is_gone, owner
 
 
@@ -76,23 +77,23 @@ def test_of_two_processes_with_one_campaign_only_the_first_records_a_job(tmp_pat
 
 def test_a_site_is_asked_by_one_process_at_a_time(tmp_path: Path) -> None:
     first, second = Ledger(tmp_path), Ledger(tmp_path)
-    assert first.claim_poll("here", 60)
-    assert not second.claim_poll("here", 60)
-    assert second.claim_poll("elsewhere", 60)
+    assert Sites(first).claim_poll("here", 60)
+    assert not Sites(second).claim_poll("here", 60)
+    assert Sites(second).claim_poll("elsewhere", 60)
     time.sleep(0.05)
-    assert second.claim_poll("here", 0.01)
+    assert Sites(second).claim_poll("here", 0.01)
     first.close()
     second.close()
 
 
 def test_a_clock_that_was_set_back_does_not_stop_the_questions(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    assert ledger.claim_poll("here", 60)
+    assert Sites(ledger).claim_poll("here", 60)
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
     db.execute("UPDATE sites SET asked_at = asked_at + 100000")
     db.commit()
     db.close()
-    assert ledger.claim_poll("here", 60)
+    assert Sites(ledger).claim_poll("here", 60)
     ledger.close()
 
 

@@ -98,8 +98,7 @@ def test_an_attempt_that_is_not_taken_leaves_the_job_what_it_was_with_its_result
     assert not moved.collected and moved.results is None
     Attempts(ledger).take_back({2: "not tried again: the folder is gone"})
     [row] = ledger.of_keys([2])
-    reason = "too much; not tried again: the folder is gone"
-    assert row == replace(before, status=replace(FAILED, reason=reason), retry="{}", updated=row.updated)
+    assert row == replace(before, retry="{}", updated=row.updated)
     assert Attempts(ledger).of([2]) == []
     assert [said for _, said in ledger.history(2)][-1] == "not tried again: the folder is gone"
     assert move(ledger, "ccc")  # by hand

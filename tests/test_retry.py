@@ -277,6 +277,7 @@ def test_outputs_of_a_job_that_is_about_to_be_tried_again_are_left_alone(world: 
         assert work.due(ledger.of_keys([key])) == {key}
         runner.collect([one])
         assert not ledger.of_keys([key])[0].collected
+        assert not one.final  # an end that is about to be followed by another attempt is none
         runner.wait([one], timeout=60)
     assert one.is_completed()
 

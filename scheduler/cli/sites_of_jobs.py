@@ -11,6 +11,7 @@ from scheduler.cli import screen
 from scheduler.errors import ConfigError
 from scheduler.ledger import Ledger
 from scheduler.ledger_rows import JobRow
+from scheduler.ledger_sites import Sites
 from scheduler.reach import transport_to
 from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
@@ -48,7 +49,7 @@ def site_of_jobs(name: str, ledger: Ledger) -> Site:
     Raises:
         ConfigError: what was recorded of the site cannot be understood.
     """
-    recorded = ledger.site_json(name)
+    recorded = Sites(ledger).site_json(name)
     if recorded is None:
         return find_site(name)
     then = Site.from_json(json.loads(recorded))

@@ -204,3 +204,15 @@ def _plain(value: object) -> object:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     raise TypeError(f"a {type(value).__name__} is neither a number, text, list nor mapping")
+
+
+def refuse_shared_folders(jobs: Sequence[Job]) -> None:
+    """Two jobs that come home to one folder would overwrite each other."""
+    seen: dict[str, Job] = {}
+    for job in jobs:
+        other = seen.setdefault(job.working_dir, job)
+        if other is not job:
+            raise JobError(
+                f"jobs {other.job_id!r} and {job.job_id!r} have the same working_dir, {job.working_dir!r}: "
+                "their outputs would overwrite each other; give each its own (by default each has its job_id's)"
+            )

@@ -80,20 +80,23 @@ batch_live() {
 }
 batch_history() { :; }
 
-# Reads lines: folder, name, id, first element, indices (all of them if empty). A queued one leaves the queue; a running one
-# is told to end, and 5 seconds later made to.
+# Reads lines: folder, name, id, first element, indices (all of them if empty). The queued ones leave the queue, before a
+# worker that becomes free begins one; the running ones are told to end, and 5 seconds later made to.
 batch_cancel() {
   awk -F '\t' "$awk_numbers"'{ split("", some); numbers($5 == "" ? 0 : $5, some); for (i in some) print $1 "\t" ($4 + i) }' "$1" >"$scratch/which"
   while IFS=$tab read -r folder element; do
     shell_home "$(dirname "$folder")"
-    entry=$(printf '%s-%08d' "$(basename "$folder")" "$element")
     ! proved "$folder" "$element" || continue
-    # Said first: a worker that has just taken it looks for this once it is seen to run.
+    # Said before: a worker that has just taken it looks for this once it is seen to run.
     mkdir -p "$folder/why" "$folder/stop" && : >"$folder/stop/$element"
-    for queued in "$home"/queue/*-"$entry"; do
+    for queued in "$home"/queue/*-"$(printf '%s-%08d' "$(basename "$folder")" "$element")"; do
       [ ! -e "$queued" ] || { mv "$queued" "$home/new/cancelled.$$" 2>/dev/null && echo CANCELLED >"$folder/why/$element"; }
     done
-    process=$(cat "$home/running/$entry" 2>/dev/null)
+  done <"$scratch/which"
+  while IFS=$tab read -r folder element; do
+    shell_home "$(dirname "$folder")"
+    ! proved "$folder" "$element" || continue
+    process=$(cat "$home/running/$(printf '%s-%08d' "$(basename "$folder")" "$element")" 2>/dev/null)
     if alive "$process"; then
       echo CANCELLED >"$folder/why/$element"
       kill -TERM "-${process%%:*}" 2>/dev/null

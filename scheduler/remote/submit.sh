@@ -96,27 +96,33 @@ numbered() { awk "$awk_numbers"'BEGIN { numbers(ARGV[1], some); for (i in some) 
 # A later attempt of jobs brings no files of theirs: `copies` names, for each element, the bundle and the element of the
 # attempt before. What that one left is not copied. The link `shared` leads to what was sent with the first attempt.
 copy_element() {
-  from=$2/$3
+  from=$2/$3 place=$1
   if [ ! -e "$2/.scheduler" ] || [ ! -s "$from/script.sh" ]; then echo "the folder of the attempt before, $from, is gone"; return 66; fi
-  place=$1
   set --
+  for file in "$from/shared" ./shared; do [ ! -L "$file" ] || { set -- "$file"; break; }; done
   for file in "$from"/*; do
     case ${file##*/} in stdout.* | stderr.* | dir | result.json | error.json | cannot | began.* | shared | script.sh) continue ;; esac
     set -- "$@" "$file"
   done
-  rm -rf "./$place" && mkdir "./$place" && cp -R "$@" "./$place/" || return 70
+  [ ! -e "./$place" ] || rm -rf "./$place"
+  mkdir "./$place" && cp -RP "$@" "./$place/" &&
+    sed "1,/^element=[0-9][0-9]*\$/s/^element=[0-9][0-9]*\$/element=$place/" "$from/script.sh" >"$place/script.sh" || return 70
 }
 copy_batch() {
   [ -e copies ] && [ ! -e "batches/$1/copied" ] || return 0
   awk -F '\t' -v first="$1" -v count="$2" '$1 >= first && $1 < first + count' copies >"batches/$1/copies" || return 70
+  known=''
   while IFS=$tab read -r element folder before; do
+    if [ "$folder" != "$known" ]; then
+      known=$folder
+      rm -f shared
+      [ ! -d "$folder/shared" ] || ln -s "$folder/shared" shared || return 70
+    fi
     copy_element "$element" "$folder" "$before" || return
-    for origin in "$folder/$before/shared" "$folder/shared"; do
-      [ ! -d "$origin" ] || { ln -s "$(cd "$origin" && pwd -P)" "$element/shared"; break; }
-    done
-    sed "1,/^element=[0-9][0-9]*\$/s/^element=[0-9][0-9]*\$/element=$element/" "$folder/$before/script.sh" >"$element/script.sh" || return 70
-    grep -q "^element=$element\$" "$element/script.sh" || { echo "the script of the attempt before has no line element="; return 66; }
   done <"batches/$1/copies"
+  rm -f shared
+  without=$(cut -f 1 "batches/$1/copies" | sed 's/$/\/script.sh/' | xargs grep -L '^element=[0-9][0-9]*$' | head -n 1)
+  [ -z "$without" ] || { echo "$without: the script of the attempt before has no line element="; return 66; }
   : >"batches/$1/copied"
 }
 

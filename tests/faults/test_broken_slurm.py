@@ -10,6 +10,7 @@ import pytest
 from testcluster import Cluster
 
 from scheduler import Cause, JobState, Runner
+from scheduler.ledger_sites import Sites
 from scheduler.reach import transport_to
 from scheduler.transports.base import Reply
 
@@ -126,7 +127,7 @@ def test_a_controller_that_dies_and_comes_back_changes_no_state(start: Start, br
     runner.poll()
     before = [job.status for job in jobs]
     broken.kill("slurmctld")
-    runner.ledger.claim_poll(runner.site.name, 0.0)
+    Sites(runner.ledger).claim_poll(runner.site.name, 0.0)
     wait_for(lambda: _polled(runner).trouble)
     assert "contact" in runner.trouble.lower() or "connect" in runner.trouble.lower()
     for job, status in zip(jobs, before, strict=True):
@@ -165,7 +166,7 @@ def test_without_accounting_and_with_a_queue_that_forgets_at_once_ends_are_known
     _begun(campaign, 4)
     cluster.enter("scancel", _id(campaign, 4))
     drive(runner, jobs)
-    assert runner.ledger.history_of(runner.site.name) == "none"
+    assert Sites(runner.ledger).history_of(runner.site.name) == "none"
     runner.close()
     judge(campaign.counts())
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scheduler import Cause, Job, JobState, Resources, Runner, remote
+from scheduler.ledger_sites import Sites
 from scheduler.transports.base import Program
 
 from .kinds import kinds, why_not
@@ -147,7 +148,7 @@ def test_a_job_that_is_cancelled_behind_our_back_is_cancelled(cancelled: Cancell
     (row,) = [row for row in ledger.going_on(site.name) if row.job_id == job.job_id]
     cancelled.do(_ENDED_BY_ANYBODY[site.scheduler], row.shown_id)
     cancelled.runner.wait([job], timeout=cancelled.place.patience)
-    if ledger.history_of(site.name) == "none":
+    if Sites(ledger).history_of(site.name) == "none":
         assert (job.status.state, job.status.cause) == (JobState.FAILED, Cause.SIGNAL)
     else:
         assert (job.status.state, job.status.cause) == (JobState.CANCELLED, Cause.CANCELLED)
