@@ -17,6 +17,7 @@ Attributes = Mapping[str, str]
 _ATTRIBUTE = re.compile(r" {4}([A-Za-z_][A-Za-z0-9_.]*) = (.*)\Z", re.S)
 _JSON_JOB = re.compile(r'\s*"(\d+(?:\[\d*\])?\.[^"]*)"\s*:\s*\{\s*\Z')
 _JSON_PAIR = re.compile(r'\s*"([A-Za-z_][A-Za-z0-9_.]*)"\s*:\s*(.*)\Z', re.S)
+_DSV = re.compile(r"Job Id: [^\s|~,;:]+(\S+?)Job_Name=")
 _ESCAPED = re.compile(r"\\(.)", re.S)
 
 
@@ -26,14 +27,16 @@ def read_jobs(text: str) -> list[Attributes]:
     if start.startswith("{"):
         return list(_read_json(start))
     lines = text.split("\n")
-    if any(line.startswith("Job Id: ") and "|" in line for line in lines):
-        return [read_dsv(line) for line in lines if line.startswith("Job Id: ")]
+    bars = [found[1] for line in lines if (found := _DSV.match(line))]
+    if bars or any(line.startswith("Job Id: ") and "|" in line for line in lines):
+        return [read_dsv(line, *bars[:1]) for line in lines if line.startswith("Job Id: ")]
     return list(_read_plain(lines))
 
 
-def read_dsv(line: str) -> dict[str, str]:
+def read_dsv(line: str, bar: str = "|") -> dict[str, str]:
     """``Job Id: 1.host|key=value|…``: a bar, comma, backslash or newline in a value has a backslash before it."""
-    fields = re.findall(r"(?:[^\\|]|\\.)+", line.rstrip("\r\n"), re.S)
+    end = re.escape(bar)
+    fields = re.findall(rf"(?:{end})?((?:(?!{end})[^\\]|\\.)+)", line.rstrip("\r\n"), re.S)
     found: dict[str, str] = {}
     if fields and fields[0].startswith("Job Id: "):
         found["id"] = fields[0][8:].strip()
@@ -84,7 +87,11 @@ def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
 
 
 def _read_broken_json(lines: list[str]) -> Iterator[Attributes]:
-    """One pair a line, as both builds print it: what is no pair of ours belongs to a value that is not escaped."""
+    """One pair a line, as both builds print it: what is no pair of ours belongs to a value that is not escaped.
+
+    The last job of an answer that was cut off is left out: what is missing of it may be what matters.
+    """
+    whole = [line.strip() for line in lines if line.strip()][-2:] == ["}", "}"]
     job: dict[str, str] = {}
     group = ""
     for line in lines:
@@ -99,7 +106,7 @@ def _read_broken_json(lines: list[str]) -> Iterator[Attributes]:
             group = f"{pair[1]}."
         elif pair and job:
             job.setdefault(group + pair[1], _bare(pair[2]))
-    if job:
+    if job and whole:
         yield job
 
 

@@ -8,7 +8,11 @@ questions=100       # so many of the history in one poll
 limited() {
   seconds=$1
   shift
-  if command -v timeout >/dev/null 2>&1; then timeout "$seconds" "$@"; else "$@"; fi
+  command -v timeout >/dev/null 2>&1 || { "$@"; return; }
+  timeout "$seconds" "$@"
+  answered=$?
+  [ "$answered" -ne 124 ] || echo "$1 did not answer in $seconds s" >&2
+  return "$answered"
 }
 
 # After a fresh install its commands are on PATH for login shells only, if at all; its settings say where they are.

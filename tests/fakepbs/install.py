@@ -12,7 +12,7 @@ from typing import Any
 
 COMMANDS = ("qsub", "qstat", "qdel", "qselect")
 _COMMAND = """\
-#!{python}
+#!{python} -ES
 import sys
 sys.path.insert(0, {library!r})
 from fakepbs.command import main

@@ -56,6 +56,13 @@ def test_lines_broken_in_mid_word_are_joined_and_newlines_of_values_are_kept() -
     assert second == {"id": "2.host", "job_state": "Q"}
 
 
+@pytest.mark.parametrize("lines", range(3, JSON.count("\n")))
+def test_of_an_answer_that_was_cut_off_what_is_whole_is_read_and_the_rest_is_not(lines: int) -> None:
+    """Else a job that has ended would be one without an Exit_status."""
+    cut = "\n".join(JSON.split("\n")[:lines])
+    assert read_jobs(cut) in ([], read_jobs(JSON)[:1], read_jobs(JSON))
+
+
 def test_json_that_is_none_is_read_line_by_line() -> None:
     first, second = read_jobs(JSON)
     assert first["Job_Name"] == 'C:dir \x03 "quoted" na\udce9'

@@ -12,6 +12,8 @@ from scheduler import ConfigError, Resources
 from scheduler.batch.base import Ask
 from scheduler.batch.pbs import SYSTEM
 from scheduler.batch.pbs_directives import walltime
+from scheduler.packaged import packaged_folder
+from scheduler.site.catalog import find_site
 
 
 def header(*, count: int = 1, memory_style: str = "per_node", name: str = "b0.token-0", **resources: Any) -> list[str]:
@@ -40,6 +42,24 @@ def test_everything_that_can_be_asked_for() -> None:
         "-l filesystems=home:eagle",
         "-m n",
     ]
+
+
+SITES = {
+    "polaris": ["-l select=1:system=polaris", "-l walltime=01:00:00", "-q preemptable", "-l filesystems=home:eagle"],
+    "aurora": ["-l select=1", "-l walltime=01:00:00", "-q capacity", "-l filesystems=flare"],
+    "improv": ["-l select=1", "-l walltime=01:00:00", "-q compute"],
+    "bebop": ["-l select=1", "-l walltime=01:00:00", "-q bdwall"],
+}
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_a_job_of_a_packaged_site_asks_as_its_users_do(name: str) -> None:
+    site = find_site(name, folders=[packaged_folder("site_configs")])
+    want = site.resources_for(Resources(account="EIC"))
+    lines = SYSTEM.directives(Ask("b0.token-0", 20, 0, want, site.memory_style)).replace("#PBS ", "").split("\n")
+    assert lines[3:5] == ["-J 0-19", "-r y"]
+    assert sorted(lines[5:]) == sorted([*SITES[name], "-A EIC"])
+    assert site.limits.whole_node and site.limits.cores_per_node
 
 
 def test_an_array_is_rerunable_and_each_element_has_a_log_of_its_own() -> None:

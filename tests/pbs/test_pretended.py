@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import shlex
 import subprocess
@@ -116,7 +117,7 @@ def same(found: subprocess.CompletedProcess[bytes], recorded: Case, tried: Tried
 
 def _of_user(text: str) -> str:
     """As if alice had asked: her name is five letters long, in columns of any width."""
-    me = subprocess.run(["id", "-un"], capture_output=True, text=True).stdout.strip()
+    me = pwd.getpwuid(os.getuid()).pw_name
     text = re.sub(rf"(?<=[ =\"\t]){me}(?=[@ ])", "alice", text)
     return re.sub(rf"(LOGNAME\"?[=:\t]+\"?){me}", r"\1alice", text)
 
