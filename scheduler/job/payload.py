@@ -206,7 +206,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"a {type(value).__name__} is neither a number, text, list nor mapping")
 
 
-def refuse_shared_folders(jobs: Sequence[Job]) -> None:
+def refuse_shared_folders(jobs: Iterable[Job]) -> None:
     """Two jobs that come home to one folder would overwrite each other."""
     seen: dict[str, Job] = {}
     for job in jobs:
