@@ -44,7 +44,7 @@ def _sleep_a_day(campaign: Campaign) -> None:
 
 
 def test_a_laptop_that_was_asleep_does_not_call_a_silent_job_lost(here: Campaign, judge: Judge) -> None:
-    """Ten polls know nothing of the jobs, with a day of sleep before each second one: that is not five minutes of them."""
+    """Ten polls know nothing of the jobs, with two days of sleep between: nobody looked for five minutes."""
     line = CuttingTransport(here.transport, lambda name, _: Fault(change=_silent) if name == "poll" else None)
     with here.runner(line) as runner:
         runner.submit(here.jobs)
