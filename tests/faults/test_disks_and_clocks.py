@@ -140,6 +140,9 @@ def test_an_output_that_changes_while_it_is_fetched_is_fetched_again(here: Campa
 
     with far.runner(CuttingTransport(far.transport, plan)) as runner:
         runner.submit(far.jobs)
+        while not all(row.status.final for row in runner.ledger.chosen()):
+            time.sleep(0.05)
+            runner.work.poll()
         with suppress(OutputError, WaitTimeout):
             runner.wait(far.jobs, timeout=30)
         assert [row.collected for row in runner.ledger.chosen()].count(False) == 1
