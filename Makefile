@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv acts demo test lint format docs cluster-up cluster-down clean
+.PHONY: help venv acts demo test soak lint format docs cluster-up cluster-down clean
 
 PYTHON ?= python3
 export PYTHON
@@ -19,6 +19,10 @@ demo: .venv/installed-demo acts ## a small detector simulation as a sweep on thi
 test: .venv/installed-dev acts ## every check and every test, on a real cluster where this machine can have one
 	@tests/prepare
 	@tests/run
+
+soak: .venv/installed-dev ## thousands of faulted campaigns; SCHEDULER_SOAK_CAMPAIGNS and _SEED say how many, and which
+	SCHEDULER_SOAK_CAMPAIGNS=$${SCHEDULER_SOAK_CAMPAIGNS:-3000} SCHEDULER_SOAK_SEED=$${SCHEDULER_SOAK_SEED:-$$(date +%s)} \
+	  .venv/bin/pytest tests/faults/test_random_campaigns.py
 
 lint: .venv/installed-dev ## format, lint, types, shell scripts
 	@tests/run lint

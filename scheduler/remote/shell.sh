@@ -23,9 +23,13 @@ batch_submit() {
   while [ "$index" -lt "$count" ]; do
     entry=$(printf '%s-%08d' "$(basename "$PWD")" $((first + index)))
     [ "$count" -eq 1 ] || script=$((first + index))/script.sh
-    printf '%s\n%s\n%s\n%s\n%s\n' "$PWD" "$((first + index))" "batches/$first/log.$index" "$wall" "$script" >"$home/new/$entry" || return
-    mv "$home/new/$entry" "$home/queue/$stamp-$entry" || return
+    # All are written before the first is queued: on a disk that is full none is.
+    printf '%s\n%s\n%s\n%s\n%s\n' "$PWD" "$((first + index))" "batches/$first/log.$index" "$wall" "$script" >"$home/new/$entry" ||
+      { rm -f "$home/new/$(basename "$PWD")"-*; echo "cannot write in $home (is the disk full?)" >&2; return 70; }
     index=$((index + 1))
+  done
+  for file in "$home/new/$(basename "$PWD")"-*; do
+    mv "$file" "$home/queue/$stamp-${file##*/}" || return
   done
   printf '%s\n' "$(basename "$PWD")-$first"
 }

@@ -121,7 +121,7 @@ class Campaign:
         recorded = self.recorded()
         ends = [recorded.get(f"{number}.ended", 0) for number in range(len(jobs))]
         pairs = list(zip(jobs, self.tasks, strict=True))
-        return Counts(
+        counts = Counts(
             campaigns=1,
             submitted=len(jobs),
             faults=faults,
@@ -132,6 +132,16 @@ class Campaign:
                 task.output and task.ends > 0 and not is_whole(job, n) for n, (job, task) in enumerate(pairs)
             ),
         )
+        if not counts.clean:
+            self._tell(recorded)
+        return counts
+
+    def _tell(self, recorded: dict[str, int]) -> None:
+        print(self.folder, recorded)
+        ledger = Ledger(self.folder / "ledger")
+        for row in ledger.chosen():
+            print(row.job_id, row.shown_id, row.folder, row.status.reason, *ledger.history(row.key), sep="\n  ")
+        ledger.close()
 
 
 def is_whole(job: Job, number: int) -> bool:

@@ -119,14 +119,14 @@ def _forgetful(reply: Reply) -> Reply:
     return replace(reply, stdout=b"".join(kept))
 
 
-def test_a_controller_that_dies_and_comes_back_changes_no_state(start: Start, broken: Breaker, judge: Judge) -> None:
+def test_a_controller_that_is_restarted_changes_no_state(start: Start, broken: Breaker, judge: Judge) -> None:
     campaign = start((Task(seconds=3), Task(seconds=3), FAILS))
     runner, jobs = campaign.runner(), campaign.jobs
     runner.submit(jobs)
     _begun(campaign, 0)
     runner.poll()
     before = [job.status for job in jobs]
-    broken.kill("slurmctld")
+    broken.stop("slurmctld")
     Sites(runner.ledger).claim_poll(runner.site.name, 0.0)
     wait_for(lambda: _polled(runner).trouble)
     assert "contact" in runner.trouble.lower() or "connect" in runner.trouble.lower()
@@ -166,7 +166,6 @@ def test_without_accounting_and_with_a_queue_that_forgets_at_once_ends_are_known
     _begun(campaign, 4)
     cluster.enter("scancel", _id(campaign, 4))
     drive(runner, jobs)
-    assert Sites(runner.ledger).history_of(runner.site.name) == "none"
     runner.close()
     judge(campaign.counts())
 
