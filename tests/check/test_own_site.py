@@ -1,0 +1,28 @@
+"""With SCHEDULER_TEST_SITE: that site is looked at, and tried with a tiny job of each type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from whole_way.sites import OWN_IMAGE, OWN_SITE
+
+from scheduler.check.finding import Mark
+from scheduler.check.look import look
+from scheduler.check.trial import try_jobs
+from scheduler.reach import transport_to
+from scheduler.site.catalog import find_site
+
+LONGEST_SECONDS = 3600.0
+
+
+@pytest.mark.skipif(not OWN_SITE, reason="SCHEDULER_TEST_SITE names no site")
+@pytest.mark.timeout(LONGEST_SECONDS + 600)
+def test_all_is_well_at_a_site_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = find_site(str(OWN_SITE))
+    if site.transport == "local":
+        monkeypatch.chdir(tmp_path if site.scheduler == "shell" else Path.cwd())
+    with transport_to(site) as way:
+        found = look(site, way, image=OWN_IMAGE)
+        found += try_jobs(site, way, image=OWN_IMAGE, timeout=LONGEST_SECONDS)
+    assert [f"{one.name}: {one.words}" for one in found if one.mark is Mark.FAILED] == []
