@@ -193,6 +193,11 @@ class Ledger:
         with self._told("read"):
             return [job_row(row) for row in self._db.execute(query, values)]
 
+    def count(self) -> int:
+        """How many jobs there are in all."""
+        with self._told("read"):
+            return int(self._db.execute("SELECT count(*) FROM jobs").fetchone()[0])
+
     def batches(self, token: str) -> list[BatchRow]:
         """The batches of a bundle, in order."""
         with self._told("read"):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from rich.cells import cell_len
-from rich.text import Text
-
 from scheduler.cli import screen
+from scheduler.cli.screen import Cell
 
 _GAP = "  "
 _SHORTEST = 12
@@ -29,7 +28,7 @@ class Column:
     """
 
     head: str
-    cells: Sequence[Text]
+    cells: Sequence[Cell]
     right: bool = False
     may_be_cut: bool = False
     spare: bool = False
@@ -37,7 +36,7 @@ class Column:
     @property
     def width(self) -> int:
         """Of its widest line."""
-        return max(map(cell_len, [self.head, *(cell.plain for cell in self.cells)]))
+        return max(map(_width, [self.head, *(cell.plain for cell in self.cells)]))
 
 
 def column(head: str, texts: Iterable[str], *, right: bool = False, may_be_cut: bool = False, spare: bool = False,
@@ -49,12 +48,40 @@ def column(head: str, texts: Iterable[str], *, right: bool = False, may_be_cut: 
 def print_columns(columns: Sequence[Column]) -> None:
     """The lines, below their heads. Columns without any text are left out."""
     shown = [one for one in columns if any(cell.plain for cell in one.cells)]
+    if screen.is_plain(sys.stdout):
+        lines = ("".join(cell.plain for cell in line).rstrip() + "\n" for line in _lines(shown))
+        sys.stdout.writelines(lines)
+        sys.stdout.flush()
+        return
+    from rich.text import Text
+
     if screen.results().is_terminal:
         shown = _fitting(shown, screen.results().width)
-    widths = [one.width for one in shown]
-    _print_line([Text(one.head, "bold") for one in shown], shown, widths)
-    for cells in zip_longest(*(one.cells for one in shown), fillvalue=Text()):
-        _print_line(cells, shown, widths)
+    for line in _lines(shown):
+        text = Text.assemble(*line)
+        text.rstrip()
+        screen.results().print(text, soft_wrap=True)
+
+
+def _lines(columns: Sequence[Column]) -> Iterator[list[Cell]]:
+    """What stands beside each other, with the blanks between."""
+    widths = [one.width for one in columns]
+    heads = [Cell(one.head, "bold") for one in columns]
+    for cells in (heads, *zip_longest(*(one.cells for one in columns), fillvalue=Cell(""))):
+        line: list[Cell] = []
+        for number, (cell, one, width) in enumerate(zip(cells, columns, widths, strict=True)):
+            blanks, gap = " " * (width - _width(cell.plain)), _GAP if number else ""
+            line += [Cell(gap + blanks), cell] if one.right else [Cell(gap), cell, Cell(blanks)]
+        yield line
+
+
+def _width(text: str) -> int:
+    """So many columns of a terminal."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _fitting(columns: list[Column], width: int) -> list[Column]:
@@ -73,20 +100,9 @@ def _fitting(columns: list[Column], width: int) -> list[Column]:
     return shown
 
 
-def _cut(cell: Text, width: int) -> Text:
-    cut = cell.copy()
+def _cut(cell: Cell, width: int) -> Cell:
+    from rich.text import Text
+
+    cut = Text(cell.plain)
     cut.truncate(width, overflow="ellipsis")
-    return cut
-
-
-def _print_line(cells: Iterable[Text], columns: Sequence[Column], widths: Sequence[int]) -> None:
-    line = Text()
-    for number, (cell, one, width) in enumerate(zip(cells, columns, widths, strict=True)):
-        blanks = " " * (width - cell_len(cell.plain))
-        last = number == len(columns) - 1
-        line.append(_GAP if number else "")
-        line.append(blanks if one.right else "")
-        line.append_text(cell)
-        line.append("" if one.right or last else blanks)
-    line.rstrip()
-    screen.results().print(line, soft_wrap=True)
+    return Cell(cut.plain, cell.style)

@@ -160,7 +160,7 @@ def _nothing(ledger: Ledger, which: Which) -> str:
     Raises:
         SchedulerError: there is no such campaign.
     """
-    older = len(which.of(ledger))
+    older = ledger.count() if which.everything else len(which.of(ledger))
     if not older:
         return _NO_JOBS if which.everything else "No jobs there."
     return f"Nothing goes on, and nothing has ended in the last day. scheduler status --all shows {older} older jobs."

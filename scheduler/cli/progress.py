@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -13,6 +14,10 @@ _LINE_SECONDS = 2.0
 """Where there is no terminal, lines come no faster than this."""
 _BLINK_SECONDS = 0.2
 _LONGEST_TITLE = 32
+_SPEED_SECONDS = 10.0
+"""The speed is that of so many seconds."""
+_LONG_SECONDS = 30.0
+"""Where there is no terminal, bytes that come for longer are told this often."""
 
 
 def _summary(jobs: Sequence[JobRow]) -> str:
@@ -27,12 +32,37 @@ def megabytes(count: int) -> str:
     return f"{max(1, round(count / 1000))} kB"
 
 
+class Speed:
+    """How fast bytes come, over the last seconds, and how long the rest will take.
+
+    Args:
+        clock: tells seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._marks: list[tuple[float, int]] = []
+
+    def shown(self, done: int, total: int) -> str:
+        """``1.2 GB of 3.4 GB, 45.0 MB/s, 0:49 left``; without a speed, until there is one."""
+        now, here = self._clock(), f"{megabytes(done)} of {megabytes(total)}"
+        if self._marks and done < self._marks[-1][1]:  # another collection
+            self._marks.clear()
+        self._marks = [mark for mark in self._marks if now - mark[0] < _SPEED_SECONDS] + [(now, done)]
+        seconds, count = now - self._marks[0][0], done - self._marks[0][1]
+        if seconds < 1 or count <= 0:
+            return here
+        left = rows.clock((total - done) * seconds / count)
+        return f"{here}, {megabytes(round(count / seconds))}/s, {left} left"
+
+
 class Lines:
     """Progress where there is no terminal: a line when counts have changed."""
 
     def __init__(self, title: str, fresh: Callable[[], Sequence[JobRow]]) -> None:
         self._title, self._fresh = title, fresh
         self._said, self._at, self._bytes = "", 0.0, 0
+        self._speed, self._told = Speed(), time.monotonic()
 
     def __enter__(self) -> Lines:
         return self
@@ -52,9 +82,12 @@ class Lines:
             screen.say(f"{self._title}: {done} of {len(jobs)} done: {now}{home}")
 
     def fetched(self, done: int, total: int) -> None:
-        """Bytes came home; the next line tells how many by now."""
+        """Bytes came home; the next line tells how many by now. What takes long has lines of its own."""
         if done == total:
             self._bytes += total
+        if time.monotonic() - self._told >= _LONG_SECONDS:
+            self._told = time.monotonic()
+            screen.say(f"{self._title}: {self._speed.shown(done, total)}")
 
 
 class Bar:
@@ -73,7 +106,7 @@ class Bar:
         )
         self._progress = Progress(*columns, console=screen.talk(), transient=True)
         self._task = self._progress.add_task(screen.visible(short), total=max(1, len(fresh())), said="")
-        self._fresh, self._at = fresh, 0.0
+        self._fresh, self._at, self._speed, self._jobs = fresh, 0.0, Speed(), ""
 
     def __enter__(self) -> Bar:
         self._shown = screen.moving(self._progress.start, self._progress.stop)
@@ -88,20 +121,19 @@ class Bar:
 
     def look(self) -> None:
         """Jobs were asked after."""
-        self._show(more="")
+        jobs = self._fresh()
+        self._jobs = _summary(jobs)
+        self._progress.update(self._task, completed=sum(map(rows.done_with, jobs)), said=self._jobs)
 
     def fetched(self, done: int, total: int) -> None:
         """Bytes came home; this is told with every piece of a file."""
         if time.monotonic() - self._at >= _BLINK_SECONDS:
             self._at = time.monotonic()
-            self._show(more=f" · {megabytes(done)} of {megabytes(total)}")
-
-    def _show(self, *, more: str) -> None:
-        jobs = self._fresh()
-        done = sum(map(rows.done_with, jobs))
-        self._progress.update(self._task, completed=done, said=_summary(jobs) + more)
+            self._progress.update(self._task, said=f"{self._jobs} · {self._speed.shown(done, total)}")
 
 
 def meter(title: str, fresh: Callable[[], Sequence[JobRow]]) -> Bar | Lines:
     """What fits the place that stderr goes to. `fresh` gives the jobs as they are now."""
-    return Bar(title, fresh) if screen.talk().is_terminal else Lines(title, fresh)
+    if screen.is_plain(sys.stderr) or not screen.talk().is_terminal:
+        return Lines(title, fresh)
+    return Bar(title, fresh)

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from rich.console import Console
-from rich.text import Text
+if TYPE_CHECKING:  # what goes to a pipe or a file needs none of it
+    from rich.console import Console
 
-if TYPE_CHECKING:
     from scheduler.transports.asking import Person
 
+_FORCED = ("FORCE_COLOR", "TTY_COMPATIBLE")
+"""With one of these in the environment, what is no terminal may be treated as one."""
 _NO_TERMINAL = 100_000
 """So wide is what is no terminal: lines are not folded there."""
 
@@ -35,7 +37,14 @@ def talk() -> Console:
     return _console(on_stderr=True)
 
 
+def is_plain(stream: IO[str]) -> bool:
+    """Text goes there as it is: there is no terminal, and none is pretended."""
+    return not stream.isatty() and not any(os.environ.get(name) for name in _FORCED)
+
+
 def _console(*, on_stderr: bool) -> Console:
+    from rich.console import Console
+
     stream = sys.stderr if on_stderr else sys.stdout
     width = None if stream.isatty() else _NO_TERMINAL
     return Console(stderr=on_stderr, width=width, highlight=False, markup=False, emoji=False)
@@ -86,25 +95,42 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def cell(text: str, style: str = "") -> Text:
+class Cell(NamedTuple):
+    """Text of a table that a terminal may be sent."""
+
+    plain: str
+    style: str = ""
+
+
+def cell(text: str, style: str = "") -> Cell:
     """Text of a job or a cluster as a cell of a table: no markup, no escapes."""
-    return Text(visible(text), style=style)
+    return Cell(visible(text), style)
 
 
 def print_line(text: str, style: str = "") -> None:
     """One line of results."""
-    results().print(Text(visible(text, keep="\t"), style=style), soft_wrap=True)
+    _print((visible(text, keep="\t"), style))
 
 
 def say(text: str, style: str = "") -> None:
     """Talk, of one line or more."""
-    talk().print(Text(visible(text, keep="\n\t"), style=style), soft_wrap=True)
+    _print((visible(text, keep="\n\t"), style), on_stderr=True)
 
 
 def complain(text: str) -> None:
     """An error, of one line or more."""
-    line = Text.assemble(("scheduler: ", "bold red"), visible(text, keep="\n\t"))
-    talk().print(line, soft_wrap=True)
+    _print(("scheduler: ", "bold red"), (visible(text, keep="\n\t"), ""), on_stderr=True)
+
+
+def _print(*parts: tuple[str, str], on_stderr: bool = False) -> None:
+    stream = sys.stderr if on_stderr else sys.stdout
+    if is_plain(stream):
+        stream.write("".join(text for text, _ in parts) + "\n")
+        stream.flush()
+        return
+    from rich.text import Text
+
+    (talk() if on_stderr else results()).print(Text.assemble(*parts), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -133,9 +134,9 @@ def _send(sending: Sending) -> None:
     known = _known(sending)
     _say_what_is_known(sending, known)
     new, site = len(sending.jobs) - len(known), sending.runner.site.name
-    shown = screen.talk()
+    silent = not new or screen.is_plain(sys.stderr) or not screen.talk().is_terminal
     try:
-        with _spinner(f"submitting to {site}") if shown.is_terminal and new else nullcontext():
+        with nullcontext() if silent else _spinner(f"submitting to {site}"):
             sending.runner.submit(sending.jobs)
     except BatchError as error:
         sending.refused = str(error)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
-
-from rich.text import Text
 
 from scheduler.cli import rows, screen
 from scheduler.cli.columns import Column, column, print_columns
@@ -89,7 +88,7 @@ def _errors(jobs: Sequence[JobRow]) -> None:
         screen.say("")
         screen.say(screen.visible(f"{first.job_id}{others}: {first.status}{why}"), "red")
         for line in _last_words(first):
-            screen.talk().print(Text(f"  {screen.visible(line, keep=chr(9))}"), soft_wrap=True)
+            screen.say(f"  {screen.visible(line, keep=chr(9))}")
     hidden = sum(map(len, list(kinds.values())[_MOST_ERRORS:]))
     if hidden or any((job.results or {}).get("stderr") for alike in kinds.values() for job in alike):
         more = f"{screen.number_of(hidden, 'more job')} failed otherwise; " if hidden else ""
@@ -104,7 +103,7 @@ def _last_words(job: JobRow) -> list[str]:
 
 def _worth_showing(jobs: Sequence[JobRow]) -> list[JobRow]:
     """All of them, unless a terminal would overflow: then those that need a look first, in the order submitted."""
-    if not screen.results().is_terminal or len(jobs) <= _MOST_LINES:
+    if len(jobs) <= _MOST_LINES or screen.is_plain(sys.stdout) or not screen.results().is_terminal:
         return list(jobs)
     order = {JobState.FAILED: 0, JobState.CANCELLED: 1, JobState.RUNNING: 2}
     first = sorted(jobs, key=lambda job: (order.get(job.status.state, 3), job.key))[:_MOST_LINES]
