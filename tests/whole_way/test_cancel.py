@@ -34,6 +34,7 @@ class Cancelled:
 
     def __init__(self, place: Place, runner: Runner, jobs: Jobs) -> None:
         self.place, self.runner, self.jobs = place, runner, jobs
+        self.heard: set[str] = set()
 
     @property
     def seen(self) -> bool:
@@ -49,7 +50,7 @@ class Cancelled:
 
     def until(self, happened: Callable[[], bool]) -> None:
         """Poll until then."""
-        deadline = time.monotonic() + self.place.patience
+        deadline = time.monotonic() + 2 * self.place.patience
         while not happened():
             assert time.monotonic() < deadline, " ".join(f"{job.job_id}: {job.status}" for job in self.jobs.values())
             time.sleep(0.2)
@@ -64,7 +65,9 @@ class Cancelled:
         """A job's payload has said its first words."""
         (row,) = self.runner.ledger.of_keys(self.runner.keys([self.jobs[name]]))
         words = [str(row.folder), str(row.element), "stdout", "1"]
-        return bool(self.runner.transport.run(remote.program("tail"), words).out)
+        if name not in self.heard and self.runner.transport.run(remote.program("tail"), words).out:
+            self.heard.add(name)
+        return name in self.heard
 
     def do(self, text: str, *arguments: str) -> None:
         """Run something over there, behind everybody's back."""
