@@ -51,7 +51,7 @@ class Attempts:
         self._ledger = ledger
 
     def record(
-        self, *, token: str, site: str, site_json: Mapping[str, Any], batches: Iterable[tuple[int, int, str]],
+        self, *, token: str, site: str, site_json: Mapping[str, Any], batches: Iterable[tuple[int, int, str, bool]],
         moves: Sequence[Move],
     ) -> bool:  # fmt: skip
         """That these jobs are about to be submitted again. On disk when this returns.
@@ -64,7 +64,7 @@ class Attempts:
             with self._ledger.writing() as db:
                 bundle = "INSERT INTO bundles (token, site, site_json, owner, created) VALUES (?,?,?,?,?)"
                 db.execute(bundle, (token, site, json.dumps(site_json), owner(), now))
-                batch = "INSERT INTO batches (bundle, first, count, name, place) VALUES (?,?,?,?,?)"
+                batch = "INSERT INTO batches (bundle, first, count, name, packed, place) VALUES (?,?,?,?,?,?)"
                 db.executemany(batch, ((token, *values, Place.WAITS) for values in batches))
                 for move in moves:
                     if not db.execute(KEEP_ATTEMPT, {**_judged(move.row), "now": now}).rowcount:

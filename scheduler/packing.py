@@ -9,17 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Generic, Protocol, TypeVar
 
-from scheduler.job.job import Job
 from scheduler.job.resources import Resources
 from scheduler.site.settings import Limits
 
-Asked = tuple[Job, Resources]
+
+class Templated(Protocol):
+    """As much of a job as is needed here."""
+
+    @property
+    def template(self) -> str | None: ...
+
+
+One = TypeVar("One", bound=Templated)
+Asked = tuple[One, Resources]
 """A job, and all that it asks for: the site's defaults are in."""
 
 
 @dataclass(frozen=True)
-class Group:
+class Group(Generic[One]):
     """What is handed over at once.
 
     Attributes:
@@ -30,16 +39,16 @@ class Group:
     """
 
     resources: Resources
-    jobs: list[Job]
+    jobs: list[One]
     asked: list[Resources]
     packed: bool = False
 
 
-def groups(asked: Iterable[Asked], limits: Limits, *, arrays: bool) -> Iterator[Group]:
+def groups(asked: Iterable[Asked[One]], limits: Limits, *, arrays: bool) -> Iterator[Group[One]]:
     """Jobs with equal resources and template as arrays no longer than the site allows; those that can, share nodes."""
     asked = list(asked)
-    alone: dict[tuple[Resources, str | None], list[Job]] = {}
-    together: dict[tuple[Resources, str | None], list[Asked]] = {}
+    alone: dict[tuple[Resources, str | None], list[One]] = {}
+    together: dict[tuple[Resources, str | None], list[Asked[One]]] = {}
     kinds: dict[Resources, Resources | None] = {}
     for job, want in asked:
         if want not in kinds:
@@ -80,11 +89,11 @@ def fits_beside_others(want: Resources, limits: Limits) -> bool:
     return want.nodes in (None, 1) and want.tasks in (None, 1) and not want.gpus and (want.cpus or 1) < cores
 
 
-def packs(jobs: Iterable[Asked], limits: Limits) -> list[list[Asked]]:
+def packs(jobs: Iterable[Asked[One]], limits: Limits) -> list[list[Asked[One]]]:
     """Jobs node by node: the longest first, so that those of one node end at about the same time; each goes to the
     first node that has room for it."""
     cores = limits.cores_per_node or 1
-    nodes: list[_Node] = []
+    nodes: list[_Node[One]] = []
     full = 0  # so many at the beginning have no core left
     for job, want in sorted(jobs, key=lambda one: _length(one[1]), reverse=True):
         need, memory = want.cpus or 1, want.memory_mib or 0
@@ -92,7 +101,7 @@ def packs(jobs: Iterable[Asked], limits: Limits) -> list[list[Asked]]:
             if node.cores + need <= cores and not (limits.memory_mib and node.memory + memory > limits.memory_mib):
                 break
         else:
-            node = _Node()
+            node = _Node[One]()
             nodes.append(node)
         node.add((job, want))
         while full < len(nodes) and nodes[full].cores >= cores:
@@ -101,12 +110,12 @@ def packs(jobs: Iterable[Asked], limits: Limits) -> list[list[Asked]]:
 
 
 @dataclass
-class _Node:
+class _Node(Generic[One]):
     cores: int = 0
     memory: int = 0
-    jobs: list[Asked] = field(default_factory=list)
+    jobs: list[Asked[One]] = field(default_factory=list)
 
-    def add(self, one: Asked) -> None:
+    def add(self, one: Asked[One]) -> None:
         self.cores += one[1].cpus or 1
         self.memory += one[1].memory_mib or 0
         self.jobs.append(one)
@@ -121,7 +130,7 @@ def _unlike(want: Resources) -> Resources:
     return Resources.from_json({k: v for k, v in want.to_json().items() if k not in ("cpus", "memory", "walltime")})
 
 
-def _pack(members: list[Asked], limits: Limits) -> Group:
+def _pack(members: list[Asked[One]], limits: Limits) -> Group[One]:
     """The node is asked for whole, for as long as the longest takes."""
     wants = [want for _, want in members]
     memories = [want.memory_mib for want in wants]
@@ -132,3 +141,11 @@ def _pack(members: list[Asked], limits: Limits) -> Group:
     }
     resources = Resources.from_json({**_unlike(wants[0]).to_json(), **{k: v for k, v in whole.items() if v}})
     return Group(resources, [job for job, _ in members], wants, packed=True)
+
+
+def members_file(group: Group[One], first: int) -> bytes:
+    """What pack.sh reads: element, seconds that it may run (0: as long as it likes), cores."""
+    return "".join(
+        f"{element}\t{int(want.walltime.total_seconds()) if want.walltime is not None else 0}\t{want.cpus or 1}\n"
+        for element, want in enumerate(group.asked, start=first)
+    ).encode()

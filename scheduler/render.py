@@ -20,7 +20,7 @@ from scheduler.errors import ConfigError, JobError
 from scheduler.job.job import Job, JobType
 from scheduler.job.payload import params_as_json
 from scheduler.job.resources import Resources
-from scheduler.packing import Group, groups
+from scheduler.packing import Group, One, groups, members_file
 from scheduler.quoting import quote
 from scheduler.render_payload import Payload, Shared, payload_of, python_of
 from scheduler.render_template import OfAJob, expect_ours, rendered, template_for
@@ -133,7 +133,7 @@ def _asked(jobs: Sequence[Job], site: Site) -> Iterator[tuple[Job, Resources]]:
         yield job, full[job.resources]
 
 
-def _batch(making: _Making, group: Group, first: int) -> Batch:
+def _batch(making: _Making, group: Group[Job], first: int) -> Batch:
     jobs, resources, token = group.jobs, group.resources, making.token
     count = 1 if group.packed else len(jobs)
     ask = Ask(f"{making.label}.{token}-{first}", count, first, resources, making.site.memory_style)
@@ -148,18 +148,8 @@ def _batch(making: _Making, group: Group, first: int) -> Batch:
     if len(jobs) > 1:
         path = f"batches/{first}/script.sh"
         making.files[path] = dispatcher(template, directives, ask, jobs[0], packed=group.packed).encode()
-    making.files.update(batch_files(ask))
-    if group.packed:
-        making.files[f"batches/{first}/members"] = _members(group, first).encode()
+    making.files.update(batch_files(ask, group))
     return Batch(ask.name, first, tuple(jobs), path, tuple(group.asked), group.packed)
-
-
-def _members(group: Group, first: int) -> str:
-    """What pack.sh reads: element, seconds that it may run (0: as long as it likes), cores."""
-    return "".join(
-        f"{element}\t{int(want.walltime.total_seconds()) if want.walltime is not None else 0}\t{want.cpus or 1}\n"
-        for element, want in enumerate(group.asked, start=first)
-    )
 
 
 def _element(making: _Making, job: Job, element: int, ask: Ask, directives: str, template: jinja2.Template) -> None:
@@ -177,11 +167,14 @@ def _element(making: _Making, job: Job, element: int, ask: Ask, directives: str,
     files.update({f"{element}/{name}": content for name, content in payload.files.items()})
 
 
-def batch_files(ask: Ask) -> dict[str, bytes]:
+def batch_files(ask: Ask, group: Group[One]) -> dict[str, bytes]:
     """What lies beside a batch's script."""
     files, walltime = {f"batches/{ask.first}/name": f"{ask.name}\n".encode()}, ask.resources.walltime
     if walltime is not None:
         files[f"batches/{ask.first}/walltime"] = f"{int(walltime.total_seconds())}\n".encode()
+    if group.packed:
+        files[f"batches/{ask.first}/members"] = members_file(group, ask.first)
+        files["pack.sh"] = (remote.text("family.sh") + remote.text("pack.sh")).encode()
     return files
 
 
@@ -246,8 +239,6 @@ def _common_files(making: _Making, batches: Sequence[Batch]) -> None:
     files = making.files
     functions = any(job.job_type is JobType.FUNCTION for one in batches for job in one.jobs)
     files.update(frame(making.token, making.system, functions=functions))
-    if any(one.packed for one in batches):
-        files["pack.sh"] = (remote.text("family.sh") + remote.text("pack.sh")).encode()
     lines = [f"{one.first}\t{1 if one.packed else len(one.jobs)}\t{one.script}\n" for one in batches]
     files["batches/list"] = "".join(lines).encode()
     if making.python:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from scheduler.batch.base import Ask, BatchSystem
 from scheduler.errors import ConfigError
+from scheduler.job.resources import Resources
 from scheduler.job.retry import Again
 from scheduler.ledger_rows import JobRow
+from scheduler.packing import Group, groups
 from scheduler.render import batch_files, dispatcher, frame, label
 from scheduler.render_template import template_for
 from scheduler.site.site import Site
@@ -25,14 +27,20 @@ class Wish:
     again: Again
     why: str
 
+    @property
+    def template(self) -> str | None:
+        """The job's own."""
+        return self.row.template
+
 
 @dataclass(frozen=True)
-class Group:
+class NextBatch:
     """Jobs that are handed to the batch system together: elements `first`, `first` + 1, … of the bundle."""
 
     first: int
     name: str
     wishes: tuple[Wish, ...]
+    packed: bool
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class NextBundle:
     """All of one submission of jobs that are tried again. `files`: path in the bundle → content."""
 
     token: str
-    groups: tuple[Group, ...]
+    batches: tuple[NextBatch, ...]
     files: dict[str, bytes]
 
 
@@ -52,45 +60,45 @@ def render_again(wishes: Sequence[Wish], site: Site, system: BatchSystem, *, tok
     """
     functions = any(wish.row.type == "function" for wish in wishes)
     files = frame(token, system, functions=functions)
-    groups: list[Group] = []
+    batches: list[NextBatch] = []
     first = 0
-    for alike in _alike(wishes, site, system):
-        ask = _ask(alike, site, token, first)
-        files |= batch_files(ask) | {f"batches/{first}/script.sh": _script(alike[0], site, system, ask)}
-        groups.append(Group(first, ask.name, tuple(alike)))
-        first += len(alike)
-    lines = [f"{one.first}\t{len(one.wishes)}\tbatches/{one.first}/script.sh\n" for one in groups]
+    for exclude, group in _groups(wishes, site, system):
+        ask = _ask(group, exclude, site, token, first)
+        files |= batch_files(ask, group) | {f"batches/{first}/script.sh": _script(group, site, system, ask)}
+        batches.append(NextBatch(first, ask.name, tuple(group.jobs), group.packed))
+        first += len(group.jobs)
+    lines = [f"{one.first}\t{1 if one.packed else len(one.wishes)}\tbatches/{one.first}/script.sh\n" for one in batches]
     files["batches/list"] = "".join(lines).encode()
-    files["copies"] = "".join(line for one in groups for line in _copies(one)).encode()
-    return NextBundle(token, tuple(groups), files)
+    files["copies"] = "".join(line for one in batches for line in _copies(one)).encode()
+    return NextBundle(token, tuple(batches), files)
 
 
-def _alike(wishes: Sequence[Wish], site: Site, system: BatchSystem) -> Iterator[list[Wish]]:
-    """Jobs that can share an array: equal in what they ask for, and from one bundle, whose folder is there or not."""
-    kinds: dict[object, list[Wish]] = {}
+def _groups(wishes: Sequence[Wish], site: Site, system: BatchSystem) -> Iterator[tuple[tuple[str, ...], Group[Wish]]]:
+    """Those that can share an array or a node come from one bundle, whose folder is there or not."""
+    kinds: dict[tuple[str, tuple[str, ...]], list[tuple[Wish, Resources]]] = {}
     for wish in wishes:
-        kind = (wish.row.bundle, wish.again.resources, wish.again.exclude, wish.row.template)
-        kinds.setdefault(kind, []).append(wish)
-    most = (site.limits.array_size or 1000) if system.arrays else 1
-    for group in kinds.values():
-        for start in range(0, len(group), most):
-            yield group[start : start + most]
+        kinds.setdefault((wish.row.bundle, wish.again.exclude), []).append((wish, wish.again.resources))
+    for (_, exclude), asked in kinds.items():
+        for group in groups(asked, site.limits, arrays=system.arrays):
+            yield exclude, group
 
 
-def _ask(alike: Sequence[Wish], site: Site, token: str, first: int) -> Ask:
-    one = alike[0]
-    name = f"{label(one.row.campaign or one.row.job_id)}.{token}-{first}"
-    return Ask(name, len(alike), first, one.again.resources, site.memory_style, one.again.exclude)
+def _ask(group: Group[Wish], exclude: tuple[str, ...], site: Site, token: str, first: int) -> Ask:
+    row = group.jobs[0].row
+    name = f"{label(row.campaign or row.job_id)}.{token}-{first}"
+    count = 1 if group.packed else len(group.jobs)
+    return Ask(name, count, first, group.resources, site.memory_style, exclude)
 
 
-def _script(wish: Wish, site: Site, system: BatchSystem, ask: Ask) -> bytes:
+def _script(group: Group[Wish], site: Site, system: BatchSystem, ask: Ask) -> bytes:
+    row = group.jobs[0].row
     try:
-        template = template_for(wish.row, site)
-        return dispatcher(template, system.directives(ask), ask, wish.row).encode()
+        template = template_for(row, site)
+        return dispatcher(template, system.directives(ask), ask, row, packed=group.packed).encode()
     except ConfigError as error:
-        raise ConfigError(f"job {wish.row.job_id!r} on site {site.name!r}: {error}") from None
+        raise ConfigError(f"job {row.job_id!r} on site {site.name!r}: {error}") from None
 
 
-def _copies(group: Group) -> Iterator[str]:
-    for element, wish in enumerate(group.wishes, start=group.first):
+def _copies(batch: NextBatch) -> Iterator[str]:
+    for element, wish in enumerate(batch.wishes, start=batch.first):
         yield f"{element}\t{wish.row.folder}\t{wish.row.element}\n"

@@ -73,7 +73,7 @@ def plan(wishes: Sequence[Wish], site: Site, system: BatchSystem, ledger: Ledger
     bundle = render_again(wishes, site, system, token=new_token())
     path = ledger.spool(bundle.token)
     spool.write(bundle.files, path)
-    batches = [(one.first, len(one.wishes), one.name) for one in bundle.groups]
+    batches = [(one.first, len(one.wishes), one.name, one.packed) for one in bundle.batches]
     site_json = site.to_json()
     if Attempts(ledger).record(
         token=bundle.token, site=site.name, site_json=site_json, batches=batches, moves=_moves(bundle)
@@ -86,7 +86,7 @@ def plan(wishes: Sequence[Wish], site: Site, system: BatchSystem, ledger: Ledger
 def _moves(bundle: NextBundle) -> list[Move]:
     return [
         Move(wish.row, one.first, element, json.dumps(wish.again.resources.to_json()), wish.why)
-        for one in bundle.groups
+        for one in bundle.batches
         for element, wish in enumerate(one.wishes, start=one.first)
     ]
 

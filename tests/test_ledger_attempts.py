@@ -38,7 +38,7 @@ def move(ledger: Ledger, token: str, key: int = 2) -> bool:
     [row] = ledger.of_keys([key])
     one = Move(row, 0, 0, '{"memory": "450M"}', f"to {token}")
     return Attempts(ledger).record(
-        token=token, site="here", site_json={}, batches=[(0, 1, f"x.{token}-0")], moves=[one]
+        token=token, site="here", site_json={}, batches=[(0, 1, f"x.{token}-0", False)], moves=[one]
     )
 
 
@@ -63,7 +63,7 @@ def test_of_two_that_judged_the_same_end_only_one_moves_the_job(ledger: Ledger) 
     assert move(other, "bbb")
     late = Attempts(ledger)
     again = Move(row, 0, 0, "{}", "")
-    assert not late.record(token="ccc", site="here", site_json={}, batches=[(0, 1, "x.ccc-0")], moves=[again])
+    assert not late.record(token="ccc", site="here", site_json={}, batches=[(0, 1, "x.ccc-0", False)], moves=[again])
     assert [bundle["token"] for bundle in ledger.unsent("here")] == ["bbb"]
     assert ledger.batches("ccc") == [] and len(late.of([2])) == 1
 
@@ -76,7 +76,9 @@ def test_a_job_of_which_more_is_known_by_now_is_not_moved(ledger: Ledger) -> Non
     ):
         ledger.observe({2: better}, {})
         one = Move(row, 0, 0, "{}", "")
-        assert not Attempts(ledger).record(token="b", site="here", site_json={}, batches=[(0, 1, "b")], moves=[one])
+        assert not Attempts(ledger).record(
+            token="b", site="here", site_json={}, batches=[(0, 1, "b", False)], moves=[one]
+        )
 
 
 def test_if_one_of_several_has_moved_on_none_is_moved(ledger: Ledger) -> None:
@@ -85,7 +87,7 @@ def test_if_one_of_several_has_moved_on_none_is_moved(ledger: Ledger) -> None:
     assert move(ledger, "bbb", key=3)
     moves = [Move(row, 0, n, "{}", "") for n, row in enumerate(rows)]
     attempts = Attempts(ledger)
-    assert not attempts.record(token="ccc", site="here", site_json={}, batches=[(0, 3, "x")], moves=moves)
+    assert not attempts.record(token="ccc", site="here", site_json={}, batches=[(0, 3, "x", False)], moves=moves)
     assert [row.bundle for row in ledger.of_keys([1, 2, 3])] == ["aaa", "aaa", "bbb"]
     assert [one.job for one in attempts.of([1, 2, 3])] == [3]
 

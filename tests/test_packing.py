@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from scheduler import ConfigError, Job, JobType, Resources, Site
+from scheduler import ConfigError, Job, JobType, Resources, Retry, Runner, Site
+from scheduler.ledger import Ledger
 from scheduler.packing import Group, groups
 from scheduler.render import Bundle, render
 
@@ -32,11 +33,11 @@ def make(tmp_path: Path) -> Make:
     return job
 
 
-def grouped(jobs: list[Job], site: Site) -> list[Group]:
+def grouped(jobs: list[Job], site: Site) -> list[Group[Job]]:
     return list(groups([(job, site.resources_for(job.resources)) for job in jobs], site.limits, arrays=True))
 
 
-def ids(group: Group) -> list[str]:
+def ids(group: Group[Job]) -> list[str]:
     return [job.job_id for job in group.jobs]
 
 
@@ -103,3 +104,22 @@ def _text(bundle: Bundle, path: str) -> str:
     content = bundle.files[path]
     assert isinstance(content, bytes)
     return content.decode()
+
+
+def test_jobs_that_are_tried_again_share_nodes_too(tmp_path: Path) -> None:
+    script = tmp_path / "s.sh"
+    script.write_text("echo x >>ran; [ $(wc -l <ran) -gt 1 ] || exit 7\n")
+    keys = {"transport": "local", "scheduler": "shell", "work_dir": str(tmp_path / "work")}
+    limits = {"whole_node": True, "cores_per_node": 4, "poll_seconds": 0.05, "running": 4}
+    jobs = [
+        Job(f"j{n}", JobType.SCRIPT, script_path=script, working_dir=tmp_path / f"j{n}", resources=Resources(cpus=1),
+            retry=Retry(times=1, exit_codes=[7]))
+        for n in range(8)
+    ]  # fmt: skip
+    with Runner(Site.from_mapping({**keys, "limits": limits}, name="x"), ledger=Ledger(tmp_path / "state")) as runner:
+        runner.submit(jobs)
+        runner.wait(jobs, timeout=60)
+        rows = runner.ledger.chosen()
+    assert all(job.is_completed() and job.status.tries == 1 for job in jobs), [str(job.status) for job in jobs]
+    assert all(row.packed for row in rows)
+    assert len({row.batch_id for row in rows}) <= 4

@@ -110,9 +110,9 @@ def test_equal_jobs_of_one_bundle_share_an_array_no_longer_than_the_site_allows(
         wish(9, exclude=("n1",)),
     ]
     made = bundle(*wishes, place=site(limits={"array_size": 2}))
-    members = [[(one.row.bundle, one.row.element) for one in group.wishes] for group in made.groups]
+    members = [[(one.row.bundle, one.row.element) for one in group.wishes] for group in made.batches]
     assert members == [[("aaa", 3), ("aaa", 5)], [("aaa", 8)], [("aaa", 1)], [("zzz", 0)], [("aaa", 9)]]
-    assert [group.first for group in made.groups] == [0, 2, 3, 4, 5]
+    assert [group.first for group in made.batches] == [0, 2, 3, 4, 5]
     assert "#SBATCH --array               0-1\n" in made.files["batches/0/script.sh"].decode()
     copies = [line.split("\t") for line in made.files["copies"].decode().splitlines()]
     assert [(element, before) for element, _, before in copies] == list(zip("012345", "358109", strict=True))

@@ -134,7 +134,9 @@ while IFS=$tab read -r first count script how; do
   b=batches/$first
   code='' said=''
   if [ ! -e "$b/id" ] && { [ ! -e "$b/tried" ] || [ "$how" = again ]; }; then
-    said=$(copy_batch "$first" "$count" 2>&1)
+    jobs=$count   # those of a node are several
+    [ ! -e "$b/members" ] || jobs=$(($(wc -l <"$b/members")))
+    said=$(copy_batch "$first" "$jobs" 2>&1)
     code=$?
     if [ "$code" -ne 0 ]; then printf '%s\t%s\t%s\n' "$first" "$code" "$(printf %s "$said" | tr '\n\t' '\r ')"; continue; fi
     code='' said=''

@@ -41,7 +41,7 @@ KNOWS = {
     "command": ("errors", "quoting", "command_places"),
     "render_payload": ("errors", "quoting", "command", "job", "site.site"),
     "render_template": ("errors", "quoting", "packaged", "site.site"),
-    "packing": ("job.job", "job.resources", "site.settings"),
+    "packing": ("job.resources", "site.settings"),
     "render": (
         *("errors", "quoting", "job", "site.site", "batch.base", "remote", "packing", "render_payload"),
         "render_template",
@@ -51,7 +51,10 @@ KNOWS = {
     "ledger_places": ("job.state", "ledger", "ledger_rows", "ledger_schema"),
     "ledger": ("errors", "job.state", "ledger_rows", "ledger_schema", "ledger_wal", "process"),
     "ledger_attempts": ("job.state", "ledger", "ledger_rows", "ledger_schema", "process"),
-    "render_retry": ("errors", "job.retry", "site.site", "batch.base", "ledger_rows", "render", "render_template"),
+    "render_retry": (
+        *("errors", "job.resources", "job.retry", "site.site", "batch.base", "ledger_rows", "packing", "render"),
+        "render_template",
+    ),
 }
 
 # Values in, values out: no process, socket, database, thread or clock.
