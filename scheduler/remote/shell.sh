@@ -87,6 +87,17 @@ batch_live() {
 }
 batch_history() { :; }
 
+# A worker has taken this element from the queue and has not told its process yet.  $1 folder  $2 element  $3 its entry
+is_being_started() {
+  [ ! -e "$home/running/$3" ] && [ ! -e "$1/ends/$2.0" ] || return
+  for taken in "$home"/new/taken.*; do
+    [ -s "$taken" ] || continue
+    { IFS= read -r its_folder && read -r its_element; } <"$taken" 2>/dev/null || continue
+    [ "$its_folder" != "$1" ] || [ "$its_element" != "$2" ] || return 0
+  done
+  return 1
+}
+
 # Reads lines: folder, name, id, first element, indices (all of them if empty). A queued one leaves the queue; a running one
 # is told to end, and 5 seconds later made to.
 batch_cancel() {
@@ -99,6 +110,7 @@ batch_cancel() {
     for queued in "$home"/queue/*-"$entry"; do
       [ ! -e "$queued" ] || { mv "$queued" "$home/new/cancelled.$$" 2>/dev/null && echo CANCELLED >"$folder/why/$element"; }
     done
+    for _ in 1 2 3 4 5; do if is_being_started "$folder" "$element" "$entry"; then sleep 1; else break; fi; done
     process=$(cat "$home/running/$entry" 2>/dev/null)
     if alive "$process"; then
       echo CANCELLED >"$folder/why/$element"
