@@ -119,22 +119,18 @@ def test_a_running_and_a_queued_job_are_cancelled(start: Start, job: Callable[..
     until(lambda: not alive(process))
 
 
-def test_a_job_is_cancelled_that_a_worker_has_taken_and_not_started_yet(
-    start: Start, job: Callable[..., Job], tmp_path: Path
-) -> None:
-    """It is no longer in the queue, and its process is not written down yet: for a moment, made longer here."""
-    runner, one = start(running=1), job("one", "echo $$ >pid; sleep 60")
-    runner.submit([one])
-    ready(one)
-    (running,) = home(tmp_path).glob("running/*")
-    running.rename(aside := tmp_path / "aside")
-    with ThreadPoolExecutor(1) as pool:
-        cancelled = pool.submit(runner.cancel, [one])
-        time.sleep(0.7)
-        aside.rename(running)
-        cancelled.result(timeout=20)
-    runner.wait([one], timeout=20)
-    assert (one.status.state, one.status.cause) == (JobState.CANCELLED, Cause.CANCELLED)
+def test_a_job_is_cancelled_that_a_worker_has_just_taken(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
+    """It is no longer in the queue, and not yet among those that run: there the worker finds what cancel has said."""
+    runner, first, second = start(running=1), job("first", "echo $$ >pid; sleep 60"), job("second", "touch ran")
+    runner.submit([first, second])
+    process = ready(first)
+    (bundle,) = (path.parent for path in (tmp_path / "work it's").glob("*/.scheduler"))
+    (bundle / "stop").mkdir()
+    (bundle / "stop/1").touch()
+    os.kill(process, signal.SIGKILL)
+    runner.wait([second], timeout=20)
+    assert second.status.cause is Cause.CANCELLED
+    assert not Path(second.working_dir, "ran").exists()
 
 
 def test_a_worker_that_is_killed_loses_no_job_and_repeats_none(
