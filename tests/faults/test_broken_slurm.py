@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -188,6 +189,9 @@ def test_a_requeued_job_runs_again_under_its_id_and_a_held_one_waits_for_its_rel
         cluster.enter("scontrol", verb, one)
     wait_for(lambda: _polled(runner) and [job.state for job in jobs] == [JobState.QUEUED, JobState.HELD])
     wait_for(lambda: "PENDING" in cluster.enter("squeue", "-h", "-j", ids[0], "-o", "%T"))
+    time.sleep(
+        3
+    )  # Slurm fails a job that is begun again before its first run is cleared away; by itself it waits 2 min
     for one in ids:
         cluster.enter("scontrol", "update", f"jobid={one}", "StartTime=now")
     cluster.enter("scontrol", "release", ids[1])
