@@ -124,6 +124,18 @@ def test_a_site_that_cannot_be_reached_is_told_and_the_table_is_shown(desk: Desk
     assert states(desk, "--no-refresh") == {"job-good-0": "submitting"}
 
 
+def test_jobs_of_a_site_that_is_gone_can_be_given_up(desk: Desk) -> None:
+    keys = "transport: ssh\nhost: 127.0.0.1\nssh: {port: 1}\nscheduler: slurm\nwork_dir: $HOME/w\n"
+    desk.write("site_configs/far.yaml", keys + "account: eic\ndefaults: {memory: 1 GB, walltime: 5m, cpus: 1}\n")
+    desk.scheduler("submit", desk.sweep("good", count=1), "-s", "far", code=1)
+    refused = desk.scheduler("cancel", "job-good-0", code=1)
+    assert "scheduler cancel --forget" in refused.err and states(desk, "--no-refresh") == {"job-good-0": "submitting"}
+    desk.scheduler("cancel", "--forget", "--yes", "job-good-0")
+    (job,) = desk.scheduler("status", "--json", "job-good-0").json
+    assert (job["state"], job["cause"]) == ("failed", "lost")
+    assert "Nothing to wait for" in desk.scheduler("wait").err
+
+
 def test_a_moved_host_is_followed_and_another_site_of_the_name_is_not(desk: Desk) -> None:
     desk.scheduler("submit", desk.sweep("good", count=1), "-s", "local")
     desk.write("site_configs/local.yaml", "scheduler: slurm\nwork_dir: /nowhere\n")
