@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv acts demo test soak lint format docs cluster-up cluster-down clean
+.PHONY: help venv acts demo test soak lint format docs bench cluster-up cluster-down clean
 
 PYTHON ?= python3
 export PYTHON
@@ -33,6 +33,10 @@ format: .venv/installed-dev ## rewrite the code as `make lint` wants it
 
 docs: .venv/installed-dev ## the documentation as a website, in site/
 	.venv/bin/mkdocs build --strict -f docs/mkdocs.yml
+
+bench: .venv/installed-dev ## ours beside the hand-written pipeline; tables in docs/pages/performance.md (BENCH="--quick")
+	@tests/cluster/up >/dev/null
+	.venv/bin/python -m benchmarks --write $(BENCH)
 
 cluster-up: ## start the test cluster (tests/cluster/README.md)
 	@tests/cluster/up

@@ -23,13 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was begun on the cluster is removed then, too
     found = Measured()
-    for milliseconds in options.round_trips:
-        with far_away(milliseconds) as far:
-            for turn in range(options.repeat):
-                say(f"{milliseconds} ms, turn {turn + 1} of {options.repeat}")
-                _turn(far, options, found)
-    table = as_markdown(found)
-    print(table)
+    try:
+        for milliseconds in options.round_trips:
+            with far_away(milliseconds) as far:
+                for turn in range(options.repeat):
+                    say(f"{milliseconds} ms, turn {turn + 1} of {options.repeat}")
+                    _turn(far, options, found)
+    finally:  # what was measured until then is told, even if it is not all
+        table = as_markdown(found)
+        print(table)
     if options.write:
         write_into(PAGE, table)
         say(f"written into {PAGE}")

@@ -17,11 +17,13 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from scheduler.errors import JobError, LedgerError
 from scheduler.staging import LARGE_BYTES, Large
 
 _SAMPLE_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 20
 _INCOMPRESSIBLE = 0.9
 _WORTH_ASKING_BYTES = 1 << 20
 _HEADER_BYTES = 1024
@@ -158,21 +160,36 @@ class _Tar:
     _large: dict[str, tuple[int, int, str]] = field(default_factory=dict)
 
     def write(self, files: Mapping[str, bytes | Path]) -> None:
-        with tarfile.open(fileobj=self.packed, mode="w|", bufsize=1 << 18, format=tarfile.PAX_FORMAT) as tar:
-            for name, content in files.items():
-                if isinstance(content, bytes):
-                    tar.addfile(_member(name, len(content)), io.BytesIO(content))
-                else:
-                    self._add_path(tar, name, content)
-            if self._large:
-                self._tell(tar)
+        for name, content in files.items():
+            if isinstance(content, bytes):
+                self._add_bytes(name, content)
+            else:
+                self._add_path(name, content)
+        if self._large:
+            self._tell()
+        self.packed.write(bytes(2 * tarfile.BLOCKSIZE))
 
-    def _add_path(self, tar: tarfile.TarFile, name: str, path: Path) -> None:
+    def _add_bytes(self, name: str, content: bytes) -> None:
+        self._add(_member(name, len(content)), io.BytesIO(content))
+
+    def _add(self, member: tarfile.TarInfo, content: IO[bytes]) -> None:
+        """For tens of thousands of small files TarFile.addfile takes three times as long."""
+        self.packed.write(member.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape"))
+        left = member.size
+        while left:
+            piece = content.read(min(left, _PIECE_BYTES))
+            if not piece:
+                raise OSError(f"it became shorter by {left} bytes while it was read")
+            self.packed.write(piece)
+            left -= len(piece)
+        self.packed.write(bytes(-member.size % tarfile.BLOCKSIZE))
+
+    def _add_path(self, name: str, path: Path) -> None:
         """A file of the user, links followed; a folder with all that is in it."""
         if path.is_dir():
-            tar.addfile(_member(name, 0, kind=tarfile.DIRTYPE))
+            self._add(_member(name, 0, kind=tarfile.DIRTYPE), io.BytesIO())
             for inside in sorted(path.iterdir()):
-                self._add_path(tar, f"{name}/{inside.name}", inside)
+                self._add_path(f"{name}/{inside.name}", inside)
             return
         try:
             with path.open("rb") as content:
@@ -180,14 +197,14 @@ class _Tar:
                 runs = bool(status.st_mode & 0o100) or content.read(2) == b"#!"
                 content.seek(0)
                 if status.st_size >= LARGE_BYTES:
-                    tar.addfile(_member(name, 0, runs=runs))  # its place
-                    self._put_aside(tar, name, path)
+                    self._add(_member(name, 0, runs=runs), content)  # its place
+                    self._put_aside(name, path)
                 else:
-                    tar.addfile(_member(name, status.st_size, runs=runs), content)
+                    self._add(_member(name, status.st_size, runs=runs), content)
         except OSError as error:
             raise JobError(f"the file {str(path)!r} cannot be sent: {error}") from error
 
-    def _put_aside(self, tar: tarfile.TarFile, name: str, path: Path) -> None:
+    def _put_aside(self, name: str, path: Path) -> None:
         number = str(len(self._large))
         self.folder.mkdir(mode=0o700, exist_ok=True)
         aside = self.folder / number
@@ -199,12 +216,11 @@ class _Tar:
                 os.fsync(file.fileno())
         status = aside.stat()
         self._large[number] = (status.st_size, status.st_mtime_ns, str(path))
-        place = os.fsencode(name)
-        tar.addfile(_member(f".large/{number}", len(place)), io.BytesIO(place))
+        self._add_bytes(f".large/{number}", os.fsencode(name))
 
-    def _tell(self, tar: tarfile.TarFile) -> None:
+    def _tell(self) -> None:
         lines = "".join(f"{number} {size}\n" for number, (size, _, _) in self._large.items()).encode()
-        tar.addfile(_member(".large/list", len(lines)), io.BytesIO(lines))
+        self._add_bytes(".large/list", lines)
         with (self.folder / "list").open("w") as file:
             json.dump(self._large, file)
             file.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -34,6 +35,9 @@ class Counting(Transport):
     ) -> Reply:
         self.said.append(program.name)
         return self.inner.run(program, args, stdin=stdin, stdout=stdout, timeout=timeout)
+
+    def side_by_side(self) -> int:
+        return self.inner.side_by_side()
 
     def close(self) -> None:
         self.inner.close()
@@ -92,3 +96,21 @@ def test_cancelling_forty_jobs_costs_one_command(place: Place, folder: Path) -> 
         assert transport.spent() == ["cancel"]
         runner.wait(jobs, timeout=2 * place.patience)
         assert {str(job.status) for job in jobs} == {"cancelled"}
+
+
+def test_a_large_input_goes_ahead_and_comes_home_in_as_many_commands_as_a_small_one(place: Place, folder: Path) -> None:
+    transport = Counting(transport_to(place.site))
+    Path("large").write_bytes(os.urandom(1 << 20) * 18)
+    Path("move.sh").write_text("#!/bin/sh\nmv large out.bin\n")
+    with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
+        inputs = {"large": folder / "large"}
+        job = Job("l", JobType.SCRIPT, script_path="move.sh", input_files=inputs, output_files=["out.bin"])
+        runner.submit([job])
+        said = transport.spent()
+        assert said == ["stage"] * (len(said) - 1) + ["submit"] and 2 <= len(said) <= 9
+        while not job.final:
+            runner.poll()
+        transport.spent()
+        runner.collect([job])
+        assert transport.spent() == ["manifest", "fetch"]
+        assert (Path(job.working_dir) / "out.bin").read_bytes() == Path("large").read_bytes()

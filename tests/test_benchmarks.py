@@ -1,0 +1,28 @@
+"""The benchmark runs, and says what it measured. How fast anything is, is not a test."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from testcluster import Cluster
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.cluster
+def test_the_benchmark_measures_both_sides(cluster: Cluster) -> None:
+    few = ["--jobs", "2", "--file-mb", "17", "--files", "3", "--repeat", "1", "--round-trips", "20"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *few], cwd=ROOT, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    for row in ("2 jobs: submit", "2 jobs: poll", "2 jobs: collect", "17 MB: out", "17 MB: home", "10 kB: home"):
+        assert f"{row} |" in done.stdout
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| 20 ms")]
+    commands = {row[1]: row[5] for row in rows if len(row) > 5}
+    assert commands["2 jobs: submit"] == "submit"
+    assert commands["2 jobs: collect"] == "manifest, fetch"
+    assert commands["one file of 17 MB: out"].startswith("stage × ")
