@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import gzip
 import hashlib
 import io
@@ -47,10 +48,12 @@ printf '[ "$(id -un)" != %s ] || PATH=$PATH:%s/bin\\n' "$2" "$prefix" >/etc/prof
 def put_on(cluster: Cluster) -> None:
     """On the cluster's host; if one of this checkout runs there, it is left alone."""
     packed = _packed()
-    cluster.enter(
-        "sh", "-c", _PUT, "sh", hashlib.sha256(packed).hexdigest()[:8], USER, json.dumps(SETTINGS),
-        input=base64.b64encode(packed).decode(),
-    )  # fmt: skip
+    with (cluster.folder / "lock.pbs").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several processes of one run of the tests
+        cluster.enter(
+            "sh", "-c", _PUT, "sh", hashlib.sha256(packed).hexdigest()[:8], USER, json.dumps(SETTINGS),
+            input=base64.b64encode(packed).decode(),
+        )  # fmt: skip
 
 
 def _packed() -> bytes:
