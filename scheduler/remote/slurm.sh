@@ -55,6 +55,7 @@ batch_cancel() {
 # What Slurm says of itself (the lines are in batch/base.py). --test-only submits nothing; it does not look at time limits.
 batch_check() {
   for name in sbatch squeue scancel; do find_command "$name" || printf 'missing\t%s\n' "$name"; done
+  [ -x /bin/bash ] || printf 'missing\t%s\n' '/bin/bash'   # the scripts of jobs begin with it
   command -v sbatch >/dev/null 2>&1 || return 0
   printf 'version\t%s\n' "$(sbatch --version 2>&1 | head -n 1)"
   words=$(squeue -h -u "$(id -u)" -o %i 2>&1 >/dev/null)

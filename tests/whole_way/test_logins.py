@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from people import PASSWORD, Prepared, Terminal, code
+from people import Prepared, code
 from testcluster import Cluster
 from transports.relay import Relay
 
-from scheduler import BatchError, Job, JobType, Runner, Site, TransportError
+from scheduler import BatchError, Job, JobType, Runner, TransportError
 from scheduler.errors import LoginError
 from scheduler.ledger import Ledger
 from scheduler.reach import transport_to
-from scheduler.transports.base import Transport
-from scheduler.transports.openssh import OpensshTransport
-from scheduler.transports.ssh import SshSettings, SshTransport
+
+from .logins import LOGINS, WAYS, site_of, ssh_of, user_of, way_to
 
 pytestmark = pytest.mark.cluster
 
-WAYS = ("ssh", "openssh")
-LOGINS = ("behind the gate", "twofactor", "password", "cert", "tess", "nosftp", "full", "posix")
 SCRIPT = "#!/bin/sh\nid -un >user.txt; head -c 300000 /dev/zero >big.bin; echo '{\"answer\": 42}' >result.json\n"
 LONG = "#!/bin/sh\nsleep 300\n"
 
@@ -66,7 +58,7 @@ def test_jobs_go_the_whole_way_through_every_login(
     assert came.done is not None and came.cancelled is not None
     results = came.done.get_results()
     assert came.done.is_completed(), came.done.status
-    assert (Path(came.done.working_dir) / "user.txt").read_text().strip() == _user(login)
+    assert (Path(came.done.working_dir) / "user.txt").read_text().strip() == user_of(login)
     assert (Path(came.done.working_dir) / "big.bin").stat().st_size == 300_000
     assert results["answer"] == 42
     assert str(came.cancelled.status).startswith("cancelled"), came.cancelled.status
@@ -96,7 +88,7 @@ def test_a_full_home_is_named_with_what_to_do(cluster: Cluster, tmp_path: Path, 
 
 
 def test_a_machine_with_slurm_and_without_bash_is_named(cluster: Cluster, tmp_path: Path) -> None:
-    site = cluster.site("nobash", transport="ssh", ssh=_ssh(cluster, "posix"))
+    site = cluster.site("nobash", transport="ssh", ssh=ssh_of(cluster, "posix"))
     (job, _) = _jobs(tmp_path)
     with (
         Runner(site, ledger=Ledger(tmp_path / "state"), prompt=False) as runner,
@@ -114,7 +106,7 @@ def test_a_wait_whose_line_is_lost_says_that_a_code_is_needed_and_goes_on_when_s
     key = (cluster.folder / "known_hosts").read_text().splitlines()[0].partition(" ")[2]
     with Relay(22, host=cluster.host) as relay:
         known.write_text(f"[127.0.0.1]:{relay.port} {key}\n")
-        ssh = {**_ssh(cluster, "twofactor"), "port": relay.port, "known_hosts": str(known)}
+        ssh = {**ssh_of(cluster, "twofactor"), "port": relay.port, "known_hosts": str(known)}
         site = cluster.site("twofactor", host="127.0.0.1", ssh=ssh)
         with Runner(site, ledger=Ledger(tmp_path / "state"), transport=transport_to(site, person=person)) as runner:
             runner.submit([job])
@@ -126,10 +118,6 @@ def test_a_wait_whose_line_is_lost_says_that_a_code_is_needed_and_goes_on_when_s
             runner.wait([job], timeout=60)
     assert job.is_completed()
     assert len(person.asked) == 2
-
-
-def _user(login: str) -> str:
-    return "alice" if login == "behind the gate" else login
 
 
 def _jobs(folder: Path) -> tuple[Job, Job]:
@@ -147,9 +135,9 @@ def _jobs(folder: Path) -> tuple[Job, Job]:
 def _arrive(cluster: Cluster, way: str, login: str, folder: Path) -> Arrival:
     done, long = _jobs(folder)
     try:
-        site, ledger = _site(cluster, way, login), Ledger(folder / "state")
+        site, ledger = site_of(cluster, way, login), Ledger(folder / "state")
         with (
-            _transport(cluster, way, login, folder) as transport,
+            way_to(cluster, way, login, folder) as transport,
             Runner(site, ledger=ledger, transport=transport, prompt=False) as runner,
         ):
             runner.submit([done, long])
@@ -158,74 +146,3 @@ def _arrive(cluster: Cluster, way: str, login: str, folder: Path) -> Arrival:
     except (AssertionError, TransportError, BatchError, TimeoutError) as error:
         return Arrival(error=error)
     return Arrival(done, long)
-
-
-def _site(cluster: Cluster, way: str, login: str) -> Site:
-    keys: dict[str, Any] = {"transport": way, "ssh": _ssh(cluster, login)}
-    if login == "full":
-        keys["work_dir"] = f"/var/tmp/{way} of full"
-    if login == "posix":
-        keys |= {"scheduler": "shell", "account": None, "work_dir": f"$HOME/{way} {time.time_ns()}"}
-    return cluster.site(f"{way}-{login.replace(' ', '-')}", **keys)
-
-
-def _ssh(cluster: Cluster, login: str) -> dict[str, Any]:
-    ports = {"behind the gate": 2202, "posix": 2203}
-    return {
-        "user": _user(login),
-        "port": ports.get(login),
-        "identity_file": str(cluster.folder / "id_ed25519"),
-        "known_hosts": str(cluster.folder / "known_hosts"),
-    }
-
-
-@contextmanager
-def _transport(cluster: Cluster, way: str, login: str, folder: Path) -> Iterator[Transport]:
-    """As a person's ~/.ssh/config would lead there, with a connection that they have opened where a code is needed."""
-    config = folder / "config"
-    config.write_text(_config(cluster, login, folder))
-    settings = SshSettings("farm", config_file=str(config))
-    with ExitStack() as stack:
-        if way == "openssh" and login in ("twofactor", "password"):
-            stack.enter_context(_opened_by_hand(config, folder / "open"))
-        person = Prepared({"Password:": PASSWORD, "Verification code:": code}) if way == "ssh" else None
-        made: Callable[..., Transport] = SshTransport if way == "ssh" else OpensshTransport
-        yield stack.enter_context(made(settings, person=person))
-
-
-def _config(cluster: Cluster, login: str, folder: Path) -> str:
-    ssh, key = _ssh(cluster, login), cluster.folder / "id_ed25519"
-    if login == "cert":
-        key = _certified(cluster, folder)
-    host, more = cluster.host, ""
-    if login == "behind the gate":
-        host, more = "127.0.0.1", " ProxyJump gate\n"
-    return (
-        f"Host farm\n HostName {host}\n Port {ssh['port'] or 22}\n User {ssh['user']}\n"
-        f'{more} ControlPath "{folder}/open"\n'
-        f"Host gate\n HostName {cluster.host}\n Port 2201\n User alice\n"
-        f'Host *\n IdentityFile "{key}"\n IdentitiesOnly yes\n UserKnownHostsFile {cluster.folder}/known_hosts\n'
-    )
-
-
-def _certified(cluster: Cluster, folder: Path) -> Path:
-    key = folder / "signed"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    command = ["ssh-keygen", "-q", "-s", str(cluster.folder / "authority"), "-I", "anna", "-n", "cert", "-V", "-1h:+1h"]
-    subprocess.run([*command, f"{key}.pub"], check=True, capture_output=True)
-    return key
-
-
-@contextmanager
-def _opened_by_hand(config: Path, socket: Path) -> Iterator[None]:
-    with Terminal(["ssh", "-F", str(config), "-M", "-N", "farm"]) as terminal:
-        if "User password" in config.read_text():
-            terminal.shows("Password:")
-            terminal.types(PASSWORD)
-        terminal.shows("Verification code:")
-        terminal.types(code())
-        deadline = time.monotonic() + 30
-        while not socket.exists():
-            assert time.monotonic() < deadline, terminal.screen
-            time.sleep(0.05)
-        yield
