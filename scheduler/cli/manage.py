@@ -53,7 +53,10 @@ def status(which: Which, *, everything: bool, refresh: bool, json: bool) -> int:
     if refresh and still:
         from scheduler.cli import follow
 
-        well = follow.refresh(still, ledger)
+        with screen.resumable(
+            "Interrupted. The jobs go on; scheduler status --no-refresh shows them as they were last seen."
+        ):
+            well = follow.refresh(still, ledger)
         jobs = ledger.of_keys([job.key for job in jobs])
     nothing = "" if jobs else _nothing(ledger, which)
     if json:
@@ -98,7 +101,10 @@ def collect(which: Which, *, show: Sequence[str], json: bool) -> int:
     jobs = ledger.chosen(not_done=True) if which.everything else which.of(ledger)
     if not jobs:
         return nobody("Nothing to bring home: every job has ended and is home.", json=json)
-    well = follow.collect([job for job in jobs if not rows.done_with(job)], ledger)
+    with screen.resumable(
+        "Interrupted. What is home stays, and the jobs go on; scheduler collect goes on where it was."
+    ):
+        well = follow.collect([job for job in jobs if not rows.done_with(job)], ledger)
     jobs = ledger.of_keys([job.key for job in jobs])
     show_results(jobs, show=show, json=json)
     going_on = sum(not job.status.final for job in jobs)
@@ -117,7 +123,8 @@ def cancel(which: Which, *, everything: bool, sure: bool, json: bool) -> int:
         return nobody("Nothing to cancel: none of these jobs goes on.", json=json)
     if everything and not sure:
         _ask(f"Cancel {screen.number_of(len(jobs), 'job')} on {screen.listed(sorted({job.site for job in jobs}))}?")
-    well = follow.cancel(jobs, ledger)
+    with screen.resumable("Interrupted. Some may have been asked to end; scheduler cancel asks all of them again."):
+        well = follow.cancel(jobs, ledger)
     if json:
         screen.print_json([rows.as_json(job) for job in ledger.of_keys([job.key for job in jobs])])
     elif well:

@@ -55,6 +55,16 @@ _moving: list[tuple[Callable[[], None], Callable[[], None]]] = []
 
 
 @contextmanager
+def resumable(sentence: str) -> Iterator[None]:
+    """Ctrl-C meanwhile is answered with what becomes of the jobs."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(sentence)
+        raise
+
+
+@contextmanager
 def moving(start: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
     """Something moves on the terminal meanwhile; it stands aside when a person is asked something."""
     start()

@@ -30,11 +30,20 @@ signal=''
 begun=$(date +%s)
 out=$control/stdout.$attempt err=$control/stderr.$attempt
 
+# The place of the end file is taken now: on a disk that is full by then a job could not tell how it ended.
+told=$bundle/ends/.$element.$attempt
+for pause in 1 2 5 10 20 0; do
+  { printf '%1500s\n' '' >"$told"; } 2>/dev/null && break
+  rm -f "$told"
+  [ "$pause" != 0 ] || { echo "scheduler: cannot write in $bundle (is the disk full?); the payload was not begun" >&2; exit 73; }
+  sleep "$pause"
+done
+
 # One line, written beside and renamed: it is there whole, or not at all.
 finish() {
-  printf '%s %s exit=%s signal=%s started=%s ended=%s host=%s id=%s missing=%s cannot=%s\n' "$element" "$attempt" \
-    "$1" "$signal" "$begun" "$(date +%s)" "$(uname -n)" "$batch_id" "$missing" "$(head -c 400 "$control/cannot" 2>/dev/null | tr '\n' ' ')" \
-    >"$bundle/ends/.$element.$attempt" && mv "$bundle/ends/.$element.$attempt" "$bundle/ends/$element.$attempt"
+  line=$(printf '%s %s exit=%s signal=%s started=%s ended=%s host=%s id=%s missing=%s cannot=%s' "$element" "$attempt" \
+    "$1" "$signal" "$begun" "$(date +%s)" "$(uname -n)" "$batch_id" "$missing" "$(head -c 400 "$control/cannot" 2>/dev/null | tr '\n' ' ')")
+  printf '%-1500s\n' "$line" 1<>"$told" && mv "$told" "$bundle/ends/$element.$attempt"
   exit "$1"
 }
 

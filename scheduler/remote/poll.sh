@@ -22,7 +22,7 @@ while IFS=$tab read -r n folder; do
   ls | awk -F '\t' -v n="$n" "$awk_numbers"'
     FILENAME == ARGV[1] { if ($1 == n) { split("", some); numbers($6, some); for (i in some) wanted[$5 + i] = 1 }; next }
     { split($0, f, "."); if ($0 ~ /^[0-9]+\.[0-9]+$/ && (f[1] in wanted)) print }
-  ' "$scratch/asked" - | sort -t . -k 2n | xargs cat /dev/null | sed "s/^/e $n /"
+  ' "$scratch/asked" - | sort -t . -k 2n | xargs cat /dev/null | sed "s/ *\$//; /./!d; s/^/e $n /"
 done <"$scratch/folders" | tee "$scratch/ends"
 
 # Elements that the queue does not have and that did not end by themselves: the history is asked after those alone.
