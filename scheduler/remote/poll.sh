@@ -48,13 +48,20 @@ while IFS=$tab read -r n number folder; do
 done <"$scratch/left"
 
 # What the batch system wrote into the log of an element that did not end by itself, and ids that are new to the asker.
+# The logs that hold something are listed once: to look for each of 10,000 takes a shell a second.
+while IFS=$tab read -r n folder; do
+  ! cd "$folder" 2>/dev/null || find batches \( -name 'log.*' -o -name 'member.*' \) -size +0 2>/dev/null | sed "s/^/$n /"
+done <"$scratch/folders" >"$scratch/logs"
 awk -F '\t' "$awk_numbers"'
-  FILENAME == ARGV[1] { split($0, f, " "); if (f[6] == "signal=" && f[5] ~ /^exit=([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/) fine[f[2], f[3]] = 1; next }
-  { split("", some); numbers($6, some); for (i in some) if (!(($1, $5 + i) in fine)) print $1 "\t" ($5 + i) "\t" $2 "/batches/" $5 ($7 == "pack" ? "/member." ($5 + i) : "/log." i)
+  FILENAME == ARGV[1] { said[$0] = 1; next }
+  FILENAME == ARGV[2] { split($0, f, " "); if (f[6] == "signal=" && f[5] ~ /^exit=([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/) fine[f[2], f[3]] = 1; next }
+  { split("", some); numbers($6, some); for (i in some) if (!(($1, $5 + i) in fine)) {
+      log_of = "batches/" $5 "/log." i
+      if ($7 == "pack") { log_of = "batches/" $5 "/member." ($5 + i); if (!(($1 " " log_of) in said)) log_of = "batches/" $5 "/log.0" }
+      if (($1 " " log_of) in said) print $1 "\t" ($5 + i) "\t" $2 "/" log_of }
     if ($4 == "-") print $1 "\t" $5 "\t" $2 "/batches/" $5 "/id" }
-' "$scratch/ends" "$scratch/asked" >"$scratch/files"
+' "$scratch/logs" "$scratch/ends" "$scratch/asked" >"$scratch/files"
 while IFS=$tab read -r n number file; do
-  case $file in */member.*) [ -s "$file" ] || file=${file%/*}/log.0 ;; esac
   [ -s "$file" ] || continue
   case $file in
     */id) printf 'i %s %s %s\n' "$n" "$number" "$(tr '\n\t' '  ' <"$file")" ;;

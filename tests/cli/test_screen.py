@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.cli import screen
+
 from .desk import COMMAND, Desk
 
 HOSTILE_ID = "h\x1b]0;owned\x07\n\u202egnp;$(touch pwned) 'q' [red]x[bold] \x9b31m é 日本"
@@ -149,3 +151,9 @@ def test_a_ledger_that_cannot_be_opened_is_an_error_without_a_traceback(desk: De
     lost = Desk(desk.folder, {**desk.environment, "SCHEDULER_STATE_DIR": str(tmp_path / "a file")})
     done = lost.scheduler("status", code=1)
     assert "SCHEDULER_STATE_DIR" in done.err and "Traceback" not in done.err
+
+
+def test_ctrl_c_is_answered_with_what_becomes_of_the_jobs(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), screen.resumable("Interrupted. The jobs go on."):
+        raise KeyboardInterrupt
+    assert "The jobs go on" in capfd.readouterr().err

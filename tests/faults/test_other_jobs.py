@@ -1,0 +1,110 @@
+"""Other jobs of the same user, ids that belong to others by now, and jobs that are cancelled in their last second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from testcluster import Cluster
+
+from scheduler import Cause, Job, JobState, JobType, Runner
+from scheduler.ledger import Ledger
+
+pytestmark = pytest.mark.cluster
+
+
+class Alice:
+    """What alice does by hand, at the same time."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster, self._ids = cluster, list[str]()
+
+    def does(self, *command: str) -> str:
+        words = ["runuser", "-u", "alice", "--", "sh", "-c", 'cd /home/alice && exec "$@"', "sh", *command]
+        return self._cluster.enter(*words).strip()
+
+    def submits(self, *options: str) -> str:
+        """Gives the id of a job that sleeps."""
+        self._ids.append(self.does("sbatch", "--parsable", "-A", "eic", "--mem=100M", *options, "--wrap=sleep 100"))
+        return self._ids[-1]
+
+    def state_of(self, job_id: str) -> str:
+        return self.does("squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T")
+
+    def tidies_up(self) -> None:
+        if self._ids:
+            self.does("scancel", *self._ids)
+
+
+@pytest.fixture
+def alice(cluster: Cluster) -> Iterator[Alice]:
+    person = Alice(cluster)
+    yield person
+    person.tidies_up()
+
+
+@pytest.fixture
+def runner(cluster: Cluster, tmp_path: Path) -> Iterator[Runner]:
+    with Runner(cluster.site("others"), ledger=Ledger(tmp_path / "state")) as opened:
+        yield opened
+        opened.cancel(opened._keys)
+
+
+def job(folder: Path, name: str, text: str) -> Job:
+    (folder / f"{name}.sh").write_text(text)
+    return Job(name, JobType.SCRIPT, script_path=folder / f"{name}.sh", working_dir=folder / name)
+
+
+def test_other_jobs_of_the_same_user_disturb_no_poll(alice: Alice, runner: Runner, tmp_path: Path) -> None:
+    alice.submits("--hold", "--job-name=a|b|c d 'e'")
+    held = alice.submits("--hold", "--array=0-3", "--job-name=%x\\n[1-9]")
+    requeued = alice.submits("--requeue")
+    until(lambda: alice.state_of(requeued) == "RUNNING")
+    alice.does("scontrol", "requeuehold", requeued)
+    mine = job(tmp_path, "mine", "sleep 1; exit 3")
+    runner.submit([mine])
+    runner.wait([mine], timeout=60)
+    assert (mine.status.cause, mine.status.exit_code) == (Cause.EXIT_CODE, 3)
+    assert "PENDING" in alice.state_of(held)
+
+
+def test_a_job_that_has_our_id_by_now_is_not_cancelled(alice: Alice, runner: Runner, tmp_path: Path) -> None:
+    """As after a controller that came up anew has begun to count from the same number."""
+    other = alice.submits("--job-name=other")
+    mine = job(tmp_path, "mine", "sleep 100")
+    runner.submit([mine])
+    (row,) = runner.ledger.chosen()
+    until(lambda: alice.state_of(other) == "RUNNING")
+    runner.ledger.record_ids(row.bundle, {row.first: other})
+    runner.cancel([mine])
+    time.sleep(2)
+    assert alice.state_of(other) == "RUNNING"
+    alice.does("scancel", f"--name={row.name}")
+
+
+def test_jobs_that_are_cancelled_in_their_last_second_are_what_they_are_said_to_be(
+    alice: Alice, runner: Runner, tmp_path: Path
+) -> None:
+    jobs = [job(tmp_path, f"late {n}", "sleep 2; echo over >&2") for n in range(8)]
+    runner.submit(jobs)
+    rows = {row.job_id: row for row in runner.ledger.chosen()}
+    until(lambda: "RUNNING" in alice.state_of(rows["late 0"].shown_id))
+    time.sleep(1.2)
+    for one in jobs:
+        alice.does("scancel", rows[one.job_id].shown_id)
+        time.sleep(0.1)
+    runner.wait(jobs, timeout=60)
+    for one in jobs:
+        over = Path(one.get_results()["stderr"]).read_text() == "over\n"
+        assert one.status.state in (JobState.COMPLETED, JobState.CANCELLED), one.status
+        assert over or not one.is_completed()
+    assert {str(one.status) for one in jobs} <= {"completed", "cancelled"}
+
+
+def until(happened: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.2)
