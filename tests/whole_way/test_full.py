@@ -9,7 +9,7 @@ from testcluster import Cluster
 
 from scheduler import Job, JobType
 
-from .sites import Place
+from .sites import RUN, Place
 from .voyage import in_folder, runner_in
 
 
@@ -19,7 +19,7 @@ def test_what_slurm_sends_away_waits_here_until_something_has_ended(cluster: Clu
     with in_folder(tmp_path) as folder, runner_in(folder, place) as runner:
         script = Path("s.sh")
         script.write_text("echo $JOB_ID >>~/ran-$1; sleep 2")
-        jobs = [Job(f"few {n}", JobType.SCRIPT, script_path=script, arguments=[folder.parent.name]) for n in range(7)]
+        jobs = [Job(f"few {n}", JobType.SCRIPT, script_path=script, arguments=[RUN]) for n in range(7)]
         runner.submit(jobs[:2])
         runner.submit(jobs[2:3])
         for job in jobs[3:]:
@@ -29,5 +29,5 @@ def test_what_slurm_sends_away_waits_here_until_something_has_ended(cluster: Clu
         assert not any(job.final for job in jobs)
         runner.wait(jobs, timeout=150)
         assert all(job.is_completed() for job in jobs)
-    ran = cluster.enter("cat", f"/home/alice/ran-{folder.parent.name}").splitlines()
+    ran = cluster.enter("cat", f"/home/alice/ran-{RUN}").splitlines()
     assert sorted(ran) == sorted(job.job_id for job in jobs)
