@@ -10,6 +10,17 @@ from testcluster import Cluster, NoCluster, bring_up, build_images
 _CLUSTER = pytest.StashKey[Cluster | str]()
 
 
+_LONGEST = ("whole_way/test_time_limit", "whole_way/", "transports/", "cli/", "pbs/")
+"""Modules that wait for long begin first, so that when several run at once none is left alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return next((n for n, part in enumerate(_LONGEST) if part in item.nodeid), len(_LONGEST))
+
+    items.sort(key=place)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """The first time takes minutes, which no test should be charged with."""
     wanted = [item for item in session.items if item.get_closest_marker("cluster")]
