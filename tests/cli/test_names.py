@@ -20,7 +20,7 @@ NAMES = {
     "status": f"--all {CHOICE} --history --json --no-refresh --refresh",
     "wait": f"{CHOICE} --json --show --timeout",
     "collect": f"{CHOICE} --json --show",
-    "cancel": f"--all {CHOICE} --json --yes",
+    "cancel": f"--all {CHOICE} --forget --json --yes",
     "retry": f"{CHOICE} --failed --json --memory --missing --walltime",
     "logs": f"--attempt {CHOICE} --lines --stderr",
     "render": "--array --site",
