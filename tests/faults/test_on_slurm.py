@@ -1,0 +1,190 @@
+"""Faults around a real Slurm that leave its services alone: full disks, wrong clocks, talkative logins, changing outputs.
+
+And a node that fails under a job that may be tried again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from testcluster import Cluster
+
+from scheduler import BatchError, JobState, OutputError, Runner, WaitTimeout
+from scheduler.reach import transport_to
+from scheduler.site.site import Site
+from scheduler.transports.base import Expanded, Program, Reply, Transport
+
+from .breaking import Breaker, breaking, wait_for
+from .campaign import FAILS, USUAL, Campaign, Task, campaign_at, drive
+from .conftest import Judge
+from .cutting import CuttingTransport, Fault
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+Start = Callable[..., Campaign]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Makes a campaign at a site of the cluster."""
+    opened: list[Transport] = []
+
+    def make(site: Site, tasks: Sequence[Task] = USUAL) -> Campaign:
+        opened.append(transport_to(site))
+        return campaign_at(site, opened[-1], tmp_path / f"campaign {len(opened)}", tasks)
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def broken(cluster: Cluster) -> Iterator[Breaker]:
+    with breaking(cluster) as breaker:
+        yield breaker
+
+
+@pytest.fixture
+def small_disk(cluster: Cluster) -> Iterator[str]:
+    """A folder of alice's on a file system of 3 MB."""
+    place = "/home/alice/small disk"
+    mount = 'mkdir -p "$1" && mount -t tmpfs -o size=3m tmpfs "$1" && chown alice "$1"'
+    cluster.enter("sh", "-c", mount, "sh", place)
+    yield place
+    cluster.enter("umount", "-l", place)
+
+
+@contextmanager
+def full(cluster: Cluster, place: str, *, but: int) -> Iterator[None]:
+    """The file system has only so many bytes left."""
+    fill = 'cd "$1" && head -c $(($(stat -f -c "%a * %S" .) - $2)) /dev/zero >filler; :'
+    cluster.enter("sh", "-c", fill, "sh", place, str(but))
+    try:
+        yield
+    finally:
+        cluster.enter("rm", "-f", f"{place}/filler")
+
+
+def test_a_work_folder_that_is_full_at_each_step_runs_nothing_twice(
+    start: Start, cluster: Cluster, small_disk: str, judge: Judge
+) -> None:
+    campaign = start(cluster.site("small", work_dir=f"{small_disk}/work"), (Task(), FAILS, Task(minutes=6)))
+    faults = 0
+    with campaign.runner() as runner:
+        for pages in range(0, 60, 5):
+            with full(cluster, small_disk, but=pages * 4096):
+                try:
+                    runner.submit(campaign.jobs)
+                except BatchError:
+                    faults += 1
+                else:
+                    break
+        drive(runner, campaign.jobs)
+    assert faults > 2
+    judge(campaign.counts(faults=faults))
+
+
+def test_a_login_file_that_prints_megabytes_hides_no_answer(start: Start, cluster: Cluster, judge: Judge) -> None:
+    chatter = "head -c 3000000 /dev/zero | tr '\\\\0' '\\n'; head -c 100000 /dev/zero | tr '\\\\0' x >&2"
+    cluster.enter("sh", "-c", f'echo "{chatter}" >/home/bob/.bashrc')
+    try:
+        campaign = start(cluster.site("chatty", user="bob", account="other"))
+        with campaign.runner() as runner:
+            drive(runner, campaign.jobs)
+        judge(campaign.counts())
+    finally:
+        cluster.enter("rm", "-f", "/home/bob/.bashrc")
+
+
+class Skewed(Transport):
+    """A login node on which `date` is wrong."""
+
+    def __init__(self, inner: Transport, seconds: int) -> None:
+        self.inner = inner
+        self._date = f'date() {{ command date -d "{seconds} seconds" "$@"; }}\n'
+
+    def run(self, program: Program, args: Sequence[str | Expanded] = (), **how: object) -> Reply:
+        return self.inner.run(replace(program, text=self._date + program.text), args, **how)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@pytest.mark.parametrize("seconds", [60, -60])
+def test_a_login_node_whose_clock_is_a_minute_wrong_changes_no_end(
+    start: Start, cluster: Cluster, judge: Judge, seconds: int
+) -> None:
+    campaign = start(cluster.site("skewed"))
+    with campaign.runner(Skewed(campaign.transport, seconds)) as runner:
+        drive(runner, campaign.jobs)
+    judge(campaign.counts())
+
+
+@pytest.mark.parametrize("seconds", [60, -60])
+def test_nodes_whose_clocks_are_a_minute_wrong_change_no_end(
+    start: Start, cluster: Cluster, judge: Judge, tmp_path: Path, seconds: int
+) -> None:
+    template = tmp_path / "skewed.sh.j2"
+    template.write_text(
+        '{% extends "slurm.sh.j2" %}\n{% block attempt %}\n{{ super() }}'
+        f'date() {{ command date -d "{seconds} seconds" "$@"; }}\n{{% endblock %}}\n'
+    )
+    campaign = start(cluster.site("skewed", template=str(template)))
+    with campaign.runner() as runner:
+        drive(runner, campaign.jobs)
+    ended = campaign.jobs[0].status.ended
+    assert ended is not None and abs(ended.timestamp() - time.time()) > 20
+    judge(campaign.counts())
+
+
+def test_an_output_that_changes_while_it_is_fetched_is_fetched_again(
+    start: Start, cluster: Cluster, judge: Judge
+) -> None:
+    campaign = start(cluster.site("changing"))
+    changed: list[str] = []
+
+    def plan(name: str, _: int) -> Fault | None:
+        if name == "fetch" and not changed:
+            row = runner.ledger.chosen(job_id="job 1")[0]
+            changed.append(f"{row.folder}/{row.element}/dir/out.txt")
+            cluster.enter("sh", "-c", 'printf more >>"$1"', "sh", changed[0])
+        return None
+
+    runner = campaign.runner(CuttingTransport(campaign.transport, plan))
+    runner.submit(campaign.jobs)
+    wait_for(lambda: _all_final(runner))
+    with suppress(OutputError, WaitTimeout):
+        runner.wait(campaign.jobs, timeout=20)
+    assert [row.collected for row in runner.ledger.chosen()].count(False) == 1
+    cluster.enter("truncate", "-s", "-4", changed[0])
+    drive(runner, campaign.jobs)
+    runner.close()
+    judge(campaign.counts())
+
+
+def _all_final(runner: Runner) -> bool:
+    runner.poll()
+    return all(row.status.final for row in runner.ledger.chosen())
+
+
+def test_a_job_whose_node_fails_is_tried_again_on_another_one(
+    start: Start, cluster: Cluster, broken: Breaker, judge: Judge
+) -> None:
+    campaign = start(cluster.site("retried", retry={"times": 1, "on": ["node failure"]}), (Task(seconds=6),))
+    (job,) = campaign.jobs
+    with campaign.runner() as runner:
+        runner.submit([job])
+        wait_for(lambda: campaign.recorded().get("0.begun", 0) == 1)
+        batch_id = runner.ledger.chosen()[0].shown_id
+        node = cluster.enter("squeue", "-h", "-j", batch_id, "-o", "%N").strip()
+        cluster.enter("scontrol", "update", f"nodename={node}", "state=down", "reason=on-purpose")
+        drive(runner, [job])
+        assert (job.status.state, job.status.tries) == (JobState.COMPLETED, 1), runner.ledger.history(1)
+        again = cluster.enter("sacct", "-n", "-X", "-P", "-j", runner.ledger.chosen()[0].shown_id, "-o", "NodeList")
+        assert again.strip() not in ("", node)
+    assert campaign.recorded() == {"0.begun": 2, "0.ended": 1}
+    judge(campaign.counts())
