@@ -1,4 +1,4 @@
-"""Faults around a real Slurm that leave its services alone: full disks, wrong clocks, talkative logins, changing outputs.
+"""Faults around a real Slurm that leave its services alone: full disks, wrong clocks, login files, changing outputs.
 
 And a node that fails under a job that may be tried again.
 """
