@@ -77,10 +77,12 @@ class Sending:
         for bundle in self.ledger.unsent(self.site.name):
             if not is_gone(bundle["owner"]):
                 continue
-            rows = [row for row in self.ledger.of_bundle(bundle["token"]) if not row.waiting]
+            whole = self.ledger.of_bundle(bundle["token"])
+            rows = [row for row in whole if not row.waiting]
             unheard = [row for row in rows if row.status.state is JobState.SUBMITTING and row.batch_id is None]
             again = bool(unheard) and all(row.silent >= UNHEARD_POLLS for row in unheard)
-            if rows and (bundle["folder"] is None or again or not unheard):
+            answered = not unheard and len(rows) == len(whole)
+            if rows and (bundle["folder"] is None or again or answered):
                 try:
                     self.send(bundle["token"], again=again)
                 except BatchError as error:

@@ -17,6 +17,8 @@ from scheduler.job.state import Status
 from scheduler.ledger import Ledger
 from scheduler.ledger_places import PROBE_SECONDS, Places
 from scheduler.process import owner
+from scheduler.transports.base import Program, Reply
+from scheduler.transports.local import LocalTransport
 
 # The ledger
 
@@ -173,6 +175,32 @@ def test_the_rest_goes_as_places_become_free_and_each_runs_once(
     first.wait(jobs, timeout=60)
     assert all(job.is_completed() for job in jobs)
     assert sorted(ran(tmp_path)) == sorted(job.job_id for job in jobs)
+
+
+class Watched(LocalTransport):
+    """This machine, and what was asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def run(self, program: Program, *args: Any, **how: Any) -> Reply:
+        self.asked.append(program.name)
+        return super().run(program, *args, **how)
+
+
+def test_while_no_place_becomes_free_nothing_is_sent(make: Make, runner: Callable[..., Runner], tmp_path: Path) -> None:
+    way = Watched()
+    jobs, one = [make(f"j{n}") for n in range(9)], runner(transport=way)
+    one.submit(jobs)
+    _until(one, lambda: len(ran(tmp_path)) == 4)
+    way.asked.clear()
+    for _ in range(3):
+        time.sleep(0.1)
+        one.poll()
+    assert way.asked == ["poll"] * 3
+    (tmp_path / "go").touch()
+    one.wait(jobs, timeout=60)
 
 
 def test_any_later_process_sends_the_rest(make: Make, runner: Callable[..., Runner], tmp_path: Path) -> None:
