@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import IntEnum
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from scheduler.job.state import Cause, JobState, Status
@@ -148,7 +149,7 @@ def _shown_id(batch_id: str | None, index: int, *, in_array: bool) -> str:
 def job_row(row: sqlite3.Row) -> JobRow:
     """A row of the ledger's query for jobs."""
     return JobRow(
-        **{name: row[name] for name in _PLAIN},
+        **dict(zip(_PLAIN, _plain(row), strict=True)),
         sent=bool(row["sent"]),
         patterns=list(_patterns(row["patterns"])),
         status=_status(row),
@@ -165,6 +166,9 @@ _PLAIN = (
     "working_dir",
     "silent", "silent_since", "created", "updated", "resources", "retry", "template", "tries",
 )  # fmt: skip
+
+
+_plain = itemgetter(*_PLAIN)
 
 
 @lru_cache

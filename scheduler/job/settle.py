@@ -39,7 +39,9 @@ def settle(before: Status, evidence: Evidence) -> Status:
     end = _of_this_run(evidence.end, word)
     if end is not None and word is not None and word.active and evidence.live is None:
         word = None  # the history lags: the queue does not have it, and the script has ended
-    after = replace(_weighed(before, word, end, evidence), tries=before.tries)
+    after = _weighed(before, word, end, evidence)
+    if after.tries != before.tries:
+        after = replace(after, tries=before.tries)
     return after if not before.final or _outweighs(before, word, evidence) else before
 
 
