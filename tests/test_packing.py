@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from unpacked import until
 
 from scheduler import ConfigError, Job, JobType, Resources, Retry, Runner, Site
 from scheduler.ledger import Ledger
@@ -118,6 +119,7 @@ def test_jobs_that_are_tried_again_share_nodes_too(tmp_path: Path) -> None:
     ]  # fmt: skip
     with Runner(Site.from_mapping({**keys, "limits": limits}, name="x"), ledger=Ledger(tmp_path / "state")) as runner:
         runner.submit(jobs)
+        until(lambda: len(list((tmp_path / "work").glob("*/ends/[0-9]*"))) == 8)  # so that one poll sees all of them
         runner.wait(jobs, timeout=60)
         rows = runner.ledger.chosen()
     assert all(job.is_completed() and job.status.tries == 1 for job in jobs), [str(job.status) for job in jobs]
