@@ -89,7 +89,9 @@ class Places:
 
     def strike_out(self, changes: Mapping[int, Status]) -> set[int]:
         """New statuses for those jobs whose batch still waits here: it will go without them. Gives their keys."""
-        struck = set()
+        struck: set[int] = set()
+        if not changes:
+            return struck
         with self._ledger.writing() as db:
             for key, status in changes.items():
                 waits = "SELECT 1 FROM jobs j JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"

@@ -215,8 +215,13 @@ def _record_answers(token: str, site: str, answers: Answers, ledger: Ledger) -> 
         Places(ledger).record_taken(site)
     known = {first for first, o in answers.outcomes.items() if not isinstance(o, Unknown | Full)}
     if known >= {batch.first for batch in ledger.batches(token) if batch.place is not Place.NEVER}:
-        ledger.record_sent(token)
-        spool.discard(ledger.spool(token))
+        close(token, ledger)
+
+
+def close(token: str, ledger: Ledger) -> None:
+    """Nothing of the bundle is to be sent any more."""
+    ledger.record_sent(token)
+    spool.discard(ledger.spool(token))
 
 
 def record_statuses(answers: Answers, rows: Sequence[JobRow], system: BatchSystem, ledger: Ledger) -> dict[int, str]:

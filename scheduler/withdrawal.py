@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from scheduler import spool, submission
+from scheduler import submission
 from scheduler.batch.base import BatchSystem
 from scheduler.errors import TransportError
 from scheduler.job.state import Cause, JobState, Status
@@ -41,8 +41,7 @@ def withdraw(keys: Iterable[int], site: Site, system: BatchSystem, ledger: Ledge
             submission.record_statuses(answers, whole, system, ledger)
         elif {row.key for row in whole} <= {row.key for row in rows}:
             _end(whole, Status(JobState.CANCELLED, Cause.CANCELLED, reason=_NEVER_SENT), "cancel", ledger)
-            ledger.record_sent(token)
-            spool.discard(ledger.spool(token))
+            submission.close(token, ledger)
 
 
 def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:
@@ -58,8 +57,7 @@ def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:
     ledger.record_results({row.key: results for row in rows}, {row.key: row.tries for row in rows})
     for token in dict.fromkeys(row.bundle for row in rows):
         if all(row.status.final for row in ledger.of_bundle(token)):
-            ledger.record_sent(token)
-            spool.discard(ledger.spool(token))
+            submission.close(token, ledger)
 
 
 def _end(rows: Sequence[JobRow], status: Status, verb: str, ledger: Ledger) -> None:
