@@ -42,6 +42,9 @@ class Counting(Transport):
         self.said.append(program.name)
         return self.inner.run(program, args, stdin=stdin, stdout=stdout, timeout=timeout)
 
+    def prepare(self) -> None:
+        self.inner.prepare()
+
     def side_by_side(self) -> int:
         return self.inner.side_by_side()
 
@@ -71,8 +74,10 @@ class Bench:
             with self._timed("poll"):
                 self.runner.work.poll()
             time.sleep(0.02)
-        write = "mkdir $n/dir; : >$n/stdout.0; : >$n/stderr.0; head -c 10000 /dev/urandom >$n/dir/out.bin"
-        self._end(made, f"for n in $(seq 0 {count - 1}); do {write}; done")
+        write = "mkdir -p $n/dir; printf '%s' \"$outputs\" >$n/outputs.sh; : >$n/stdout.0; : >$n/stderr.0"
+        write += "; head -c 10000 /dev/urandom >$n/dir/out.bin"
+        begun = 'if [ ! -e 0 ]; then . ./element.sh; unpack_element "$PWD" 0 0; fi; outputs=$(cat 0/outputs.sh; echo)'
+        self._end(made, f"{begun}; for n in $(seq 0 {count - 1}); do {write}; done")
         with self._timed("collect"):
             self.runner.collect(made)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from scheduler.errors import LedgerError
 from scheduler.job.state import JobState, Status
-from scheduler.ledger_rows import BatchRow, JobRow, Place, job_row, status_values
+from scheduler.ledger_rows import STATES, BatchRow, JobRow, Place, StateRow, job_row, status_values
 from scheduler.ledger_schema import (
     JOBS,
     MIGRATIONS,
@@ -155,6 +155,15 @@ class Ledger:
     def of_bundle(self, token: str) -> list[JobRow]:
         """The jobs of one submission, in order."""
         return self._jobs("j.bundle = ?", token)
+
+    def states(self, token: str) -> list[StateRow]:
+        """How the jobs of one submission stand, in order: cheaper than all that is known of them."""
+        query = "SELECT key, first, element, state FROM jobs WHERE bundle = ? ORDER BY element"
+        with self._told("read"):
+            return [
+                StateRow(key, first, element, STATES[state])
+                for key, first, element, state in self._db.execute(query, (token,))
+            ]
 
     def of_campaign(self, campaign: str, site: str) -> list[JobRow]:
         """All that a campaign has submitted to a site, oldest first."""

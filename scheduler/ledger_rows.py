@@ -10,11 +10,11 @@ from datetime import datetime, timezone
 from enum import IntEnum
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from scheduler.job.state import Cause, JobState, Status
 
-_STATES = {state.word: state for state in JobState}
+STATES = {state.word: state for state in JobState}
 _CAUSES = {cause.word: cause for cause in Cause}
 
 
@@ -27,6 +27,15 @@ class Place(IntEnum):
     """It may be, or has been."""
     NEVER = 2
     """All of its jobs were cancelled while it waited."""
+
+
+class StateRow(NamedTuple):
+    """Where one job of a submission stands."""
+
+    key: int
+    first: int
+    element: int
+    state: JobState
 
 
 @dataclass(frozen=True)
@@ -179,7 +188,7 @@ def _patterns(text: str) -> tuple[str, ...]:
 
 def _status(row: sqlite3.Row) -> Status:
     return Status(
-        state=_STATES[row["state"]],
+        state=STATES[row["state"]],
         cause=_CAUSES[row["cause"]],
         exit_code=row["exit_code"],
         raw=row["raw"],

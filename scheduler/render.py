@@ -22,7 +22,7 @@ from scheduler.job.payload import params_as_json
 from scheduler.job.resources import Resources
 from scheduler.packing import Group, One, groups, members_file
 from scheduler.quoting import quote
-from scheduler.render_payload import Payload, Shared, payload_of, python_of
+from scheduler.render_payload import Payload, Shared, input_paths, payload_of, python_of
 from scheduler.render_template import OfAJob, expect_ours, rendered, template_for
 from scheduler.site.site import Site
 
@@ -64,6 +64,11 @@ class Bundle:
     python_probe: str = ""
 
     @property
+    def together(self) -> dict[int, int]:
+        """Elements whose files travel together: the first, and how many."""
+        return {one.first: len(one.jobs) for one in self.batches if len(one.jobs) > 1}
+
+    @property
     def jobs(self) -> Iterator[tuple[int, Job]]:
         """Every job with its number."""
         for one in self.batches:
@@ -78,8 +83,8 @@ class _Making:
     system: BatchSystem
     token: str
     label: str
+    shared: Shared
     files: dict[str, bytes | Path] = field(default_factory=dict)
-    shared: Shared = field(default_factory=Shared)
     python: str = ""
 
 
@@ -91,7 +96,8 @@ def render(jobs: Sequence[Job], site: Site, *, campaign: str | None = None, toke
         ConfigError: a template or directive is wrong.
     """
     system = batch_system(site)
-    making = _Making(site, system, token or new_token(), label(campaign or (jobs[0].job_id if jobs else "job")))
+    name = label(campaign or (jobs[0].job_id if jobs else "job"))
+    making = _Making(site, system, token or new_token(), name, Shared(input_paths(jobs)))
     batches: list[Batch] = []
     first = 0
     for group in groups(_asked(jobs, site), site.limits, arrays=system.arrays):
@@ -142,12 +148,14 @@ def _batch(making: _Making, group: Group[Job], first: int) -> Batch:
     except ConfigError as error:
         raise ConfigError(f"job {jobs[0].job_id!r} on site {making.site.name!r}: {error}") from None
     template = template_for(jobs[0], making.site)
+    making.shared.alone = len(jobs) == 1
     for element, job in enumerate(jobs, start=first):
         _element(making, job, element, ask, directives, template)
     path = f"{first}/script.sh"
     if len(jobs) > 1:
         path = f"batches/{first}/script.sh"
         making.files[path] = dispatcher(template, directives, ask, jobs[0], packed=group.packed).encode()
+        making.files.update(way_to_elements(packed=group.packed))
     making.files.update(batch_files(ask, group))
     return Batch(ask.name, first, tuple(jobs), path, tuple(group.asked), group.packed)
 
@@ -174,15 +182,21 @@ def batch_files(ask: Ask, group: Group[One]) -> dict[str, bytes]:
         files[f"batches/{ask.first}/walltime"] = f"{int(walltime.total_seconds())}\n".encode()
     if group.packed:
         files[f"batches/{ask.first}/members"] = members_file(group, ask.first)
-        files["pack.sh"] = (remote.text("family.sh") + remote.text("pack.sh")).encode()
     return files
+
+
+def way_to_elements(*, packed: bool) -> dict[str, bytes]:
+    """What the script of several jobs goes on with."""
+    if packed:
+        return {"pack.sh": "".join(map(remote.text, ("family.sh", "element.sh", "pack.sh"))).encode()}
+    return {"element.sh": remote.text("element.sh").encode()}
 
 
 def dispatcher(template: jinja2.Template, directives: str, ask: Ask, job: OfAJob, *, packed: bool = False) -> str:
     """What several jobs submit: the header that they share, and the way to each one's own script."""
     context = {"name": ask.name, "array_first": ask.first, "directives": directives, "packed": packed}
     script = rendered(template, context, job)
-    expect_ours(template, script, '. "$bundle/pack.sh"' if packed else f"{ask.first} + index")
+    expect_ours(template, script, f'. "$bundle/{"pack" if packed else "element"}.sh"')
     return script
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import stat
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from scheduler import command
+from scheduler.elements import SMALL_BYTES
 from scheduler.errors import JobError
 from scheduler.job.function import pack_function
 from scheduler.job.job import Job, JobType
@@ -17,10 +20,35 @@ from scheduler.site.site import Site
 
 @dataclass
 class Shared:
-    """Files of the user that go once, however many jobs need them: `shared/N` in the bundle."""
+    """Files of the user that go once, however many jobs need them: `shared/N` in the bundle.
 
+    Attributes:
+        uses: in how many places of the jobs each input file stands.
+        alone: the job that is made now has a batch of its own.
+    """
+
+    uses: Mapping[Path, int] = field(default_factory=dict)
+    alone: bool = True
     files: dict[str, Path] = field(default_factory=dict)
     _places: dict[Path, str] = field(default_factory=dict)
+    _first_lines: dict[Path, bytes] = field(default_factory=dict)
+
+    def first_line(self, script: Path) -> bytes:
+        """Of a script that many may have."""
+        if script not in self._first_lines:
+            with script.open("rb") as file:
+                self._first_lines[script] = file.readline()
+        return self._first_lines[script]
+
+    def is_for_one(self, path: Path) -> bool:
+        """A small file that one job alone needs, of several that are submitted together: it goes with the job's own."""
+        if self.alone or self.uses.get(path) != 1:
+            return False
+        try:
+            status = path.stat()
+        except OSError:
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_size <= SMALL_BYTES
 
     def place(self, path: Path) -> str:
         """Where a file or folder here will be in the bundle: a path whose first part is a variable of the script."""
@@ -36,14 +64,14 @@ class Payload:
 
     Attributes:
         command: sh text; its last command replaces the shell.
-        files: name in the control folder → content.
+        files: name in the control folder → content, or the path here of a file of the user.
         image: the container image, or None.
         python: the minor version of Python that its pickle needs on the site, or empty.
         pickled: its params travel inside its pickle.
     """
 
     command: str
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
     image: str | None = None
     python: str = ""
     pickled: bool = False
@@ -57,10 +85,20 @@ def payload_of(job: Job, site: Site, shared: Shared) -> Payload:
     """
     makers = {JobType.SCRIPT: _script, JobType.CONTAINER: _container, JobType.FUNCTION: _function}
     made = makers[job.job_type](job, site, shared)
-    staged = [_stage_in(name, shared.place(path)) for name, path in job.input_files.items()]
-    if not staged:
+    if not job.input_files:
         return made
-    return Payload("\n  ".join([*staged, made.command]), made.files, made.image, made.python, made.pickled)
+    own = [path for path in job.input_files.values() if shared.is_for_one(path)]
+    places = {path: f"control/in/{number}" for number, path in enumerate(own)}
+    staged = [_stage_in(name, places.get(path) or shared.place(path)) for name, path in job.input_files.items()]
+    files = {**made.files, **{f"in/{number}": path for number, path in enumerate(own)}}
+    return replace(made, command="\n  ".join([*staged, made.command]), files=files)
+
+
+def input_paths(jobs: Iterable[Job]) -> Mapping[Path, int]:
+    """In how many places of the jobs each input file stands; a script counts as one that many need."""
+    uses = Counter(path for job in jobs for path in job.input_files.values())
+    uses.update(Path(job.script_path) for job in jobs if job.script_path is not None)
+    return uses
 
 
 def _stage_in(name: str, place: str) -> str:
@@ -72,9 +110,8 @@ def _stage_in(name: str, place: str) -> str:
 
 
 def _script(job: Job, site: Site, shared: Shared) -> Payload:
-    path = Path(job.script_path or "").absolute()
-    with path.open("rb") as script:
-        first_line = script.readline()
+    path = Path(job.script_path or "")
+    first_line = shared.first_line(path)
     if first_line.startswith(b"#!") and first_line.endswith(b"\r\n"):
         raise JobError(
             f"job {job.job_id!r}: {job.script_path!r} has Windows line ends: its '#!' line names nobody over there"

@@ -14,7 +14,7 @@ from scheduler.job.resources import Resources
 from scheduler.job.retry import Again
 from scheduler.ledger_rows import JobRow
 from scheduler.packing import Group, groups
-from scheduler.render import batch_files, dispatcher, frame, label
+from scheduler.render import batch_files, dispatcher, frame, label, way_to_elements
 from scheduler.render_template import template_for
 from scheduler.site.site import Site
 
@@ -64,7 +64,8 @@ def render_again(wishes: Sequence[Wish], site: Site, system: BatchSystem, *, tok
     first = 0
     for exclude, group in _groups(wishes, site, system):
         ask = _ask(group, exclude, site, token, first)
-        files |= batch_files(ask, group) | {f"batches/{first}/script.sh": _script(group, site, system, ask)}
+        files |= batch_files(ask, group) | way_to_elements(packed=group.packed)
+        files[f"batches/{first}/script.sh"] = _script(group, site, system, ask)
         batches.append(NextBatch(first, ask.name, tuple(group.jobs), group.packed))
         first += len(group.jobs)
     lines = [f"{one.first}\t{1 if one.packed else len(one.wishes)}\tbatches/{one.first}/script.sh\n" for one in batches]
@@ -101,4 +102,4 @@ def _script(group: Group[Wish], site: Site, system: BatchSystem, ask: Ask) -> by
 
 def _copies(batch: NextBatch) -> Iterator[str]:
     for element, wish in enumerate(batch.wishes, start=batch.first):
-        yield f"{element}\t{wish.row.folder}\t{wish.row.element}\n"
+        yield f"{element}\t{wish.row.folder}\t{wish.row.element}\t{wish.row.first}\n"

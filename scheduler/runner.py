@@ -13,7 +13,7 @@ from scheduler.collector import Progress
 from scheduler.errors import BatchError, JobError
 from scheduler.job.job import Job
 from scheduler.job.payload import refuse_shared_folders
-from scheduler.job.state import Cause, JobState
+from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger import Ledger
 from scheduler.ledger_rows import JobRow
 from scheduler.reach import nobody_to_ask, transport_to
@@ -93,6 +93,8 @@ class Runner:
         """
         jobs = list(jobs)
         refuse_shared_folders(jobs)
+        if jobs:
+            self.transport.prepare()
         token = None
         while token is None:
             self._adopt(jobs)
@@ -233,7 +235,9 @@ class Runner:
         if not keys:
             return None
         self._keys.update(zip((job for _, job in bundle.jobs), keys, strict=True))
-        self._refresh(jobs)
+        on_its_way = Status(JobState.SUBMITTING)
+        for job in jobs:
+            job.observe(on_its_way)
         return bundle.token
 
     def _send_on(self, jobs: Sequence[Job]) -> None:

@@ -13,6 +13,7 @@ from scheduler.errors import BatchError, ConfigError, JobError, TransportError
 from scheduler.job.state import JobState
 from scheduler.ledger import Ledger
 from scheduler.ledger_places import Places
+from scheduler.ledger_rows import Place
 from scheduler.process import is_gone, owner
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
@@ -132,6 +133,7 @@ class Sending:
 
     def _note(self, token: str, text: str) -> None:
         """For the history of those jobs of a bundle that are on their way."""
-        rows = self.ledger.of_bundle(token)
-        on_their_way = [row for row in rows if row.status.state is JobState.SUBMITTING and not row.waiting]
-        self.ledger.observe({}, {row.key: text for row in on_their_way})
+        waiting = {batch.first for batch in self.ledger.batches(token) if batch.place is Place.WAITS}
+        rows = self.ledger.states(token)
+        on_their_way = [row.key for row in rows if row.state is JobState.SUBMITTING and row.first not in waiting]
+        self.ledger.observe({}, dict.fromkeys(on_their_way, text))

@@ -14,11 +14,13 @@ import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from scheduler import archive
+from scheduler.elements import Elements, gathered
 from scheduler.errors import JobError, LedgerError
 from scheduler.staging import LARGE_BYTES, Large
 
@@ -29,8 +31,12 @@ _WORTH_ASKING_BYTES = 1 << 20
 _HEADER_BYTES = 1024
 
 
-def write(files: Mapping[str, bytes | Path], path: Path) -> None:
+def write(files: Mapping[str, bytes | Path], path: Path, *, together: Mapping[int, int] | None = None) -> None:
     """Put the files of a bundle on disk, whole or not at all.
+
+    Args:
+        files: path in the bundle → content, or the path here of a file or folder of the user.
+        together: elements whose files go into one file: the first, and how many.
 
     Raises:
         LedgerError: it cannot be written here.
@@ -40,7 +46,7 @@ def write(files: Mapping[str, bytes | Path], path: Path) -> None:
     try:
         with open(part, "wb", opener=_for_me_alone) as raw:
             with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_level(files), mtime=0) as packed:
-                _Tar(packed, _folder_of(path)).write(files)
+                _Tar(packed, _folder_of(path)).write(*gathered(files, together or {}))
             raw.flush()
             os.fsync(raw.fileno())
         part.replace(path)
@@ -159,35 +165,43 @@ class _Tar:
     folder: Path
     _large: dict[str, tuple[int, int, str]] = field(default_factory=dict)
 
-    def write(self, files: Mapping[str, bytes | Path]) -> None:
+    def write(self, files: Mapping[str, bytes | Path], elements: Iterable[Elements]) -> None:
         for name, content in files.items():
             if isinstance(content, bytes):
                 self._add_bytes(name, content)
             else:
                 self._add_path(name, content)
+        for some in elements:
+            self._add_elements(some)
         if self._large:
             self._tell()
-        self.packed.write(bytes(2 * tarfile.BLOCKSIZE))
+        self.packed.write(archive.END)
 
     def _add_bytes(self, name: str, content: bytes) -> None:
-        self._add(_member(name, len(content)), io.BytesIO(content))
+        self.packed.write(b"".join([archive.header(name, len(content)), content, archive.padding(len(content))]))
 
-    def _add(self, member: tarfile.TarInfo, content: IO[bytes]) -> None:
-        """For tens of thousands of small files TarFile.addfile takes three times as long."""
-        self.packed.write(member.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape"))
-        left = member.size
+    def _add_elements(self, elements: Elements) -> None:
+        where = f"batches/{elements.first}"
+        self._add_bytes(f"{where}/index", elements.index())
+        self.packed.write(archive.header(f"{where}/elements", elements.size))
+        for tar in elements.tars():
+            self.packed.write(tar)
+
+    def _add(self, name: str, size: int, content: IO[bytes], *, runs: bool) -> None:
+        self.packed.write(archive.header(name, size, mode=0o700 if runs else 0o600))
+        left = size
         while left:
             piece = content.read(min(left, _PIECE_BYTES))
             if not piece:
                 raise OSError(f"it became shorter by {left} bytes while it was read")
             self.packed.write(piece)
             left -= len(piece)
-        self.packed.write(bytes(-member.size % tarfile.BLOCKSIZE))
+        self.packed.write(archive.padding(size))
 
     def _add_path(self, name: str, path: Path) -> None:
         """A file of the user, links followed; a folder with all that is in it."""
         if path.is_dir():
-            self._add(_member(name, 0, kind=tarfile.DIRTYPE), io.BytesIO())
+            self.packed.write(archive.header(name, 0, mode=0o700, kind=tarfile.DIRTYPE))
             for inside in sorted(path.iterdir()):
                 self._add_path(f"{name}/{inside.name}", inside)
             return
@@ -197,10 +211,10 @@ class _Tar:
                 runs = bool(status.st_mode & 0o100) or content.read(2) == b"#!"
                 content.seek(0)
                 if status.st_size >= LARGE_BYTES:
-                    self._add(_member(name, 0, runs=runs), content)  # its place
+                    self._add(name, 0, content, runs=runs)  # its place
                     self._put_aside(name, path)
                 else:
-                    self._add(_member(name, status.st_size, runs=runs), content)
+                    self._add(name, status.st_size, content, runs=runs)
         except OSError as error:
             raise JobError(f"the file {str(path)!r} cannot be sent: {error}") from error
 
@@ -225,10 +239,3 @@ class _Tar:
             json.dump(self._large, file)
             file.flush()
             os.fsync(file.fileno())
-
-
-def _member(name: str, size: int, *, kind: bytes = tarfile.REGTYPE, runs: bool = False) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
-    member.size, member.type = size, kind
-    member.mode = 0o700 if runs or kind == tarfile.DIRTYPE else 0o600
-    return member

@@ -21,7 +21,7 @@ from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger import Ledger
 from scheduler.ledger_attempts import Attempts
 from scheduler.ledger_places import Places
-from scheduler.ledger_rows import BatchRow, JobRow, Place
+from scheduler.ledger_rows import BatchRow, JobRow, Place, StateRow
 from scheduler.quoting import quote_path
 from scheduler.render import Bundle
 from scheduler.site.site import Site
@@ -48,7 +48,7 @@ def record(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str | None) 
     None are given, and nothing is recorded, if another process has recorded a job of this campaign meanwhile.
     """
     asked = cache(lambda want: json.dumps(want.to_json()))
-    spool.write(bundle.files, ledger.spool(bundle.token))
+    spool.write(bundle.files, ledger.spool(bundle.token), together=bundle.together)
     batches = [(one.first, len(one.jobs), one.name, one.packed) for one in bundle.batches]
     jobs = [
         {**_job_values(job, element, one.first, campaign), "resources": asked(want), "retry": _retry_of(job, site)}
@@ -129,7 +129,7 @@ def _exchange(
     bundle = ledger.bundle(token)
     running = site.limits.running or 0
     args: list[str | Expanded] = [Expanded(quote_path(site.work_dir, what="work_dir")), token, str(running)]
-    args += [bundle["probe"], *_which(ledger.batches(token), ledger.of_bundle(token), again=again), pieces]
+    args += [bundle["probe"], *_which(ledger.batches(token), ledger.states(token), again=again), pieces]
     reply = transport.run(remote.program("submit", site.scheduler), args, stdin=sent, timeout=SEND_SECONDS)
     answers = read_answers(reply, system)
     if reply.exit_code != 0 and not answers.outcomes:
@@ -140,13 +140,13 @@ def _exchange(
     return answers
 
 
-def _which(batches: Sequence[BatchRow], rows: Sequence[JobRow], *, again: bool) -> list[str]:
+def _which(batches: Sequence[BatchRow], rows: Sequence[StateRow], *, again: bool) -> list[str]:
     """What submit.sh is told of them: which may be handed over, which of those once more, which jobs never run."""
     now = [batch for batch in batches if batch.place is Place.HAS]
-    unheard = {row.first for row in rows if row.status.state is JobState.SUBMITTING}
+    unheard = {row.first for row in rows if row.state is JobState.SUBMITTING}
     twice = [b.first for b in now if b.batch_id is None and b.first in unheard and (again or b.full)]
     waited = {batch.first for batch in now if batch.batch_id is None}
-    never = [row.element for row in rows if row.first in waited and row.status.state is JobState.CANCELLED]
+    never = [row.element for row in rows if row.first in waited and row.state is JobState.CANCELLED]
     return [write_indices(batch.first for batch in now), write_indices(twice), write_indices(never)]
 
 
@@ -232,10 +232,10 @@ def record_statuses(answers: Answers, rows: Sequence[JobRow], system: BatchSyste
     """
     changes: dict[int, Status] = {}
     taken_back: dict[int, str] = {}
+    meant = cache(lambda first, tries: replace(status_of(answers.outcomes[first], system), tries=tries))
     for row in rows:
         if row.status.state is JobState.SUBMITTING and row.first in answers.outcomes:
-            outcome = answers.outcomes[row.first]
-            status = replace(status_of(outcome, system), tries=row.tries)
+            outcome, status = answers.outcomes[row.first], meant(row.first, row.tries)
             if row.tries and isinstance(outcome, Refused):
                 words = outcome.words if outcome.exit_code in _OURS else status.reason
                 taken_back[row.key] = f"not tried again: {words}"

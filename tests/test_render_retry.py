@@ -52,10 +52,13 @@ HEADER = """\
 #SBATCH --partition           production
 #SBATCH --time                06:00:00
 # b0-scan.bbb-0: an array; each element has a script of its own.
+first=0
 bundle=${SLURM_SUBMIT_DIR:?}
 batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 index=${SLURM_ARRAY_TASK_ID:-0}
-. "$bundle/$((0 + index))/script.sh"
+. "$bundle/element.sh"
+unpack_element "$bundle" "$first" $((first + index)) || exit   # it has said why
+. "$bundle/$((first + index))/script.sh"
 """
 
 
@@ -63,11 +66,11 @@ def test_one_job_has_a_header_with_what_it_asks_for_now_and_the_nodes_that_faile
     made = bundle(wish(exclude=("n1", "n2")))
     assert made.files["batches/0/script.sh"].decode() == HEADER
     assert made.files["batches/list"] == b"0\t1\tbatches/0/script.sh\n"
-    assert made.files["copies"] == b"0\t/far/it's aaa\t3\n"
+    assert made.files["copies"] == b"0\t/far/it's aaa\t3\t0\n"
     assert (made.files["batches/0/name"], made.files["batches/0/walltime"]) == (b"b0-scan.bbb-0\n", b"21600\n")
     assert sorted(made.files) == [
         ".scheduler", "batches/0/name", "batches/0/script.sh", "batches/0/walltime", "batches/list", "copies",
-        "ends/.keep", "guards/.keep", "harness.sh",
+        "element.sh", "ends/.keep", "guards/.keep", "harness.sh",
     ]  # fmt: skip
 
 
@@ -87,7 +90,7 @@ def test_on_pbs_a_single_job_is_not_rerunnable_and_an_array_must_be() -> None:
     one, array = (bundle(*wishes, place=site("pbs")) for wishes in ([wish()], [wish(), wish(4)]))
     script = one.files["batches/0/script.sh"].decode()
     assert "#PBS -r n\n" in script and "#PBS -l walltime=06:00:00\n" in script and "mem=450mb" in script
-    assert '. "$bundle/$((0 + index))/script.sh"' in script
+    assert '. "$bundle/$((first + index))/script.sh"' in script
     assert "#PBS -J 0-1\n#PBS -r y\n" in array.files["batches/0/script.sh"].decode()
 
 
@@ -115,7 +118,7 @@ def test_equal_jobs_of_one_bundle_share_an_array_no_longer_than_the_site_allows(
     assert [group.first for group in made.batches] == [0, 2, 3, 4, 5]
     assert "#SBATCH --array               0-1\n" in made.files["batches/0/script.sh"].decode()
     copies = [line.split("\t") for line in made.files["copies"].decode().splitlines()]
-    assert [(element, before) for element, _, before in copies] == list(zip("012345", "358109", strict=True))
+    assert [(element, before) for element, _, before, _ in copies] == list(zip("012345", "358109", strict=True))
     assert copies[4][1] == "/far/zzz"
 
 

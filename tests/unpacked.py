@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scheduler import Job, JobType, Site
+from scheduler import Job, JobType, Site, spool
 from scheduler.job.evidence import End
 from scheduler.poller import read_end
 from scheduler.render import Bundle, render
@@ -25,11 +25,11 @@ def installed(shell: str) -> bool:
 
 
 def unpack(bundle: Bundle, folder: Path) -> Path:
-    """The bundle as a folder."""
-    for name, content in bundle.files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    """The bundle as a folder, as it is over there."""
+    folder.mkdir(parents=True)
+    spooled = folder.with_suffix(".tar.gz")
+    spool.write(bundle.files, spooled, together=bundle.together)
+    subprocess.run(["tar", "-xzmf", spooled, "-C", folder], check=True)
     return folder
 
 

@@ -20,4 +20,6 @@ def program(name: str, batch: str | None = None) -> Program:
     parts = [text("prelude.sh")]
     if batch is not None:
         parts.append(text(f"{batch}.sh"))
+    if name == "submit":
+        parts.append(text("element.sh"))
     return Program(name, "\n".join([*parts, text(f"{name}.sh")]))

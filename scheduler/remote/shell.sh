@@ -22,7 +22,6 @@ batch_submit() {
   index=0
   while [ "$index" -lt "$count" ]; do
     entry=$(printf '%s-%08d' "$(basename "$PWD")" $((first + index)))
-    [ "$count" -eq 1 ] || script=$((first + index))/script.sh
     # All are written before the first is queued: on a disk that is full none is.
     printf '%s\n%s\n%s\n%s\n%s\n' "$PWD" "$((first + index))" "batches/$first/log.$index" "$wall" "$script" >"$home/new/$entry" ||
       { rm -f "$home/new/$(basename "$PWD")"-*; echo "cannot write in $home (is the disk full?)" >&2; return 70; }

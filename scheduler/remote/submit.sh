@@ -59,8 +59,8 @@ if [ ! -e "$bundle/.scheduler" ]; then
   mkdir "$incoming" || die "cannot make a folder in $work"
   words=$({
     case $pieces in
-      *bundle*) joined bundle | tar -xzf - -C "$incoming" ;;
-      *) tar -xzf - -C "$incoming" ;;
+      *bundle*) joined bundle | tar -xzmf - -C "$incoming" ;;
+      *) tar -xzmf - -C "$incoming" ;;
     esac
   } 2>&1) || {
     rm -rf "$incoming"
@@ -94,9 +94,11 @@ fi
 numbered() { awk "$awk_numbers"'BEGIN { numbers(ARGV[1], some); for (i in some) print i }' "$1"; }
 [ -z "$never" ] || numbered "$never" | while read -r element; do ln -s cancelled "guards/$element" 2>/dev/null; done
 # A later attempt of jobs brings no files of theirs: `copies` names, for each element, the bundle and the element of the
-# attempt before. What that one left is not copied. The link `shared` leads to what was sent with the first attempt.
+# attempt before, and the first of those that were submitted with it. What that one left is not copied. The link `shared`
+# leads to what was sent with the first attempt.
 copy_element() {
   from=$2/$3 place=$1
+  [ ! -e "$2/batches/$4/index" ] || pauses='' unpack_element "$2" "$4" "$3" || return 70
   if [ ! -e "$2/.scheduler" ] || [ ! -s "$from/script.sh" ]; then echo "the folder of the attempt before, $from, is gone"; return 66; fi
   set --
   for file in "$from/shared" ./shared; do [ ! -L "$file" ] || { set -- "$file"; break; }; done
@@ -112,13 +114,13 @@ copy_batch() {
   [ -e copies ] && [ ! -e "batches/$1/copied" ] || return 0
   awk -F '\t' -v first="$1" -v count="$2" '$1 >= first && $1 < first + count' copies >"batches/$1/copies" || return 70
   known=''
-  while IFS=$tab read -r element folder before; do
+  while IFS=$tab read -r element folder before its_first; do
     if [ "$folder" != "$known" ]; then
       known=$folder
       rm -f shared
       [ ! -d "$folder/shared" ] || ln -s "$folder/shared" shared || return 70
     fi
-    copy_element "$element" "$folder" "$before" || return
+    copy_element "$element" "$folder" "$before" "$its_first" || return
   done <"batches/$1/copies"
   rm -f shared
   without=$(cut -f 1 "batches/$1/copies" | sed 's/$/\/script.sh/' | xargs grep -L '^element=[0-9][0-9]*$' | head -n 1)

@@ -79,6 +79,10 @@ class Transport(ABC):
             TimedOut: the same, because nothing came or went for `timeout` seconds.
         """
 
+    def prepare(self) -> None:  # noqa: B027  (most have nothing to prepare)
+        """What is to be run is not known yet, but something will be: begin to connect, if that takes time. It returns
+        at once, asks nobody, and raises nothing: what goes wrong is told by the next `run`."""
+
     def side_by_side(self) -> int:
         """So many programs at once move bytes there fastest. It may ask the line how long it is; no command is run.
 

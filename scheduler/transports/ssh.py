@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import paramiko
 
-from scheduler.errors import LoginError
+from scheduler.errors import LoginError, SchedulerError
 from scheduler.transports.asking import AtTerminal, Person
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
@@ -52,6 +52,7 @@ class SshTransport(Transport):
         self._wallet: Keys = Wallet(person or AtTerminal())
         self._lock = threading.Lock()
         self._line: Line | None = None
+        self._ahead: Line | None = None
         self._running: dict[object, Line] = {}
         self._slots = threading.BoundedSemaphore(_RUNS_AT_ONCE)
 
@@ -71,6 +72,13 @@ class SshTransport(Transport):
                 raise exchange.timed_out(timeout)
             return exchange.reply(line_lost=not line.is_alive)
 
+    def prepare(self) -> None:
+        with self._lock:
+            if self._line is None and self._ahead is None:
+                with contextlib.suppress(SchedulerError):
+                    self._ahead = Line(route(self._settings), self._wallet)
+                    self._ahead.greet_meanwhile()
+
     def side_by_side(self) -> int:
         with plainly(self._settings.host):
             seconds = self._connected()[0].round_trip(self._settings.connect_timeout)
@@ -78,9 +86,9 @@ class SshTransport(Transport):
 
     def close(self) -> None:
         with self._lock:
-            line, self._line = self._line, None
+            lines, self._line, self._ahead = [self._line, self._ahead], None, None
             self._wallet.forget()
-        if line is not None:
+        for line in filter(None, lines):
             line.close()
 
     @contextlib.contextmanager
@@ -115,13 +123,16 @@ class SshTransport(Transport):
             if self._line is not None:
                 self._line.close()
             self._line = None
+            line, self._ahead = self._ahead, None
+            if line is None or line.is_stale:
+                line = Line(route(self._settings), self._wallet)
             try:
-                self._line = Line(route(self._settings), self._wallet)
+                line.enter()
             except LoginError:
                 self._wallet.lost = False  # who is told that a person is needed, and comes again, is that person
                 raise
-            self._wallet.lost = True
-            return self._line, True
+            self._line, self._wallet.lost = line, True
+            return line, True
 
     def _forget(self, line: Line) -> None:
         with self._lock:

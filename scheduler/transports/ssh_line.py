@@ -14,7 +14,7 @@ from typing import Any
 
 import paramiko
 
-from scheduler.errors import HostKeyError, LoginError, TimedOut, TransportError
+from scheduler.errors import HostKeyError, LoginError, SchedulerError, TimedOut, TransportError
 from scheduler.transports.hostkeys import HostIdentity, HostKey, identify
 from scheduler.transports.ssh_dial import WINDOW_BYTES, ProxyCommand, Tunnel, dial
 from scheduler.transports.ssh_errors import FOREIGN, LOG, plainly
@@ -60,23 +60,55 @@ class Watchdog:
 
 
 class Line:
-    """A connection that is open and logged in. Closing it cuts whatever runs on it.
-
-    Raises:
-        HostKeyError, LoginError, TimedOut, TransportError: one of the hosts was not reached or not entered.
-    """
+    """A connection; once it was entered, programs run over it. Closing it cuts whatever runs on it."""
 
     def __init__(self, hops: Sequence[Hop], wallet: Keys) -> None:
-        self._wallet = wallet
+        self._hops, self._wallet = hops, wallet
         self._base: socket.socket | None = None
         self._proxy: ProxyCommand | None = None
         self._transports: list[paramiko.Transport] = []
         self._spares: deque[paramiko.Channel] = deque()
         self._opening = threading.Lock()
+        self._greeter: threading.Thread | None = None
+        self._not_greeted: SchedulerError | None = None
+        self._closed = False
         self.watchdog = Watchdog(self)
+
+    def greet_meanwhile(self) -> None:
+        """Reach the first host and check its key, in a thread. Nobody is asked; what goes wrong is told by `enter`."""
+        self._greeter = threading.Thread(target=self._greet, name="scheduler-ssh-greeter", daemon=True)
+        self._greeter.start()
+
+    @property
+    def is_stale(self) -> bool:
+        """The host was reached in time, and has hung up since."""
+        if self._greeter is not None:
+            self._greeter.join()
+        return self._not_greeted is None and not self.is_alive
+
+    def _greet(self) -> None:
         try:
-            for hop in hops:
-                self._go_on_to(hop)
+            self._reach(self._hops[0])
+        except SchedulerError as error:  # it is raised where it is heard
+            self._not_greeted = error
+        if self._closed:  # meanwhile
+            self.close()
+
+    def enter(self) -> None:
+        """Log in, host after host, at those that are left to be reached.
+
+        Raises:
+            HostKeyError, LoginError, TimedOut, TransportError: one of the hosts was not reached or not entered.
+        """
+        try:
+            if self._greeter is not None:
+                self._greeter.join()
+            if self._not_greeted is not None:
+                raise self._not_greeted
+            for number, hop in enumerate(self._hops):
+                if number >= len(self._transports):
+                    self._reach(hop)
+                self._log_in(hop)
         except BaseException:
             self.close()
             raise
@@ -130,6 +162,7 @@ class Line:
 
     def close(self) -> None:
         """From the bottom up: a jump host that hangs would not take the good-bye of the host behind it."""
+        self._closed = True
         self.watchdog.stop()
         if self._base is not None:
             with contextlib.suppress(OSError):
@@ -144,16 +177,24 @@ class Line:
         if self._proxy is not None:
             self._proxy.close()
 
-    def _go_on_to(self, hop: Hop) -> None:
+    def _reach(self, hop: Hop) -> None:
+        with self._in_words(hop):
+            transport = paramiko.Transport(self._dialled(hop))
+            self._transports.append(transport)
+            with self.watchdog.within(3 * hop.connect_seconds):
+                _greet(transport, hop)
+
+    def _log_in(self, hop: Hop) -> None:
+        patience = 0.0 if self._wallet.unasked() else PATIENCE_SECONDS
+        with self._in_words(hop), self.watchdog.within(3 * hop.connect_seconds + patience):
+            log_in(self._transports[-1], hop, self._wallet)
+        self._transports[-1].set_keepalive(hop.keepalive_seconds)
+
+    @contextlib.contextmanager
+    def _in_words(self, hop: Hop) -> Iterator[None]:
         try:
             with plainly(hop.where):
-                transport = paramiko.Transport(self._dialled(hop))
-                self._transports.append(transport)
-                with self.watchdog.within(3 * hop.connect_seconds):
-                    _greet(transport, hop)
-                patience = 0.0 if self._wallet.unasked() else PATIENCE_SECONDS
-                with self.watchdog.within(3 * hop.connect_seconds + patience):
-                    log_in(transport, hop, self._wallet)
+                yield
         except TransportError as error:
             if self.watchdog.has_cut:
                 raise TimedOut(f"{hop.where}: no answer in time. Try again later") from error
@@ -161,7 +202,6 @@ class Line:
             if not words or isinstance(error, (HostKeyError, LoginError)):
                 raise
             raise type(error)(f"{error}. Its ProxyCommand said: {words}") from error
-        transport.set_keepalive(hop.keepalive_seconds)
 
     def _dialled(self, hop: Hop) -> Any:
         if self._transports:

@@ -143,7 +143,10 @@ payload() {
 #PBS -q preemptable
 #PBS -l filesystems=home:eagle
 # b0-0.abcdefghjk-0: an array; each element has a script of its own.
+first=0
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
 index=${PBS_ARRAY_INDEX:-0}
-. "$bundle/$((0 + index))/script.sh"
+. "$bundle/element.sh"
+unpack_element "$bundle" "$first" $((first + index)) || exit   # it has said why
+. "$bundle/$((first + index))/script.sh"

@@ -96,8 +96,8 @@ payload() {
 #PBS -q preemptable
 #PBS -l filesystems=home:eagle
 # b0-0.abcdefghjk-0: jobs that share a node; each has a script of its own.
+first=0
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
 index=${PBS_ARRAY_INDEX:-0}
-first=0
 . "$bundle/pack.sh"

@@ -12,7 +12,7 @@ outputs() {
 # b0-0.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
 bundle=${SCHEDULER_BUNDLE:?}
 batch_id=$(uname -n):$$
-index=0
+index=$((${SCHEDULER_ELEMENT:?} - ${first:-0}))
 element=0
 attempt=0
 
@@ -40,7 +40,7 @@ outputs() {
 # b0-0.abcdefghjk-0, element 1. What all jobs have in common is in harness.sh.
 bundle=${SCHEDULER_BUNDLE:?}
 batch_id=$(uname -n):$$
-index=0
+index=$((${SCHEDULER_ELEMENT:?} - ${first:-0}))
 element=1
 attempt=0
 
@@ -68,7 +68,7 @@ outputs() {
 # b0-0.abcdefghjk-0, element 2. What all jobs have in common is in harness.sh.
 bundle=${SCHEDULER_BUNDLE:?}
 batch_id=$(uname -n):$$
-index=0
+index=$((${SCHEDULER_ELEMENT:?} - ${first:-0}))
 element=2
 attempt=0
 
@@ -85,7 +85,10 @@ payload() {
 ##### batches/0/script.sh
 #!/bin/bash
 # b0-0.abcdefghjk-0: an array; each element has a script of its own.
+first=0
 bundle=${SCHEDULER_BUNDLE:?}
 batch_id=$(uname -n):$$
-index=0
-. "$bundle/$((0 + index))/script.sh"
+index=$((${SCHEDULER_ELEMENT:?} - ${first:-0}))
+. "$bundle/element.sh"
+unpack_element "$bundle" "$first" $((first + index)) || exit   # it has said why
+. "$bundle/$((first + index))/script.sh"

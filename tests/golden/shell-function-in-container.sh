@@ -11,7 +11,7 @@ outputs() {
 # b0-6.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
 bundle=${SCHEDULER_BUNDLE:?}
 batch_id=$(uname -n):$$
-index=0
+index=$((${SCHEDULER_ELEMENT:?} - ${first:-0}))
 element=0
 attempt=0
 

@@ -12,7 +12,7 @@ outputs() {
 # b0-0.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
 bundle=${SCHEDULER_BUNDLE:?}
 batch_id=$(uname -n):$$
-index=0
+index=$((${SCHEDULER_ELEMENT:?} - ${first:-0}))
 element=0
 attempt=0
 
@@ -40,7 +40,7 @@ outputs() {
 # b0-0.abcdefghjk-0, element 1. What all jobs have in common is in harness.sh.
 bundle=${SCHEDULER_BUNDLE:?}
 batch_id=$(uname -n):$$
-index=0
+index=$((${SCHEDULER_ELEMENT:?} - ${first:-0}))
 element=1
 attempt=0
 
@@ -57,8 +57,8 @@ payload() {
 ##### batches/0/script.sh
 #!/bin/bash
 # b0-0.abcdefghjk-0: jobs that share a node; each has a script of its own.
+first=0
 bundle=${SCHEDULER_BUNDLE:?}
 batch_id=$(uname -n):$$
-index=0
-first=0
+index=$((${SCHEDULER_ELEMENT:?} - ${first:-0}))
 . "$bundle/pack.sh"

@@ -144,7 +144,10 @@ export MORE=1
 #SBATCH --partition           production
 #SBATCH --time                04:00:00
 # b0-0.abcdefghjk-0: an array; each element has a script of its own.
+first=0
 bundle=${SLURM_SUBMIT_DIR:?}
 batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 index=${SLURM_ARRAY_TASK_ID:-0}
-. "$bundle/$((0 + index))/script.sh"
+. "$bundle/element.sh"
+unpack_element "$bundle" "$first" $((first + index)) || exit   # it has said why
+. "$bundle/$((first + index))/script.sh"

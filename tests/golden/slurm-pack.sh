@@ -97,8 +97,8 @@ export MORE=1
 #SBATCH --partition           production
 #SBATCH --time                02:00:00
 # b0-0.abcdefghjk-0: jobs that share a node; each has a script of its own.
+first=0
 bundle=${SLURM_SUBMIT_DIR:?}
 batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 index=${SLURM_ARRAY_TASK_ID:-0}
-first=0
 . "$bundle/pack.sh"

@@ -11,8 +11,8 @@ from .code import Import, Module, modules
 # The lowest first: a module imports from floors below its own, and from its own package. A new one gets a place here.
 FLOORS = (
     ("errors", "packaged", "sweep", "ledger_schema", "ledger_wal", "process"),
-    ("quoting", "checked", "yamlfile", "members"),
-    ("command_places",),
+    ("quoting", "checked", "yamlfile", "members", "archive"),
+    ("command_places", "elements"),
     ("command", "job", "transports"),
     ("site", "batch", "remote", "stream", "parts", "ledger_rows", "jobfile_keys"),
     ("packing", "render_payload", "render_template", "ledger", "collector", "staging", "jobfile", "reach"),
@@ -39,7 +39,9 @@ KNOWS = {
     "site": ("errors", "quoting", "checked", "packaged", "yamlfile", "job.payload", "job.resources", "job.units"),
     "command_places": ("errors", "quoting"),
     "command": ("errors", "quoting", "command_places"),
-    "render_payload": ("errors", "quoting", "command", "job", "site.site"),
+    "archive": (),
+    "elements": ("errors", "archive"),
+    "render_payload": ("errors", "quoting", "command", "elements", "job", "site.site"),
     "render_template": ("errors", "quoting", "packaged", "site.site"),
     "packing": ("job.resources", "site.settings"),
     "render": (

@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from unpacked import until
 
-from scheduler.errors import TimedOut, TransportError
+from scheduler.errors import HostKeyError, TimedOut, TransportError
 from scheduler.transports.base import Program
 from scheduler.transports.ssh import SshTransport
 from scheduler.transports.ssh_config import route
@@ -47,6 +48,49 @@ def test_one_connection_serves_all_programs(relayed: SshTransport, relay: Relay)
     for _ in range(5):
         relayed.run(HELLO)
     assert relay.accepted == 1
+
+
+def test_what_was_prepared_is_the_one_connection(relayed: SshTransport, relay: Relay) -> None:
+    relayed.prepare()
+    relayed.prepare()
+    until(lambda: relay.accepted)
+    for _ in range(2):
+        assert relayed.run(HELLO).out == "hello\n"
+        relayed.prepare()
+    assert relay.accepted == 1
+
+
+def test_what_was_prepared_and_cut_is_made_anew(relayed: SshTransport, relay: Relay) -> None:
+    relayed.prepare()
+    until(lambda: relayed._ahead is not None and relayed._ahead.is_alive and relayed._ahead._transports)
+    time.sleep(0.3)
+    relay.cut()
+    time.sleep(0.3)
+    assert relayed.run(HELLO).out == "hello\n"
+    assert relay.accepted == 2
+
+
+def test_what_was_prepared_in_vain_leaves_nothing(relayed: SshTransport, relay: Relay) -> None:
+    before = set(threading.enumerate())
+    relayed.prepare()
+    relayed.close()
+    until(lambda: set(threading.enumerate()) <= before | set(relay._threads))
+    assert relayed.run(HELLO).out == "hello\n"
+
+
+def test_trouble_while_preparing_is_told_by_the_next_run_and_once(server: Sshd, relay: Relay, tmp_path: Path) -> None:
+    (tmp_path / "none").touch()
+    settings = replace(server.settings, port=relay.port, known_hosts=str(tmp_path / "none"))
+    with SshTransport(settings) as transport:
+        transport.prepare()
+        until(lambda: relay.accepted)
+        with pytest.raises(HostKeyError):
+            transport.run(HELLO)
+        assert relay.accepted == 1
+    with SshTransport(replace(settings, port=1)) as transport:
+        transport.prepare()
+        with pytest.raises(TransportError, match="refused"):
+            transport.run(HELLO)
 
 
 def test_a_line_cut_between_two_programs_is_made_anew(relayed: SshTransport, relay: Relay) -> None:
