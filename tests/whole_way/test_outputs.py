@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,7 +67,7 @@ echo changed >>'é "data".bin'; echo changed >>folder/sub/b.txt; rm tool.sh
 
 
 def _with_inputs() -> Jobs:
-    """Two jobs that share their inputs, and change them."""
+    """Two jobs that share their inputs, and one that has its own, which travel another way; all change them."""
     Path("tool.sh").write_text('#!/bin/sh\necho "tool: $1"\n')
     Path("tool.sh").chmod(0o755)
     Path('é "data".bin').write_bytes(ALL_BYTES)
@@ -79,9 +80,11 @@ def _with_inputs() -> Jobs:
     inputs = {name: name for name in ("tool.sh", 'é "data".bin', "empty", "folder")} | {
         "there/deep/n'ame $x": "here.txt"
     }
+    shutil.copytree(".", "own")
+    own = {name: Path("own", path) for name, path in inputs.items()}
     return {
-        name: Job(name, JobType.SCRIPT, script_path="gets.sh", input_files=inputs, output_files=["*.out"])
-        for name in ("gets", "gets too")
+        name: Job(name, JobType.SCRIPT, script_path="gets.sh", input_files=files, output_files=["*.out"])
+        for name, files in (("gets", inputs), ("gets too", inputs), ("gets its own", own))
     }
 
 
@@ -125,7 +128,7 @@ def test_what_was_not_declared_stays_there(home: Voyage) -> None:
     assert not [path for path in here.rglob("*") if path.name.endswith(".part")]
 
 
-@pytest.mark.parametrize("name", ["gets", "gets too"])
+@pytest.mark.parametrize("name", ["gets", "gets too", "gets its own"])
 def test_inputs_arrive_whole_executable_and_under_their_names(home: Voyage, name: str) -> None:
     job = home.jobs[name]
     assert job.is_completed(), job.get_results()["error"]
