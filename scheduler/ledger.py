@@ -17,7 +17,7 @@ from typing import Any
 
 from scheduler.errors import LedgerError
 from scheduler.job.state import JobState, Status
-from scheduler.ledger_rows import BatchRow, JobRow, Place, job_row, status_values
+from scheduler.ledger_rows import BatchRow, JobRow, Place, job_rows, status_values
 from scheduler.ledger_schema import (
     JOBS,
     MIGRATIONS,
@@ -165,14 +165,6 @@ class Ledger:
         where = "j.site = ? AND j.collected = 0 AND j.state = ? AND j.retry != '{}' AND b.folder IS NOT NULL"
         return self._jobs(where, site, JobState.FAILED.word)
 
-    def going_on(self, site: str) -> list[JobRow]:
-        """Jobs of a site that have not ended and whose place over there is known."""
-        final = ", ".join(f"'{state.word}'" for state in JobState if state.final)
-        return self._jobs(
-            f"j.site = ? AND j.collected = 0 AND j.state NOT IN ({final}) AND b.folder IS NOT NULL AND s.place = 1",
-            site,
-        )
-
     def chosen(
         self, *, site: str | None = None, campaign: str | None = None, job_id: str | None = None,
         not_done: bool = False, since: float = math.inf,
@@ -191,7 +183,7 @@ class Ledger:
         """Jobs that fit a condition of ours (never text of a user), oldest first."""
         query = f"{JOBS} WHERE {where} ORDER BY j.key"
         with self._told("read"):
-            return [job_row(row) for row in self._db.execute(query, values)]
+            return job_rows(self._db.execute(query, values))
 
     def count(self) -> int:
         """How many jobs there are in all."""

@@ -17,6 +17,7 @@ from scheduler import LedgerError
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger import Ledger
 from scheduler.ledger_places import Places
+from scheduler.ledger_polls import Polls
 from scheduler.ledger_schema import VERSION
 from scheduler.ledger_sites import Sites
 from scheduler.process import is_gone, owner
@@ -57,7 +58,7 @@ def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
     assert rows[1].results == {"x": 1}
     assert rows[1].shown_id == "77_1"
     assert rows[0].status.state is JobState.SUBMITTING
-    assert [row.key for row in later.going_on("here")] == [keys[0], keys[2]]
+    assert [batch.keys for batch in Polls(later).asked("here")] == [f"{keys[0]},{keys[2]}"]
     assert [said for _, said in later.history(keys[1])] == ["queue: TIMEOUT"]
     later.close()
 

@@ -115,7 +115,8 @@ class BatchSystem(ABC):
 
     @abstractmethod
     def read_live(self, lines: Iterable[str]) -> Mapping[Key, Sighting]:
-        """What its queue says. A line that cannot be read concerns that line only."""
+        """What its queue says. A line begins with the name of its batch and ``|``: by that its batch is told, before it
+        is read any further. One that cannot be read concerns that line only."""
 
     @abstractmethod
     def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Sighting]:
