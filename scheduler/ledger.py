@@ -152,6 +152,12 @@ class Ledger:
         """The jobs of these keys, oldest first."""
         return self._jobs("j.key IN (SELECT value FROM json_each(?))", json.dumps(list(keys)))
 
+    def ended(self, keys: Iterable[int]) -> list[JobRow]:
+        """Those of these jobs that have ended and are not home, oldest first."""
+        final = json.dumps([state.word for state in JobState if state.final])
+        of_keys, in_state = ("j.key IN (SELECT value FROM json_each(?))", "j.state IN (SELECT value FROM json_each(?))")
+        return self._jobs(f"{of_keys} AND j.collected = 0 AND {in_state}", json.dumps(list(keys)), final)
+
     def of_bundle(self, token: str) -> list[JobRow]:
         """The jobs of one submission, in order."""
         return self._jobs("j.bundle = ?", token)

@@ -96,4 +96,4 @@ class Polls:
             " WHERE key IN (SELECT value FROM json_each(?))"
         )
         with self._ledger.reading() as db:
-            return {row[0]: row[1:] for row in db.execute(query, (json.dumps(list(keys)),))}
+            return {row[0]: tuple(row) for row in db.execute(query, (json.dumps(list(keys)),))}
