@@ -89,8 +89,7 @@ class Ledger:
                 ((token, *b, Place.WAITS) for b in batches),
             )
             new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "now": now}
-            rows = [{**NEW_JOB_DEFAULTS, **job, **new} for job in jobs]
-            self._db.executemany(NEW_JOB, rows)
+            self._db.executemany(NEW_JOB, ({**NEW_JOB_DEFAULTS, **job, **new} for job in jobs))
             keys = self._db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
         return [row["key"] for row in keys]
 
@@ -125,19 +124,11 @@ class Ledger:
         with self._writing():
             self._db.executemany(
                 NEW_STATUS,
-                [{**status_values(status), "key": key, "now": now} for key, status in changes.items()],
+                ({**status_values(status), "key": key, "now": now} for key, status in changes.items()),
             )
-            told = [(now, text, key, changes[key].tries) for key, text in said.items() if key in changes]
+            told = ((now, text, key, changes[key].tries) for key, text in said.items() if key in changes)
             self._db.executemany(OBSERVATION_OF_TRY, told)
-            self._db.executemany(OBSERVATION, [(key, now, text) for key, text in said.items() if key not in changes])
-
-    def record_silence(self, silence: Mapping[int, tuple[int, float | None, int]]) -> None:
-        """For how many polls, and since when, nobody has known anything of these jobs, and in which of their tries."""
-        with self._writing():
-            self._db.executemany(
-                "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ? AND tries = ?",
-                [(n, at, key, tries) for key, (n, at, tries) in silence.items()],
-            )
+            self._db.executemany(OBSERVATION, ((key, now, text) for key, text in said.items() if key not in changes))
 
     def record_results(self, results: Mapping[int, Mapping[str, Any]], tries: Mapping[int, int] | None = None) -> None:
         """What came home of these jobs, and of which of their tries (else of the first): they are done with."""
@@ -145,7 +136,7 @@ class Ledger:
         with self._writing():
             self._db.executemany(
                 "UPDATE jobs SET results = ?, collected = 1, updated = ? WHERE key = ? AND tries = ?",
-                [(json.dumps(r), time.time(), key, of.get(key, 0)) for key, r in results.items()],
+                ((json.dumps(r), time.time(), key, of.get(key, 0)) for key, r in results.items()),
             )
 
     def of_keys(self, keys: Iterable[int]) -> list[JobRow]:

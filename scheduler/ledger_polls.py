@@ -71,14 +71,14 @@ class Polls:
         now = time.time()
         with self._ledger.writing() as db:
             settled = db.execute("PRAGMA data_version").fetchone()[0] == version
-            changed = [{**status_values(status), "key": key, "now": now} for key, status in news.statuses.items()]
+            changed = ({**status_values(status), "key": key, "now": now} for key, status in news.statuses.items())
             db.executemany(NEW_STATUS, changed)
-            told = [(now, text, key, news.statuses[key].tries) for key, text in news.said.items()]
+            told = ((now, text, key, news.statuses[key].tries) for key, text in news.said.items())
             db.executemany(OBSERVATION_OF_TRY, told)
-            db.executemany(SILENCE, [(n, at, key, tries) for key, (n, at, tries) in news.silence.items()])
-            ids = [(batch_id, *batch) for batch, batch_id in news.ids.items()]
+            db.executemany(SILENCE, ((n, at, key, tries) for key, (n, at, tries) in news.silence.items()))
+            ids = ((batch_id, *batch) for batch, batch_id in news.ids.items())
             db.executemany("UPDATE batches SET batch_id = ? WHERE bundle = ? AND first = ?", ids)
-            db.executemany(HEARD, [(words if settled else "", *batch) for batch, words in news.heard.items()])
+            db.executemany(HEARD, ((words if settled else "", *batch) for batch, words in news.heard.items()))
 
     def stands(self, keys: Iterable[int]) -> dict[Stand, int]:
         """How many of these jobs stand where."""

@@ -27,6 +27,7 @@ CREATE TABLE jobs (
   tries INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX jobs_element ON jobs (bundle, element);
 CREATE INDEX jobs_campaign ON jobs (campaign, site, job_id);
+CREATE INDEX jobs_open ON jobs (site, collected) WHERE collected = 0;
 CREATE TABLE attempts (
   job INTEGER NOT NULL REFERENCES jobs, tries INTEGER NOT NULL, bundle TEXT NOT NULL REFERENCES bundles,
   first INTEGER NOT NULL, element INTEGER NOT NULL, state TEXT NOT NULL, cause TEXT NOT NULL, exit_code INTEGER,
@@ -39,10 +40,9 @@ CREATE TABLE sites (
   site TEXT PRIMARY KEY, asked_at REAL NOT NULL DEFAULT 0, history TEXT NOT NULL DEFAULT '',
   room INTEGER, full_at REAL NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE INDEX batches_waiting ON batches (bundle) WHERE place = 0;
-CREATE INDEX jobs_open ON jobs (site, state, bundle, first, element) WHERE collected = 0;
 CREATE TRIGGER jobs_moved AFTER UPDATE OF bundle, first, element, state, cause, exit_code, raw, reason, node, started,
   ended, attempt, silent, silent_since, tries ON jobs BEGIN UPDATE batches SET heard = ''
-  WHERE bundle IN (OLD.bundle, NEW.bundle) AND first IN (OLD.first, NEW.first) AND heard != ''; END;
+  WHERE bundle = OLD.bundle AND first = OLD.first AND heard != ''; END;
 """
 """The trigger: what a poll knows to be settled of a batch is so no more, whoever has written of a job of it."""
 MIGRATIONS: Mapping[int, str] = {
@@ -65,12 +65,10 @@ CREATE TABLE attempts (
 """,
     2: """
 ALTER TABLE batches ADD COLUMN heard TEXT NOT NULL DEFAULT '';
-DROP INDEX jobs_open;
 CREATE INDEX batches_waiting ON batches (bundle) WHERE place = 0;
-CREATE INDEX jobs_open ON jobs (site, state, bundle, first, element) WHERE collected = 0;
 CREATE TRIGGER jobs_moved AFTER UPDATE OF bundle, first, element, state, cause, exit_code, raw, reason, node, started,
   ended, attempt, silent, silent_since, tries ON jobs BEGIN UPDATE batches SET heard = ''
-  WHERE bundle IN (OLD.bundle, NEW.bundle) AND first IN (OLD.first, NEW.first) AND heard != ''; END;
+  WHERE bundle = OLD.bundle AND first = OLD.first AND heard != ''; END;
 """,
 }
 """Version → what makes the next one of it. Written once, and not changed afterwards."""
