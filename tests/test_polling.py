@@ -7,10 +7,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scheduler import Cause, JobState, Site
+from scheduler import Cause, Job, JobState, JobType, Runner, Site
 from scheduler.batch.base import find
 from scheduler.job.settle import FRESH_SECONDS
 from scheduler.job.state import Status
@@ -350,3 +351,58 @@ def test_an_older_ledger_has_settled_nothing(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     assert [(batch.heard, batch.elements) for batch in Polls(ledger).asked("hpc")] == [("", "0")]
     ledger.close()
+
+
+# What a Runner reads
+
+
+class Submitted(Answering):
+    """A site that takes every batch first."""
+
+    def run(self, program: Program, args: Sequence[str | Expanded] = (), **given: Any) -> Reply:
+        """As `Answering`; what is sent is read, and thrown away."""
+        if program.name != "submit":
+            return super().run(program, args, **given)
+        assert b"".join(given["stdin"])
+        return Reply(program.name, 0, b"folder\t/w/tok\n0\t0\t10\n", b"")
+
+
+def test_a_runner_reads_no_rows_while_nothing_changes_and_takes_in_what_does(tmp_path: Path) -> None:
+    (tmp_path / "a.sh").write_text("true\n")
+    keys = {"transport": "local", "scheduler": "slurm", "work_dir": "/w", "limits": {"poll_seconds": 0.001}}
+    line = Submitted()
+    jobs = [
+        Job(f"j{n}", JobType.SCRIPT, script_path=tmp_path / "a.sh", working_dir=tmp_path / str(n)) for n in range(4)
+    ]
+    with Runner(Site.from_mapping(keys, name="s"), ledger=Ledger(tmp_path / "state"), transport=line) as runner:
+        runner.submit(jobs)
+        [name] = {row.name for row in runner.ledger.chosen()}
+
+        def look(*lines: str) -> int:
+            """How many rows of jobs were read."""
+            line.lines, read, said = [f"clock {NOW}", "live 0 ", *lines], 0, list[str]()
+            with runner.ledger.reading() as db:
+                db.set_trace_callback(said.append)
+            runner.poll()
+            with runner.ledger.reading() as db:
+                db.set_trace_callback(None)
+                for query in said:
+                    read += len(db.execute(query).fetchall()) if query.startswith("SELECT j.key") else 0
+            time.sleep(0.002)
+            return read
+
+        assert look(f"l {name}|0-3|10|PENDING|||Priority") == 8  # four were weighed, and four taken in
+        assert [look(f"l {name}|0-3|10|PENDING|||Priority") for _ in range(3)] == [0] * 3
+        running = [f"l {name}|0|10|RUNNING|n1|5|None", f"l {name}|1-3|10|PENDING|||Priority"]
+        assert look(*running) == 5
+        assert [str(job.status) for job in jobs] == ["running", "queued", "queued", "queued"]
+        jobs[1].fail("by hand")
+        assert look(*running) == 1
+        assert [str(job.status) for job in jobs] == ["running", "queued", "queued", "queued"]
+
+
+def test_whether_some_batch_waits_is_asked_without_holding_up_others(desk: Desk) -> None:
+    other = Ledger(desk.folder)
+    with other.writing():
+        assert Places(desk.ledger).give("s", None, owner=owner()) == {}
+    other.close()

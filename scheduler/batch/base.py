@@ -2,7 +2,10 @@
 
 ``scheduler/batch/NAME.py``       pure: a module-level ``SYSTEM``, an instance of a subclass of `BatchSystem`
 ``templates/NAME.sh.j2``          the job's script: its directives, and where it learns its folder, id and attempt
-``scheduler/remote/NAME.sh``      six sh functions: batch_submit, _submitted, _live, _history, _cancel, _check
+``scheduler/remote/NAME.sh``      a word, six functions: batch_submit, _submitted, _live, _history, _cancel, _check
+
+The word is goes_on: the pattern by which awk tells, of the lines that batch_live prints, those of jobs that simply wait
+or run. Until such a job has told of its end its log is not read. In doubt a line does not match.
 
 batch_check QUEUE ACCOUNT SCRIPT submits nothing. Its lines are the same for every dialect, fields parted by tabs, and
 `offer.py` reads them; all may be left out. ``said NAME CODE WORDS`` prints one with what a command said::
