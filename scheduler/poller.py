@@ -52,9 +52,11 @@ def poll(
     ask_history = "no" if Sites(ledger).history_of(site.name) == "none" else "yes"
     reply = transport.run(remote.program("poll", site.scheduler), [ask_history], stdin=question, timeout=POLL_SECONDS)
     heard = read(reply, list(tokens))
-    if ask_history == "no" or (heard.history_answered is False and system.no_history(heard.history_words)):
-        heard.history_answered = None
+    if heard.history_answered is False and system.no_history(heard.history_words):
         Sites(ledger).record_history(site.name, "none")
+        ask_history = "no"
+    if ask_history == "no":
+        heard.history_answered = None
     _weigh(asked, heard, system, ledger, unwatched=max(0.0, time.time() - asked_before - GAP_SECONDS))
     return "" if heard.live_answered else heard.live_words
 

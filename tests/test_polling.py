@@ -19,6 +19,7 @@ from scheduler.ledger import Ledger
 from scheduler.ledger_attempts import Attempts, Move
 from scheduler.ledger_places import Places
 from scheduler.ledger_polls import News, Polls
+from scheduler.ledger_sites import Sites
 from scheduler.poller import poll
 from scheduler.process import owner
 from scheduler.transports.base import Expanded, Program, Reply, Transport
@@ -277,6 +278,14 @@ def test_other_batch_systems_lines_tell_whose_they_are_as_well(system: str, tmp_
     assert desk.states() == ["running"] + ["queued"] * 7
     assert desk.poll() == set()
     desk.ledger.close()
+
+
+def test_a_site_that_keeps_no_history_is_written_down_once(desk: Desk) -> None:
+    desk.says(*RUNNING[1:], "history 1 Slurm accounting storage is disabled")
+    Sites(desk.ledger).claim_poll("s", 0)
+    assert "sites" in desk.poll()
+    desk.says(*RUNNING)
+    desk.settled()
 
 
 # What others write meanwhile
