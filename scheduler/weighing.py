@@ -70,7 +70,7 @@ class Weighing:
         if known is None:
             evidence = Evidence(live=live, queue_answered=self._heard.live_answered, shared=bool(batch.packed))
             status = settle(one.status, evidence)
-            known = status, evidence, settle(status, evidence) == status
+            known = status, evidence, status == one.status or settle(status, evidence) == status
             self._going_on[id(one.status), id(live)] = known
         return known
 

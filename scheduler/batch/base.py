@@ -144,6 +144,8 @@ MOST_INDICES = 4_000_001
 
 def read_indices(text: str) -> list[int]:
     """The numbers of an array expression: ``0-3,7``, ``[1-9:2%4]``; nothing for what is none."""
+    if text.isascii() and text.isdecimal() and len(text) < 10:
+        return [int(text)]
     found: list[int] = []
     for part in text.strip("[]").split("%")[0].split(","):
         match = _RANGE.match(part)
