@@ -17,7 +17,7 @@ from typing import Any
 
 from scheduler.errors import LedgerError
 from scheduler.job.state import JobState, Status
-from scheduler.ledger_rows import STATES, BatchRow, JobRow, Place, StateRow, job_row, status_values
+from scheduler.ledger_rows import BatchRow, JobRow, Place, StateRow, job_rows, state_row, status_values
 from scheduler.ledger_schema import (
     JOBS,
     MIGRATIONS,
@@ -89,8 +89,7 @@ class Ledger:
                 ((token, *b, Place.WAITS) for b in batches),
             )
             new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "now": now}
-            rows = [{**NEW_JOB_DEFAULTS, **job, **new} for job in jobs]
-            self._db.executemany(NEW_JOB, rows)
+            self._db.executemany(NEW_JOB, ({**NEW_JOB_DEFAULTS, **job, **new} for job in jobs))
             keys = self._db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
         return [row["key"] for row in keys]
 
@@ -125,19 +124,11 @@ class Ledger:
         with self._writing():
             self._db.executemany(
                 NEW_STATUS,
-                [{**status_values(status), "key": key, "now": now} for key, status in changes.items()],
+                ({**status_values(status), "key": key, "now": now} for key, status in changes.items()),
             )
-            told = [(now, text, key, changes[key].tries) for key, text in said.items() if key in changes]
+            told = ((now, text, key, changes[key].tries) for key, text in said.items() if key in changes)
             self._db.executemany(OBSERVATION_OF_TRY, told)
-            self._db.executemany(OBSERVATION, [(key, now, text) for key, text in said.items() if key not in changes])
-
-    def record_silence(self, silence: Mapping[int, tuple[int, float | None, int]]) -> None:
-        """For how many polls, and since when, nobody has known anything of these jobs, and in which of their tries."""
-        with self._writing():
-            self._db.executemany(
-                "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ? AND tries = ?",
-                [(n, at, key, tries) for key, (n, at, tries) in silence.items()],
-            )
+            self._db.executemany(OBSERVATION, ((key, now, text) for key, text in said.items() if key not in changes))
 
     def record_results(self, results: Mapping[int, Mapping[str, Any]], tries: Mapping[int, int] | None = None) -> None:
         """What came home of these jobs, and of which of their tries (else of the first): they are done with."""
@@ -145,12 +136,18 @@ class Ledger:
         with self._writing():
             self._db.executemany(
                 "UPDATE jobs SET results = ?, collected = 1, updated = ? WHERE key = ? AND tries = ?",
-                [(json.dumps(r), time.time(), key, of.get(key, 0)) for key, r in results.items()],
+                ((json.dumps(r), time.time(), key, of.get(key, 0)) for key, r in results.items()),
             )
 
     def of_keys(self, keys: Iterable[int]) -> list[JobRow]:
         """The jobs of these keys, oldest first."""
         return self._jobs("j.key IN (SELECT value FROM json_each(?))", json.dumps(list(keys)))
+
+    def ended(self, keys: Iterable[int]) -> list[JobRow]:
+        """Those of these jobs that have ended and are not home, oldest first."""
+        final = json.dumps([state.word for state in JobState if state.final])
+        of_keys, in_state = ("j.key IN (SELECT value FROM json_each(?))", "j.state IN (SELECT value FROM json_each(?))")
+        return self._jobs(f"{of_keys} AND j.collected = 0 AND {in_state}", json.dumps(list(keys)), final)
 
     def of_bundle(self, token: str) -> list[JobRow]:
         """The jobs of one submission, in order."""
@@ -160,10 +157,7 @@ class Ledger:
         """How the jobs of one submission stand, in order: cheaper than all that is known of them."""
         query = "SELECT key, first, element, state FROM jobs WHERE bundle = ? ORDER BY element"
         with self._told("read"):
-            return [
-                StateRow(key, first, element, STATES[state])
-                for key, first, element, state in self._db.execute(query, (token,))
-            ]
+            return [state_row(row) for row in self._db.execute(query, (token,))]
 
     def of_campaign(self, campaign: str, site: str) -> list[JobRow]:
         """All that a campaign has submitted to a site, oldest first."""
@@ -173,14 +167,6 @@ class Ledger:
         """Jobs of a site that failed, may be tried again and are not done with."""
         where = "j.site = ? AND j.collected = 0 AND j.state = ? AND j.retry != '{}' AND b.folder IS NOT NULL"
         return self._jobs(where, site, JobState.FAILED.word)
-
-    def going_on(self, site: str) -> list[JobRow]:
-        """Jobs of a site that have not ended and whose place over there is known."""
-        final = ", ".join(f"'{state.word}'" for state in JobState if state.final)
-        return self._jobs(
-            f"j.site = ? AND j.collected = 0 AND j.state NOT IN ({final}) AND b.folder IS NOT NULL AND s.place = 1",
-            site,
-        )
 
     def chosen(
         self, *, site: str | None = None, campaign: str | None = None, job_id: str | None = None,
@@ -200,7 +186,7 @@ class Ledger:
         """Jobs that fit a condition of ours (never text of a user), oldest first."""
         query = f"{JOBS} WHERE {where} ORDER BY j.key"
         with self._told("read"):
-            return [job_row(row) for row in self._db.execute(query, values)]
+            return job_rows(self._db.execute(query, values))
 
     def count(self) -> int:
         """How many jobs there are in all."""

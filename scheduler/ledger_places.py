@@ -48,6 +48,8 @@ class Places:
             Bundle → first elements of those that may be handed over now.
         """
         given: dict[str, list[int]] = {}
+        if not self._some_wait(site):
+            return given
         with self._ledger.writing() as db:
             waiting = db.execute(_GOING_ON, (site, Place.WAITS)).fetchall()
             if not waiting:
@@ -64,6 +66,12 @@ class Places:
             db.executemany("UPDATE bundles SET owner = ? WHERE token = ?", [(owner, token) for token in given])
             db.execute(_WHY, (WAITS, site, Place.WAITS))
         return given
+
+    def _some_wait(self, site: str) -> bool:
+        """Without a transaction of one's own, which would hold up others at each look."""
+        waits = "SELECT 1 FROM batches s JOIN bundles b ON b.token = s.bundle WHERE s.place = 0 AND b.site = ?"
+        with self._ledger.reading() as db:
+            return db.execute(waits, (site,)).fetchone() is not None
 
     def take_back(self, token: str, firsts: Iterable[int]) -> None:
         """These wait again: somebody else works at their bundle just now."""

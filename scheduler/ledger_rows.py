@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import IntEnum
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from scheduler.job.state import Cause, JobState, Status
 
-STATES = {state.word: state for state in JobState}
+_STATES = {state.word: state for state in JobState}
 _CAUSES = {cause.word: cause for cause in Cause}
 
 
@@ -29,16 +28,7 @@ class Place(IntEnum):
     """All of its jobs were cancelled while it waited."""
 
 
-class StateRow(NamedTuple):
-    """Where one job of a submission stands."""
-
-    key: int
-    first: int
-    element: int
-    state: JobState
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BatchRow:
     """What is handed to the batch system at once: a job, an array, or a pack.
 
@@ -56,7 +46,7 @@ class BatchRow:
     full: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobRow:
     """A job as the ledger knows it.
 
@@ -89,7 +79,7 @@ class JobRow:
     site: str
     type: str
     working_dir: str
-    patterns: list[str]
+    patterns: Sequence[str]
     status: Status
     silent: int
     silent_since: float | None
@@ -117,7 +107,7 @@ class JobRow:
     tries: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AttemptRow:
     """An attempt of a job that was followed by another one.
 
@@ -142,8 +132,12 @@ class AttemptRow:
 def attempt_row(row: sqlite3.Row) -> AttemptRow:
     """A row of the ledger's query for attempts."""
     names = ("job", "tries", "folder", "element", "resources", "over")
+    status = _status(*(row[name] for name in _STATUS))
     shown = _shown_id(row["batch_id"], row["element"] - row["first"], in_array=row["count"] > 1 and not row["packed"])
-    return AttemptRow(**{name: row[name] for name in names}, shown_id=shown, status=_status(row))
+    return AttemptRow(**{name: row[name] for name in names}, shown_id=shown, status=status)
+
+
+_STATUS = ("state", "cause", "exit_code", "raw", "reason", "node", "started", "ended", "attempt", "tries")
 
 
 def _shown_id(batch_id: str | None, index: int, *, in_array: bool) -> str:
@@ -155,50 +149,114 @@ def _shown_id(batch_id: str | None, index: int, *, in_array: bool) -> str:
     return f"{base}_{index}" if in_array and base.isdecimal() else base
 
 
-def job_row(row: sqlite3.Row) -> JobRow:
-    """A row of the ledger's query for jobs."""
+def job_rows(rows: Iterable[sqlite3.Row]) -> list[JobRow]:
+    """Rows of the ledger's query for jobs. What many of them have in common is held once."""
+    same: Callable[[Any, Any], Any] = {}.setdefault
+    return [_job_row(row, same) for row in rows]
+
+
+def _job_row(row: sqlite3.Row, same: Callable[[Any, Any], Any]) -> JobRow:
+    bundle, first, element, folder, sent, name, batch_id, job_id, campaign, site, kind, home, patterns = row[1:14]
+    silent, since, collected, results, created, updated, count, packed, place, resources, retry, template = row[24:36]
     return JobRow(
-        **dict(zip(_PLAIN, _plain(row), strict=True)),
-        sent=bool(row["sent"]),
-        patterns=list(_patterns(row["patterns"])),
-        status=_status(row),
-        collected=bool(row["collected"]),
-        results=json.loads(row["results"]) if row["results"] else None,
-        in_array=row["count"] > 1 and not row["packed"],
-        packed=bool(row["packed"]),
-        waiting=row["place"] == Place.WAITS,
-    )
-
-
-_PLAIN = (
-    "key", "bundle", "first", "element", "folder", "name", "batch_id", "job_id", "campaign", "site", "type",
-    "working_dir",
-    "silent", "silent_since", "created", "updated", "resources", "retry", "template", "tries",
-)  # fmt: skip
-
-
-_plain = itemgetter(*_PLAIN)
+        row[0], same(bundle, bundle), first, element, same(folder, folder), bool(sent), same(name, name),
+        same(batch_id, batch_id), job_id, same(campaign, campaign), same(site, site), same(kind, kind), home,
+        _patterns(patterns), _status(*row[14:24]), silent, since, bool(collected),
+        json.loads(results) if results else None, created, updated, count > 1 and not packed, bool(packed),
+        place == Place.WAITS, same(resources, resources), same(retry, retry), template,
+        row[23],
+    )  # fmt: skip
 
 
 @lru_cache
-def _patterns(text: str) -> tuple[str, ...]:
+def _patterns(text: str) -> Sequence[str]:
     """Jobs of a campaign mostly have the same."""
     return tuple(json.loads(text))
 
 
-def _status(row: sqlite3.Row) -> Status:
-    return Status(
-        state=STATES[row["state"]],
-        cause=_CAUSES[row["cause"]],
-        exit_code=row["exit_code"],
-        raw=row["raw"],
-        reason=row["reason"],
-        node=row["node"],
-        started=_time(row["started"]),
-        ended=_time(row["ended"]),
-        attempt=row["attempt"],
-        tries=row["tries"],
-    )
+class AskedBatch(NamedTuple):
+    """A batch of which something goes on.
+
+    Attributes:
+        bundle, first, size, name, batch_id, packed: as in `BatchRow`; `size` is its count.
+        folder: of its bundle over there.
+        heard: what was said of it when it was asked after last, if that has settled it.
+        elements, keys: the numbers of its elements that go on, and their keys, with commas between.
+    """
+
+    bundle: str
+    first: int
+    size: int
+    name: str
+    batch_id: str | None
+    packed: int
+    folder: str
+    heard: str
+    elements: str
+    keys: str
+
+    @property
+    def in_array(self) -> bool:
+        """It is an array of the batch system."""
+        return self.size > 1 and not self.packed
+
+
+class Element(NamedTuple):
+    """A job of such a batch: as much of it as a poll may change."""
+
+    key: int
+    element: int
+    status: Status
+    silent: int
+    silent_since: float | None
+
+
+def element(row: sqlite3.Row) -> Element:
+    """A row of the ledger's query for elements."""
+    return Element(row[0], row[3], _status(*row[4:14]), row[14], row[15])
+
+
+class StateRow(NamedTuple):
+    """Where one job of a submission stands."""
+
+    key: int
+    first: int
+    element: int
+    state: JobState
+
+
+def state_row(row: sqlite3.Row) -> StateRow:
+    """A row of key, first, element, state."""
+    return StateRow(row[0], row[1], row[2], _STATES[row[3]])
+
+
+class Stand(NamedTuple):
+    """Where a job stands, as far as those care who wait for it."""
+
+    state: JobState
+    cause: str
+    exit_code: int | None
+    collected: int
+
+    @property
+    def done(self) -> bool:
+        """It has ended and is home."""
+        return self.state.final and bool(self.collected)
+
+
+def stand(row: sqlite3.Row) -> Stand:
+    """A row that begins with state, cause, exit code, collected."""
+    return Stand(_STATES[row[0]], *row[1:4])
+
+
+@lru_cache(maxsize=1 << 14)
+def _status(
+    state: str, cause: str, exit_code: int | None, raw: str, reason: str, node: str, started: float | None,
+    ended: float | None, attempt: int, tries: int,
+) -> Status:  # fmt: skip
+    """Jobs that stand alike have one status for all."""
+    since, until = _time(started), _time(ended)
+    return Status(_STATES[state], _CAUSES[cause], exit_code, raw, reason, node, since, until, attempt, tries)
 
 
 def status_values(status: Status) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-VERSION = 2
+VERSION = 3
 SCHEMA = """
 CREATE TABLE bundles (
   token TEXT PRIMARY KEY, site TEXT NOT NULL, site_json TEXT NOT NULL, folder TEXT,
@@ -14,7 +14,8 @@ CREATE TABLE bundles (
 CREATE TABLE batches (
   bundle TEXT NOT NULL REFERENCES bundles, first INTEGER NOT NULL, count INTEGER NOT NULL, name TEXT NOT NULL,
   batch_id TEXT, words TEXT NOT NULL DEFAULT '', packed INTEGER NOT NULL DEFAULT 0,
-  place INTEGER NOT NULL DEFAULT 1, full INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (bundle, first)) WITHOUT ROWID;
+  place INTEGER NOT NULL DEFAULT 1, full INTEGER NOT NULL DEFAULT 0, heard TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (bundle, first)) WITHOUT ROWID;
 CREATE TABLE jobs (
   key INTEGER PRIMARY KEY, bundle TEXT NOT NULL REFERENCES bundles, first INTEGER NOT NULL, element INTEGER NOT NULL,
   job_id TEXT NOT NULL, campaign TEXT, site TEXT NOT NULL, type TEXT NOT NULL, working_dir TEXT NOT NULL,
@@ -38,7 +39,12 @@ CREATE INDEX observations_job ON observations (job);
 CREATE TABLE sites (
   site TEXT PRIMARY KEY, asked_at REAL NOT NULL DEFAULT 0, history TEXT NOT NULL DEFAULT '',
   room INTEGER, full_at REAL NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE INDEX batches_waiting ON batches (bundle) WHERE place = 0;
+CREATE TRIGGER jobs_moved AFTER UPDATE OF bundle, first, element, state, cause, exit_code, raw, reason, node, started,
+  ended, attempt, silent, silent_since, tries ON jobs BEGIN UPDATE batches SET heard = ''
+  WHERE bundle = OLD.bundle AND first = OLD.first AND heard != ''; END;
 """
+"""The trigger: what a poll knows to be settled of a batch is so no more, whoever has written of a job of it."""
 MIGRATIONS: Mapping[int, str] = {
     1: """
 ALTER TABLE batches ADD COLUMN packed INTEGER NOT NULL DEFAULT 0;
@@ -57,10 +63,23 @@ CREATE TABLE attempts (
   resources TEXT NOT NULL, collected INTEGER NOT NULL, results TEXT, over REAL NOT NULL,
   PRIMARY KEY (job, tries)) WITHOUT ROWID;
 """,
+    2: """
+ALTER TABLE batches ADD COLUMN heard TEXT NOT NULL DEFAULT '';
+CREATE INDEX batches_waiting ON batches (bundle) WHERE place = 0;
+CREATE TRIGGER jobs_moved AFTER UPDATE OF bundle, first, element, state, cause, exit_code, raw, reason, node, started,
+  ended, attempt, silent, silent_since, tries ON jobs BEGIN UPDATE batches SET heard = ''
+  WHERE bundle = OLD.bundle AND first = OLD.first AND heard != ''; END;
+""",
 }
 """Version → what makes the next one of it. Written once, and not changed afterwards."""
+_STANDS = "j.state, j.cause, j.exit_code, j.raw, j.reason, j.node, j.started, j.ended, j.attempt, j.tries"
+_JOB = (
+    "j.key, j.bundle, j.first, j.element, b.folder, b.sent, s.name, s.batch_id, j.job_id, j.campaign, j.site,"
+    f" j.type, j.working_dir, j.patterns, {_STANDS}, j.silent, j.silent_since, j.collected, j.results, j.created,"
+    " j.updated, s.count, s.packed, s.place, j.resources, j.retry, j.template"
+)
 JOBS = (
-    "SELECT j.*, b.folder, b.sent, s.batch_id, s.name, s.count, s.packed, s.place FROM jobs j"
+    f"SELECT {_JOB} FROM jobs j"  # noqa: S608  (words of this file)
     " JOIN bundles b ON b.token = j.bundle JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"
 )
 _NEW = (
@@ -106,6 +125,21 @@ ADD_REASON = (
 DROP_LAST = "DELETE FROM attempts WHERE job = :key AND tries = (SELECT tries FROM jobs WHERE key = :key)"
 OBSERVATION = "INSERT INTO observations VALUES (?,?,?)"
 OBSERVATION_OF_TRY = "INSERT INTO observations SELECT key, ?, ? FROM jobs WHERE key = ? AND tries = ?"
+ASKED = """
+SELECT j.bundle, j.first, s.count, s.name, s.batch_id, s.packed, b.folder, s.heard, j.elements, j.keys FROM (
+  SELECT bundle, first, group_concat(element) AS elements, group_concat(key) AS keys, MIN(key) AS oldest FROM jobs
+  WHERE site = ? AND collected = 0 AND state IN (SELECT value FROM json_each(?)) GROUP BY bundle, first) j
+JOIN bundles b ON b.token = j.bundle JOIN batches s ON s.bundle = j.bundle AND s.first = j.first
+WHERE b.folder NOT NULL AND s.place = 1 ORDER BY j.oldest
+"""
+"""Batches of which something goes on, oldest first, with the elements of them that do: a row a batch, not a job."""
+ELEMENTS = (
+    f"SELECT j.key, j.bundle, j.first, j.element, {_STANDS}, j.silent, j.silent_since FROM jobs j"  # noqa: S608
+    " WHERE j.key IN (SELECT value FROM json_each(?)) AND j.collected = 0"
+    " AND j.state IN (SELECT value FROM json_each(?))"
+)
+SILENCE = "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ? AND tries = ?"
+HEARD = "UPDATE batches SET heard = ? WHERE bundle = ? AND first = ?"
 ATTEMPTS = (
     "SELECT a.*, b.folder, s.batch_id, s.name, s.count, s.packed FROM attempts a JOIN bundles b ON b.token = a.bundle"
     " JOIN batches s ON s.bundle = a.bundle AND s.first = a.first"

@@ -15,6 +15,7 @@ from scheduler.job.job import Job
 from scheduler.job.payload import refuse_shared_folders
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger import Ledger
+from scheduler.ledger_polls import Polls
 from scheduler.ledger_rows import JobRow
 from scheduler.reach import nobody_to_ask, transport_to
 from scheduler.render import batch_system, render
@@ -62,6 +63,7 @@ class Runner:
         self.work = SiteWork(self.site, batch_system(self.site), self.ledger, self.transport)
         self._sleep = sleep
         self._keys: dict[Job, int] = {}
+        self._taken: dict[Job, tuple[object, Status]] = {}
 
     def __enter__(self) -> Runner:
         return self
@@ -260,13 +262,17 @@ class Runner:
             raise
 
     def _refresh(self, jobs: Sequence[Job]) -> None:
-        """Take what the ledger knows into the Job objects."""
-        rows = {row.key: row for row in self.ledger.of_keys(self.keys(jobs))}
+        """Take what the ledger knows into the Job objects: of those that are not as they were when it was done last."""
+        marks = Polls(self.ledger).marks(self.keys(jobs))
+        mark_of = {job: marks.get(self._keys.get(job, -1)) for job in jobs}
+        moved = [job for job, mark in mark_of.items() if self._taken.get(job) != (mark, job.status)]
+        rows = {row.key: row for row in self.ledger.of_keys(self.keys(moved))}
         going_on = self.work.due(list(rows.values()))  # an end that another process is about to follow up is none
-        for job in jobs:
+        for job in moved:
             row = rows.get(self._keys.get(job, -1))
             if row is not None and row.key not in going_on:
                 _take_in(job, row)
+                self._taken[job] = (mark_of[job], job.status)
 
     def _raise_refusals(self, jobs: Sequence[Job]) -> None:
         refused = [job for job in jobs if job.status.cause is Cause.REFUSED]

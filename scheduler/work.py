@@ -18,7 +18,8 @@ from scheduler.errors import BatchError, HostKeyError, JobError, LoginError, Out
 from scheduler.job.retry import Again
 from scheduler.job.state import Cause
 from scheduler.ledger import Ledger
-from scheduler.ledger_rows import JobRow
+from scheduler.ledger_polls import Polls
+from scheduler.ledger_rows import JobRow, Stand
 from scheduler.ledger_sites import Sites
 from scheduler.results import results_of
 from scheduler.sending import Sending
@@ -72,7 +73,7 @@ class SiteWork:
             OutputError: a file is not what was announced, or cannot be written here. Collect again.
             TransportError: the line was cut; what is home stays.
         """
-        ended = [row for row in self.ledger.of_keys(keys) if row.status.final and not row.collected]
+        ended = self.ledger.ended(keys)
         going_on = self.due(ended)
         rows = [row for row in ended if row.key not in going_on]
         if not rows:
@@ -152,21 +153,21 @@ class SiteWork:
             WaitTimeout: `timeout` has passed. The jobs go on.
             LoginError, HostKeyError: as `look`. OutputError: likewise, once nothing else is waited for.
         """
-        started, pause, before = time.monotonic(), self.poll_seconds, ""
+        started, pause, before = time.monotonic(), self.poll_seconds, dict[Stand, int]()
         while True:
             held_up = self._look(keys, progress)
             if seen is not None:
                 seen()
-            rows = self.ledger.of_keys(keys)
-            left = [row for row in rows if not (row.status.final and row.collected)]
+            now = Polls(self.ledger).stands(keys)
+            left = {stand: count for stand, count in now.items() if not stand.done}
             if not left:
                 return
-            if held_up is not None and all(row.status.final for row in left):
+            if held_up is not None and all(stand.state.final for stand in left):
                 raise held_up
             passed = time.monotonic() - started
             if timeout is not None and passed >= timeout:
-                raise WaitTimeout(f"{len(left)} of {len(rows)} jobs are not done with after {timeout:g} s; they go on")
-            now = " ".join(str(row.status) for row in rows)
+                which = f"{sum(left.values())} of {sum(now.values())} jobs"
+                raise WaitTimeout(f"{which} are not done with after {timeout:g} s; they go on")
             longer = min(pause * 1.5, max(SLOWEST_POLL_SECONDS, self.poll_seconds))
             pause, before = self.poll_seconds if now != before else longer, now
             jitter = pause * random.uniform(1.0, 1.1)  # noqa: S311  (many laptops must not ask in step)

@@ -17,6 +17,7 @@ from scheduler import LedgerError
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger import Ledger
 from scheduler.ledger_places import Places
+from scheduler.ledger_polls import Polls
 from scheduler.ledger_schema import VERSION
 from scheduler.ledger_sites import Sites
 from scheduler.process import is_gone, owner
@@ -57,7 +58,7 @@ def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
     assert rows[1].results == {"x": 1}
     assert rows[1].shown_id == "77_1"
     assert rows[0].status.state is JobState.SUBMITTING
-    assert [row.key for row in later.going_on("here")] == [keys[0], keys[2]]
+    assert [batch.keys for batch in Polls(later).asked("here")] == [f"{keys[0]},{keys[2]}"]
     assert [said for _, said in later.history(keys[1])] == ["queue: TIMEOUT"]
     later.close()
 
@@ -157,9 +158,12 @@ def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         Ledger(tmp_path)
 
 
-def test_a_ledger_of_an_older_version_is_brought_up_to_date_with_all_that_is_in_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_a_ledger_of_an_older_version_is_brought_up_to_date_with_all_that_is_in_it(
+    tmp_path: Path, version: int
+) -> None:
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
-    db.executescript((Path(__file__).parent / "cases" / "ledger" / "version-1.sql").read_text())
+    db.executescript((Path(__file__).parent / "cases" / "ledger" / f"version-{version}.sql").read_text())
     db.close()
     ledger, new = Ledger(tmp_path), Ledger(tmp_path / "new")
     assert [(row.job_id, row.shown_id, str(row.status)) for row in ledger.chosen()] == [
@@ -176,6 +180,8 @@ def _columns(path: Path) -> list[tuple[str, str, str]]:
     db = sqlite3.connect(path)
     rows = db.execute("SELECT m.name, c.name, c.type FROM sqlite_schema m, pragma_table_info(m.name) c ORDER BY 1, 2")
     found = rows.fetchall()
+    rows = db.execute("SELECT type, name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') ORDER BY 1, 2")
+    found += rows.fetchall()
     db.close()
     return found
 

@@ -14,7 +14,7 @@ from unpacked import SHELLS, installed, unpack, until
 
 from scheduler import Job, JobType, Resources, Site
 from scheduler.job.evidence import End
-from scheduler.poller import read_end
+from scheduler.poll_reply import read_end
 from scheduler.render import render
 
 SITE = Site.from_mapping(

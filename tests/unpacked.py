@@ -12,7 +12,7 @@ from typing import Any
 
 from scheduler import Job, JobType, Site, spool
 from scheduler.job.evidence import End
-from scheduler.poller import read_end
+from scheduler.poll_reply import read_end
 from scheduler.render import Bundle, render
 
 SHELLS: dict[str, list[str]] = {"bash": ["bash"], "dash": ["dash"], "busybox": ["busybox", "sh"]}

@@ -2,7 +2,10 @@
 
 ``scheduler/batch/NAME.py``       pure: a module-level ``SYSTEM``, an instance of a subclass of `BatchSystem`
 ``templates/NAME.sh.j2``          the job's script: its directives, and where it learns its folder, id and attempt
-``scheduler/remote/NAME.sh``      six sh functions: batch_submit, _submitted, _live, _history, _cancel, _check
+``scheduler/remote/NAME.sh``      a word, six functions: batch_submit, _submitted, _live, _history, _cancel, _check
+
+The word is goes_on: the pattern by which awk tells, of the lines that batch_live prints, those of jobs that simply wait
+or run. Until such a job has told of its end its log is not read. In doubt a line does not match.
 
 batch_check QUEUE ACCOUNT SCRIPT submits nothing. Its lines are the same for every dialect, fields parted by tabs, and
 `offer.py` reads them; all may be left out. ``said NAME CODE WORDS`` prints one with what a command said::
@@ -115,7 +118,8 @@ class BatchSystem(ABC):
 
     @abstractmethod
     def read_live(self, lines: Iterable[str]) -> Mapping[Key, Sighting]:
-        """What its queue says. A line that cannot be read concerns that line only."""
+        """What its queue says. A line begins with the name of its batch and ``|``: by that its batch is told, before it
+        is read any further. One that cannot be read concerns that line only."""
 
     @abstractmethod
     def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Sighting]:
@@ -140,6 +144,8 @@ MOST_INDICES = 4_000_001
 
 def read_indices(text: str) -> list[int]:
     """The numbers of an array expression: ``0-3,7``, ``[1-9:2%4]``; nothing for what is none."""
+    if text.isascii() and text.isdecimal() and len(text) < 10:
+        return [int(text)]
     found: list[int] = []
     for part in text.strip("[]").split("%")[0].split(","):
         match = _RANGE.match(part)

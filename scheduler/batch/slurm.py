@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
+from functools import lru_cache
 
 from scheduler.batch.base import REST, Accepted, Ask, BatchSystem, Full, Key, Outcome, Refused, Unknown, read_indices
 from scheduler.batch.slurm_header import header
@@ -165,6 +166,7 @@ def _memory(ask: Ask) -> dict[str, object]:
     return {"mem": f"{mib}M"}
 
 
+@lru_cache(maxsize=1 << 14)  # most lines are those of the last poll
 def _live(batch_id: str, raw: str, node: str, start: str, reason: str) -> Sighting:
     state, cause = _meaning(raw)
     if state is JobState.QUEUED and reason in _HELD_REASONS:

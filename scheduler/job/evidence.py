@@ -10,7 +10,7 @@ from datetime import datetime
 from scheduler.job.state import Cause, JobState
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class End:
     """What the script wrote when its payload had ended. `signal` is one that the script was sent, or empty."""
 
@@ -24,7 +24,7 @@ class End:
     missing: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """What a queue or a history says of a job. `state` is None for a word that we do not know."""
 
@@ -45,7 +45,7 @@ class Sighting:
         return self.state is None or not self.state.final
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that one poll brought about one job.
 

@@ -79,7 +79,7 @@ class Cause(Enum):
         return self.word
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Status:
     """One observation of a job.
 

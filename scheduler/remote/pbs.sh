@@ -51,6 +51,7 @@ batch_submitted() { :; }
 # Lines: name|index|id|state|comment. The table cuts names, so ids tell whose a row is; an id that is not known is asked
 # for by name. The elements of an array that is held are shown as queued, below a row of the array. What qdel has taken at
 # our word, and the table does not have any more, is "deleted": without a history nobody else would know.
+goes_on='^[^|]*[|][^|]*[|][^|]*[|][HQRW][|]'
 batch_live() {
   find_pbs qstat || return
   limited 60 qstat -u "$me" -w -t -s >"$scratch/table" || return

@@ -6,61 +6,73 @@
 # the queue in between has its end file by then.
 ask_history=$1
 make_scratch
-cat >"$scratch/asked"
+for file in asked ends left need gone files; do : >"$scratch/$file"; done
+awk -F '\t' -v asked="$scratch/asked" '{ print >asked } !($1 in seen) { seen[$1] = 1; print $1 FS $2 }' >"$scratch/folders"
 printf 'clock %s\n' "$(date +%s)"
+words() { [ ! -s "$scratch/error" ] || head -c 1000 "$scratch/error" | tr '\n' ' '; }
 
 batch_live "$scratch/asked" >"$scratch/live" 2>"$scratch/error" </dev/null
 code=$?
-printf 'live %s %s\n' "$code" "$(head -c 1000 "$scratch/error" | tr '\n' ' ')"
-sed 's/^/l /' "$scratch/live"
+printf 'live %s %s\n' "$code" "$(words)"
 
 # The end files of the elements that are asked after: a line each, the newest attempt last.
-cut -f 1,2 "$scratch/asked" | sort -u >"$scratch/folders"
 while IFS=$tab read -r n folder; do
-  if ! cd "$folder/ends" 2>/dev/null; then printf 'missing %s\n' "$n"; continue; fi
-  # shellcheck disable=SC2012
-  ls | awk -F '\t' -v n="$n" "$awk_numbers"'
-    FILENAME == ARGV[1] { if ($1 == n) { split("", some); numbers($6, some); for (i in some) wanted[$5 + i] = 1 }; next }
-    { split($0, f, "."); if ($0 ~ /^[0-9]+\.[0-9]+$/ && (f[1] in wanted)) print }
-  ' "$scratch/asked" - | sort -t . -k 2n | xargs cat /dev/null | sed "s/ *\$//; /./!d; s/^/e $n /"
-done <"$scratch/folders" | tee "$scratch/ends"
+  if cd "$folder/ends" 2>/dev/null; then printf '/%s\n' "$n" && ls; else printf 'missing %s\n' "$n" >&3; fi
+done <"$scratch/folders" 3>&1 >"$scratch/listed"
+cd /
+awk -F '\t' -v some="$scratch/some." "$awk_numbers"'
+  FILENAME == ARGV[1] { if (/^\//) n = substr($0, 2); else if (/^[0-9]+\.[0-9]+$/) end_of[n, ++ends[n]] = $0; next }
+  $1 in ends { split("", which); numbers($6, which); for (i in which) wanted[$1, $5 + i] = 1 }
+  END { for (n in ends) { for (k = 1; k <= ends[n]; k++) {
+      split(end_of[n, k], f, "."); if ((n, f[1]) in wanted) print end_of[n, k] >(some n) }; close(some n) } }
+' "$scratch/listed" "$scratch/asked"
+while IFS=$tab read -r n folder; do
+  [ ! -s "$scratch/some.$n" ] || (cd "$folder/ends" && sort -t . -k 2n "$scratch/some.$n" | xargs cat /dev/null | sed "s/ *\$//; /./!d; s/^/e $n /")
+done <"$scratch/folders" >"$scratch/ends"
 
-# Elements that the queue does not have and that did not end by themselves: the history is asked after those alone.
-awk -F '\t' -v left="$scratch/left" "$awk_numbers"'
-  FILENAME == ARGV[1] { split($0, f, "|"); if (f[2] == "rest") next; if (f[2] !~ /^[0-9]/) f[2] = 0
-    split("", seen); numbers(f[2], seen); for (i in seen) live[f[1], i + 0] = 1; next }
-  FILENAME == ARGV[2] { split($0, f, " "); if (f[6] == "signal=" && f[5] ~ /^exit=([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/) fine[f[2], f[3]] = 1; next }
-  { split("", some); numbers($6, some); list = ""
-    for (i in some) if (!(($3, $7 == "pack" ? 0 : i + 0) in live) && !(($1, $5 + i) in fine)) {
-      list = $7 == "pack" ? "0" : list (list == "" ? "" : ",") i; print $1 "\t" ($5 + i) "\t" $2 >left }
-    if (list != "") print $3 "\t" $4 "\t" list }
-' "$scratch/live" "$scratch/ends" "$scratch/asked" >"$scratch/gone"
+# What the queue says and who has ended. Then, of those that did not end by themselves: who is not in the queue (the
+# history is asked after those alone), and whose log matters: not of one that waits or runs and has told of no end. Where
+# the queue has what is left of an array as one line, nobody counts its elements.
+awk -F '\t' -v goes_on="$goes_on" -v to="$scratch/" "$awk_numbers"'
+  FILENAME == ARGV[1] { print "l " $0; split($0, f, "|"); if (f[2] == "rest") next
+    at = f[2] ~ /^[0-9]/ ? f[2] : 0; sub(/%.*/, "", at); on = $0 ~ goes_on; if (on) whole[f[1], at] = 1
+    if (at !~ /^[0-9]+$/) { if (on) going[f[1]] = going[f[1]] "," at; else lists[f[1]] = lists[f[1]] "," at; next }
+    live[f[1], at + 0] = 1; if (on) busy[f[1], at + 0] = 1; next }
+  FILENAME == ARGV[2] { print; split($0, f, " "); ended[f[2]] = 1; told[f[2], f[3]] = 1; delete fine[f[2], f[3]]
+    if (f[6] == "signal=" && f[5] ~ /^exit=([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/) fine[f[2], f[3]] = 1; next }
+  $4 == "-" { print $1 "\t" $5 "\t" $2 "/batches/" $5 "/id" >(to "files") }
+  !($1 in ended) && (($3, $7 == "pack" ? 0 : $6) in whole) { next }
+  { split("", some); numbers(substr(going[$3], 2), some); for (i in some) live[$3, i + 0] = busy[$3, i + 0] = 1
+    split("", some); numbers(substr(lists[$3], 2), some); for (i in some) live[$3, i + 0] = 1
+    split("", some); numbers($6, some); list = ""
+    for (i in some) { at = $7 == "pack" ? 0 : i + 0; if (($1, $5 + i) in fine) continue
+      if (!(($3, at) in live)) { list = $7 == "pack" ? "0" : list (list == "" ? "" : ",") i; print $1 "\t" ($5 + i) "\t" $2 >(to "left") }
+      if (!(($3, at) in busy) || (($1, $5 + i) in told))
+        print $1 "\t" ($5 + i) "\t" $2 "\tbatches/" $5 "/" ($7 == "pack" ? "member." ($5 + i) : "log." i) "\tbatches/" $5 "/log.0\t" $7 >(to "need") }
+    if (list != "") print $3 "\t" $4 "\t" list >(to "gone") }
+' "$scratch/live" "$scratch/ends" "$scratch/asked"
 if [ "$ask_history" = yes ] && [ -s "$scratch/gone" ] && [ "$code" -eq 0 ]; then
   batch_history "$scratch/gone" >"$scratch/history" 2>"$scratch/error" </dev/null
-  printf 'history %s %s\n' "$?" "$(head -c 1000 "$scratch/error" | tr '\n' ' ')"
+  printf 'history %s %s\n' "$?" "$(words)"
   sed 's/^/h /' "$scratch/history"
 fi
 
 # Which of these have begun once: what was cancelled while it waited has not.
-: >>"$scratch/left"
 while IFS=$tab read -r n number folder; do
   [ ! -L "$folder/guards/$number" ] || printf 'b %s %s\n' "$n" "$number"
 done <"$scratch/left"
 
-# What the batch system wrote into the log of an element that did not end by itself, and ids that are new to the asker.
-# The logs that hold something are listed once: to look for each of 10,000 takes a shell a second.
-while IFS=$tab read -r n folder; do
-  ! cd "$folder" 2>/dev/null || find batches \( -name 'log.*' -o -name 'member.*' \) -size +0 2>/dev/null | sed "s/^/$n /"
-done <"$scratch/folders" >"$scratch/logs"
-awk -F '\t' "$awk_numbers"'
-  FILENAME == ARGV[1] { said[$0] = 1; next }
-  FILENAME == ARGV[2] { split($0, f, " "); if (f[6] == "signal=" && f[5] ~ /^exit=([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/) fine[f[2], f[3]] = 1; next }
-  { split("", some); numbers($6, some); for (i in some) if (!(($1, $5 + i) in fine)) {
-      log_of = "batches/" $5 "/log." i
-      if ($7 == "pack") { log_of = "batches/" $5 "/member." ($5 + i); if (!(($1 " " log_of) in said)) log_of = "batches/" $5 "/log.0" }
-      if (($1 " " log_of) in said) print $1 "\t" ($5 + i) "\t" $2 "/" log_of }
-    if ($4 == "-") print $1 "\t" $5 "\t" $2 "/batches/" $5 "/id" }
-' "$scratch/logs" "$scratch/ends" "$scratch/asked" >"$scratch/files"
+# What the batch system wrote into these logs, and ids that are new to the asker. The logs that hold something are listed
+# once: to look for each of 10,000 takes a shell a second.
+if [ -s "$scratch/need" ]; then
+  while IFS=$tab read -r n folder; do
+    ! cd "$folder" 2>/dev/null || find batches \( -name 'log.*' -o -name 'member.*' \) -size +0 2>/dev/null | sed "s/^/$n /"
+  done <"$scratch/folders" >"$scratch/logs"
+  cd /
+  awk -F '\t' 'FILENAME == ARGV[1] { said[$0] = 1; next }
+    { log_of = ($1 " " $4) in said || $6 != "pack" ? $4 : $5; if (($1 " " log_of) in said) print $1 "\t" $2 "\t" $3 "/" log_of }
+  ' "$scratch/logs" "$scratch/need" >>"$scratch/files"
+fi
 while IFS=$tab read -r n number file; do
   [ -s "$file" ] || continue
   case $file in

@@ -57,6 +57,7 @@ batch_submitted() {
 }
 
 # Lines: name|index|state|node. Every element that is asked after has one: a process can be looked at.
+goes_on='^[^|]*[|][^|]*[|](QUEUED|RUNNING)[|]'
 batch_live() {
   cut -f 2 "$1" | sort -u | while IFS= read -r folder; do
     shell_home "$(dirname "$folder")"

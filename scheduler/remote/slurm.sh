@@ -13,11 +13,14 @@ batch_submitted() { :; }
 # Lines: name|index|array id|state|node|start|reason. -t all: a job that has ended stays visible for MinJobAge.
 # Only our names pass, so that no other job of this user, whatever it is called, disturbs the answer. What is left of an
 # array whose waiting elements were cancelled one by one has N/A for an index, as a single job has: it becomes "rest".
+# Without a node the start is when it may begin, which Slurm thinks over again and again: it is left out.
+goes_on='^[^|]*[|][^|]*[|][^|]*[|](PENDING|RUNNING)[|]'
 batch_live() {
   find_command squeue || { echo "squeue: command not found" >&2; return 127; }
   SLURM_BITSTR_LEN=0 SLURM_TIME_FORMAT='%s' squeue -h -t all -u "$(id -u)" -o '%j|%K|%F|%T|%N|%S|%r' >"$scratch/squeue" || return
   awk -F '\t' 'FILENAME == ARGV[1] { ours[$3] = $7; next }
     { split($0, f, "|"); if (!(f[1] in ours)) next
+      if (f[5] == "" && f[6] != "") $0 = f[1] "|" f[2] "|" f[3] "|" f[4] "||" substr($0, length(f[1] f[2] f[3] f[4] f[6]) + 6)
       if (ours[f[1]] == "array" && f[2] !~ /^[0-9]/) $0 = f[1] "|rest" substr($0, length(f[1] f[2]) + 2)
       print }' "$1" "$scratch/squeue"
 }

@@ -22,7 +22,8 @@ from scheduler.collector import Output
 from scheduler.errors import SchedulerError
 from scheduler.ledger import Ledger
 from scheduler.members import LONGEST_HEADER
-from scheduler.poller import poll, read
+from scheduler.poll_reply import read
+from scheduler.poller import poll
 from scheduler.results import MOST_RESULT_BYTES, results_of
 from scheduler.submission import read_answers
 from scheduler.transports.base import Expanded, Program, Reply, Transport

@@ -148,7 +148,7 @@ def test_a_job_that_is_cancelled_behind_our_back_is_cancelled(cancelled: Cancell
     if site.scheduler not in _ENDED_BY_ANYBODY:
         pytest.skip("there is no such command here")
     job = cancelled.jobs["from outside"]
-    (row,) = [row for row in ledger.going_on(site.name) if row.job_id == job.job_id]
+    (row,) = [row for row in ledger.chosen(site=site.name) if row.job_id == job.job_id]
     cancelled.do(_ENDED_BY_ANYBODY[site.scheduler], row.shown_id)
     cancelled.runner.wait([job], timeout=cancelled.place.patience)
     if Sites(ledger).history_of(site.name) == "none":
