@@ -10,7 +10,7 @@ from .code import Import, Module, modules
 
 # The lowest first: a module imports from floors below its own, and from its own package. A new one gets a place here.
 FLOORS = (
-    ("errors", "packaged", "sweep", "ledger_schema", "ledger_wal", "process"),
+    ("errors", "packaged", "sweep", "ledger_schema", "ledger_wal", "process", "landing"),
     ("quoting", "checked", "yamlfile", "members"),
     ("command_places",),
     ("command", "job", "transports"),
