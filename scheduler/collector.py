@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from scheduler import landing, parts, remote, stream
 from scheduler.errors import OutputError, TransportError
 from scheduler.ledger_rows import JobRow
 from scheduler.members import Member, Source, members
-from scheduler.transports.base import Transport
+from scheduler.transports.base import Reply, Transport
 
 LIST_SECONDS = 900.0
 """So long the listing may be silent: hashing 100 GB takes minutes."""
@@ -91,12 +92,13 @@ def manifest(rows: Sequence[JobRow], transport: Transport, scratch: Path) -> Man
     ).encode()
     args = [str(LARGE_BYTES), *folders]
     reply = transport.run(remote.program("manifest"), args, stdin=question, timeout=LIST_SECONDS)
-    head, found, rest = reply.stdout.partition(b"files ")
-    if reply.exit_code != 0 or not found:
+    start = reply.stdout.find(b"files ")
+    if reply.exit_code != 0 or start < 0:
         raise OutputError(f"the outputs cannot be listed: {reply.err.strip() or reply.out[:300]}")
     try:
-        gone = {_row(rows, line[5:]).key for line in head.decode().splitlines() if line.startswith("gone ")}
-        return Manifest(list(_outputs(rows, rest, reply.err, scratch)), gone)
+        lines = reply.stdout[:start].decode().splitlines()
+        gone = {_row(rows, line[5:]).key for line in lines if line.startswith("gone ")}
+        return Manifest(list(_outputs(rows, reply, start + len("files "), scratch)), gone)
     except (ValueError, IndexError) as error:
         raise OutputError(f"the list of outputs makes no sense: {str(error)[:300]}") from error
 
@@ -108,24 +110,30 @@ def _row(rows: Sequence[JobRow], word: str) -> JobRow:
     return rows[int(word)]
 
 
-def _outputs(rows: Sequence[JobRow], listed: bytes, complaints: str, scratch: Path) -> Iterator[Output]:
-    count, _, rest = listed.partition(b"\n")
-    number = int(count)
+def _outputs(rows: Sequence[JobRow], reply: Reply, at: int, scratch: Path) -> Iterator[Output]:
+    """`at`: where the list begins in the reply. It may be long: no copy is made of it, and few of its words live on."""
+    listed, end = reply.stdout, reply.stdout.find(b"\n", at)
+    number = int(listed[at:end])
     if not number:
         return
-    words = rest.split(b"\0", 3 * number)
-    sizes_and_hashes = words[-1].decode("ascii", "replace").split("\n")[:-1]
-    if len(words) != 3 * number + 1 or len(sizes_and_hashes) != 2 * number:
-        raise OutputError(f"the list of outputs is not whole; a file cannot be read? {complaints.strip()[:1000]}")
+    told = listed[listed.rfind(b"\0") + 1 :].decode("ascii", "replace").split("\n")[:-1]
+    if listed.count(b"\0", end) != 3 * number or len(told) != 2 * number:
+        raise _not_whole(reply)
     for n in range(number):
-        job, _, kind = words[3 * n].decode().partition("\t")
-        folder, name = (os.fsdecode(word) for word in words[3 * n + 1 : 3 * n + 3])
-        size, sha256 = int(sizes_and_hashes[n]), sizes_and_hashes[number + n]
+        middle = listed.index(b"\0", listed.index(b"\0", end + 1) + 1)
+        first, _, folder = listed[end + 1 : middle].partition(b"\0")
+        end = listed.index(b"\0", middle + 1)
+        job, _, kind = first.decode().partition("\t")
+        name, size, sha256 = os.fsdecode(listed[middle + 1 : end]), int(told[n]), told[number + n]
         if (sha256 == "-") != (size >= LARGE_BYTES):
-            raise OutputError(f"the list of outputs is not whole; a file cannot be read? {complaints.strip()[:1000]}")
-        row = _row(rows, job)
-        home = _home(row, kind, name, scratch)
-        yield Output(row.key, kind, f"{folder.rstrip('/')}/{name}", home, size, sha256.removeprefix("-"))
+            raise _not_whole(reply)
+        row, path = _row(rows, job), f"{os.fsdecode(folder).rstrip('/')}/{name}"
+        hashed = _OF_NOTHING if sha256 == _OF_NOTHING else sha256.removeprefix("-")
+        yield Output(row.key, sys.intern(kind), path, _home(row, kind, name, scratch), size, hashed)
+
+
+def _not_whole(reply: Reply) -> OutputError:
+    return OutputError(f"the list of outputs is not whole; a file cannot be read? {reply.err.strip()[:1000]}")
 
 
 def _home(row: JobRow, kind: str, name: str, scratch: Path) -> str:
