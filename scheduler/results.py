@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scheduler.collector import Manifest, Output
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger_rows import JobRow
+from scheduler.listing import Manifest, Output
 
 MOST_RESULT_BYTES = 64 << 20
 """It is held in memory, and in the ledger."""
