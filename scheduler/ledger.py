@@ -24,8 +24,10 @@ from scheduler.ledger_schema import (
     NEW_JOB,
     NEW_JOB_DEFAULTS,
     NEW_STATUS,
+    NEW_STATUS_IF,
     OBSERVATION,
     OBSERVATION_OF_TRY,
+    RESULTS,
     SCHEMA,
     TAKEN,
     VERSION,
@@ -118,14 +120,13 @@ class Ledger:
                 [(batch_id, token, first) for first, batch_id in ids.items()],
             )
 
-    def observe(self, changes: Mapping[int, Status], said: Mapping[int, str]) -> None:
-        """New statuses of jobs, and what was seen; nothing of those that are tried again meanwhile."""
-        now = time.time()
+    def observe(self, changes: Mapping[int, Status], said: Mapping[int, str], *, was: JobState | None = None) -> None:
+        """New statuses of jobs, and what was seen; nothing new of those that are tried again, or are home, meanwhile,
+        nor, if that is given, of those that are no longer in the state `was`."""
+        now, before = time.time(), was.word if was is not None else None
+        new = ({**status_values(s), "key": key, "now": now, "was": before} for key, s in changes.items())
         with self._writing():
-            self._db.executemany(
-                NEW_STATUS,
-                ({**status_values(status), "key": key, "now": now} for key, status in changes.items()),
-            )
+            self._db.executemany(NEW_STATUS if was is None else NEW_STATUS_IF, new)
             told = ((now, text, key, changes[key].tries) for key, text in said.items() if key in changes)
             self._db.executemany(OBSERVATION_OF_TRY, told)
             self._db.executemany(OBSERVATION, ((key, now, text) for key, text in said.items() if key not in changes))
@@ -135,7 +136,7 @@ class Ledger:
         of = tries or {}
         with self._writing():
             self._db.executemany(
-                "UPDATE jobs SET results = ?, collected = 1, updated = ? WHERE key = ? AND tries = ?",
+                RESULTS,
                 ((json.dumps(r), time.time(), key, of.get(key, 0)) for key, r in results.items()),
             )
 

@@ -93,9 +93,10 @@ NEW_JOB = (
 )
 NEW_STATUS = (
     "UPDATE jobs SET state=:state, cause=:cause, exit_code=:exit_code, raw=:raw, reason=:reason, node=:node,"
-    " started=:started, ended=:ended, attempt=:attempt, updated=:now WHERE key=:key AND tries=:tries"
+    " started=:started, ended=:ended, attempt=:attempt, updated=:now WHERE key=:key AND tries=:tries AND collected=0"
 )
-"""Not if the job has gone on to another attempt: then somebody else's question has overtaken this one."""
+"""Not if the job has gone on to another attempt, or is home: then somebody else's question has overtaken this one."""
+NEW_STATUS_IF = f"{NEW_STATUS} AND state=:was"
 TAKEN = "SELECT 1 FROM jobs WHERE campaign = :campaign AND site = :site AND job_id = :job_id AND cause != 'refused'"
 _KEPT = (
     "tries", "bundle", "first", "element", "state", "cause", "exit_code", "raw", "reason", "node", "started", "ended",
@@ -138,6 +139,12 @@ ELEMENTS = (
     " WHERE j.key IN (SELECT value FROM json_each(?)) AND j.collected = 0"
     " AND j.state IN (SELECT value FROM json_each(?))"
 )
+_FINAL = "'completed', 'failed', 'cancelled'"
+RESULTS = (
+    "UPDATE jobs SET results = ?, collected = 1, updated = ? WHERE key = ? AND tries = ?"  # noqa: S608
+    f" AND state IN ({_FINAL})"
+)
+"""Not if somebody has seen meanwhile that the job goes on."""
 SILENCE = "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ? AND tries = ?"
 HEARD = "UPDATE batches SET heard = ? WHERE bundle = ? AND first = ?"
 ATTEMPTS = (

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scheduler.collector import Manifest, Output
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger_rows import JobRow
+from scheduler.listing import Manifest, Output
 
 MOST_RESULT_BYTES = 64 << 20
 """It is held in memory, and in the ledger."""
@@ -32,7 +32,7 @@ def results_of(row: JobRow, manifest: Manifest) -> tuple[Status, dict[str, Any]]
     if row.tries:
         results["attempts"] = row.tries + 1
     for kind in ("stdout", "stderr"):
-        results[kind] = next((str(o.home) for o in outputs if o.kind == kind), None)
+        results[kind] = next((o.home for o in outputs if o.kind == kind), None)
     if status.state is not JobState.COMPLETED:
         results["error"] = _error(row, status, outputs)
     return status, results
@@ -45,7 +45,7 @@ def _own_results(outputs: Sequence[Output]) -> tuple[dict[str, Any], str]:
                 most = MOST_RESULT_BYTES >> 20
                 return {}, f"its result.json is larger than {most} MiB; leave what is large in a file of output_files"
             try:
-                value = json.loads(output.home.read_text(encoding="utf-8"))
+                value = json.loads(Path(output.home).read_text(encoding="utf-8"))
             except (OSError, ValueError, RecursionError) as error:
                 return {}, f"its result.json is not JSON: {error}"
             return (value if isinstance(value, dict) else {"result": value}), ""
@@ -70,19 +70,19 @@ def _by_pattern(row: JobRow, outputs: Sequence[Output]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {pattern: [] for pattern in row.patterns}
     for output in outputs:
         if output.kind.isdecimal():
-            found[row.patterns[int(output.kind)]].append(str(output.home))
+            found[row.patterns[int(output.kind)]].append(output.home)
     return {pattern: sorted(paths) for pattern, paths in found.items()}
 
 
 def _error(row: JobRow, status: Status, outputs: Sequence[Output]) -> str:
     """What · where · what was said last."""
     lines = [f"{status}: {status.reason}" if status.reason else str(status)]
-    remote = next((_exception(o.home) for o in outputs if o.kind == "error"), "")
+    remote = next((_exception(Path(o.home)) for o in outputs if o.kind == "error"), "")
     if "\n" in remote:  # a traceback; it stands at the end of stderr too
         return "\n".join([*lines, remote])
     lines += [remote] if remote else []
     for kind in ("stderr", "stdout"):
-        path = next((o.home for o in outputs if o.kind == kind), None)
+        path = next((Path(o.home) for o in outputs if o.kind == kind), None)
         said = last_lines(path, _LAST_LINES) if path is not None else ""
         if said:
             return "\n".join([*lines, f"last lines of {kind} ({path}):", said])

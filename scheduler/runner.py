@@ -271,7 +271,7 @@ class Runner:
         for job in moved:
             row = rows.get(self._keys.get(job, -1))
             if row is not None and row.key not in going_on:
-                _take_in(job, row)
+                job.observe(row.status, row.results)
                 self._taken[job] = (mark_of[job], job.status)
 
     def _raise_refusals(self, jobs: Sequence[Job]) -> None:
@@ -286,17 +286,3 @@ class Runner:
 def _unheard(row: JobRow) -> bool:
     """It was sent, or was about to be, and the site has not answered for it."""
     return not row.sent and not row.waiting and row.batch_id is None and not row.status.final
-
-
-def _take_in(job: Job, row: JobRow) -> None:
-    changed = job.status != row.status
-    if row.status.tries > job.status.tries:  # what came of the attempt before is no news of this one
-        job.start_time, job.end_time, job.results = None, None, {}
-    job.observe(row.status)
-    if row.results is None or not (changed or not job.results):
-        return
-    if row.status.state is JobState.COMPLETED:
-        job.complete(row.results)
-    else:
-        job.results = dict(row.results)
-        job.fail(job.results.get("error"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -13,52 +12,72 @@ from scheduler.transports.base import Program, Reply, Transport
 
 AHEAD_BYTES = 4 << 20
 """So much may have come that nobody has read yet; then the program has to wait."""
+TOGETHER_BYTES = 1 << 18
+"""A reader who asks for so much is not woken for less while more may come: changing threads costs more than reading."""
 
 
 class _Stopped(SchedulerError):
     """The reader has gone; the program's output has nowhere to go."""
 
 
-class Stream(io.RawIOBase):
+class Stream:
     """Standard output of a running program. After its end, `reply` is what the program said."""
 
     def __init__(self) -> None:
-        self._pieces: deque[memoryview] = deque()
-        self._ahead = 0
+        self._pieces: deque[bytes] = deque()
+        self._ahead = self._wanted = 0
         self._changed = threading.Condition()
-        self._ended = self._stopped = False
+        self._ended = self._stopped = self._full = False
         self._failed: SchedulerError | None = None
         self.reply: Reply | None = None
 
-    def readable(self) -> bool:
-        return True
+    def read(self, size: int, /) -> bytes:
+        """At most so many of the next bytes; none at the end.
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        Raises:
+            TransportError: the line was cut, and all that came before has been read.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._pieces or self._ended)
-            if not self._pieces:
-                if self._failed is not None:
-                    raise self._failed
-                return 0
-            piece = self._pieces[0]
-            count = min(len(piece), len(buffer))
-            if count < len(piece):
-                self._pieces[0] = piece[count:]
-            else:
-                self._pieces.popleft()
-            self._ahead -= count
-            self._changed.notify_all()
-        buffer[:count] = piece[:count]
-        return count
+            self._wanted = min(size, TOGETHER_BYTES)
+            self._changed.wait_for(lambda: self._ahead >= self._wanted or self._ended)
+            if not self._pieces and self._failed is not None:
+                raise self._failed
+            taken = b"".join(self._taken(size))
+            self._ahead -= len(taken)
+            if self._full and self._ahead < AHEAD_BYTES // 2:
+                self._full = False
+                self._changed.notify_all()
+        return taken
+
+    def readline(self, size: int, /) -> bytes:
+        """The next bytes up to the end of a line, at most so many."""
+        line = b""
+        while len(line) < size and not line.endswith(b"\n"):
+            byte = self.read(1)
+            if not byte:
+                break
+            line += byte
+        return line
+
+    def _taken(self, size: int) -> Iterator[bytes]:
+        while self._pieces and size > 0:
+            piece = self._pieces.popleft()
+            if len(piece) > size:
+                self._pieces.appendleft(piece[size:])
+                piece = piece[:size]
+            size -= len(piece)
+            yield piece
 
     def _put(self, piece: bytes) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._ahead < AHEAD_BYTES or self._stopped)
+            self._changed.wait_for(lambda: not self._full or self._stopped)
             if self._stopped:
                 raise _Stopped("nobody reads any more")
-            self._pieces.append(memoryview(piece))
+            self._pieces.append(piece)
             self._ahead += len(piece)
-            self._changed.notify_all()
+            self._full = self._ahead >= AHEAD_BYTES
+            if self._ahead >= self._wanted:
+                self._changed.notify_all()
 
     def _run(
         self, transport: Transport, program: Program, args: Iterable[str], stdin: Iterable[bytes], timeout: float
@@ -93,4 +112,3 @@ def opened(
     finally:
         stream._note(stopped=True)
         worker.join()
-        stream.close()

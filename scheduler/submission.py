@@ -198,7 +198,7 @@ def _record_lost(token: str, ledger: Ledger) -> None:
     status = Status(JobState.FAILED, Cause.LOST, reason="its bundle is neither here nor over there; it was never begun")
     rows = [row for row in ledger.of_bundle(token) if row.status.state is JobState.SUBMITTING]
     lost = {row.key: replace(status, tries=row.tries) for row in rows}
-    ledger.observe(lost, dict.fromkeys(lost, f"submit: {status.reason}"))
+    ledger.observe(lost, dict.fromkeys(lost, f"submit: {status.reason}"), was=JobState.SUBMITTING)
     ledger.record_sent(token)
 
 
@@ -242,7 +242,7 @@ def record_statuses(answers: Answers, rows: Sequence[JobRow], system: BatchSyste
             else:
                 changes[row.key] = status
     said = {key: f"submit: {status.reason or 'accepted'}" for key, status in changes.items()}
-    ledger.observe(changes, said)
+    ledger.observe(changes, said, was=JobState.SUBMITTING)  # others may have seen it run, or end, by now
     Attempts(ledger).take_back(taken_back)
     return taken_back
 

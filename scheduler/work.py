@@ -28,6 +28,8 @@ from scheduler.transports.base import Transport
 
 SLOWEST_POLL_SECONDS = 300.0
 """While nothing changes, the time between two questions grows up to this."""
+TOGETHER = 1000
+"""The results of so many jobs are written down at once."""
 
 
 class SiteWork:
@@ -82,17 +84,22 @@ class SiteWork:
         with tempfile.TemporaryDirectory(prefix="scheduler-") as scratch:
             listed = collector.manifest(began, self.transport, Path(scratch)) if began else collector.Manifest()
             failed = self._fetch(listed, progress)
-            rows = [row for row in rows if failed is None or row.key not in failed.jobs]
-            judged = {row.key: results_of(row, listed) for row in rows}
+            home = [row for row in rows if failed is None or row.key not in failed.jobs]
+            for start in range(0, len(home), TOGETHER):
+                self._write_down(home[start : start + TOGETHER], listed)
+        if failed is not None:
+            self.ledger.observe({}, dict.fromkeys(failed.jobs, f"collect: {failed}"))
+            raise failed
+
+    def _write_down(self, rows: Sequence[JobRow], listed: collector.Manifest) -> None:
+        """What came of jobs whose outputs are home. Of ten thousand at once the results would fill the memory."""
+        judged = {row.key: results_of(row, listed) for row in rows}
         changed = {row.key: judged[row.key][0] for row in rows if judged[row.key][0] != row.status}
         said = {key: f"outputs: {status}: {status.reason}" for key, status in changed.items()}
         home = {row.key: f"collected: {len(listed.of(row.key))} files are home" for row in rows}
         self.ledger.observe(changed, home | said)
         tries = {row.key: row.tries for row in rows}
         self.ledger.record_results({key: results for key, (_, results) in judged.items()}, tries)
-        if failed is not None:
-            self.ledger.observe({}, dict.fromkeys(failed.jobs, f"collect: {failed}"))
-            raise failed
 
     def _fetch(self, listed: collector.Manifest, progress: collector.Progress | None) -> OutputError | None:
         """Files of one job that cannot be kept do not hold up its siblings."""

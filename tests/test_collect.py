@@ -25,6 +25,7 @@ class Saying(Transport):
     def __init__(self, **answers: bytes) -> None:
         self.answers = answers
         self.asked: list[str] = []
+        self.said: dict[str, bytes] = {}
 
     def run(
         self,
@@ -36,6 +37,7 @@ class Saying(Transport):
         timeout: float = 60.0,
     ) -> Reply:
         self.asked.append(program.name)
+        self.said[program.name] = stdin if isinstance(stdin, bytes) else b"".join(stdin)
         answer = self.answers[program.name]
         if stdout is not None:
             for start in range(0, len(answer), 1000):
@@ -203,7 +205,7 @@ def test_hostile_names_come_home_as_they_are(tmp_path: Path) -> None:
         (inside / name).write_bytes(bytes([number]) * 1000)
     home = tmp_path / "home"
     listed = collected(a_row(home, folder=str(bundle)), LocalTransport(), tmp_path)
-    assert {output.home.name for output in listed.outputs} == {*HOSTILE, "job.stdout"}
+    assert {Path(output.home).name for output in listed.outputs} == {*HOSTILE, "job.stdout"}
     for number, name in enumerate(HOSTILE):
         assert (home / name).read_bytes() == bytes([number]) * 1000
     assert not list(tmp_path.rglob("pwned"))
@@ -217,6 +219,17 @@ def test_a_folder_as_a_pattern_brings_all_that_is_in_it(tmp_path: Path) -> None:
     collected(a_row(tmp_path / "home", patterns=["plots"], folder=str(bundle)), LocalTransport(), tmp_path)
     assert (tmp_path / "home" / "plots" / "a.png").read_bytes() == b"a"
     assert (tmp_path / "home" / "plots" / "deep\ner" / ".b").read_bytes() == b""
+
+
+def test_a_progress_is_told_to_its_end_and_seldom(tmp_path: Path) -> None:
+    bundle, inside = over_there(tmp_path, "output 0 '*.root' ./*.root")
+    for number in range(300):
+        (inside / f"{number}.root").write_bytes(b"x" * 1000)
+    told: list[tuple[int, int]] = []
+    listed = collector.manifest([a_row(tmp_path / "home", folder=str(bundle))], LocalTransport(), tmp_path)
+    collector.fetch(listed.outputs, LocalTransport(), lambda done, total: told.append((done, total)))
+    assert [total for _, total in told] == [300_005] * 2
+    assert told[-1] == (300_005, 300_005)
 
 
 def test_a_folder_that_is_gone_makes_a_completed_job_one_without_outputs(tmp_path: Path) -> None:

@@ -76,6 +76,23 @@ def test_of_two_processes_with_one_campaign_only_the_first_records_a_job(tmp_pat
     second.close()
 
 
+def test_what_was_asked_for_earlier_does_not_undo_what_was_seen_later(tmp_path: Path) -> None:
+    """Two drivers of one campaign: the answer of one may be written down after the other has brought all home."""
+    slow, fast = Ledger(tmp_path), Ledger(tmp_path)
+    keys = _record(slow, "aaa")
+    fast.observe({keys[0]: Status(JobState.RUNNING), keys[1]: Status(JobState.COMPLETED)}, {})
+    fast.record_results({keys[1]: {"x": 1}})
+    slow.observe(dict.fromkeys(keys, Status(JobState.QUEUED)), {}, was=JobState.SUBMITTING)
+    assert [row.status.state for row in slow.of_keys(keys)] == [JobState.RUNNING, JobState.COMPLETED, JobState.QUEUED]
+    slow.observe(dict.fromkeys(keys, Status(JobState.RUNNING)), {})
+    slow.record_results(dict.fromkeys((keys[0], keys[2]), {"x": 2}))  # of those that go on nothing came home
+    rows = slow.of_keys(keys)
+    assert [row.status.state for row in rows] == [JobState.RUNNING, JobState.COMPLETED, JobState.RUNNING]
+    assert [row.results for row in rows] == [None, {"x": 1}, None]
+    slow.close()
+    fast.close()
+
+
 def test_a_site_is_asked_by_one_process_at_a_time(tmp_path: Path) -> None:
     first, second = Ledger(tmp_path), Ledger(tmp_path)
     assert Sites(first).claim_poll("here", 60)

@@ -192,11 +192,18 @@ class Job:
         """Nothing more is expected of it."""
         return self._status.final
 
-    def observe(self, status: Status) -> None:
-        """Take in an observation (a runner's work, not a user's)."""
+    def observe(self, status: Status, results: Mapping[str, Any] | None = None) -> None:
+        """Take in an observation, and what came home of it if it has ended (a runner's work, not a user's)."""
+        changed = self._status != status
+        if status.tries > self._status.tries:  # what came of the attempt before is no news of this one
+            self.start_time, self.end_time, self.results = None, None, {}
         self._status = status
         self.start_time = status.started or self.start_time
         self.end_time = status.ended or self.end_time
+        if results is None or not status.final or not (changed or not self.results):
+            return
+        self.results = dict(results)
+        self._end(status.state, status.cause)
 
     def _end(self, state: JobState, cause: Cause) -> None:
         if not self._status.final or self._status.state is not state:

@@ -19,6 +19,7 @@ from scheduler.transports.base import Program, Reply, Transport
 PAYLOAD = """#!/bin/sh
 # $1 number  $2 exit code  $3 how many seconds
 echo begun >>"$RUNS/$1.begun"
+echo "said by $1"   # so that a log comes home also where the job ran in its working_dir
 head -c 70000 /dev/zero | tr '\\0' "$1" >out.txt
 [ "$3" = 0 ] || sleep "$3"
 echo ended >>"$RUNS/$1.ended"

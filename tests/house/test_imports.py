@@ -10,11 +10,12 @@ from .code import Import, Module, modules
 
 # The lowest first: a module imports from floors below its own, and from its own package. A new one gets a place here.
 FLOORS = (
-    ("errors", "packaged", "sweep", "ledger_schema", "ledger_wal", "process"),
+    ("errors", "packaged", "sweep", "ledger_schema", "ledger_wal", "process", "landing"),
     ("quoting", "checked", "yamlfile", "members", "archive"),
     ("command_places", "elements"),
     ("command", "job", "transports"),
     ("site", "batch", "remote", "stream", "parts", "ledger_rows", "jobfile_keys", "poll_reply"),
+    ("listing",),
     ("packing", "render_payload", "render_template", "ledger", "collector", "staging", "jobfile", "reach"),
     ("render", "results", "ledger_attempts", "ledger_places", "ledger_polls", "ledger_sites", "spool"),
     ("weighing",),
