@@ -116,12 +116,13 @@ class _Meter:
 
 def _unpack(source: Source, wanted: dict[str, Output], meter: _Meter, failed: dict[int, str]) -> None:
     """Only what was asked for is written, and only files: names in the stream choose nothing."""
-    here: dict[str, str] = {}
+    here: dict[str, str] = {}  # path over there → here; empty, if it could not be kept
     size = sum(output.size for output in wanted.values())
     for member in members(source, files=len(wanted), size=size):
         output = wanted.pop(f"/{member.name}", None)
         if output is None or (member.link is not None and f"/{member.link}" not in here):
             raise OutputError(f"the site sent something that was not asked for: {member.name[:200]!r}")
+        here[output.path] = ""
         try:
             _keep(output, _content(member, output, here))
             here[output.path] = output.home
@@ -135,10 +136,17 @@ def _unpack(source: Source, wanted: dict[str, Output], meter: _Meter, failed: di
 def _content(member: Member, output: Output, here: Mapping[str, str]) -> bytes:
     """A file's bytes. Of several links to one file tar sends the first, and of the others which one that was."""
     if member.link is not None:
-        return Path(here[f"/{member.link}"]).read_bytes()
+        return _first_of(member.link, here)
     if member.size != output.size:
         raise OutputError(f"{output.path!r} has {member.size} bytes and not {output.size}: it changes still")
     return member.content()
+
+
+def _first_of(link: str, here: Mapping[str, str]) -> bytes:
+    try:
+        return Path(here[f"/{link}"]).read_bytes()
+    except OSError as error:
+        raise OutputError(f"'/{link}', to which there are several links, was not kept: {error}") from error
 
 
 def _keep(output: Output, content: bytes) -> None:

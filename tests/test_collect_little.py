@@ -54,6 +54,25 @@ def test_what_is_empty_and_has_another_hash_changes_still(tmp_path: Path) -> Non
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.parametrize("first", [b"shared", b"other!"], ids=["kept", "not kept"])
+def test_links_to_one_file_come_home_or_fail_by_themselves(first: bytes, tmp_path: Path) -> None:
+    files = [("0", "/far/tok/0/dir", name, content) for name, content in
+             (("a.root", b"shared"), ("b.root", b"shared"), ("c.root", b"alone"))]  # fmt: skip
+    link = tarfile.TarInfo("far/tok/0/dir/b.root")
+    link.type, link.linkname = tarfile.LNKTYPE, "far/tok/0/dir/a.root"
+    archive = [a_tar((f"far/tok/0/dir/{name}.root", content, tarfile.REGTYPE)) for name, content in
+               (("a", first), ("c", b"alone"))]  # fmt: skip
+    site = Saying(manifest=a_list(*files), fetch=archive[0][:1024] + link.tobuf() + archive[1])
+    if first == b"shared":
+        collected(a_row(tmp_path / "home"), site, tmp_path)
+    else:
+        with pytest.raises(OutputError, match="changes still"):
+            collected(a_row(tmp_path / "home"), site, tmp_path)
+    home = {path.name: path.read_bytes() for path in (tmp_path / "home").iterdir()}
+    kept = {"a.root": b"shared", "b.root": b"shared"} if first == b"shared" else {}
+    assert home == {"c.root": b"alone", **kept}
+
+
 @pytest.mark.parametrize("shell", sorted(SHELLS))
 @pytest.mark.parametrize("broken", [None, "", "dir=", 'dir="$control/di', "outputs() {", "dir=/nowhere"])
 def test_a_job_whose_folder_is_not_whole_does_not_hold_up_its_siblings(
