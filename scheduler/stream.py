@@ -28,7 +28,13 @@ class Stream(io.RawIOBase):
         self._changed = threading.Condition()
         self._ended = self._stopped = False
         self._failed: SchedulerError | None = None
+        self._has_spoken = False
         self.reply: Reply | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """It has failed before a byte had come."""
+        return self._failed is not None and not self._has_spoken
 
     def readable(self) -> bool:
         return True
@@ -56,6 +62,7 @@ class Stream(io.RawIOBase):
             self._changed.wait_for(lambda: self._ahead < AHEAD_BYTES or self._stopped)
             if self._stopped:
                 raise _Stopped("nobody reads any more")
+            self._has_spoken = True
             self._pieces.append(memoryview(piece))
             self._ahead += len(piece)
             self._changed.notify_all()

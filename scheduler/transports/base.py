@@ -87,6 +87,14 @@ class Transport(ABC):
         """
         return 1
 
+    def streams_home(self) -> int:
+        """So many programs at once bring bytes from there fastest; no command is run.
+
+        Raises:
+            TransportError: the machine was not reached.
+        """
+        return 1
+
     @abstractmethod
     def close(self) -> None:
         """Give the connection back. What runs over there goes on. May be called twice."""

@@ -15,6 +15,7 @@ FLOORS = (
     ("command_places",),
     ("command", "job", "transports"),
     ("site", "batch", "remote", "stream", "parts", "ledger_rows", "jobfile_keys"),
+    ("stripes",),
     ("packing", "render_payload", "render_template", "ledger", "collector", "staging", "jobfile", "reach"),
     ("render", "results", "ledger_attempts", "ledger_places", "ledger_sites", "spool"),
     ("poller",),
