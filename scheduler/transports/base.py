@@ -80,7 +80,7 @@ class Transport(ABC):
         """
 
     def side_by_side(self) -> int:
-        """So many programs at once move bytes there fastest. It may ask the line how long it is; no command is run.
+        """So many programs at once move bytes there fastest. It may ask the line how long it is, once.
 
         Raises:
             TransportError: the machine was not reached.
@@ -88,7 +88,7 @@ class Transport(ABC):
         return 1
 
     def streams_home(self) -> int:
-        """So many programs at once bring bytes from there fastest; no command is run.
+        """So many programs at once bring bytes from there fastest. It may ask the line how long it is, once.
 
         Raises:
             TransportError: the machine was not reached.

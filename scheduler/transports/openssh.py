@@ -9,6 +9,7 @@ import contextlib
 import math
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from scheduler.transports.asking import AtTerminal, Person
@@ -23,9 +24,7 @@ __all__ = ["OpensshTransport", "SshSettings"]
 _RUNS_AT_ONCE = 8  # OpenSSH's MaxSessions is 10
 # OpenSSH takes 2 MB of a channel before it is told to go on: up to this round trip one channel fills a line.
 _FULL_AT_SECONDS = 0.008
-_TURNS_TO_BEGIN = 2
-"""A session is opened, then the command is said."""
-_CHANNELS_UNTIL_KNOWN = 4
+_ECHO = Program("echo", "read -r line && echo")
 _END_SECONDS = 5.0
 _OWN_FAILURE = 255
 """What ssh ends with when it is ssh that failed (ssh(1), EXIT STATUS)."""
@@ -39,7 +38,7 @@ class OpensshTransport(Transport):
         self._masters = Masters(settings, person or AtTerminal())
         self._running: set[subprocess.Popen[bytes]] = set()
         self._slots = threading.BoundedSemaphore(_RUNS_AT_ONCE)
-        self._quickest: float | None = None
+        self._round_trip: float | None = None
 
     def run(
         self,
@@ -52,24 +51,20 @@ class OpensshTransport(Transport):
     ) -> Reply:
         exchange = Exchange(program, args, stdin=stdin, stdout=stdout, where=self._settings.host)
         with self._slots, self._ssh(exchange.command) as process:
-            pipes = Pipes(process, exchange)
-            if not pipes.within(timeout):
+            if not Pipes(process, exchange).within(timeout):
                 process.kill()
                 if not exchange.begun:
                     self._masters.drop()  # the line may be frozen: the next program gets a new one
                 raise exchange.timed_out(timeout)
-            if pipes.begun_after is not None:
-                self._quickest = min(self._quickest or pipes.begun_after, pipes.begun_after)
             code = _OWN_FAILURE if exchange.ended else _exit_code(process)
         if code == _OWN_FAILURE and not exchange.begun:
             raise self._masters.refusal(exchange.words_before)
         return exchange.reply(line_lost=code < 0)
 
     def side_by_side(self) -> int:
-        """By how long the quickest program took to begin, which is at least the line's length."""
-        if self._quickest is None:
-            return _CHANNELS_UNTIL_KNOWN
-        return max(1, min(_RUNS_AT_ONCE, math.ceil(self._quickest / _TURNS_TO_BEGIN / _FULL_AT_SECONDS)))
+        if self._round_trip is None:
+            self._round_trip = self._measured()
+        return max(1, min(_RUNS_AT_ONCE, math.ceil(self._round_trip / _FULL_AT_SECONDS)))
 
     def streams_home(self) -> int:
         return self.side_by_side()
@@ -78,6 +73,18 @@ class OpensshTransport(Transport):
         for process in list(self._running):
             process.kill()
         self._masters.close()
+
+    def _measured(self) -> float:
+        """Seconds from a line that is said to a program that runs until its answer."""
+        said_at: list[float] = []
+        heard_at: list[float] = []
+
+        def say() -> Iterator[bytes]:
+            said_at.append(time.monotonic())
+            yield b"\n"
+
+        self.run(_ECHO, stdin=say(), stdout=lambda _: heard_at.append(time.monotonic()))
+        return heard_at[0] - said_at[0] if heard_at else 0.0
 
     @contextlib.contextmanager
     def _ssh(self, command: str) -> Iterator[subprocess.Popen[bytes]]:

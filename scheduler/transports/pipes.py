@@ -18,11 +18,7 @@ _REAP_SECONDS = 1.0
 
 
 class Pipes:
-    """Both output streams of a process drained and its standard input fed, from one thread, as each becomes ready.
-
-    Attributes:
-        begun_after: seconds until the program had begun; None: it has not.
-    """
+    """Both output streams of a process drained and its standard input fed, from one thread, as each becomes ready."""
 
     def __init__(self, process: subprocess.Popen[bytes], exchange: Exchange) -> None:
         assert process.stdin and process.stdout and process.stderr  # noqa: S101 - all three are pipes
@@ -30,7 +26,6 @@ class Pipes:
         self._exchange = exchange
         self._stdin: IO[bytes] = process.stdin
         self._listeners = {process.stdout: exchange.hear_stdout, process.stderr: exchange.hear_stderr}
-        self.begun_after: float | None = None
 
     def within(self, timeout: float) -> bool:
         """True when there is no more to hear; False when nothing came or went for `timeout` seconds."""
@@ -42,7 +37,7 @@ class Pipes:
             return self._talk(ready, timeout)
 
     def _talk(self, ready: selectors.BaseSelector, timeout: float) -> bool:
-        started_at = heard_at = time.monotonic()
+        heard_at = time.monotonic()
         while not self._exchange.ended and self._anyone_to_hear(ready):
             left = heard_at + timeout - time.monotonic()
             events = ready.select(max(0.0, min(left, _TICK_SECONDS)))
@@ -51,8 +46,6 @@ class Pipes:
             self._resume_feeding(ready)
             if events:
                 heard_at = time.monotonic()
-                if self.begun_after is None and self._exchange.begun:
-                    self.begun_after = heard_at - started_at
             elif self._process.poll() is not None:
                 break  # a child it left behind holds the pipes; the program itself is gone
             elif left <= 0:
