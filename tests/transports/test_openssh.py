@@ -52,9 +52,9 @@ def refused(settings: SshSettings, kind: type[TransportError] = TransportError) 
 
 def our_masters(settings: SshSettings) -> set[str]:
     """The commands of the processes that hold connections of ours to this port."""
-    listed = subprocess.run(["ps", "-eo", "args="], check=True, capture_output=True, text=True).stdout
-    lines = [line for line in listed.splitlines() if f" -p {settings.port} " in line]
-    return {line for line in lines if re.match(r"ssh -F \S+/sched-\S+ -M ", line)}
+    listed = subprocess.run(["ps", "-ww", "-eo", "args="], check=True, capture_output=True, text=True).stdout
+    ours = rf"ssh -F \S+/sched-\S+ -M .* -p {settings.port} "
+    return {line for line in listed.splitlines() if re.match(ours, line)}
 
 
 # Our own connection
