@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from . import hand
 from .far import Far, as_argument, far_away
 from .table import Measured, as_markdown, write_into
 
+Steps = Mapping[str, Sequence[float]]
+"""What was done → the seconds that it took."""
+EACH = 1000
+"""So many jobs are also submitted by hand one by one, and by us through openssh."""
 PAGE = Path(__file__).parents[1] / "docs/pages/performance.md"
 
 
@@ -49,6 +54,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--file-mb", type=int, default=500, help="the one large file; 0: none")
     parser.add_argument("--files", type=int, default=1000, help="of 10 kB; 0: none")
     parser.add_argument("--round-trips", type=numbers, default=[0, 50], help="milliseconds that the line adds")
+    parser.add_argument("--ssh-only", action="store_true", help="no rows for the openssh transport and rsync")
     parser.add_argument("--repeat", type=int, default=3, help="how often; medians are told")
     parser.add_argument("--quick", action="store_true", help="1 and 100 jobs, 50 MB, 200 files, once")
     parser.add_argument("--write", action="store_true", help="put the table into docs/pages/performance.md")
@@ -59,56 +65,80 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _turn(far: Far, options: argparse.Namespace, found: Measured) -> None:
+    ways = ["ssh"] if options.ssh_only else ["ssh", "openssh"]
     for count in options.jobs:
         say(f"  {count} jobs")
-        _jobs(far, count, found)
+        _jobs(far, count, found, ways)
     if options.file_mb:
         say(f"  one file of {options.file_mb} MB")
-        _one_file(far, options.file_mb, found)
+        _one_file(far, options.file_mb, found, ways)
     if options.files:
         say(f"  {options.files} files")
-        _many_files(far, options.files, found)
+        _many_files(far, options.files, found, ways)
 
 
-def _jobs(far: Far, count: int, found: Measured) -> None:
+def _jobs(far: Far, count: int, found: Measured, ways: Sequence[str]) -> None:
     fresh(far, ["in"])
     hand.fill(far.here / "in", count, 1000)
     name = f"{count:,} jobs"
-    found.hand(far, f"{name}: submit", hand.submit_arrays(far, count))
-    found.hand(far, f"{name}: poll", *hand.poll(far, 3))
+    by_hand = {"submit": [hand.submit_arrays(far, count)], "poll": hand.poll(far, 3)}
     hand.cancel(far)
-    if count == 1000:
+    if count == EACH:
         found.hand(far, f"{name}: submit, against one sbatch a job", hand.submit_each(far, count))
         hand.cancel(far)
     hand.make_outputs(far, count)
-    found.hand(far, f"{name}: collect", hand.collect(far))
-    for said in ours(far, "jobs", count=count, polls=3):
-        found.ours(far, name, said)
-        if count == 1000 and said["what"] == "submit":
+    by_hand["collect"] = [hand.collect(far)]
+    for said in _beside(far, name, by_hand, found, what="jobs", count=count, polls=3):
+        if count == EACH and said["what"] == "submit":
             found.ours(far, name, said | {"what": "submit, against one sbatch a job"})
+    if count == EACH and "openssh" in ways:
+        _beside(far, f"{name}, openssh", by_hand, found, what="jobs", way="openssh", count=count, polls=3)
 
 
-def _one_file(far: Far, megabytes: int, found: Measured) -> None:
+def _one_file(far: Far, megabytes: int, found: Measured, ways: Sequence[str]) -> None:
     fresh(far, [])
     with (far.here / "large").open("wb") as file, Path("/dev/urandom").open("rb") as noise:
         for _ in range(megabytes):
             file.write(noise.read(1_000_000))
     name = f"one file of {megabytes} MB"
-    found.hand(far, f"{name}: out", hand.file_up(far))
-    found.hand(far, f"{name}: home", hand.file_down(far))
-    far.ssh(f"rm {far.work}/large")
-    for said in ours(far, "file"):
-        found.ours(far, name, said)
+    scp = {"out": [hand.file_up(far)], "home": [hand.file_down(far)]}
+    rsync = hand.rsync(far, "large") if "openssh" in ways else {}
+    far.ssh(f"rm -rf {far.work}/large {far.work}/rsync")
+    for way in ways:
+        _both(far, name, way, scp, rsync, found, what="file")
 
 
-def _many_files(far: Far, count: int, found: Measured) -> None:
+def _many_files(far: Far, count: int, found: Measured, ways: Sequence[str]) -> None:
     fresh(far, ["many"])
     hand.fill(far.here / "many", count, 10_000)
     name = f"{count:,} files of 10 kB"
-    found.hand(far, f"{name}: out", hand.files_up(far))
-    found.hand(far, f"{name}: home", hand.files_down(far))
-    for said in ours(far, "files"):
+    tar = {"out": [hand.files_up(far)], "home": [hand.files_down(far)]}
+    rsync = hand.rsync(far, "many") if "openssh" in ways else {}
+    for way in ways:
+        _both(far, name, way, tar, rsync, found, what="files")
+
+
+def _both(far: Far, name: str, way: str, by_hand: Steps, rsync: Steps, found: Measured, *, what: str) -> None:
+    """Ours beside the pipeline; and beside rsync what goes as rsync would, by OpenSSH."""
+    said = _beside(far, name if way == "ssh" else f"{name}, {way}", by_hand, found, what=what, way=way)
+    if way == "openssh" and rsync:
+        against = f"{name}, {way} against rsync"
+        for step, seconds in rsync.items():
+            found.hand(far, f"{against}: {step}", *seconds)
+        for one in said[:-1]:
+            found.ours(far, against, one)
+
+
+def _beside(
+    far: Far, name: str, by_hand: Steps, found: Measured, *, what: str, way: str = "ssh", **given: int
+) -> list[dict[str, Any]]:
+    """Tell what was measured by hand, and what ours says of the same."""
+    for step, seconds in by_hand.items():
+        found.hand(far, f"{name}: {step}", *seconds)
+    told = ours(far, what, way, **given)
+    for said in told:
         found.ours(far, name, said)
+    return told
 
 
 def fresh(far: Far, folders: Sequence[str]) -> None:
@@ -120,10 +150,11 @@ def fresh(far: Far, folders: Sequence[str]) -> None:
     far.ssh(f"rm -rf {far.work}; mkdir {far.work}")
 
 
-def ours(far: Far, what: str, **given: Any) -> list[dict[str, Any]]:
-    """What our side says of itself, with the connections that it made."""
+def ours(far: Far, what: str, way: str, **given: Any) -> list[dict[str, Any]]:
+    """What our side says of itself, with the connections that it made. Nothing is home before."""
+    shutil.rmtree(far.here / "home", ignore_errors=True)
     before = far.passed()[0]
-    given |= {"site": far.site_keys(), "here": str(far.here)}
+    given |= {"site": far.site_keys(way), "here": str(far.here)}
     command = [sys.executable, "-m", "benchmarks.ours", what, as_argument(given)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     said: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]

@@ -41,7 +41,7 @@ class Far:
     here: Path
     relay: subprocess.Popen[str]
 
-    def site_keys(self) -> dict[str, object]:
+    def site_keys(self, transport: str) -> dict[str, object]:
         """The site, as the keys of its file."""
         ssh = {
             "user": USER,
@@ -50,7 +50,7 @@ class Far:
             "known_hosts": str(self.known_hosts),
         }
         site = self.cluster.site(
-            "far", user=USER, host="127.0.0.1", ssh=ssh, work_dir=f"$HOME/{self.work}/work",
+            "far", transport=transport, user=USER, host="127.0.0.1", ssh=ssh, work_dir=f"$HOME/{self.work}/work",
             limits={"poll_seconds": 0.01, "array_size": 1000},
         )  # fmt: skip
         settings: dict[str, object] = site.to_json()["settings"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -83,6 +84,16 @@ def files_down(far: Far) -> float:
     """And back."""
     (far.here / "back-many").mkdir(exist_ok=True)
     return timed(far, f"$ssh 'cd {far.work}; tar c many' | tar x -C back-many")
+
+
+def rsync(far: Far, what: str) -> dict[str, list[float]]:
+    """A file or a folder out and home by rsync; nothing where one side has none."""
+    has_rsync = "command -v rsync >/dev/null && echo yes || :"
+    if shutil.which("rsync") is None or not far.ssh(has_rsync):
+        return {}
+    way = f"rsync -r -e {shlex.quote(f'ssh -F {shlex.quote(str(far.config))}')}"
+    home = f"{way} far:$w/rsync/{what} back-rsync/"
+    return {"out": [timed(far, f"{way} {what} far:$w/rsync/")], "home": [timed(far, home)]}
 
 
 def fill(folder: Path, count: int, size: int) -> None:

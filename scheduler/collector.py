@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scheduler import landing, parts, remote, stream
+from scheduler import landing, parts, remote, stripes
 from scheduler.errors import OutputError, TransportError
 from scheduler.listing import LARGE_BYTES, OF_NOTHING, Manifest, Output, manifest
 from scheduler.members import Member, Source, members
@@ -60,24 +60,26 @@ def _fetch(
     failed: dict[int, str],
 ) -> None:
     """`failed`: gets the jobs of files that could not be kept, and why. The others go on."""
-    asked = b"".join(_asked(wanted[name], part) for name, part in large.items())
     small = {name: output for name, output in wanted.items() if name not in large}
     names = b"".join(os.fsencode(name[1:]) + b"\0" for name in small)
     here = sum(part.offset for part in large.values())
     meter = _Meter(sum(output.size for output in wanted.values()) - here, progress)
-    program, args = remote.program("fetch"), [str(len(asked))]
-    with stream.opened(transport, program, args, stdin=[asked, names], timeout=FETCH_SECONDS) as source:
-        try:
-            for name, part in large.items():
-                try:
-                    part.receive(source, meter.add)
-                except parts.NotKept as error:
-                    failed.setdefault(wanted[name].job, str(error))
-            if small:
-                _unpack(source, small, meter, failed)
-        except TransportError as error:
-            raise _broken(source, error) from error
-        reply = source.reply
+    left, broken, reply = dict(large), dict[str, str](), None
+    channels = stripes.worth(transport, sum(part.size for part in large.values()) - here)
+    while channels:
+        asked = b"".join(_asked(wanted[name], part) for name, part in left.items())
+        fetch = stripes.opened_by(
+            transport, remote.program("fetch"), [asked, names], channels=channels, timeout=FETCH_SECONDS
+        )
+        with fetch as source:
+            try:
+                channels = stripes.receive(source, left, meter.add, broken)
+                if small and not left:
+                    _unpack(source, small, meter, failed)
+            except TransportError as error:
+                raise _broken(source, error) from error
+            reply = source.reply
+    failed |= {wanted[name].job: words for name, words in broken.items()}
     if small:
         words = reply.err.strip() if reply is not None else ""
         message = f"{len(small)} outputs did not come, {next(iter(small))!r} first: {words[:500]}"
@@ -86,10 +88,10 @@ def _fetch(
 
 def _asked(output: Output, part: parts.Part) -> bytes:
     """What fetch.sh is asked of a large file."""
-    return f"{part.offset}\0{part.digest.hexdigest()}\0".encode() + os.fsencode(output.path) + b"\0"
+    return f"{part.offset}\0{part.digest.hexdigest()}\0{part.size}\0".encode() + os.fsencode(output.path) + b"\0"
 
 
-def _broken(source: stream.Stream, error: TransportError) -> Exception:
+def _broken(source: stripes.Stripes, error: TransportError) -> Exception:
     """The line was cut, or the program over there has said why it ended."""
     if source.reply is not None and source.reply.exit_code != 0:
         return OutputError(f"the outputs did not come whole: {source.reply.err.strip()[:500]}")

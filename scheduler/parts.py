@@ -78,6 +78,11 @@ class Part:
         if self._broken is not None:
             raise NotKept(f"cannot write {str(self.home)!r}: {self._broken}") from self._broken
 
+    def forget(self, arrived: Callable[[int], None]) -> None:
+        """What is here is not of this file."""
+        arrived(-self.offset)
+        self.offset, self.digest, self.whole = 0, hashlib.sha256(), False
+
     def close(self) -> None:
         """Another process may go on with it. What is empty goes."""
         if self._file is not None:
@@ -91,8 +96,7 @@ class Part:
         if offset not in (0, self.offset):
             raise OutputError(f"the site sent another part of {self.home.name!r} than was asked for")
         if offset != self.offset:
-            arrived(-self.offset)
-            self.offset, self.digest, self.whole = 0, hashlib.sha256(), False
+            self.forget(arrived)
         try:
             if self._file is None and not self.whole:
                 self._open()

@@ -29,7 +29,13 @@ class Stream:
         self._changed = threading.Condition()
         self._ended = self._stopped = self._full = False
         self._failed: SchedulerError | None = None
+        self._has_spoken = False
         self.reply: Reply | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """It has failed before a byte had come."""
+        return self._failed is not None and not self._has_spoken
 
     def read(self, size: int, /) -> bytes:
         """At most so many of the next bytes; none at the end.
@@ -73,6 +79,7 @@ class Stream:
             self._changed.wait_for(lambda: not self._full or self._stopped)
             if self._stopped:
                 raise _Stopped("nobody reads any more")
+            self._has_spoken = True
             self._pieces.append(piece)
             self._ahead += len(piece)
             self._full = self._ahead >= AHEAD_BYTES

@@ -85,7 +85,7 @@ def test_what_was_asked_for_earlier_does_not_undo_what_was_seen_later(tmp_path: 
     slow.observe(dict.fromkeys(keys, Status(JobState.QUEUED)), {}, was=JobState.SUBMITTING)
     assert [row.status.state for row in slow.of_keys(keys)] == [JobState.RUNNING, JobState.COMPLETED, JobState.QUEUED]
     slow.observe(dict.fromkeys(keys, Status(JobState.RUNNING)), {})
-    slow.record_results(dict.fromkeys((keys[0], keys[2]), {"x": 2}))  # of those that go on nothing came home
+    slow.record_results({key: {"x": 2} for key in (keys[0], keys[2])})  # of those that go on nothing came home
     rows = slow.of_keys(keys)
     assert [row.status.state for row in rows] == [JobState.RUNNING, JobState.COMPLETED, JobState.RUNNING]
     assert [row.results for row in rows] == [None, {"x": 1}, None]

@@ -8,18 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from unpacked import until
+from wrapped import Counting
 
 from scheduler import Cause, ConfigError, Job, JobError, JobType, Resources, Retry, Runner, Site, poller
 from scheduler.cli.sites_of_jobs import work_at
 from scheduler.ledger import Ledger
 from scheduler.ledger_attempts import Attempts
-from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.local import LocalTransport
 
 ONCE_MORE = Retry(times=1, exit_codes=[7])
@@ -29,29 +29,6 @@ echo "attempt $(wc -l <"$RUNS/$JOB_ID" | tr -d ' ')"
 [ "$(wc -l <"$RUNS/$JOB_ID")" -gt 1 ] || exit 7
 """
 LOCAL = {"transport": "local", "scheduler": "shell"}
-
-
-class Counting(Transport):
-    """This machine; keeps the names of the programs that ran, and refuses to run one on demand."""
-
-    def __init__(self) -> None:
-        self.inner = LocalTransport()
-        self.said: list[str] = []
-
-    def run(
-        self,
-        program: Program,
-        args: Sequence[str | Expanded] = (),
-        *,
-        stdin: bytes | Iterable[bytes] = b"",
-        stdout: Callable[[bytes], None] | None = None,
-        timeout: float = 60.0,
-    ) -> Reply:
-        self.said.append(program.name)
-        return self.inner.run(program, args, stdin=stdin, stdout=stdout, timeout=timeout)
-
-    def close(self) -> None:
-        self.inner.close()
 
 
 class World:
@@ -190,7 +167,7 @@ def test_more_memory_than_the_site_allows_is_refused_before_anything_is_sent(wor
 
 def test_single_elements_of_arrays_share_a_new_array_and_cost_one_more_command(world: World) -> None:
     jobs = [world.job(f"j{n}", FAILS_FIRST if n % 2 else "true") for n in range(40)]
-    transport = Counting()
+    transport = Counting(LocalTransport())
     with world.runner(transport=transport) as runner:
         runner.submit(jobs)
         until(lambda: all((world.runs / f"j{n}").exists() for n in range(1, 40, 2)))
@@ -210,7 +187,7 @@ def test_single_elements_of_arrays_share_a_new_array_and_cost_one_more_command(w
 
 
 def test_jobs_of_several_submissions_are_tried_again_in_one_command(world: World) -> None:
-    transport = Counting()
+    transport = Counting(LocalTransport())
     with world.runner(transport=transport) as runner:
         jobs = [world.job(f"j{n}") for n in range(3)]
         for one in jobs:
@@ -365,8 +342,10 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_retry import Counting, World
+from test_retry import World
+from wrapped import Counting
 from scheduler.ledger import Ledger
+from scheduler.transports.local import LocalTransport
 world = World.__new__(World)
 world.folder = Path(sys.argv[1]); world.work, world.runs = world.folder / "work it's", world.folder / "runs"
 
@@ -376,7 +355,7 @@ class Deadly(Counting):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().run(program, *args, **more)
 
-runner = world.runner(transport=Deadly())
+runner = world.runner(transport=Deadly(LocalTransport()))
 one = world.job("a")
 runner.submit([one])
 runner.wait([one], timeout=60)

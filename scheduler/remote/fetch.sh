@@ -1,20 +1,40 @@
-# Sends files home. Reads first what is asked of large ones, $1 bytes: offset, SHA-256 of that many bytes of it, path,
+# Sends files home. Reads first what is asked of large ones, $1 bytes: offset, SHA-256 of that many bytes of it, size, path,
 # each ended by NUL; then the paths of small ones below /, each ended by NUL.
 # Of a large file it prints "from OFFSET" (0, if what is home is no beginning of it), the bytes from there on, and the
 # SHA-256 of all of it, which is taken while they go. The small ones follow as one tar stream, in the order asked for.
+# The same is asked on $3 channels at once, and $2 says which one this is: then the bytes go in stripes of 2 MB, each
+# channel those that are its turn. All else goes on channel 0, also what comes before the first whole stripe.
 make_scratch
 cat >"$scratch/asked"
 if command -v sha256sum >/dev/null 2>&1; then sha256=sha256sum; else sha256='shasum -a 256'; fi
-export scratch sha256
-head -c "$1" "$scratch/asked" | xargs -0 -n 3 sh -c '
-  [ "$#" -eq 3 ] || exit 0
-  offset=$1 file=$3
-  if [ "$offset" -gt 0 ] && [ "$(head -c "$offset" "$file" | $sha256 | cut -c 1-64)" != "$2" ]; then offset=0; fi
-  printf "from %s\n" "$offset"
-  $sha256 <"$file" >"$scratch/sha256" &
-  if [ "$offset" -eq 0 ]; then cat "$file"; else tail -c "+$((offset + 1))" "$file"; fi || exit 255
+which=$2 channels=$3
+export scratch sha256 which channels
+head -c "$1" "$scratch/asked" | xargs -0 -n 4 sh -c '
+  [ "$#" -eq 4 ] || exit 0
+  offset=$1 size=$3 file=$4
+  if [ "$which" -eq 0 ]; then
+    if [ "$offset" -gt 0 ] && [ "$(head -c "$offset" "$file" | $sha256 | cut -c 1-64)" != "$2" ]; then offset=0; fi
+    printf "from %s\n" "$offset"
+    $sha256 <"$file" >"$scratch/sha256" &
+  fi
+  if [ "$channels" -gt 1 ]; then
+    stripe=2097152
+    next=$(((offset + stripe - 1) / stripe))
+    before=$((next * stripe < size ? next * stripe : size))
+    if [ "$which" -eq 0 ] && [ "$before" -gt "$offset" ]; then
+      tail -c "+$((offset + 1))" "$file" | head -c "$((before - offset))"
+    fi
+    next=$((next + which))
+    skip=$next
+    while [ "$((next * stripe))" -lt "$size" ]; do
+      dd bs=65536 skip="$((skip * 32))" count=32 2>/dev/null || exit 255
+      next=$((next + channels)) skip=$((channels - 1))
+    done <"$file"
+  elif [ "$offset" -eq 0 ]; then cat "$file"; else tail -c "+$((offset + 1))" "$file"; fi || exit 255
+  [ "$which" -eq 0 ] || exit 0
   wait
   cut -c 1-64 "$scratch/sha256"
 ' sh || exit
+[ "$which" -eq 0 ] || exit 0
 tail -c "+$(($1 + 1))" "$scratch/asked" >"$scratch/small"
 [ ! -s "$scratch/small" ] || { cd / && tar -chf - --null -T "$scratch/small"; }

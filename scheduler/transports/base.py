@@ -84,7 +84,15 @@ class Transport(ABC):
         at once, asks nobody, and raises nothing: what goes wrong is told by the next `run`."""
 
     def side_by_side(self) -> int:
-        """So many programs at once move bytes there fastest. It may ask the line how long it is; no command is run.
+        """So many programs at once move bytes there fastest. It may ask the line how long it is, once.
+
+        Raises:
+            TransportError: the machine was not reached.
+        """
+        return 1
+
+    def streams_home(self) -> int:
+        """So many programs at once bring bytes from there fastest. It may ask the line how long it is, once.
 
         Raises:
             TransportError: the machine was not reached.

@@ -6,8 +6,10 @@ What a site says of its login is on ssh's command line; programs and their value
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from scheduler.transports.asking import AtTerminal, Person
@@ -20,6 +22,9 @@ from scheduler.transports.ssh_settings import SshSettings
 __all__ = ["OpensshTransport", "SshSettings"]
 
 _RUNS_AT_ONCE = 8  # OpenSSH's MaxSessions is 10
+# OpenSSH takes 2 MB of a channel before it is told to go on: up to this round trip one channel fills a line.
+_FULL_AT_SECONDS = 0.008
+_ECHO = Program("echo", "read -r line && echo")
 _END_SECONDS = 5.0
 _OWN_FAILURE = 255
 """What ssh ends with when it is ssh that failed (ssh(1), EXIT STATUS)."""
@@ -33,6 +38,7 @@ class OpensshTransport(Transport):
         self._masters = Masters(settings, person or AtTerminal())
         self._running: set[subprocess.Popen[bytes]] = set()
         self._slots = threading.BoundedSemaphore(_RUNS_AT_ONCE)
+        self._round_trip: float | None = None
 
     def run(
         self,
@@ -55,10 +61,30 @@ class OpensshTransport(Transport):
             raise self._masters.refusal(exchange.words_before)
         return exchange.reply(line_lost=code < 0)
 
+    def side_by_side(self) -> int:
+        if self._round_trip is None:
+            self._round_trip = self._measured()
+        return max(1, min(_RUNS_AT_ONCE, math.ceil(self._round_trip / _FULL_AT_SECONDS)))
+
+    def streams_home(self) -> int:
+        return self.side_by_side()
+
     def close(self) -> None:
         for process in list(self._running):
             process.kill()
         self._masters.close()
+
+    def _measured(self) -> float:
+        """Seconds from a line that is said to a program that runs until its answer."""
+        said_at: list[float] = []
+        heard_at: list[float] = []
+
+        def say() -> Iterator[bytes]:
+            said_at.append(time.monotonic())
+            yield b"\n"
+
+        self.run(_ECHO, stdin=say(), stdout=lambda _: heard_at.append(time.monotonic()))
+        return heard_at[0] - said_at[0] if heard_at else 0.0
 
     @contextlib.contextmanager
     def _ssh(self, command: str) -> Iterator[subprocess.Popen[bytes]]:

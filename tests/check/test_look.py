@@ -7,14 +7,15 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pretended_pbs import Here
 from testcluster import Cluster
 from unpacked import until
+from wrapped import Counting, Streams
 
 from scheduler.check.finding import Finding, Mark
 from scheduler.check.look import look
@@ -25,29 +26,19 @@ from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.local import LocalTransport
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-class Watched(Transport):
+
+class Watched(Counting):
     """The way that it is given, and how often it was taken; `before` are sh lines before each program."""
 
     def __init__(self, way: Transport, before: str = "") -> None:
-        self.way, self.before = way, before
-        self.asked: list[str] = []
+        super().__init__(way)
+        self.before = before
 
-    def run(
-        self,
-        program: Program,
-        args: Sequence[str | Expanded] = (),
-        *,
-        stdin: bytes | Iterable[bytes] = b"",
-        stdout: Callable[[bytes], None] | None = None,
-        timeout: float = 60.0,
-    ) -> Reply:
-        self.asked.append(program.name)
-        changed = Program(program.name, self.before + program.text)
-        return self.way.run(changed, args, stdin=stdin, stdout=stdout, timeout=timeout)
-
-    def close(self) -> None:
-        self.way.close()
+    def run(self, program: Program, args: Sequence[str | Expanded] = (), **streams: Unpack[Streams]) -> Reply:
+        return super().run(Program(program.name, self.before + program.text), args, **streams)
 
 
 def looked(site: Site, **more: Any) -> dict[str, Finding]:
@@ -79,7 +70,7 @@ def test_a_site_where_all_is_well_is_looked_at_in_one_command(cluster: Cluster, 
     with way:
         found = by_name(look(site, way, image="/opt/images/small.sif"))
     assert [one for one in found.values() if one.mark is not Mark.OK] == []
-    assert way.asked == ["check"]
+    assert way.said == ["check"]
     names = ["host key", "login", "shell", "work_dir", "free space", "free inodes", "clock", "batch system", "history"]
     assert list(found) == [
         *names,

@@ -9,16 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from wrapped import Streams, Wrapped
 
 from scheduler import BatchError, LedgerError, OutputError, WaitTimeout
-from scheduler.transports.base import Expanded, Program, Reply, Transport
+from scheduler.transports.base import Expanded, Program, Reply
 from scheduler.transports.local import LocalTransport
 
 from .campaign import FAILS, USUAL, Campaign, Task, campaign_at, drive, is_whole, site_here
 from .conftest import Judge
 from .cutting import CuttingTransport, Fault
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Mount = Callable[[Path, str], None]
 
@@ -152,7 +157,7 @@ def test_an_output_that_changes_while_it_is_fetched_is_fetched_again(here: Campa
     judge(far.counts())
 
 
-class Skewed(Transport):
+class Skewed(Wrapped):
     """A machine on which `date` is wrong, in jobs or outside of them."""
 
     def __init__(self, folder: Path, seconds: int, *, in_jobs: bool) -> None:
@@ -163,13 +168,12 @@ class Skewed(Transport):
             f'#!/bin/sh\n[ {test} "$SCHEDULER_ELEMENT" ] && set -- -d "{seconds} seconds" "$@"\nexec /bin/date "$@"\n'
         )
         date.chmod(0o755)
-        self.inner, self.folder = LocalTransport(), folder
+        super().__init__(LocalTransport())
+        self.folder = folder
 
-    def run(self, program: Program, args: Sequence[str | Expanded] = (), **how: object) -> Reply:
+    def run(self, program: Program, args: Sequence[str | Expanded] = (), **streams: Unpack[Streams]) -> Reply:
         path = f"PATH='{self.folder}':$PATH; export PATH\n"
-        return self.inner.run(replace(program, text=path + program.text), args, **how)  # type: ignore[arg-type]
-
-    def close(self) -> None: ...
+        return super().run(replace(program, text=path + program.text), args, **streams)
 
 
 @pytest.mark.parametrize("seconds", [60, -60])

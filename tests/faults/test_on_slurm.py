@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from testcluster import Cluster
+from wrapped import Streams, Wrapped
 
 from scheduler import BatchError, JobState, OutputError, Runner, WaitTimeout
 from scheduler.reach import transport_to
@@ -23,6 +25,9 @@ from .breaking import Breaker, breaking, wait_for
 from .campaign import FAILS, USUAL, Campaign, Task, campaign_at, drive
 from .conftest import Judge
 from .cutting import CuttingTransport, Fault
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 Start = Callable[..., Campaign]
@@ -100,18 +105,15 @@ def test_a_login_file_that_prints_megabytes_hides_no_answer(start: Start, cluste
         cluster.enter("rm", "-f", "/home/bob/.bashrc")
 
 
-class Skewed(Transport):
+class Skewed(Wrapped):
     """A login node on which `date` is wrong."""
 
     def __init__(self, inner: Transport, seconds: int) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._date = f'date() {{ command date -d "{seconds} seconds" "$@"; }}\n'
 
-    def run(self, program: Program, args: Sequence[str | Expanded] = (), **how: object) -> Reply:
-        return self.inner.run(replace(program, text=self._date + program.text), args, **how)  # type: ignore[arg-type]
-
-    def close(self) -> None:
-        self.inner.close()
+    def run(self, program: Program, args: Sequence[str | Expanded] = (), **streams: Unpack[Streams]) -> Reply:
+        return super().run(replace(program, text=self._date + program.text), args, **streams)
 
 
 @pytest.mark.parametrize("seconds", [60, -60])

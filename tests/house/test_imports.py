@@ -15,7 +15,7 @@ FLOORS = (
     ("command_places", "elements"),
     ("command", "job", "transports"),
     ("site", "batch", "remote", "stream", "parts", "ledger_rows", "jobfile_keys", "poll_reply"),
-    ("listing",),
+    ("listing", "stripes"),
     ("packing", "render_payload", "render_template", "ledger", "collector", "staging", "jobfile", "reach"),
     ("render", "results", "ledger_attempts", "ledger_places", "ledger_polls", "ledger_sites", "spool"),
     ("weighing",),

@@ -50,10 +50,11 @@ def refused(settings: SshSettings, kind: type[TransportError] = TransportError) 
     return str(caught.value)
 
 
-def our_masters() -> set[str]:
-    """The commands of the processes that hold connections of ours."""
-    listed = subprocess.run(["ps", "-eo", "args="], check=True, capture_output=True, text=True).stdout
-    return {line for line in listed.splitlines() if re.match(r"ssh -F \S+/sched-\S+ -M ", line)}
+def our_masters(settings: SshSettings) -> set[str]:
+    """The commands of the processes that hold connections of ours to this port."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "args="], check=True, capture_output=True, text=True).stdout
+    ours = rf"ssh -F \S+/sched-\S+ -M .* -p {settings.port} "
+    return {line for line in listed.splitlines() if re.match(ours, line)}
 
 
 # Our own connection
@@ -67,14 +68,14 @@ def test_one_connection_serves_all_programs(settings: SshSettings, relay: Relay)
 
 def test_nothing_of_our_connection_stays(settings: SshSettings) -> None:
     with OpensshTransport(settings) as transport:
-        before = our_masters()
+        before = our_masters(settings)
         transport.run(HELLO)
-        (ours,) = our_masters() - before
+        (ours,) = our_masters(settings) - before
         folder = Path(ours.split()[2]).parent
         assert folder.stat().st_mode & 0o777 == 0o700
     assert not folder.exists()
     deadline = time.monotonic() + 10
-    while left := our_masters() & {ours}:
+    while left := our_masters(settings) & {ours}:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
 

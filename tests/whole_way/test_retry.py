@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from testcluster import Cluster
 from unpacked import until
+from wrapped import Counting
 
 from scheduler import Cause, Job, JobError, JobState, JobType, Resources, Retry, Runner, remote
 from scheduler.ledger import Ledger
@@ -20,7 +21,6 @@ from scheduler.transports.base import Program
 
 from .kinds import kinds
 from .sites import Place, alone
-from .test_round_trips import Counting
 from .voyage import runner_in
 
 

@@ -4,48 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
+from wrapped import Counting
 
 from scheduler import Job, JobType, Resources, Runner
 from scheduler.ledger import Ledger
 from scheduler.reach import transport_to
-from scheduler.transports.base import Expanded, Program, Reply, Transport
 
 from .sites import Place, alone
-
-
-class Counting(Transport):
-    """Another transport, and the names of the programs that it ran."""
-
-    def __init__(self, inner: Transport) -> None:
-        self.inner = inner
-        self.said: list[str] = []
-
-    def run(
-        self,
-        program: Program,
-        args: Sequence[str | Expanded] = (),
-        *,
-        stdin: bytes | Iterable[bytes] = b"",
-        stdout: Callable[[bytes], None] | None = None,
-        timeout: float = 60.0,
-    ) -> Reply:
-        self.said.append(program.name)
-        return self.inner.run(program, args, stdin=stdin, stdout=stdout, timeout=timeout)
-
-    def side_by_side(self) -> int:
-        return self.inner.side_by_side()
-
-    def close(self) -> None:
-        self.inner.close()
-
-    def spent(self) -> list[str]:
-        """What was run since the last call."""
-        said, self.said = self.said, []
-        return said
 
 
 def _jobs(count: int, *, unequal: bool) -> list[Job]:

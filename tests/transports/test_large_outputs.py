@@ -1,0 +1,105 @@
+"""A large output through OpenSSH's own ssh: over several channels, whatever the server gives, and after a cut."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from test_collect import over_there
+from test_parts import Far
+from wrapped import Counting
+
+from scheduler import TransportError
+from scheduler.stripes import LEAST_BYTES
+from scheduler.transports.base import Expanded, Program, Reply, Transport
+from scheduler.transports.openssh import OpensshTransport
+
+from .relay import Relay
+from .sshd import Sshd
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+    from wrapped import Streams
+
+CHANNELS = 4
+
+
+class Distant(Counting):
+    """Another transport, as if its machine was far away."""
+
+    def streams_home(self) -> int:
+        return CHANNELS
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> Far:
+    bundle, inside = over_there(tmp_path, "output 0 '*.root' ./*.root")
+    (inside / "large.root").write_bytes(os.urandom(1 << 20) * (CHANNELS * LEAST_BYTES >> 20) + b"end")
+    return Far(bundle, inside / "large.root", tmp_path / "home")
+
+
+def came_whole(far: Far) -> bool:
+    return (far.home / far.output.name).read_bytes() == far.output.read_bytes() and not far.parts
+
+
+@pytest.mark.parametrize("sessions", [1, 2, 3, 10])
+def test_it_comes_whole_however_many_sessions_a_server_gives(
+    start_server: Callable[..., Sshd], far: Far, sessions: int
+) -> None:
+    server = start_server(extra=f"MaxSessions {sessions}")
+    with Distant(OpensshTransport(server.settings)) as line:
+        far.collect(line)
+        assert came_whole(far)
+        assert line.said.count("fetch") >= CHANNELS
+
+
+@pytest.mark.parametrize("sessions", [1, 2, 3])
+def test_it_comes_whole_where_a_second_login_needs_a_person(
+    start_server: Callable[..., Sshd], far: Far, sessions: int
+) -> None:
+    """A session that is refused is tried by ssh over a connection of its own."""
+    server = start_server(extra=f"MaxSessions {sessions}")
+    with Distant(OpensshTransport(server.settings)) as line:
+        line.run(Program("true", ":"))
+        server.folder.joinpath("authorized_keys").rename(server.folder / "taken")
+        far.collect(line)
+        assert came_whole(far)
+
+
+def test_a_cut_line_is_gone_on_with(server: Sshd, far: Far, tmp_path: Path) -> None:
+    known = tmp_path / "known_hosts"
+    budget = iter([3_000_000, 15_000_000, None])
+    with Relay(server.port, budget=lambda: next(budget, None)) as relay:
+        known.write_text(f"[127.0.0.1]:{relay.port} {server.public_key('ed25519')}\n")
+        settings = replace(server.settings, port=relay.port, known_hosts=str(known))
+        with Distant(OpensshTransport(settings)) as line:
+            for _ in range(2):
+                with pytest.raises(TransportError):
+                    far.collect(line)
+            here = sum(part.stat().st_size for part in far.parts)
+            assert here > 0
+            far.collect(line)
+        assert came_whole(far)
+        assert relay.cuts == 2
+
+
+def test_how_long_the_line_is_is_asked_once(server: Sshd) -> None:
+    asked: list[str] = []
+
+    class Noting(OpensshTransport):
+        def run(self, program: Program, args: Sequence[str | Expanded] = (), **streams: Unpack[Streams]) -> Reply:
+            asked.append(program.name)
+            return super().run(program, args, **streams)
+
+    with Noting(server.settings) as line:
+        assert all(1 <= ask() <= 8 for ask in (line.side_by_side, line.streams_home))
+    assert asked == ["echo"]
+
+
+def test_other_lines_are_asked_for_no_more_than_one_channel_home(plain_transport: Transport) -> None:
+    if not isinstance(plain_transport, OpensshTransport):
+        assert plain_transport.streams_home() == 1
