@@ -145,10 +145,13 @@ def _content(member: Member, output: Output, here: Mapping[str, str]) -> bytes:
 
 
 def _first_of(link: str, here: Mapping[str, str]) -> bytes:
+    home = here[f"/{link}"]
+    if not home:
+        raise OutputError(f"'/{link}', to which there are several links, was not kept")
     try:
-        return Path(here[f"/{link}"]).read_bytes()
+        return Path(home).read_bytes()
     except OSError as error:
-        raise OutputError(f"'/{link}', to which there are several links, was not kept: {error}") from error
+        raise OutputError(f"cannot read {home!r}: {error}") from error
 
 
 def _keep(output: Output, content: bytes) -> None:
