@@ -26,3 +26,5 @@ def test_the_benchmark_measures_both_sides(cluster: Cluster) -> None:
     assert commands["2 jobs: submit"] == "submit"
     assert commands["2 jobs: collect"] == "manifest, fetch"
     assert commands["one file of 17 MB: out"].startswith("stage × ")
+    assert commands["one file of 17 MB, openssh: out"].startswith("stage × ")
+    assert commands["one file of 17 MB, openssh: home"] == "manifest, fetch × 2"

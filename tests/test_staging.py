@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -206,6 +207,20 @@ def test_an_input_that_was_changed_before_it_was_sent_is_not_sent(desk: Desk) ->
         runner.submit([job])
         runner.wait([job], timeout=60)
         assert desk.arrived(job) or list(desk.work.glob(".staged-*"))  # of the first attempt, under another token
+
+
+def test_what_was_given_up_long_ago_goes_and_nothing_else(desk: Desk) -> None:
+    names = {"old": 40, "young": 20, "not ours": 40}
+    for name, days in names.items():
+        folder = desk.work / f".staged-{name}"
+        folder.mkdir(parents=True)
+        (folder / "0.0.aa").write_bytes(b"piece")
+        if name != "not ours":
+            (folder / ".scheduler").touch()
+        os.utime(folder, times=(time.time() - days * 86_400,) * 2)
+    with desk.runner(Line()) as runner:
+        runner.submit([desk.job()])
+    assert {path.name for path in desk.work.glob(".staged-*")} == {".staged-young", ".staged-not ours"}
 
 
 def test_many_files_that_are_large_together_are_staged_too(desk: Desk) -> None:

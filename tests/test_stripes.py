@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +15,7 @@ import pytest
 from test_collect import over_there
 from test_parts import Far
 
-from scheduler import OutputError, TransportError
+from scheduler import OutputError, TransportError, remote
 from scheduler.stripes import LEAST_BYTES, STRIPE_BYTES
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.local import LocalTransport
@@ -245,3 +248,27 @@ def test_a_large_file_that_is_home_is_compared_over_one_channel(far: Far) -> Non
     far.collect(line)
     assert line.asked == ["manifest", "fetch"]
     assert line.sent < 200
+
+
+@pytest.mark.parametrize("tools", ["ours", "busybox"])
+@pytest.mark.parametrize("offset", [0, 1, STRIPE_BYTES - 1, STRIPE_BYTES, 3 * STRIPE_BYTES + 7, SIZE])
+def test_the_stripes_are_the_file_with_every_tool(far: Far, tmp_path: Path, tools: str, offset: int) -> None:
+    (tmp_path / "bin").mkdir()
+    if tools == "busybox":
+        busybox = shutil.which("busybox") or pytest.skip("busybox is not installed")
+        for name in ("sh", "dd", "head", "tail", "cat", "cut", "xargs", "sha256sum", "mktemp", "rm"):
+            (tmp_path / "bin" / name).symlink_to(busybox)
+    sha256 = hashlib.sha256(CONTENT[:offset]).hexdigest()
+    asked = f"{offset}\0{sha256}\0{SIZE}\0{far.output}\0".encode()
+    said = []
+    for number in range(CHANNELS):
+        command = ["sh", "-c", remote.program("fetch").text, "sh", str(len(asked)), str(number), str(CHANNELS)]
+        path = f"{tmp_path}/bin:{os.environ['PATH']}"
+        done = subprocess.run(command, input=asked, capture_output=True, check=True, env=os.environ | {"PATH": path})
+        said.append(done.stdout)
+    head = f"from {offset}\n".encode()
+    even = min(-(-offset // STRIPE_BYTES) * STRIPE_BYTES, SIZE)
+    stripes = [CONTENT[start : start + STRIPE_BYTES] for start in range(even, SIZE, STRIPE_BYTES)]
+    tail = hashlib.sha256(CONTENT).hexdigest().encode() + b"\n"
+    assert said[0] == head + CONTENT[offset:even] + b"".join(stripes[::CHANNELS]) + tail
+    assert said[1:] == [b"".join(stripes[number::CHANNELS]) for number in range(1, CHANNELS)]

@@ -24,6 +24,7 @@ __all__ = ["OpensshTransport", "SshSettings"]
 _RUNS_AT_ONCE = 8  # OpenSSH's MaxSessions is 10
 # OpenSSH takes 2 MB of a channel before it is told to go on: up to this round trip one channel fills a line.
 _FULL_AT_SECONDS = 0.008
+_REFUSED = "Session open refused by peer"  # ssh then tries a connection of its own, which is a login more
 _ECHO = Program("echo", "read -r line && echo")
 _END_SECONDS = 5.0
 _OWN_FAILURE = 255
@@ -57,6 +58,8 @@ class OpensshTransport(Transport):
                     self._masters.drop()  # the line may be frozen: the next program gets a new one
                 raise exchange.timed_out(timeout)
             code = _OWN_FAILURE if exchange.ended else _exit_code(process)
+        if _REFUSED in exchange.words_before:
+            self._round_trip = 0.0  # whatever the line: one program at a time from now on
         if code == _OWN_FAILURE and not exchange.begun:
             raise self._masters.refusal(exchange.words_before)
         return exchange.reply(line_lost=code < 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,6 +99,20 @@ def test_how_long_the_line_is_is_asked_once(server: Sshd) -> None:
     with Noting(server.settings) as line:
         assert all(1 <= ask() <= 8 for ask in (line.side_by_side, line.streams_home))
     assert asked == ["echo"]
+
+
+def test_a_server_that_has_refused_a_session_is_asked_for_no_second_one_again(
+    start_server: Callable[..., Sshd],
+) -> None:
+    class Distant(OpensshTransport):
+        def _measured(self) -> float:
+            return 0.05
+
+    server = start_server(extra="MaxSessions 1")
+    with Distant(server.settings) as line, ThreadPoolExecutor(3) as pool:
+        assert line.side_by_side() == line.streams_home() == 7
+        list(pool.map(lambda _: line.run(Program("true", "sleep 0.5")), range(3)))
+        assert line.side_by_side() == line.streams_home() == 1
 
 
 def test_other_lines_are_asked_for_no_more_than_one_channel_home(plain_transport: Transport) -> None:
