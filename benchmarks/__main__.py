@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -143,16 +143,26 @@ def _beside(
 
 def fresh(far: Far, folders: Sequence[str]) -> None:
     """Empty folders here, and nothing over there."""
-    subprocess.run(["find", str(far.here), "-mindepth", "1", "-type", "d", "-prune", "-exec", "rm", "-rf", "{}", "+"])
+    set_aside(far)
     for folder in folders:
         (far.here / folder).mkdir()
     (far.here / "job.sh").write_text("#!/bin/sh\nhead -c 10000 /dev/urandom >out.bin\n")
-    far.ssh(f"rm -rf {far.work}; mkdir {far.work}")
+    far.ssh(f"mkdir -p {far.work}.old; mv {far.work} {far.work}.old/$(date +%s%N); mkdir {far.work}")
+
+
+def set_aside(far: Far) -> None:
+    """What is here: some disks make files slowly for a while after they have removed thousands."""
+    old = far.here / "old" / str(time.time_ns())
+    old.mkdir(parents=True)
+    for folder in far.here.iterdir():
+        if folder.is_dir() and folder.name != "old":
+            folder.rename(old / folder.name)
 
 
 def ours(far: Far, what: str, way: str, **given: Any) -> list[dict[str, Any]]:
     """What our side says of itself, with the connections that it made. Nothing is home before."""
-    shutil.rmtree(far.here / "home", ignore_errors=True)
+    if (far.here / "home").exists():
+        (far.here / "home").rename(far.here / "old" / f"home-{time.time_ns()}")
     before = far.passed()[0]
     given |= {"site": far.site_keys(way), "here": str(far.here)}
     command = [sys.executable, "-m", "benchmarks.ours", what, as_argument(given)]

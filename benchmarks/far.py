@@ -96,7 +96,7 @@ def far_away(milliseconds: int) -> Iterator[Far]:
         yield far
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):
-            far.ssh(f"scancel --name={work}; rm -rf {work}")
+            far.ssh(f"scancel --name={work}; rm -rf {work} {work}.old")
         relay.stdin.close()
         relay.wait()
         shutil.rmtree(here)

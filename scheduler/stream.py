@@ -24,7 +24,7 @@ class Stream:
     """Standard output of a running program. After its end, `reply` is what the program said."""
 
     def __init__(self) -> None:
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[memoryview] = deque()
         self._ahead = self._wanted = 0
         self._changed = threading.Condition()
         self._ended = self._stopped = self._full = False
@@ -65,7 +65,7 @@ class Stream:
             line += byte
         return line
 
-    def _taken(self, size: int) -> Iterator[bytes]:
+    def _taken(self, size: int) -> Iterator[memoryview]:
         while self._pieces and size > 0:
             piece = self._pieces.popleft()
             if len(piece) > size:
@@ -80,7 +80,7 @@ class Stream:
             if self._stopped:
                 raise _Stopped("nobody reads any more")
             self._has_spoken = True
-            self._pieces.append(piece)
+            self._pieces.append(memoryview(piece))
             self._ahead += len(piece)
             self._full = self._ahead >= AHEAD_BYTES
             if self._ahead >= self._wanted:

@@ -30,9 +30,11 @@ _FULL_AT_SECONDS = 0.008
 _FOR_ROOM_SECONDS = 5.0
 _ROOM_TICK_SECONDS = 0.05
 _SEND_BYTES = 1 << 15
-_HEAR_BYTES = 4 << 20
+_HEAR_BYTES = 1 << 20
 _SEND_SECONDS = 0.05
 _TICK_SECONDS = 1.0
+# What comes in such a moment is taken at once: to wake for each packet of 32 kB costs more than to take it.
+_TOGETHER_SECONDS = 0.001
 _GOODBYE_SECONDS = 5.0
 # A shell that is gone may have left a child that holds its pipes; its own last bytes come well before.
 _AFTER_EXIT_SECONDS = 5.0
@@ -179,6 +181,8 @@ class _Conversation:
             heard, said = self._hear(timeout), self._say(timeout)
             if heard or said:
                 moved_at = time.monotonic()
+                if heard and self._all_said:
+                    time.sleep(_TOGETHER_SECONDS)
                 continue
             quiet = time.monotonic() - moved_at
             if is_over or (self._channel.exit_status_ready() and quiet > _AFTER_EXIT_SECONDS):
@@ -189,7 +193,7 @@ class _Conversation:
                 self._news.wait(min(_TICK_SECONDS, timeout - quiet))
 
     def _hear(self, timeout: float) -> bool:
-        """Take what has come in few pieces: Paramiko moves the rest each time, and copies of a whole window add up."""
+        """Take what has come, in few pieces."""
         out = err = b""
         try:
             with self._line.watchdog.within(timeout):

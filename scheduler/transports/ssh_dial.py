@@ -15,8 +15,8 @@ from scheduler.errors import TransportError
 from scheduler.transports.ssh_errors import FOREIGN
 from scheduler.transports.ssh_settings import Hop
 
-# The receiver's window is the speed of a long line: at 50 ms, 2 MB give 34 MB/s and 16 MB give 160.
-WINDOW_BYTES = 16 << 20
+# The receiver's window is the speed of a long line: at 50 ms, 2 MB give 34 MB/s and 12 MB give 170.
+WINDOW_BYTES = 12 << 20
 _GRACE_SECONDS = 1.0
 _LAST_WORDS = 300
 

@@ -20,6 +20,7 @@ from scheduler.transports.ssh_dial import WINDOW_BYTES, ProxyCommand, Tunnel, di
 from scheduler.transports.ssh_errors import FOREIGN, LOG, plainly
 from scheduler.transports.ssh_keys import Keys
 from scheduler.transports.ssh_login import log_in
+from scheduler.transports.ssh_pipe import Pipe
 from scheduler.transports.ssh_questions import PATIENCE_SECONDS
 from scheduler.transports.ssh_settings import Hop
 
@@ -127,7 +128,9 @@ class Line:
         return channel
 
     def _opened(self, seconds: float) -> paramiko.Channel:
-        return self._transports[-1].open_session(window_size=WINDOW_BYTES, timeout=seconds)
+        channel = self._transports[-1].open_session(window_size=WINDOW_BYTES, timeout=seconds)
+        channel.in_buffer = Pipe()
+        return channel
 
     def _told(self, channel: paramiko.Channel, command: str) -> paramiko.Channel:
         try:
