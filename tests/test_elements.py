@@ -137,7 +137,15 @@ def test_an_input_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
 
 
 def test_gathered_leaves_all_else_alone() -> None:
-    files = {"0/a": b"1", "1/a": b"2", "2/a": b"3", "10/a": b"4", "0": b"5", "batches/0/x": b"6", "1/in/0": Path("p")}
+    files: dict[str, bytes | Path] = {
+        "0/a": b"1",
+        "1/a": b"2",
+        "2/a": b"3",
+        "10/a": b"4",
+        "0": b"5",
+        "batches/0/x": b"6",
+        "1/in/0": Path("p"),
+    }
     alone, together = elements.gathered(files, {0: 2, 10: 1})
     assert alone == {"2/a": b"3", "0": b"5", "batches/0/x": b"6"}
     assert [(one.first, list(one.files)) for one in together] == [
