@@ -154,12 +154,16 @@ class Exchange:
         return TransportError(f"{self._where}: {self._program}: {reason}; {_UNCERTAIN}")
 
     def _cut_short(self, stderr: bytes) -> TransportError:
-        last = stderr[-_LAST_WORDS:].decode("utf-8", "replace").strip()
+        last = stderr[-_LAST_WORDS:].decode("utf-8", "replace").strip() or ("" if self.begun else self._preamble())
         words = f", after it had said {last!r}" if last else ""
         return self.cut(f"the line was cut before the program had ended{words}")
 
+    def _preamble(self) -> str:
+        """What was said before any program of ours."""
+        return _first_lines(self._out.preamble) or _first_lines(self._err.preamble)
+
     def _never_begun(self) -> TransportError:
-        said = _first_lines(self._out.preamble) or _first_lines(self._err.preamble)
+        said = self._preamble()
         heard = f"said {said!r} and ended" if said else "ended without a word"
         return TransportError(
             f"{self._where}: {self._program} was not started: the login shell {heard}. Log in there by hand to see "

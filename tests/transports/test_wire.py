@@ -157,6 +157,14 @@ def test_a_line_that_is_lost_says_that_anything_may_have_happened() -> None:
         exchange().reply(line_lost=True)
 
 
+def test_what_was_said_before_the_line_was_lost_is_quoted() -> None:
+    run = exchange()
+    run.hear_stderr(b"Command rejected: not on the list\n")
+    with pytest.raises(TransportError, match="in part, or not at all") as caught:
+        run.reply(line_lost=True)
+    assert "after it had said 'Command rejected: not on the list'" in str(caught.value)
+
+
 def test_input_is_made_when_it_is_asked_for() -> None:
     made: list[int] = []
 
