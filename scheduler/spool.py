@@ -177,8 +177,9 @@ class _Tar:
             self._tell()
         self.packed.write(archive.END)
 
-    def _add_bytes(self, name: str, content: bytes) -> None:
-        self.packed.write(b"".join([archive.header(name, len(content)), content, archive.padding(len(content))]))
+    def _add_bytes(self, name: str, content: bytes, *, runs: bool = False) -> None:
+        header = archive.header(name, len(content), mode=0o700 if runs else 0o600)
+        self.packed.write(b"".join([header, content, archive.padding(len(content))]))
 
     def _add_elements(self, elements: Elements) -> None:
         where = f"batches/{elements.first}"
@@ -206,9 +207,13 @@ class _Tar:
                 self._add_path(f"{name}/{inside.name}", inside)
             return
         try:
-            with path.open("rb") as content:
+            with path.open("rb", buffering=0) as content:
                 status = os.fstat(content.fileno())
-                runs = bool(status.st_mode & 0o100) or content.read(2) == b"#!"
+                beginning = content.read(_PIECE_BYTES) or b""
+                runs = bool(status.st_mode & 0o100) or beginning[:2] == b"#!"
+                if len(beginning) == status.st_size < _PIECE_BYTES:
+                    self._add_bytes(name, beginning, runs=runs)
+                    return
                 content.seek(0)
                 if status.st_size >= LARGE_BYTES:
                     self._add(name, 0, content, runs=runs)  # its place

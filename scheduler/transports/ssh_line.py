@@ -19,7 +19,7 @@ from scheduler.transports.hostkeys import HostIdentity, HostKey, identify
 from scheduler.transports.ssh_dial import WINDOW_BYTES, ProxyCommand, Tunnel, dial
 from scheduler.transports.ssh_errors import FOREIGN, LOG, plainly
 from scheduler.transports.ssh_keys import Keys
-from scheduler.transports.ssh_login import log_in
+from scheduler.transports.ssh_login import log_in, ways_in
 from scheduler.transports.ssh_pipe import Pipe
 from scheduler.transports.ssh_questions import PATIENCE_SECONDS
 from scheduler.transports.ssh_settings import Hop
@@ -70,13 +70,15 @@ class Line:
         self._transports: list[paramiko.Transport] = []
         self._spares: deque[paramiko.Channel] = deque()
         self._opening = threading.Lock()
+        self._ways: Sequence[str] | None = None
         self._greeter: threading.Thread | None = None
         self._not_greeted: SchedulerError | None = None
         self._closed = False
         self.watchdog = Watchdog(self)
 
     def greet_meanwhile(self) -> None:
-        """Reach the first host and check its key, in a thread. Nobody is asked; what goes wrong is told by `enter`."""
+        """Reach the first host, check its key, hear how it lets people in: in a thread. No person is asked; what goes
+        wrong is told by `enter`."""
         self._greeter = threading.Thread(target=self._greet, name="scheduler-ssh-greeter", daemon=True)
         self._greeter.start()
 
@@ -90,6 +92,7 @@ class Line:
     def _greet(self) -> None:
         try:
             self._reach(self._hops[0])
+            self._ask_ways(self._hops[0])
         except SchedulerError as error:  # it is raised where it is heard
             self._not_greeted = error
         if self._closed:  # meanwhile
@@ -187,10 +190,17 @@ class Line:
             with self.watchdog.within(3 * hop.connect_seconds):
                 _greet(transport, hop)
 
+    def _ask_ways(self, hop: Hop) -> None:
+        with self._in_words(hop), self.watchdog.within(3 * hop.connect_seconds):
+            self._ways = ways_in(self._transports[-1], hop)
+
     def _log_in(self, hop: Hop) -> None:
+        if self._ways is None:
+            self._ask_ways(hop)
+        ways, self._ways = self._ways or (), None
         patience = 0.0 if self._wallet.unasked() else PATIENCE_SECONDS
         with self._in_words(hop), self.watchdog.within(3 * hop.connect_seconds + patience):
-            log_in(self._transports[-1], hop, self._wallet)
+            log_in(self._transports[-1], hop, self._wallet, ways)
         self._transports[-1].set_keepalive(hop.keepalive_seconds)
 
     @contextlib.contextmanager

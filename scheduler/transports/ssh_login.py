@@ -18,14 +18,31 @@ _BY_HAND = "Or log in by hand with ssh and a ControlMaster, and set `transport: 
 _MOST_PROOFS = 6
 
 
-def log_in(transport: paramiko.Transport, hop: Hop, wallet: Keys) -> None:
+def ways_in(transport: paramiko.Transport, hop: Hop) -> Sequence[str]:
+    """What `hop` would take as a proof; nothing if it is open to all, and has let us in.
+
+    Raises:
+        TimedOut: it did not answer.
+    """
+    try:
+        with _in_time(transport, hop):
+            transport.auth_none(hop.user)
+    except paramiko.BadAuthenticationType as error:
+        return error.allowed_types
+    return ()
+
+
+def log_in(transport: paramiko.Transport, hop: Hop, wallet: Keys, ways: Sequence[str]) -> None:
     """Log in to `hop` with the keys that it names, those of the agent, those in their usual places, and with answers.
+
+    Args:
+        ways: those that it takes.
 
     Raises:
         LoginError: none of them was let in, or a person is needed and none is there.
         TimedOut: it did not answer.
     """
-    attempt = _Attempt(transport, hop, wallet)
+    attempt = _Attempt(transport, hop, wallet, ways)
     with keys_of_agent(hop, attempt.tried.append) as agent_keys:
         attempt.keys = candidates(hop, agent_keys, wallet, attempt.tried.append)
         attempt.go()
@@ -34,15 +51,14 @@ def log_in(transport: paramiko.Transport, hop: Hop, wallet: Keys) -> None:
 class _Attempt:
     """One login: what the host allows still, what it has accepted, and what was tried in vain."""
 
-    def __init__(self, transport: paramiko.Transport, hop: Hop, wallet: Keys) -> None:
+    def __init__(self, transport: paramiko.Transport, hop: Hop, wallet: Keys, ways: Sequence[str]) -> None:
         self._transport, self._hop, self._wallet = transport, hop, wallet
         self.keys: Iterator[Candidate] = iter(())
         self.tried: list[str] = []
-        self._allowed: Sequence[str] = ()
+        self._allowed = ways
         self._accepted: list[str] = []
 
     def go(self) -> None:
-        self._allowed = self._ways()
         for _ in range(_MOST_PROOFS):
             if self._transport.is_authenticated():
                 return
@@ -56,18 +72,9 @@ class _Attempt:
         ways = {"publickey": self._by_key, "keyboard-interactive": self._by_answers, "password": self._by_password}
         return any(prove() for way, prove in ways.items() if way in self._allowed and self._transport.is_active())
 
-    def _ways(self) -> Sequence[str]:
-        """The ways in that the host offers; none if it is open to all."""
-        try:
-            with self._in_time():
-                self._transport.auth_none(self._hop.user)
-        except paramiko.BadAuthenticationType as error:
-            return error.allowed_types
-        return ()
-
     def _by_key(self) -> bool:
         for name, key in self.keys:
-            with self._noting(name), self._in_time():
+            with self._noting(name), _in_time(self._transport, self._hop):
                 self._took(name, self._transport.auth_publickey(self._hop.user, key))
                 return True
             if not self._transport.is_active():
@@ -88,7 +95,7 @@ class _Attempt:
             password = self._wallet.person.ask(f"{self._hop.where}: password:", shown=False)
         if password is None:
             return False
-        with self._noting("your password"), self._in_time():
+        with self._noting("your password"), _in_time(self._transport, self._hop):
             self._took("your password", self._transport.auth_password(self._hop.user, password, fallback=False))
             self._wallet.passwords[self._hop.where] = password
             return True
@@ -106,19 +113,6 @@ class _Attempt:
             self.tried.append(f"{what}: refused")
         except paramiko.SSHException as error:
             self.tried.append(f"{what}: {error}")
-
-    @contextlib.contextmanager
-    def _in_time(self) -> Iterator[None]:
-        started, transport = time.monotonic(), self._transport
-        try:
-            yield
-        except paramiko.AuthenticationException as error:
-            # Paramiko tells a timeout from a refusal by its words only.
-            if transport.is_active() and time.monotonic() - started >= transport.auth_timeout:
-                raise TimedOut(
-                    f"{self._hop.where}: no answer to the login in {transport.auth_timeout:g} seconds. Try again later"
-                ) from error
-            raise
 
     def _nobody_let_in(self) -> str:
         attempts = "; ".join(self.tried) or "nothing, as there is no key in ~/.ssh and no agent"
@@ -150,3 +144,17 @@ class _Attempt:
         if "publickey" not in self._allowed:
             return f"Try again. {_BY_HAND}"
         return f"See what `ssh -v -p {self._hop.port} {self._hop.user}@{self._hop.hostname}` says"
+
+
+@contextlib.contextmanager
+def _in_time(transport: paramiko.Transport, hop: Hop) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    except paramiko.AuthenticationException as error:
+        # Paramiko tells a timeout from a refusal by its words only.
+        if transport.is_active() and time.monotonic() - started >= transport.auth_timeout:
+            raise TimedOut(
+                f"{hop.where}: no answer to the login in {transport.auth_timeout:g} seconds. Try again later"
+            ) from error
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -78,11 +79,12 @@ def test_a_cut_line_is_gone_on_with(server: Sshd, far: Far, tmp_path: Path) -> N
         known.write_text(f"[127.0.0.1]:{relay.port} {server.public_key('ed25519')}\n")
         settings = replace(server.settings, port=relay.port, known_hosts=str(known))
         with Distant(OpensshTransport(settings)) as line:
-            for _ in range(2):
-                with pytest.raises(TransportError):
+            with pytest.raises(TransportError):
+                far.collect(line)
+            while relay.cuts < 2:  # what was still on the first line when it was cut may have used up the second one
+                with contextlib.suppress(TransportError):
                     far.collect(line)
-            here = sum(part.stat().st_size for part in far.parts)
-            assert here > 0
+            assert sum(part.stat().st_size for part in far.parts) > 0
             far.collect(line)
         assert came_whole(far)
         assert relay.cuts == 2
