@@ -71,14 +71,15 @@ class Line:
         self._spares: deque[paramiko.Channel] = deque()
         self._opening = threading.Lock()
         self._ways: Sequence[str] | None = None
+        self._entered = 0  # so many hosts
         self._greeter: threading.Thread | None = None
         self._not_greeted: SchedulerError | None = None
         self._closed = False
         self.watchdog = Watchdog(self)
 
     def greet_meanwhile(self) -> None:
-        """Reach the first host, check its key, hear how it lets people in: in a thread. No person is asked; what goes
-        wrong is told by `enter`."""
+        """Reach the first host, check its key, hear how it lets people in: in a thread. No person is asked there: only
+        where none can be it goes on and logs in. What goes wrong is told by `enter`."""
         self._greeter = threading.Thread(target=self._greet, name="scheduler-ssh-greeter", daemon=True)
         self._greeter.start()
 
@@ -93,6 +94,8 @@ class Line:
         try:
             self._reach(self._hops[0])
             self._ask_ways(self._hops[0])
+            if self._wallet.unasked():
+                self._log_in(self._hops[0])
         except SchedulerError as error:  # it is raised where it is heard
             self._not_greeted = error
         if self._closed:  # meanwhile
@@ -112,7 +115,8 @@ class Line:
             for number, hop in enumerate(self._hops):
                 if number >= len(self._transports):
                     self._reach(hop)
-                self._log_in(hop)
+                if number >= self._entered:
+                    self._log_in(hop)
         except BaseException:
             self.close()
             raise
@@ -202,6 +206,7 @@ class Line:
         with self._in_words(hop), self.watchdog.within(3 * hop.connect_seconds + patience):
             log_in(self._transports[-1], hop, self._wallet, ways)
         self._transports[-1].set_keepalive(hop.keepalive_seconds)
+        self._entered += 1
 
     @contextlib.contextmanager
     def _in_words(self, hop: Hop) -> Iterator[None]:
