@@ -36,6 +36,16 @@ def _by_tarfile(name: str, size: int, mode: int, kind: bytes) -> bytes:
     return member.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
+def member(name: str, content: bytes, *, mode: int = 0o600) -> bytes:
+    """A whole file: what stands before it, its bytes, what stands behind."""
+    return b"".join([header(name, len(content), mode=mode), content, padding(len(content))])
+
+
+def mode_of(permissions: int, beginning: bytes) -> int:
+    """Of a file of the user over there: its owner's alone, to be run if it is here, or if it says by what."""
+    return 0o700 if permissions & 0o100 or beginning[:2] == b"#!" else 0o600
+
+
 def padding(size: int) -> bytes:
     """What stands behind a file of this size, up to the next block."""
     return bytes(-size % tarfile.BLOCKSIZE)

@@ -54,7 +54,7 @@ class Elements:
             parts: list[bytes] = []
             for name, content in files.items():
                 found, mode = (content, 0o600) if isinstance(content, bytes) else self._read(content)
-                parts += [archive.header(name, len(found), mode=mode), found, archive.padding(len(found))]
+                parts.append(archive.member(name, found, mode=mode))
             yield b"".join([*parts, archive.END])
 
     def _size(self, content: Content) -> int:
@@ -71,7 +71,7 @@ class Elements:
         try:
             with path.open("rb") as file:
                 found = file.read(self._size(path) + 1)
-                mode = 0o700 if os.fstat(file.fileno()).st_mode & 0o100 or found[:2] == b"#!" else 0o600
+                mode = archive.mode_of(os.fstat(file.fileno()).st_mode, found)
         except OSError as error:
             raise JobError(f"the file {str(path)!r} cannot be sent: {error}") from error
         if len(found) != self._size(path):

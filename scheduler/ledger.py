@@ -35,6 +35,8 @@ from scheduler.ledger_schema import (
 from scheduler.ledger_wal import use_wal
 from scheduler.process import owner
 
+_FINAL = json.dumps([state.word for state in JobState if state.final])
+
 
 def state_folder() -> Path:
     """Where this user's ledger and spool are: ``$SCHEDULER_STATE_DIR``, else the platform's folder for such things."""
@@ -137,7 +139,7 @@ class Ledger:
         with self._writing():
             self._db.executemany(
                 RESULTS,
-                ((json.dumps(r), time.time(), key, of.get(key, 0)) for key, r in results.items()),
+                ((json.dumps(r), time.time(), key, of.get(key, 0), _FINAL) for key, r in results.items()),
             )
 
     def of_keys(self, keys: Iterable[int]) -> list[JobRow]:
@@ -146,9 +148,8 @@ class Ledger:
 
     def ended(self, keys: Iterable[int]) -> list[JobRow]:
         """Those of these jobs that have ended and are not home, oldest first."""
-        final = json.dumps([state.word for state in JobState if state.final])
         of_keys, in_state = ("j.key IN (SELECT value FROM json_each(?))", "j.state IN (SELECT value FROM json_each(?))")
-        return self._jobs(f"{of_keys} AND j.collected = 0 AND {in_state}", json.dumps(list(keys)), final)
+        return self._jobs(f"{of_keys} AND j.collected = 0 AND {in_state}", json.dumps(list(keys)), _FINAL)
 
     def of_bundle(self, token: str) -> list[JobRow]:
         """The jobs of one submission, in order."""

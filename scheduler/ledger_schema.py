@@ -139,10 +139,9 @@ ELEMENTS = (
     " WHERE j.key IN (SELECT value FROM json_each(?)) AND j.collected = 0"
     " AND j.state IN (SELECT value FROM json_each(?))"
 )
-_FINAL = "'completed', 'failed', 'cancelled'"
 RESULTS = (
-    "UPDATE jobs SET results = ?, collected = 1, updated = ? WHERE key = ? AND tries = ?"  # noqa: S608
-    f" AND state IN ({_FINAL})"
+    "UPDATE jobs SET results = ?, collected = 1, updated = ? WHERE key = ? AND tries = ?"
+    " AND state IN (SELECT value FROM json_each(?))"
 )
 """Not if somebody has seen meanwhile that the job goes on."""
 SILENCE = "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ? AND tries = ?"

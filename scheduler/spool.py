@@ -177,9 +177,8 @@ class _Tar:
             self._tell()
         self.packed.write(archive.END)
 
-    def _add_bytes(self, name: str, content: bytes, *, runs: bool = False) -> None:
-        header = archive.header(name, len(content), mode=0o700 if runs else 0o600)
-        self.packed.write(b"".join([header, content, archive.padding(len(content))]))
+    def _add_bytes(self, name: str, content: bytes, *, mode: int = 0o600) -> None:
+        self.packed.write(archive.member(name, content, mode=mode))
 
     def _add_elements(self, elements: Elements) -> None:
         where = f"batches/{elements.first}"
@@ -188,8 +187,8 @@ class _Tar:
         for tar in elements.tars():
             self.packed.write(tar)
 
-    def _add(self, name: str, size: int, content: IO[bytes], *, runs: bool) -> None:
-        self.packed.write(archive.header(name, size, mode=0o700 if runs else 0o600))
+    def _add(self, name: str, size: int, content: IO[bytes], *, mode: int) -> None:
+        self.packed.write(archive.header(name, size, mode=mode))
         left = size
         while left:
             piece = content.read(min(left, _PIECE_BYTES))
@@ -210,16 +209,16 @@ class _Tar:
             with path.open("rb", buffering=0) as content:
                 status = os.fstat(content.fileno())
                 beginning = content.read(_PIECE_BYTES) or b""
-                runs = bool(status.st_mode & 0o100) or beginning[:2] == b"#!"
+                mode = archive.mode_of(status.st_mode, beginning)
                 if len(beginning) == status.st_size < _PIECE_BYTES:
-                    self._add_bytes(name, beginning, runs=runs)
+                    self._add_bytes(name, beginning, mode=mode)
                     return
                 content.seek(0)
                 if status.st_size >= LARGE_BYTES:
-                    self._add(name, 0, content, runs=runs)  # its place
+                    self._add(name, 0, content, mode=mode)  # its place
                     self._put_aside(name, path)
                 else:
-                    self._add(name, status.st_size, content, runs=runs)
+                    self._add(name, status.st_size, content, mode=mode)
         except OSError as error:
             raise JobError(f"the file {str(path)!r} cannot be sent: {error}") from error
 
