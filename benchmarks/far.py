@@ -13,10 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1] / "tests"
-sys.path.insert(0, str(TESTS))
-
-from testcluster import Cluster, bring_up  # noqa: E402  (the cluster is part of the tests)
+from tests.testcluster import Cluster, bring_up
 
 USER = "alice"
 

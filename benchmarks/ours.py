@@ -18,15 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from scheduler import Job, JobState, JobType, Resources, Runner, Site, Status
-from scheduler.ledger import Ledger
-from scheduler.reach import transport_to
+from scheduler.engine.connect import transport_to
+from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Program
-
-from .far import TESTS
-
-sys.path.insert(0, str(TESTS))
-
-from wrapped import Counting
+from tests.wrapped import Counting
 
 
 class Bench:

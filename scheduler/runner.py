@@ -8,21 +8,21 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from scheduler import submission
-from scheduler.collector import Progress
+from scheduler.engine.collect.fetch import Progress
+from scheduler.engine.connect import nobody_to_ask, transport_to
+from scheduler.engine.session import SiteWork
+from scheduler.engine.submit import submission
 from scheduler.errors import BatchError, JobError
 from scheduler.job.job import Job
-from scheduler.job.payload import refuse_shared_folders
 from scheduler.job.state import Cause, JobState, Status
-from scheduler.ledger import Ledger
-from scheduler.ledger_polls import Polls
-from scheduler.ledger_rows import JobRow
-from scheduler.reach import nobody_to_ask, transport_to
-from scheduler.render import batch_system, render
+from scheduler.job.validation import refuse_shared_folders
+from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.polls import Polls
+from scheduler.ledger.rows import JobRow
+from scheduler.render.bundle import batch_system, render
 from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
-from scheduler.work import SiteWork
 
 
 class Runner:

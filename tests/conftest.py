@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from testcluster import Cluster, NoCluster, bring_up, build_images
+
+from tests.testcluster import Cluster, NoCluster, bring_up, build_images
 
 _CLUSTER = pytest.StashKey[Cluster | str]()
 
 
-_LONGEST = ("whole_way/test_time_limit", "whole_way/", "transports/", "cli/", "pbs/")
+_LONGEST = ("end_to_end/test_time_limit", "end_to_end/", "transports/", "cli/", "pbs/")
 """Modules that wait for long begin first, so that when several run at once none is left alone at the end."""
 
 

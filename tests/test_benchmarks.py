@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from testcluster import Cluster
+
+from tests.testcluster import Cluster
 
 ROOT = Path(__file__).parents[1]
 

@@ -23,14 +23,14 @@ import pytest
 import typer
 
 from scheduler import Cause, Job, JobState, JobType, Resources, Retry, errors
-from scheduler.checked import Checked
+from scheduler.campaign.jobfile import read_job_file
+from scheduler.campaign.keys import FileKeys, JobKeys
 from scheduler.cli.app import app
-from scheduler.job import settle
-from scheduler.jobfile import read_job_file
-from scheduler.jobfile_keys import FileKeys, JobKeys
-from scheduler.packaged import packaged_folder
-from scheduler.render import _context, render
+from scheduler.engine.poll import settle
+from scheduler.render.bundle import _context, render
+from scheduler.schema.model import Checked
 from scheduler.site.catalog import find_site
+from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import Site
 
 ROOT = Path(__file__).parents[1]
@@ -238,7 +238,7 @@ def test_the_table_of_causes_is_that_of_the_code() -> None:
 
 
 def test_the_words_of_ssh_errors_are_those_of_the_code() -> None:
-    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scheduler/transports").glob("*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scheduler/transports").rglob("*.py"))
     assert [words for words in keys("logins.md", "## Host keys") if words not in code] == []
 
 

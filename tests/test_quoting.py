@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from unpacked import SHELLS, installed
-from whole_way.hostile import CANARY, VALUES
 
 from scheduler.errors import ConfigError, JobError
 from scheduler.quoting import quote, quote_path
+from tests.end_to_end.hostile import CANARY, VALUES
+from tests.unpacked import SHELLS, installed
 
 SH = [shell for shell in SHELLS if installed(shell)]
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)

@@ -10,13 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scheduler import Job, JobType, Site, spool
+from scheduler import Job, JobType, Site
+from scheduler.batch.base import text_of
+from scheduler.engine.poll.reply import read_end
+from scheduler.engine.programs import prelude
+from scheduler.engine.submit import spool
 from scheduler.job.evidence import End
-from scheduler.poll_reply import read_end
-from scheduler.render import Bundle, render
+from scheduler.render.bundle import Bundle, render
 
 SHELLS: dict[str, list[str]] = {"bash": ["bash"], "dash": ["dash"], "busybox": ["busybox", "sh"]}
 HERE = Site.from_mapping({"transport": "local", "scheduler": "slurm", "work_dir": "/tmp"}, name="here")
+
+PBS_FUNCTIONS = f"{prelude()}\n{text_of('pbs', 'pbs.sh')}"
+"""The shell functions of PBS, as our programs have them."""
 
 
 def installed(shell: str) -> bool:

@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def planned(scan: Path) -> frozenset[Place]:
     """The places that a job file asks for."""
     from scheduler import SchedulerError  # only --scan needs the scheduler
-    from scheduler.jobfile import read_job_file
+    from scheduler.campaign.jobfile import read_job_file
 
     try:
         jobs = read_job_file(scan).jobs()

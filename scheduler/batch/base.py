@@ -25,6 +25,8 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 from scheduler.job.evidence import Sighting
 from scheduler.job.resources import Resources
@@ -132,9 +134,15 @@ class BatchSystem(ABC):
 
 def find(name: str) -> BatchSystem:
     """The batch system of that name; `Site` has checked that there is one."""
-    system = importlib.import_module(f"scheduler.batch.{name}").SYSTEM
+    system = importlib.import_module(f"scheduler.batch.{name}.system").SYSTEM
     assert isinstance(system, BatchSystem)  # noqa: S101  (the contract above)
     return system
+
+
+@cache
+def text_of(name: str, file: str) -> str:
+    """The text of a file in the folder of the batch system of that name."""
+    return (files(f"scheduler.batch.{name}") / file).read_text(encoding="utf-8")
 
 
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?\Z")

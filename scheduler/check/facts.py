@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scheduler.batch.offer import Answer, Offer, number, read_offer
+from scheduler.batch.capabilities import Answer, Offer, number, read_offer
 from scheduler.transports.base import Reply
 
 

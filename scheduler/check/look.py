@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from scheduler import remote
 from scheduler.batch.base import Ask
 from scheduler.check.facts import Facts, read_facts
 from scheduler.check.finding import Finding, failed, ok
-from scheduler.check.findings import findings
+from scheduler.check.machine import findings
+from scheduler.engine import programs
 from scheduler.errors import ConfigError, HostKeyError, LoginError, TransportError
 from scheduler.quoting import quote_path
-from scheduler.render import batch_system, python_probe
+from scheduler.render.bundle import batch_system, python_probe
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Transport
 
@@ -90,7 +90,7 @@ def _ask(
         modules,
     ]
     asked_at = now()
-    program = remote.program("check", site.scheduler)
+    program = programs.program("check", site.scheduler)
     reply = transport.run(program, args, stdin=script.encode(), timeout=LOOK_SECONDS)
     return read_facts(reply, asked_at=asked_at, answered_at=now()), reply.err
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from scheduler.check.finding import Finding, failed, ok
-from scheduler.check.findings import no_runtime
+from scheduler.check.machine import no_runtime
 from scheduler.errors import ConfigError, SchedulerError, WaitTimeout
 from scheduler.job.job import Job, JobType
 from scheduler.job.resources import Resources
 from scheduler.job.state import JobState
-from scheduler.ledger import Ledger
+from scheduler.ledger.ledger import Ledger
 from scheduler.quoting import quote
 from scheduler.runner import Runner
 from scheduler.site.site import Site

@@ -23,9 +23,9 @@ def _run() -> None:
     try:
         app(prog_name="scheduler")
     except SchedulerError as error:
-        from scheduler.cli import screen
+        from scheduler.cli.screen import console
 
-        screen.complain(str(error))
+        console.complain(str(error))
         sys.exit(1)
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

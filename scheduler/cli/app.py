@@ -80,7 +80,7 @@ def _main(
     if no_prompt:
         import os
 
-        from scheduler.transports.asking import NO_PROMPT
+        from scheduler.transports.prompt import NO_PROMPT
 
         os.environ[NO_PROMPT] = "1"
 
@@ -94,7 +94,7 @@ def run(
 
     The same file is submitted once: run again, it goes on where it was, and shows what came of its jobs.
     """
-    from scheduler.cli import submit
+    from scheduler.cli.commands import submit
 
     _end(submit.run(file, site, campaign=campaign, again=again, timeout=timeout, show=show or (), json=json))
 
@@ -105,7 +105,7 @@ def submit_(file: JobFile, site: To, campaign: Into = None, again: Again = False
 
     The same file is submitted once. `scheduler wait` waits for its jobs, from any later process.
     """
-    from scheduler.cli import submit
+    from scheduler.cli.commands import submit
 
     _end(submit.submit(file, site, campaign=campaign, again=again, json=json))
 
@@ -122,13 +122,13 @@ def status(
 
     Those that go on, and those that ended in the last day; or those that are named.
     """
-    from scheduler.cli import manage
+    from scheduler.cli.commands import jobs
 
     if history is not None:
-        from scheduler.cli import history as all_seen
+        from scheduler.cli.commands import history as all_seen
 
-        _end(all_seen.history(manage.Which([history], site, campaign), json=json))
-    _end(manage.status(manage.Which(job_ids or (), site, campaign), everything=everything, refresh=refresh, json=json))
+        _end(all_seen.history(jobs.Which([history], site, campaign), json=json))
+    _end(jobs.status(jobs.Which(job_ids or (), site, campaign), everything=everything, refresh=refresh, json=json))
 
 
 @app.command()
@@ -140,9 +140,9 @@ def wait(
 
     Whichever process submitted them. Without arguments: for all that go on.
     """
-    from scheduler.cli import manage
+    from scheduler.cli.commands import jobs
 
-    _end(manage.wait(manage.Which(job_ids or (), site, campaign), timeout=timeout, show=show or (), json=json))
+    _end(jobs.wait(jobs.Which(job_ids or (), site, campaign), timeout=timeout, show=show or (), json=json))
 
 
 @app.command()
@@ -153,9 +153,9 @@ def collect(
 
     Without waiting for jobs that go on.
     """
-    from scheduler.cli import manage
+    from scheduler.cli.commands import jobs
 
-    _end(manage.collect(manage.Which(job_ids or (), site, campaign), show=show or (), json=json))
+    _end(jobs.collect(jobs.Which(job_ids or (), site, campaign), show=show or (), json=json))
 
 
 @app.command()
@@ -167,10 +167,10 @@ def cancel(
     json: AsJson = False,
 ) -> None:  # fmt: skip
     """End jobs: some, a campaign, or all."""
-    from scheduler.cli import manage
+    from scheduler.cli.commands import jobs
 
-    which = manage.Which(job_ids or (), site, campaign)
-    _end((manage.forget if forget else manage.cancel)(which, everything=everything, sure=sure, json=json))
+    which = jobs.Which(job_ids or (), site, campaign)
+    _end((jobs.forget if forget else jobs.cancel)(which, everything=everything, sure=sure, json=json))
 
 
 @app.command()
@@ -188,10 +188,10 @@ def retry(
 
     What they need is over there still; earlier attempts are kept, with their logs.
     """
-    from scheduler.cli import again, manage
+    from scheduler.cli.commands import jobs, retry
 
-    which = manage.Which(job_ids or (), site, campaign)
-    _end(again.retry(which, failed=failed, missing=missing, memory=memory, walltime=walltime, json=json))
+    which = jobs.Which(job_ids or (), site, campaign)
+    _end(retry.retry(which, failed=failed, missing=missing, memory=memory, walltime=walltime, json=json))
 
 
 @app.command()
@@ -206,7 +206,7 @@ def logs(
 
     While it runs from over there, afterwards from its folder here.
     """
-    from scheduler.cli import logs
+    from scheduler.cli.commands import logs
 
     kind = "stderr" if stderr else "stdout"
     _end(logs.logs(job_id, kind, site=site, campaign=campaign, lines=lines, attempt=attempt))
@@ -219,9 +219,9 @@ def render(
     array: Annotated[bool, typer.Option("--array", help="What is submitted for its job array.")] = False,
 ) -> None:  # fmt: skip
     """Print a job's script; nothing is sent."""
-    from scheduler.cli import script
+    from scheduler.cli.commands import render
 
-    _end((script.array_script if array else script.job_script)(file, site, job_id))
+    _end((render.array_script if array else render.job_script)(file, site, job_id))
 
 
 @app.command()
@@ -240,7 +240,7 @@ def check(
 
     Looks at login, work folder, batch system, queue, limits, software; says what to do about what is wrong.
     """
-    from scheduler.cli import check
+    from scheduler.cli.commands import check
 
     _end(check.check(site, job=job, image=image, timeout=timeout, json=json))
 
@@ -251,10 +251,10 @@ def _sites(context: typer.Context, json: AsJson = False) -> None:
 
     `scheduler sites show NAME` prints all settings of one.
     """
-    from scheduler.cli import catalog
+    from scheduler.cli.commands import sites
 
     if context.invoked_subcommand is None:
-        _end(catalog.table(json=json))
+        _end(sites.table(json=json))
 
 
 @sites.command("show")
@@ -263,9 +263,9 @@ def show(
     json: AsJson = False,
 ) -> None:
     """All settings of a site, as YAML."""
-    from scheduler.cli import catalog
+    from scheduler.cli.commands import sites
 
-    _end(catalog.show(name, json=json))
+    _end(sites.show(name, json=json))
 
 
 @sites.command("new")
@@ -286,7 +286,7 @@ def new(
 
     Of a site that comes with the package, only what differs for you is asked.
     """
-    from scheduler.cli import new_site
+    from scheduler.cli.commands import new_site
 
     given = {
         "transport": transport, "host": host, "ssh.user": user, "scheduler": scheduler, "work_dir": work_dir,

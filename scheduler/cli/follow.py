@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from scheduler.cli import screen
-from scheduler.cli.progress import meter
-from scheduler.cli.sites_of_jobs import by_site, work_at
+from scheduler.cli.reconnect import by_site, work_at
+from scheduler.cli.screen import console
+from scheduler.cli.screen.progress import meter
+from scheduler.engine.session import SiteWork
 from scheduler.errors import SchedulerError, TransportError, WaitTimeout
-from scheduler.ledger import Ledger
-from scheduler.ledger_rows import JobRow
-from scheduler.work import SiteWork
+from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.rows import JobRow
 
 
 def wait(rows: Sequence[JobRow], ledger: Ledger, *, title: str, timeout: float | None) -> bool:
@@ -44,7 +44,7 @@ def watch(work: SiteWork, keys: list[int], *, title: str, timeout: float | None)
         def seen() -> None:
             nonlocal trouble
             if work.trouble and work.trouble != trouble:
-                screen.say(
+                console.say(
                     f"{work.site.name}: no answer: {work.trouble}\nThe jobs go on, and so does the waiting.", "yellow"
                 )
             trouble = work.trouble
@@ -104,6 +104,6 @@ def _each_site(rows: Sequence[JobRow], ledger: Ledger, act: Callable[[SiteWork, 
         except WaitTimeout:
             raise
         except SchedulerError as error:
-            screen.complain(f"{site}: {error}" if site not in str(error) else str(error))
+            console.complain(f"{site}: {error}" if site not in str(error) else str(error))
             well = False
     return well

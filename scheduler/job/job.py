@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scheduler.errors import JobError
-from scheduler.job import payload
+from scheduler.job import validation
 from scheduler.job.resources import Resources, Retry
 from scheduler.job.state import Cause, JobState, NamedEnum, Status
 
@@ -87,24 +87,26 @@ class Job:
         retry: Retry | None = None,
         template: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.job_id = payload.checked_job_id(job_id)
+        self.job_id = validation.checked_job_id(job_id)
         self.job_type = _checked_type(job_type, job_id)
         self.function = function
         self.script_path = None if script_path is None else str(Path(script_path).absolute())
         self.container_image = container_image
         self.container_command = container_command
         self.params: dict[str, Any] = dict(params or {})
-        self.env_vars = payload.checked_environment(env_vars or {}, job_id)
-        self.working_dir = str(Path(working_dir if working_dir is not None else payload.folder_for(job_id)).absolute())
-        self.output_files = payload.checked_patterns(output_files or (), job_id)
+        self.env_vars = validation.checked_environment(env_vars or {}, job_id)
+        self.working_dir = str(
+            Path(working_dir if working_dir is not None else validation.folder_for(job_id)).absolute()
+        )
+        self.output_files = validation.checked_patterns(output_files or (), job_id)
         self.resources = resources if resources is not None else Resources()
-        self.input_files = payload.checked_inputs(input_files or (), job_id)
+        self.input_files = validation.checked_inputs(input_files or (), job_id)
         self.arguments = [str(a) for a in arguments or ()]
         self.retry = retry
         self.template = None if template is None else str(Path(template).absolute())
         self.results: dict[str, Any] = {}
         self.creation_time = datetime.now(timezone.utc)
-        payload.check(self)
+        validation.check(self)
 
     def __repr__(self) -> str:
         return f"<Job {self.job_id!r} {self.job_type.value}: {self._status}>"

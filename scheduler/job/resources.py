@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, ValidationError
 
-from scheduler.checked import Checked, Text, Whole, listed, printable, problems
 from scheduler.errors import JobError
 from scheduler.job.units import checked_walltime, format_walltime, parse_memory, parse_walltime
+from scheduler.schema.model import Checked, Text, Whole, listed, printable, problems
 
 # What goes into a directive cannot be quoted, so only harmless characters get in. `*[]()&|` are Slurm's
 # operators in --constraint; a comma separates several partitions; PBS says queue@server.

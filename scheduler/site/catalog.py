@@ -11,9 +11,9 @@ from typing import Any
 import platformdirs
 
 from scheduler.errors import ConfigError, did_you_mean
-from scheduler.packaged import packaged_folder
+from scheduler.schema.yaml import laid_over, path_here, read_mapping
+from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import Site
-from scheduler.yamlfile import laid_over, path_here, read_mapping
 
 _SUFFIXES = (".yaml", ".yml")
 

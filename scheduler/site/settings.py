@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from scheduler.checked import Checked, Flag, Text, Whole, listed, printable
 from scheduler.errors import ConfigError
 from scheduler.job.resources import Memory, Walltime, memory_mib
 from scheduler.quoting import quote_path
+from scheduler.schema.model import Checked, Flag, Text, Whole, listed, printable
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
-from scheduler.checked import Checked, Flag, Text, listed, printable, problems
 from scheduler.errors import ConfigError, JobError, did_you_mean
-from scheduler.job.payload import RESERVED_NAMES
 from scheduler.job.resources import Constraint, Directive, Name, Resources, Retry, memory_mib
 from scheduler.job.units import format_walltime
+from scheduler.job.validation import RESERVED_NAMES
+from scheduler.schema.model import Checked, Flag, Text, listed, printable, problems
 from scheduler.site.settings import (
     ContainerSettings,
     FileHere,
@@ -34,9 +34,8 @@ _PLACED = ("queue", "account", "qos", "constraint", "native")
 
 
 def batch_systems() -> list[str]:
-    """The words that `scheduler:` may be: each names a module in ``batch/`` and a program in ``remote/``."""
-    words = (module.stem for module in (_PACKAGE / "batch").glob("*.py"))
-    return sorted(word for word in words if (_PACKAGE / "remote" / f"{word}.sh").is_file())
+    """The words that `scheduler:` may be: the folders of ``scheduler/batch/``."""
+    return sorted(found.parent.name for found in (_PACKAGE / "batch").glob("*/system.py"))
 
 
 def _batch_system(word: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from testcluster import Cluster
-from whole_way.logins import WAYS, certified, site_of, ssh_of, way_to
 
 from scheduler.check.finding import Finding, Mark
 from scheduler.check.look import look
-from scheduler.reach import transport_to
+from scheduler.engine.connect import transport_to
 from scheduler.site.site import Site
+from tests.end_to_end.logins import WAYS, certified, site_of, ssh_of, way_to
+from tests.testcluster import Cluster
 
 from .test_look import by_name, failures
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.batch.offer import read_offer
+from scheduler.batch.capabilities import read_offer
 from scheduler.check.facts import read_facts
 from scheduler.check.finding import Finding, Mark
-from scheduler.check.findings import findings
+from scheduler.check.machine import findings
 from scheduler.site.site import Site
 from scheduler.transports.base import Reply
 

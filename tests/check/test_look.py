@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pretended_pbs import Here
-from testcluster import Cluster
-from unpacked import until
-from wrapped import Counting, Streams
 
 from scheduler.check.finding import Finding, Mark
 from scheduler.check.look import look
 from scheduler.check.trial import try_jobs
-from scheduler.cli.check import check
-from scheduler.reach import transport_to
+from scheduler.cli.commands.check import check
+from scheduler.engine.connect import transport_to
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.local import LocalTransport
+from tests.fakepbs_host import Here
+from tests.testcluster import Cluster
+from tests.unpacked import until
+from tests.wrapped import Counting, Streams
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -107,7 +107,7 @@ def test_a_changed_host_key_is_named_loudly(cluster: Cluster, tmp_path: Path) ->
 
 @pytest.mark.cluster
 def test_a_login_that_is_refused_is_named_after_the_host_key_is_found_good(cluster: Cluster, tmp_path: Path) -> None:
-    from transports.sshd import make_key
+    from tests.transports.sshd import make_key
 
     key = make_key(tmp_path / "id_stranger")
     found = looked(with_ssh(cluster, identity_file=str(key)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from whole_way.sites import OWN_IMAGE, OWN_SITE
 
 from scheduler.check.finding import Mark
 from scheduler.check.look import look
 from scheduler.check.trial import try_jobs
-from scheduler.reach import transport_to
+from scheduler.engine.connect import transport_to
 from scheduler.site.catalog import find_site
+from tests.end_to_end.sites import OWN_IMAGE, OWN_SITE
 
 LONGEST_SECONDS = 3600.0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from testcluster import Cluster
+
+from tests.testcluster import Cluster
 
 from .desk import Desk
 

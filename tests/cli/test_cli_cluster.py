@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from people import Terminal, code
-from testcluster import Cluster
+
+from tests.prompters import Terminal, code
+from tests.testcluster import Cluster
 
 from .desk import COMMAND, Desk, wait_for
 

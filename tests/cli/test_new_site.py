@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.cli.new_site import collected
+from scheduler.cli.commands.new_site import collected
 from scheduler.errors import ConfigError
 from scheduler.site.catalog import find_site
 from scheduler.site.site import Site

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scheduler.cli.progress import Speed
+from scheduler.cli.screen.progress import Speed
 
 
 def test_the_speed_is_that_of_the_last_seconds_and_tells_what_is_left() -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from testcluster import Cluster
+from tests.testcluster import Cluster
 
 _CONF = "/etc/slurm/slurm.conf"
 _HEAL = r"""

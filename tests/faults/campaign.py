@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scheduler import Job, JobState, JobType, OutputError, Resources, Runner, Site, TransportError, WaitTimeout
-from scheduler.ledger import Ledger
+from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Program, Reply, Transport
 
 PAYLOAD = """#!/bin/sh

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from testcluster import Cluster
 
 from scheduler import JobState, Runner, WaitTimeout
+from scheduler.engine.connect import transport_to
 from scheduler.errors import LoginError
-from scheduler.reach import transport_to
 from scheduler.transports.base import Reply
 from scheduler.transports.local import LocalTransport
+from tests.testcluster import Cluster
 
 from .breaking import wait_for
 from .campaign import FAILS, USUAL, Campaign, Task, campaign_at, drive, site_here

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from testcluster import Cluster
 
 from scheduler import Cause, JobState, Runner
-from scheduler.ledger_sites import Sites
-from scheduler.reach import transport_to
+from scheduler.engine.connect import transport_to
+from scheduler.ledger.sites import Sites
 from scheduler.transports.base import Reply
+from tests.testcluster import Cluster
 
 from .breaking import Breaker, breaking, wait_for
 from .campaign import FAILS, USUAL, Campaign, Task, campaign_at, drive

@@ -6,13 +6,13 @@ import uuid
 from pathlib import Path
 
 import pytest
-from testcluster import Cluster
 
 from scheduler import Job, JobType, Resources, Retry, Runner, Site
-from scheduler.ledger import Ledger
-from scheduler.reach import transport_to
+from scheduler.engine.connect import transport_to
+from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Program, Transport
 from scheduler.transports.local import LocalTransport
+from tests.testcluster import Cluster
 
 from .campaign import drive
 from .cutting import CuttingTransport, Dice

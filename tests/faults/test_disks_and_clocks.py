@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from wrapped import Streams, Wrapped
 
 from scheduler import BatchError, LedgerError, OutputError, WaitTimeout
 from scheduler.transports.base import Expanded, Program, Reply
 from scheduler.transports.local import LocalTransport
+from tests.wrapped import Streams, Wrapped
 
 from .campaign import FAILS, USUAL, Campaign, Task, campaign_at, drive, is_whole, site_here
 from .conftest import Judge

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from testcluster import Cluster
-from transports.relay import Relay
 
 from scheduler import Runner, Site, TransportError
-from scheduler.reach import transport_to
+from scheduler.engine.connect import transport_to
 from scheduler.transports.base import Reply
 from scheduler.transports.local import LocalTransport
+from tests.testcluster import Cluster
+from tests.transports.relay import Relay
 
 from .campaign import USUAL, Campaign, campaign_at, drive, site_here
 from .conftest import Judge

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from testcluster import Cluster
 
 from scheduler import Site
+from tests import ROOT
+from tests.testcluster import Cluster
 
 from .campaign import Counts, site_here
 from .conftest import Judge
@@ -25,13 +26,11 @@ _MOST = 400
 
 def _victims(folder: Path, site: Site, way: str, *, stride: int, starts: Sequence[int]) -> Counts:
     """Several lines of victims at once; each goes on until one outlives its verbs."""
-    here = Path(__file__).parents[1]
-    search = os.pathsep.join([str(here), str(here.parent)])
     lines = [
         subprocess.Popen(
-            [sys.executable, "-m", "faults.victim", str(folder), json.dumps(site.to_json()), way,
+            [sys.executable, "-m", "tests.faults.victim", str(folder), json.dumps(site.to_json()), way,
              str(start), str(stride), str(_MOST)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": search},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         for start in starts
     ]  # fmt: skip

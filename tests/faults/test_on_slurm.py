@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from testcluster import Cluster
-from wrapped import Streams, Wrapped
 
 from scheduler import BatchError, JobState, OutputError, Runner, WaitTimeout
-from scheduler.reach import transport_to
+from scheduler.engine.connect import transport_to
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Program, Reply, Transport
+from tests.testcluster import Cluster
+from tests.wrapped import Streams, Wrapped
 
 from .breaking import Breaker, breaking, wait_for
 from .campaign import FAILS, USUAL, Campaign, Task, campaign_at, drive

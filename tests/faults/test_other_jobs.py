@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from testcluster import Cluster
 
 from scheduler import Cause, Job, JobState, JobType, Runner
-from scheduler.ledger import Ledger
+from scheduler.ledger.ledger import Ledger
+from tests.testcluster import Cluster
 
 pytestmark = pytest.mark.cluster
 

@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from testcluster import Cluster
 
 from scheduler import Runner
-from scheduler.reach import transport_to
+from scheduler.engine.connect import transport_to
 from scheduler.transports.local import LocalTransport
+from tests.testcluster import Cluster
 
 from .campaign import FAILS, USUAL, Campaign, Counts, Task, campaign_at, drive, site_here
 from .conftest import Judge

@@ -11,7 +11,7 @@ _DRIVER = """
 import sys, time
 from pathlib import Path
 from scheduler import Job, JobType, Runner, Site
-from scheduler.ledger import Ledger
+from scheduler.ledger.ledger import Ledger
 folder = Path(sys.argv[1])
 site = Site.from_mapping({"transport": "local", "scheduler": "shell", "work_dir": str(folder / "work"),
                           "limits": {"poll_seconds": 0.1, "running": 4}}, name="here")

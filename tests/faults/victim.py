@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from scheduler import JobState, Runner, Site
+from scheduler.engine.connect import transport_to
 from scheduler.errors import SchedulerError
-from scheduler.reach import transport_to
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 
 from .campaign import FAILS, Campaign, Counts, Task, campaign_at, drive

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from unpacked import SHELLS
-from whole_way.hostile import CANARY
 
 from scheduler import Job, JobType, SchedulerError, Site
-from scheduler.jobfile import read_job_file
-from scheduler.render import render
+from scheduler.campaign.jobfile import read_job_file
+from scheduler.render.bundle import render
 from scheduler.site.catalog import find_site
+from tests.end_to_end.hostile import CANARY
+from tests.unpacked import SHELLS
 
 from .test_jobs import SH, Room, check_directives, script_of
 from .values import HARD, hostile

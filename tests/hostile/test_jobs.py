@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from unpacked import HERE, SHELLS, installed, unpack
-from whole_way.hostile import CANARY
 
 from scheduler import Job, JobType, Resources, SchedulerError, Site
 from scheduler.batch.base import Ask, find
-from scheduler.render import Bundle, render
+from scheduler.render.bundle import Bundle, render
+from tests.end_to_end.hostile import CANARY
+from tests.unpacked import HERE, SHELLS, installed, unpack
 
 from .values import LARGE, carried, hostile
 

@@ -14,21 +14,22 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_collect import a_row
 
-from scheduler import Cause, Job, JobState, JobType, OutputError, Runner, Site, Status, TransportError, collector
+from scheduler import Cause, Job, JobState, JobType, OutputError, Runner, Site, Status, TransportError
 from scheduler.batch.base import MOST_INDICES, find, read_indices
-from scheduler.collector import Output
+from scheduler.engine.collect import fetch
+from scheduler.engine.collect.fetch import Output
+from scheduler.engine.collect.results import MOST_RESULT_BYTES, results_of
+from scheduler.engine.collect.tar_reader import LONGEST_HEADER
+from scheduler.engine.poll.poll import poll
+from scheduler.engine.poll.reply import read
+from scheduler.engine.submit.submission import read_answers
 from scheduler.errors import SchedulerError
-from scheduler.ledger import Ledger
-from scheduler.members import LONGEST_HEADER
-from scheduler.poll_reply import read
-from scheduler.poller import poll
-from scheduler.results import MOST_RESULT_BYTES, results_of
-from scheduler.submission import read_answers
+from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import MOST_BEFORE_BYTES, MOST_REPLY_BYTES, Exchange
 from scheduler.transports.local import LocalTransport
+from tests.engine.collect.test_fetch import a_row
 
 from .values import HARD
 
@@ -148,7 +149,7 @@ def test_a_range_that_would_fill_the_memory_is_nobodys_array(tried: Tried) -> No
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_an_id_that_is_shell_is_never_run(system: str, tmp_path: Path, tried: Tried) -> None:
     """Ids go back to the site as data, in the programs that ask and cancel: these run here for real."""
-    from scheduler import remote
+    from scheduler.engine import programs
 
     ids = [
         f"$(touch {tmp_path}/got-in)",
@@ -161,9 +162,9 @@ def test_an_id_that_is_shell_is_never_run(system: str, tmp_path: Path, tried: Tr
     ]
     tried(2 * len(ids))
     question = "".join(f"0\t{tmp_path}\tb0.tok-0\t{one}\t0\t0\tone\n" for one in ids)
-    LocalTransport().run(remote.program("poll", system), ["yes"], stdin=question.encode())
+    LocalTransport().run(programs.program("poll", system), ["yes"], stdin=question.encode())
     cancelled = "".join(f"{tmp_path}\tb0.tok-0\t{one}\t0\t\n" for one in ids)
-    LocalTransport().run(remote.program("cancel", system), stdin=cancelled.encode())
+    LocalTransport().run(programs.program("cancel", system), stdin=cancelled.encode())
     assert not (tmp_path / "got-in").exists()
 
 
@@ -211,7 +212,7 @@ def test_a_list_that_lies_is_refused_or_stays_in_the_jobs_folder(
     home, scratch = Path("/nowhere/home"), Path("/nowhere/scratch")
     answer = a_list((job, kind, name, b"x"), count=count, sizes=[size])
     try:
-        listed = collector.manifest([a_row(home)], Saying({"manifest": answer}), scratch)
+        listed = fetch.manifest([a_row(home)], Saying({"manifest": answer}), scratch)
     except OutputError as refused:
         assert len(str(refused)) < 15_000
         return
@@ -226,7 +227,7 @@ def test_a_list_that_lies_is_refused_or_stays_in_the_jobs_folder(
 def test_any_list_is_refused_or_empty(text: str, tried: Tried) -> None:
     tried(1)
     try:
-        listed = collector.manifest(
+        listed = fetch.manifest(
             [a_row(Path("/nowhere"))], Saying({"manifest": text.encode(errors="replace")}), Path("/n")
         )
     except OutputError:
@@ -289,7 +290,7 @@ def test_an_archive_brings_one_file_that_was_asked_for_or_nothing(
     home = folder / "home"
     whole = member(name, content if kind == tarfile.REGTYPE else b"", kind, linkname=link, mode=mode) + b"\0" * 1024
     try:
-        collector.fetch([announced(home)], Saying({"fetch": whole}))
+        fetch.fetch([announced(home)], Saying({"fetch": whole}))
     except SchedulerError:
         assert [path for path in folder.rglob("*") if not path.is_dir()] == []
         return
@@ -333,7 +334,7 @@ def test_a_bomb_goes_off_in_little_memory(bomb: str, tmp_path: Path, tried: Trie
     tracemalloc.start()
     try:
         with pytest.raises(SchedulerError):
-            collector.fetch([announced(tmp_path / "home")], Saying({"fetch": endless(first, piece)}))
+            fetch.fetch([announced(tmp_path / "home")], Saying({"fetch": endless(first, piece)}))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -351,7 +352,7 @@ def test_an_archive_with_any_byte_changed_brings_what_was_announced_or_nothing(
     whole = bytearray(member("far/a.root", b"x") + b"\0" * 1024)
     whole[place] = byte
     try:
-        collector.fetch([announced(folder / "home")], Saying({"fetch": bytes(whole)}))
+        fetch.fetch([announced(folder / "home")], Saying({"fetch": bytes(whole)}))
     except SchedulerError:
         assert [path for path in folder.rglob("*") if path.is_file()] == []
         return
@@ -409,7 +410,7 @@ def test_a_result_of_any_kind_is_told_of_and_can_be_kept(text: bytes, tmp_path: 
     row = a_row(tmp_path)
     outputs = [written(tmp_path, text), written(tmp_path, text, kind="error")]
     for status in (row.status, Status(JobState.FAILED, Cause.EXIT_CODE, exit_code=1)):
-        now, results = results_of(a_row(tmp_path, status=status), collector.Manifest(outputs))
+        now, results = results_of(a_row(tmp_path, status=status), fetch.Manifest(outputs))
         json.dumps(results)
         assert now.final
 
@@ -418,7 +419,7 @@ def test_a_result_of_a_gigabyte_is_not_read(tmp_path: Path, tried: Tried) -> Non
     tried(1)
     output = written(tmp_path, b"[", size=1 << 30)
     tracemalloc.start()
-    status, results = results_of(a_row(tmp_path), collector.Manifest([output, announced(tmp_path)]))
+    status, results = results_of(a_row(tmp_path), fetch.Manifest([output, announced(tmp_path)]))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 << 20
@@ -431,4 +432,4 @@ def test_compressed_or_other_archives_are_none_to_us(tmp_path: Path, tried: Trie
     tried(1)
     buffer = io.BytesIO(gzip.compress(member("far/a.root", b"x") + b"\0" * (64 << 20)))
     with pytest.raises(SchedulerError):
-        collector.fetch([announced(tmp_path)], Saying({"fetch": buffer.getvalue()}))
+        fetch.fetch([announced(tmp_path)], Saying({"fetch": buffer.getvalue()}))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduler.cli.screen import visible
+from scheduler.cli.screen.console import visible
 
 from .values import HARD
 
@@ -83,7 +83,7 @@ def test_log_lines_of_a_job_are_shown_with_their_escapes_visible(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tried: Tried
 ) -> None:
     from scheduler import Job, JobType, Runner, Site
-    from scheduler.cli.logs import logs
+    from scheduler.cli.commands.logs import logs
 
     tried(len(ESCAPES))
     monkeypatch.chdir(tmp_path)

@@ -10,17 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from testcluster import Cluster
-from unpacked import until
 
-from scheduler import Job, JobError, JobType, Runner, SchedulerError, Site, remote, submission
-from scheduler import spool as spooling
+from scheduler import Job, JobError, JobType, Runner, SchedulerError, Site
 from scheduler.batch.base import find
-from scheduler.ledger import Ledger
+from scheduler.engine import programs
+from scheduler.engine.submit import spool as spooling
+from scheduler.engine.submit import submission
+from scheduler.ledger.ledger import Ledger
 from scheduler.quoting import quote_path
-from scheduler.render import render
+from scheduler.render.bundle import render
 from scheduler.transports.base import Expanded
 from scheduler.transports.local import LocalTransport
+from tests.testcluster import Cluster
+from tests.unpacked import until
 
 Tried = Callable[[int], None]
 SECRET = "hunter2-correct-horse-battery"
@@ -163,7 +165,7 @@ def test_the_files_of_others_are_not_taken_for_ours(tmp_path: Path, tried: Tried
         "",
         "",
     ]
-    reply = LocalTransport().run(remote.program("submit", "shell"), args, stdin=spool.read_bytes())
+    reply = LocalTransport().run(programs.program("submit", "shell"), args, stdin=spool.read_bytes())
     assert submission.read_answers(reply, find("shell")).folder
     assert sorted(path.name for path in theirs.iterdir()) == ["precious"]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testcluster import Cluster
-from whole_way.hostile import CANARY, JOB_IDS, VALUES
-from whole_way.voyage import in_folder
 
 from scheduler import Job, JobType, Resources, Runner, SchedulerError
-from scheduler.ledger import Ledger
+from scheduler.ledger.ledger import Ledger
+from tests.end_to_end.hostile import CANARY, JOB_IDS, VALUES
+from tests.end_to_end.voyage import in_folder
+from tests.testcluster import Cluster
 
 from .values import HARD
 

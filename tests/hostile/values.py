@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from whole_way.hostile import CANARY, VALUES
+
+from tests.end_to_end.hostile import CANARY, VALUES
 
 HARD = [
     "'", '"', "`", "$", "\\", "\n", "\r\n", "\r", "\t", "\0", "\x1b[2J", "\x7f", "\x85", "\u2028", "\ufeff", "\ud800",

@@ -26,12 +26,14 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("unneeded", ["paramiko", "simple_slurm", "typer", "rich"])
 def test_working_on_this_machine_loads_no_ssh_no_slurm_and_no_screen(unneeded: str) -> None:
-    assert unneeded not in loaded_after("import scheduler.runner, scheduler.transports.local, scheduler.batch.shell")
+    assert unneeded not in loaded_after(
+        "import scheduler.runner, scheduler.transports.local, scheduler.batch.shell.system"
+    )
 
 
 @pytest.mark.parametrize("unneeded", ["paramiko", "cryptography"])
 def test_the_ssh_of_openssh_needs_no_other(unneeded: str) -> None:
-    assert unneeded not in loaded_after("import scheduler.runner, scheduler.transports.openssh")
+    assert unneeded not in loaded_after("import scheduler.runner, scheduler.transports.openssh.transport")
 
 
 def test_every_public_name_can_be_had() -> None:

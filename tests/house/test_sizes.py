@@ -11,7 +11,7 @@ from .code import Module, modules
 MOST_LINES_OF_A_FILE = 300
 MOST_LINES_OF_A_FUNCTION = 40
 NO_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "manager", "misc"}
-CATCHES_ALL = "scheduler.remote.run_function"  # its trade: whatever a user's function raises goes home
+CATCHES_ALL = "scheduler.render.runtime.run_function"  # its trade: whatever a user's function raises goes home
 
 PACKAGE = modules("scheduler")
 

@@ -9,8 +9,8 @@ import pytest
 
 from scheduler.transports.base import Transport
 from scheduler.transports.local import LocalTransport
-from scheduler.transports.openssh import OpensshTransport
-from scheduler.transports.ssh import SshSettings, SshTransport
+from scheduler.transports.openssh.transport import OpensshTransport
+from scheduler.transports.ssh.transport import SshSettings, SshTransport
 
 from . import sshd
 

@@ -6,7 +6,7 @@ import pytest
 
 from scheduler.errors import TransportError
 from scheduler.transports.base import Program
-from scheduler.transports.ssh import SshSettings, SshTransport
+from scheduler.transports.ssh.transport import SshSettings, SshTransport
 
 HELLO = Program("hello", "echo hello")
 

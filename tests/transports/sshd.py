@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scheduler.transports.ssh_settings import SshSettings
+from scheduler.transports.settings import SshSettings
 
 SSHD = "/usr/sbin/sshd"
 _START_SECONDS = 10.0

@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from test_collect import over_there
-from test_parts import Far
-from wrapped import Counting
 
 from scheduler import TransportError
-from scheduler.stripes import LEAST_BYTES
+from scheduler.engine.collect.stripes import LEAST_BYTES
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from scheduler.transports.openssh import OpensshTransport
+from scheduler.transports.openssh.transport import OpensshTransport
+from tests.engine.collect.test_fetch import over_there
+from tests.engine.collect.test_resumable import Far
+from tests.wrapped import Counting
 
 from .relay import Relay
 from .sshd import Sshd
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-    from wrapped import Streams
+
+    from tests.wrapped import Streams
 
 CHANNELS = 4
 

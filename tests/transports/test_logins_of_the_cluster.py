@@ -12,14 +12,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from people import PASSWORD, Prepared, Terminal, code
-from testcluster import Cluster
 
 from scheduler.errors import HostKeyError, LoginError, TransportError
-from scheduler.transports.asking import Nobody
 from scheduler.transports.base import Program, Transport
-from scheduler.transports.openssh import OpensshTransport
-from scheduler.transports.ssh import SshSettings, SshTransport
+from scheduler.transports.openssh.transport import OpensshTransport
+from scheduler.transports.prompt import Nobody
+from scheduler.transports.ssh.transport import SshSettings, SshTransport
+from tests.prompters import PASSWORD, Prepared, Terminal, code
+from tests.testcluster import Cluster
 
 from .hello import HELLO
 from .relay import Relay

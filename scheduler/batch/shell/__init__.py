@@ -1,0 +1,1 @@
+"""Machines without a batch system: a small queue of our own, in POSIX shell."""

@@ -1,0 +1,1 @@
+"""Slurm: its #SBATCH header, its commands, and what their output means."""

@@ -1,0 +1,1 @@
+"""The subcommands: each module is called as its subcommand. What they have in common is in the parent folder."""

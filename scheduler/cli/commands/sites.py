@@ -1,0 +1,113 @@
+"""``scheduler sites``: which sites there are, and what one of them amounts to."""
+
+from __future__ import annotations
+
+import json as json_text
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scheduler.cli.screen import console
+from scheduler.cli.screen.columns import column, print_columns
+from scheduler.errors import ConfigError
+from scheduler.site.catalog import Entry, find_site, list_sites
+from scheduler.site.packaged import packaged_folder
+from scheduler.site.site import Site
+
+_WRONG = "its file is wrong, see below"
+_PLAIN = re.compile(r"[A-Za-z/$][A-Za-z0-9_/$.+-]*(?: [A-Za-z0-9_/$.+-]+)*\Z")
+_NOT_TEXT = re.compile(r"(?:true|false|null)\Z", re.IGNORECASE)
+
+
+def table(*, json: bool) -> int:
+    """Every site that can be found by name; one that is wrong with what is wrong."""
+    entries = [(entry, _site(entry)) for entry in list_sites()]
+    if json:
+        console.print_json([_as_json(entry, site) for entry, site in entries])
+        return 0
+    print_columns([
+        column("SITE", [entry.name for entry, _ in entries]),
+        column("TRANSPORT", [site.transport if site else "" for _, site in entries]),
+        column("BATCH SYSTEM", [site.scheduler if site else "" for _, site in entries]),
+        column("FILE", [_short(entry.path) for entry, _ in entries]),
+        column("DESCRIPTION", [entry.description if site else _WRONG for entry, site in entries], may_be_cut=True),
+    ])  # fmt: skip
+    for entry, _ in entries:
+        if entry.error:
+            first, *more = entry.error.splitlines()
+            rest = f" (and {len(more)} more: scheduler sites show {entry.name})" if more else ""
+            console.complain(f"{first}{rest}")
+    return 0
+
+
+def show(name: str, *, json: bool) -> int:
+    """All settings of a site, those of its file over those it has anyway."""
+    site = find_site(name)
+    settings = site.to_json()["settings"]
+    if json:
+        console.print_json({"name": site.name, "sources": [str(path) for path in site.sources], "settings": settings})
+        return 0
+    for path in reversed(site.sources):
+        console.print_line(f"# {path}", "dim")
+    for line in yaml_lines(settings):
+        console.print_line(line)
+    return 0
+
+
+def _site(entry: Entry) -> Site | None:
+    try:
+        return None if entry.error else find_site(entry.name)
+    except ConfigError:  # it has changed since it was listed
+        return None
+
+
+def _as_json(entry: Entry, site: Site | None) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "description": entry.description or None,
+        "transport": site.transport if site else None,
+        "scheduler": site.scheduler if site else None,
+        "path": str(entry.path),
+        "error": entry.error or None,
+    }
+
+
+def _short(path: Path) -> str:
+    """Its full path is in the JSON, and at the head of `show`."""
+    if path.parent == packaged_folder("site_configs"):
+        return "packaged"
+    for folder, short in ((Path.cwd(), "."), (Path.home(), "~")):
+        if path.is_relative_to(folder):
+            return f"{short}/{path.relative_to(folder)}"
+    return str(path)
+
+
+def yaml_lines(settings: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """As a site file has it, without the keys that say nothing."""
+    for key, value in settings.items():
+        if value is None or value in ([], {}, ""):
+            continue
+        if isinstance(value, Mapping):
+            inner = list(yaml_lines(value, indent + "  "))
+            yield from [f"{indent}{_scalar(key)}:", *inner] if inner else []
+        elif isinstance(value, str) and "\n" in value:
+            yield f"{indent}{_scalar(key)}: |"
+            yield from (f"{indent}  {line}" for line in value.rstrip("\n").split("\n"))
+        else:
+            yield f"{indent}{_scalar(key)}: {_flow(value)}"
+
+
+def _flow(value: Any) -> str:
+    return (
+        f"[{', '.join(map(_scalar, value))}]"
+        if isinstance(value, Sequence) and not isinstance(value, str)
+        else _scalar(value)
+    )
+
+
+def _scalar(value: Any) -> str:
+    """A value as YAML reads it back; what might be taken for something else is quoted as in JSON."""
+    if isinstance(value, str) and _PLAIN.match(value) and not _NOT_TEXT.match(value):
+        return value
+    return json_text.dumps(value, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Collecting: declared outputs are listed, downloaded, verified and put in place."""

@@ -1,0 +1,107 @@
+"""The part of the ledger that is of attempts: how a job moves to its next one, and what the earlier ones were.
+
+A job's own row is always its last attempt, so that whoever follows jobs need not know of this.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scheduler.job.state import JobState
+from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.owner import owner
+from scheduler.ledger.rows import AttemptRow, JobRow, Place, attempt_row
+from scheduler.ledger.tables import (
+    ADD_REASON,
+    ATTEMPTS,
+    DROP_LAST,
+    KEEP_ATTEMPT,
+    NEXT_ATTEMPT,
+    OBSERVATION,
+    TAKE_BACK,
+)
+
+
+@dataclass(frozen=True)
+class Move:
+    """A job goes on to another attempt.
+
+    Attributes:
+        row: the job as it was when this was decided.
+        first, element: its place in the new bundle.
+        resources: what it asks for there, as JSON.
+        why: for its history.
+    """
+
+    row: JobRow
+    first: int
+    element: int
+    resources: str
+    why: str
+
+
+class Attempts:
+    """Attempts of jobs. One object belongs to one thread at a time, as its ledger does."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def record(
+        self, *, token: str, site: str, site_json: Mapping[str, Any], batches: Iterable[tuple[int, int, str, bool]],
+        moves: Sequence[Move],
+    ) -> bool:  # fmt: skip
+        """That these jobs are about to be submitted again. On disk when this returns.
+
+        Nothing is recorded, and it is False, if one of them is not as it was: another process was faster.
+        """
+        now = time.time()
+        new = {"bundle": token, "state": JobState.SUBMITTING.word, "now": now}
+        try:
+            with self._ledger.writing() as db:
+                bundle = "INSERT INTO bundles (token, site, site_json, owner, created) VALUES (?,?,?,?,?)"
+                db.execute(bundle, (token, site, json.dumps(site_json), owner(), now))
+                batch = "INSERT INTO batches (bundle, first, count, name, packed, place) VALUES (?,?,?,?,?,?)"
+                db.executemany(batch, ((token, *values, Place.WAITS) for values in batches))
+                for move in moves:
+                    if not db.execute(KEEP_ATTEMPT, {**_judged(move.row), "now": now}).rowcount:
+                        raise _MovedOn
+                    place = {"first": move.first, "element": move.element, "resources": move.resources}
+                    db.execute(NEXT_ATTEMPT, {"key": move.row.key, **place, **new})
+                    db.execute(OBSERVATION, (move.row.key, now, move.why))
+        except _MovedOn:
+            return False
+        return True
+
+    def take_back(self, refused: Mapping[int, str]) -> None:
+        """The last attempts of these jobs were not taken, and why: they are again what they were before."""
+        now = time.time()
+        with self._ledger.writing() as db:
+            for key, why in refused.items():
+                values = {"key": key, "now": now, "why": why}
+                for statement in (TAKE_BACK, DROP_LAST, ADD_REASON):
+                    db.execute(statement, values)
+                db.execute(OBSERVATION, (key, now, why))
+
+    def never_again(self, keys: Iterable[int]) -> None:
+        """These jobs are not tried again by themselves. Of those that are done with it says nothing."""
+        with self._ledger.writing() as db:
+            db.executemany("UPDATE jobs SET retry = '{}' WHERE key = ? AND collected = 0", [(key,) for key in keys])
+
+    def of(self, keys: Iterable[int]) -> list[AttemptRow]:
+        """The earlier attempts of these jobs, the first one first."""
+        with self._ledger.reading() as db:
+            return [attempt_row(row) for row in db.execute(ATTEMPTS, (json.dumps(list(keys)),))]
+
+
+class _MovedOn(Exception):
+    """A job is not as it was when somebody judged it."""
+
+
+def _judged(row: JobRow) -> Mapping[str, Any]:
+    status = row.status
+    return {"key": row.key, "was": row.bundle, "judged": status.state.word, "judged_cause": status.cause.word,
+            "retry": row.retry}  # fmt: skip

@@ -1,0 +1,100 @@
+"""A user's command with parameters becomes shell text in which every value is data. Nothing here runs it.
+
+``{{ name }}`` outside quotes becomes one quoted word (a list: several words). Inside the user's own quotes the value is
+escaped for those quotes. Where no escape is safe (a here-document, backticks, ``$'…'``, a comment) it is refused; which
+places these are is in `command_places.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import SandboxedEnvironment
+
+from scheduler.errors import JobError, did_you_mean
+from scheduler.quoting import quote
+from scheduler.render.shell_context import BEGIN, END, Places
+
+
+def fill(template: str, params: Mapping[str, Any], *, what: str) -> str:
+    """Shell text from `template`, every value of `params` quoted for the place where it stands.
+
+    Raises:
+        JobError: an unknown name, broken Jinja, or a value in a place where it could be executed.
+    """
+    if any(c in template for c in (BEGIN, END, "\0")):
+        raise JobError(f"{what}: holds a character that cannot be used here (NUL, U+E000 or U+E001)")
+    values: list[Any] = []
+    text = _rendered(_marking(), template, {**params, _KEPT: values}, what)
+    try:
+        return Places(text, values).fill()
+    except JobError as error:
+        raise JobError(f"{what}: {error}") from None
+
+
+def words(templates: Sequence[str], params: Mapping[str, Any], *, what: str) -> list[str]:
+    """Arguments with their params filled in, unquoted: one word each, whatever it holds.
+
+    Raises:
+        JobError: an unknown name, broken Jinja, or what no command can carry.
+    """
+    return [_word(template, params, f"{what}[{n}]") for n, template in enumerate(templates)]
+
+
+def _word(template: str, params: Mapping[str, Any], what: str) -> str:
+    text = _rendered(_plain(), template, params, what)
+    try:
+        quote(text)
+    except JobError as error:
+        raise JobError(f"{what}: {error}") from None
+    return text
+
+
+_KEPT = " values"
+"""Where the values of a rendering are kept; no name in a template has a blank."""
+
+
+@cache
+def _plain() -> SandboxedEnvironment:
+    return SandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, cache_size=0)
+
+
+@cache
+def _marking() -> SandboxedEnvironment:
+    """An environment that puts a mark where a value would be, and keeps the value."""
+
+    @jinja2.pass_context
+    def keep(context: jinja2.runtime.Context, value: Any) -> Any:
+        if isinstance(value, jinja2.Undefined):
+            return value  # StrictUndefined raises when it becomes text
+        values = context[_KEPT]
+        values.append(value)
+        return f"{BEGIN}{len(values) - 1}{END}"
+
+    return SandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, finalize=keep, keep_trailing_newline=True, cache_size=0
+    )
+
+
+@lru_cache(maxsize=256)
+def _compiled(environment: SandboxedEnvironment, template: str) -> jinja2.Template:
+    return environment.from_string(template)
+
+
+def _rendered(environment: SandboxedEnvironment, template: str, params: Mapping[str, Any], what: str) -> str:
+    try:
+        return _compiled(environment, template).render(params)
+    except jinja2.UndefinedError as error:
+        found = re.fullmatch(r"'(.*)' is undefined", str(error))
+        if found is None:
+            raise JobError(f"{what}: {error}") from None
+        known = [str(name) for name in params if name != _KEPT]
+        raise JobError(
+            f"{what}: {{{{ {found[1]} }}}} is not among the params; {did_you_mean(found[1], known)}"
+        ) from None
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        raise JobError(f"{what}: {error}") from None

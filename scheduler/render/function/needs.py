@@ -1,0 +1,258 @@
+"""Which statements and values of a script one function needs, and what those need. It writes no text."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import copy
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from scheduler.render.function import Unfit
+from scheduler.render.function.definitions import (
+    check_class,
+    check_same_everywhere,
+    check_unedited,
+    defaults,
+    is_literal,
+    made_by,
+)
+from scheduler.render.function.names import (
+    Uses,
+    bound_by,
+    changed_from_outside,
+    is_assignment,
+    is_definition,
+    root_of,
+    used_by,
+)
+from scheduler.render.function.values import Spelling, is_defined, spell
+
+_OF_EVERY_MODULE = {
+    "__name__",
+    "__file__",
+    "__package__",
+    "__spec__",
+    "__loader__",
+    "__builtins__",
+    "__annotations__",
+}
+_IMMUTABLE = (int, float, complex, str, bytes, bool, type(None), range)
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script that is running: its text, its top-level statements, and what its names are now."""
+
+    name: str
+    package: str
+    text: str
+    statements: list[ast.stmt]
+    values: Mapping[str, Any]
+
+    def bindings(self) -> dict[str, list[int]]:
+        """Name → the statements that set it, by index."""
+        places: dict[str, list[int]] = {}
+        for at, statement in enumerate(self.statements):
+            for name in bound_by(statement):
+                places.setdefault(name, []).append(at)
+        return places
+
+    def has_lazy_annotations(self) -> bool:
+        futures = [node for node in self.statements if is_future(node)]
+        return any(name.name == "annotations" for node in futures for name in node.names)  # type: ignore[attr-defined]
+
+
+@dataclass
+class Needs:
+    """What goes along.
+
+    Attributes:
+        kept: index of a statement → the statement, perhaps without its decorators.
+        replaced: default values of parameters that are written as they are now.
+        spelled: name → the value that it has now.
+        early: names that are needed while the statements run.
+    """
+
+    kept: dict[int, ast.stmt] = field(default_factory=dict)
+    replaced: dict[ast.expr, Spelling] = field(default_factory=dict)
+    spelled: dict[str, Spelling] = field(default_factory=dict)
+    early: set[str] = field(default_factory=set)
+
+
+def is_future(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
+
+
+def needs_of(script: Script, name: str) -> Needs:
+    """All that must be there for the object called `name` to work.
+
+    Raises:
+        Unfit: something of it cannot be had from the source, nor written as it is now.
+    """
+    search = _Search(script)
+    waiting, seen = [name], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(search.take(name))
+    return search.needs
+
+
+class _Search:
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.needs = Needs()
+        self.places = script.bindings()
+        self.changed = changed_from_outside(script.statements)
+        self.lazy = script.has_lazy_annotations()
+        self.seen: dict[int, object] = {}
+        self.named = {name: value for name, value in script.values.items() if self.is_source(name)}
+        self.defined = {name: value for name, value in self.named.items() if self.is_only_defined(name)}
+
+    def is_only_defined(self, name: str) -> bool:
+        return all(is_definition(self.script.statements[at]) for at in self.places[name])
+
+    def is_source(self, name: str) -> bool:
+        """Is it bound, and only ever by definitions and assignments?"""
+        statements = [self.script.statements[at] for at in self.places.get(name, ())]
+        return bool(statements) and all(is_definition(node) or is_assignment(node) for node in statements)
+
+    def take(self, name: str) -> Iterable[str]:
+        """Note what gives `name` its value; the names that this needs in turn."""
+        statements = {at: self.script.statements[at] for at in self.places.get(name, ())}
+        if name not in self.script.values:  # never set, deleted, or only there for a type checker
+            return self.keep(at for at, statement in statements.items() if is_definition(statement))
+        value = self.script.values[name]
+        if not statements:
+            return self.take_unbound(name, value)
+        if all(map(is_definition, statements.values())):
+            return self.keep_definitions(name, value, statements)
+        if len(statements) == 1 and _says(next(iter(statements.values())), value):
+            self.seen[id(value)] = value
+            return self.keep(statements)
+        if is_defined(value) and self.is_source(name):
+            return self.take_defined(name, value)
+        return self.take_value(name, value)
+
+    def keep(self, places: Iterable[int]) -> set[str]:
+        names: set[str] = set()
+        for at in places:
+            self.needs.kept[at] = self.needs.kept.get(at, self.script.statements[at])
+            names |= self.note(used_by(self.needs.kept[at], lazy_annotations=self.lazy))
+        return names
+
+    def note(self, uses: Uses) -> frozenset[str]:
+        self.needs.early |= uses.early
+        return uses.early | uses.late
+
+    def keep_definitions(self, name: str, value: object, statements: dict[int, ast.stmt]) -> Iterable[str]:
+        kinds = {type(statement) for statement in statements.values()}
+        if name in self.changed and kinds & {ast.ClassDef, ast.FunctionDef}:
+            raise Unfit(f"the script sets attributes of {name}")
+        check_unedited(name, value, statements.values(), self.script.name)
+        itself = {at: node for at, node in statements.items() if value is not None and made_by(node, value) is value}
+        names: set[str] = set()
+        for at, statement in (itself or statements).items():
+            names |= self.keep_function(at, statement, value)
+            if isinstance(statement, ast.ClassDef):
+                check_class(statement, value)
+            check_same_everywhere(self.needs.kept.get(at, statement), self.script.values)
+        return names | self.keep([*(itself or statements), *self.related(name, value)])
+
+    def related(self, name: str, value: object) -> list[int]:
+        """Definitions that add to `name` by being made: `@name.register`, and subclasses that it hears of."""
+        hears = isinstance(value, type) and "__init_subclass__" in vars(value)
+        found = []
+        for at, statement in enumerate(self.script.statements):
+            decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+            own = self.script.values.get(getattr(statement, "name", ""))
+            if name in map(_registers_with, decorators) or (hears and isinstance(own, type) and issubclass(own, value)):  # type: ignore[arg-type]
+                found.append(at)
+        return found
+
+    def keep_function(self, at: int, statement: ast.stmt, value: object) -> set[str]:
+        """With its defaults as they are now; if it is the very one, its decorators have done their work elsewhere."""
+        function = made_by(statement, value)
+        if function is None or not isinstance(statement, ast.FunctionDef):
+            return set()
+        own = copy.copy(statement)
+        own.args = copy.deepcopy(statement.args)
+        if function is value and not function.__dict__:
+            own.decorator_list = []
+        self.needs.kept[at] = own
+        return {used for node, now in defaults(own.args, function) for used in self.replace(node, now, own.args)}
+
+    def replace(self, default: ast.expr, now: object, arguments: ast.arguments) -> frozenset[str]:
+        """A parameter's default as it is now: `os.getcwd()` would be another one over there."""
+        if is_literal(default, now) or (isinstance(default, ast.Name) and self.is_shared(default.id, now)):
+            return frozenset()
+        try:
+            spelling = self.spell(now)
+        except Unfit:
+            return frozenset()  # as it is written, if that means the same everywhere
+        constant = ast.copy_location(ast.Constant(None), default)
+        arguments.defaults = [constant if node is default else node for node in arguments.defaults]
+        arguments.kw_defaults = [constant if node is default else node for node in arguments.kw_defaults]
+        self.needs.replaced[constant] = spelling
+        self.needs.early |= spelling.names
+        return spelling.names
+
+    def is_shared(self, name: str, value: object) -> bool:
+        """Is it the same list, dict or object that the script calls `name`, and must stay the same?"""
+        return self.script.values.get(name) is value and not isinstance(value, _IMMUTABLE)
+
+    def take_unbound(self, name: str, value: object) -> Iterable[str]:
+        """Set by `from … import *`, by `global` in a function, or by Python."""
+        if name in _OF_EVERY_MODULE or getattr(builtins, name, self) is value:
+            return ()
+        stars = [at for at, node in enumerate(self.script.statements) if self.imports_all(node, name)]
+        return self.keep(stars) if stars else self.take_value(name, value)
+
+    def imports_all(self, statement: ast.stmt, name: str) -> bool:
+        if not isinstance(statement, ast.ImportFrom) or statement.names[0].name != "*":
+            return False
+        relative = "." * statement.level + (statement.module or "")
+        module = importlib.util.resolve_name(relative, self.script.package)
+        return hasattr(sys.modules.get(module), name)
+
+    def take_value(self, name: str, value: object) -> Iterable[str]:
+        try:
+            spelling = self.spell(value)
+        except Unfit as unfit:
+            raise Unfit(f"it uses {name}, a {type(value).__name__}: {unfit}") from None
+        self.needs.spelled[name] = spelling
+        return spelling.names - {name}
+
+    def spell(self, value: object) -> Spelling:
+        return spell(value, named=self.named, seen=self.seen)
+
+    def take_defined(self, name: str, value: object) -> Iterable[str]:
+        """A function, class or the like that was assigned: by the name of its definition, or by the expression."""
+        try:
+            spelling = spell(value, named=self.defined)
+        except Unfit:
+            statements = [self.script.statements[at] for at in self.places[name]]
+            for statement in statements:
+                if is_assignment(statement):
+                    check_same_everywhere(statement, self.script.values)
+            return self.keep(self.places[name])
+        self.needs.spelled[name] = spelling
+        return spelling.names
+
+
+def _registers_with(decorator: ast.expr) -> str:
+    """`name` of `@name.attribute` and `@name.attribute(…)`, else nothing."""
+    node = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return root_of(node) if isinstance(node, ast.Attribute) else ""
+
+
+def _says(statement: ast.stmt, value: object) -> bool:
+    """Is it `name = literal`, and the name still has that value?"""
+    if isinstance(statement, ast.Assign):
+        return all(isinstance(t, ast.Name) for t in statement.targets) and is_literal(statement.value, value)
+    return isinstance(statement, ast.AnnAssign) and statement.value is not None and is_literal(statement.value, value)

@@ -1,0 +1,117 @@
+"""The part of a running script that one function needs, as a module in which every line keeps its number."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tokenize
+from pathlib import Path
+
+from scheduler.render.function import Unfit
+from scheduler.render.function.modules import imported_by, is_ours, sources_of
+from scheduler.render.function.names import first_line
+from scheduler.render.function.needs import Needs, Script, is_future, needs_of
+from scheduler.render.function.values import Spelling
+
+
+def is_script(module: str) -> bool:
+    return module in ("__main__", "__mp_main__")  # the second in a process that multiprocessing has spawned
+
+
+def from_script(module: str, qualname: str) -> tuple[str, dict[str, bytes]]:
+    """The module to import over there, and the files to send: its own and those that it imports in turn.
+
+    Raises:
+        Unfit: there is no source, or not all that the function needs can be taken from it.
+    """
+    main = sys.modules[module]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name != "__main__" and not is_ours(spec.name):
+        return spec.name, {}  # python -m of something installed
+    script = _read(module)
+    needs = needs_of(script, qualname.partition(".")[0])
+    name = "main_of_" + (re.sub(r"\W", "_", Path(script.name).stem).strip("_") or "script")
+    name = f"{script.package}.{name}" if script.package else name
+    path = name.replace(".", "/") + ".py"
+    content = _written(script, needs).encode()
+    spellings = [*needs.spelled.values(), *needs.replaced.values()]
+    modules = {used for spelling in spellings for used in spelling.modules} | set(imported_by(content, path))
+    return name, sources_of(modules | ({script.package} - {""})) | {path: content}
+
+
+def _read(module: str) -> Script:
+    main = sys.modules[module]
+    file = getattr(main, "__file__", None)
+    if not file or not Path(file).is_file():
+        raise Unfit("it was typed into a notebook or an interactive session")
+    try:
+        with tokenize.open(file) as stream:  # as Python reads it: the encoding from its first lines
+            text = stream.read()
+        statements = ast.parse(text).body
+    except (SyntaxError, UnicodeDecodeError, ValueError):
+        raise Unfit(f"{file} is not Python source that can be read") from None
+    return Script(Path(file).name, main.__package__ or "", text, statements, vars(main))
+
+
+def _written(script: Script, needs: Needs) -> str:
+    page = _Page(script.text)
+    for at, statement in enumerate(script.statements):
+        if at in needs.kept or is_future(statement):
+            page.copy(needs.kept.get(at, statement), needs.replaced)
+    places, end = script.bindings(), []
+    for name, spelling in needs.spelled.items():
+        bound = places.get(name, [])
+        ready = bool(bound) and all(places.get(used, bound)[0] < bound[0] for used in spelling.names)
+        if ready and page.is_blank(script.statements[bound[0]]) and not (name in needs.early and len(bound) > 1):
+            page.put(first_line(script.statements[bound[0]]), f"{name} = {spelling.text}")
+        elif name in needs.early:
+            raise Unfit(f"{name} is used while the script is read, and has changed since")
+        else:
+            end.append(f"{name} = {spelling.text}")
+    return page.text() + "".join(f"{line}\n" for line in end)
+
+
+class _Page:
+    """Blank lines, as many as the script has, on which its statements are copied to where they were."""
+
+    def __init__(self, text: str) -> None:
+        self.source = [line.encode() for line in text.split("\n")]  # columns are bytes in ast
+        self.lines = [b""] * len(self.source)
+
+    def copy(self, statement: ast.stmt, replaced: dict[ast.expr, Spelling]) -> None:
+        first, last = first_line(statement) - 1, (statement.end_lineno or statement.lineno) - 1
+        lines = self.source[first : last + 1]
+        lines[-1] = lines[-1][: statement.end_col_offset]
+        for default in sorted(_inside(statement, replaced), key=_place, reverse=True):
+            _replace(lines, default, first, replaced[default].text.encode())
+        if statement.lineno - 1 == first:
+            lines[0] = lines[0][statement.col_offset :]
+        self.lines[first] += (b"; " if self.lines[first] else b"") + lines[0]
+        self.lines[first + 1 : last + 1] = lines[1:]
+
+    def is_blank(self, statement: ast.stmt) -> bool:
+        return not any(self.lines[first_line(statement) - 1 : statement.end_lineno])
+
+    def put(self, number: int, line: str) -> None:
+        self.lines[number - 1] += (b"; " if self.lines[number - 1] else b"") + line.encode()
+
+    def text(self) -> str:
+        return b"\n".join(self.lines).decode().rstrip() + "\n"
+
+
+def _inside(statement: ast.stmt, replaced: dict[ast.expr, Spelling]) -> list[ast.expr]:
+    return [node for node in ast.walk(statement) if isinstance(node, ast.expr) and node in replaced]
+
+
+def _place(node: ast.expr) -> tuple[int, int]:
+    return node.lineno, node.col_offset
+
+
+def _replace(lines: list[bytes], node: ast.expr, first: int, text: bytes) -> None:
+    """Put `text` where `node` is, keeping the number of lines."""
+    start, end = node.lineno - 1 - first, (node.end_lineno or node.lineno) - 1 - first
+    tail = lines[end][node.end_col_offset :]
+    lines[start] = lines[start][: node.col_offset] + text + (tail if start == end else b"")
+    if end > start:
+        lines[start + 1 : end + 1] = [b""] * (end - start - 1) + [tail]

@@ -1,0 +1,13 @@
+"""Where the files lie that come with the package: `templates` and `site_configs`. Paths only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def packaged_folder(name: str) -> Path:
+    """The folder `name`: inside the installed package, or beside it in a checkout."""
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name

@@ -1,0 +1,1 @@
+"""SSH by Paramiko: host keys, logins, jump hosts, channels. The only importer of paramiko."""

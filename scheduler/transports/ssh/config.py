@@ -1,0 +1,244 @@
+"""Which hosts to pass through and how to log in to each, from ~/.ssh/config. No connection is made here."""
+
+from __future__ import annotations
+
+import getpass
+import glob
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+
+from scheduler.errors import ConfigError
+from scheduler.transports.settings import Hop, SshSettings, check_host, check_user
+
+_JUMP = re.compile(r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?P<host>\[[^]]+\]|[^:\[\]]+)(?::(?P<port>\d+))?/?\Z")
+
+_SSH = Path("~/.ssh")
+_DEFAULT_CONFIG = _SSH / "config"
+_DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+_DEFAULT_KNOWN_HOSTS = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
+_GLOBAL_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"
+_MATCHED = {"all", "canonical", "final", "host", "originalhost", "user", "localuser", "exec"}
+"""What Paramiko can match; any other word is to it as if it had matched (paramiko/config.py)."""
+_ALL_OF_IT = "`transport: openssh` reads all that ssh reads"
+_DEFAULT_KEEPALIVE_SECONDS = 30
+_DEEPEST_INCLUDE = 16
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A host as the user, or the command line of an ssh, would have asked for it."""
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+    identity_file: str | None = None
+    jumps: str | None = None
+
+    def lines(self) -> list[str]:
+        """The same as the first lines of a config file, where they come before any entry."""
+        options = {
+            "User": self.user,
+            "Port": self.port,
+            "IdentityFile": self.identity_file,
+            "ProxyJump": self.jumps,
+        }
+        return ["Host *", *(f"{name} {value}" for name, value in options.items() if value is not None)]
+
+
+def route(settings: SshSettings) -> tuple[Hop, ...]:
+    """The hosts to pass through, the first to connect to first; the last is the one meant.
+
+    Raises:
+        ConfigError: the config file cannot be read or understood, or the jump hosts go round in a circle.
+    """
+    lines = _config_lines(settings)
+    asked = _Asked(settings.host, settings.user, settings.port, settings.identity_file, settings.proxy_jump or None)
+    return tuple(_chain(asked, lines, settings, ()))
+
+
+def _chain(asked: _Asked, lines: list[str], settings: SshSettings, passed: tuple[str, ...]) -> Iterator[Hop]:
+    entry = _entry(asked, lines, settings)
+    hop = _hop(asked.host, entry, settings)
+    if hop.where in passed:
+        circle = " → ".join((*passed, hop.where))
+        raise ConfigError(f"ProxyJump goes round in a circle: {circle}. Give the first one `ProxyJump none`")
+    if jumps := _jumps(entry):
+        jump = _asked_by_jump(jumps[-1], before=jumps[:-1])
+        yield from _chain(jump, lines, settings, (*passed, hop.where))
+    yield hop
+
+
+def _jumps(entry: Mapping[str, str]) -> list[str]:
+    # Of ProxyJump and ProxyCommand, the first one found rules out the other (ssh_config(5)).
+    first = next((key for key in entry if key in ("proxyjump", "proxycommand")), "")
+    value = entry[first] if first == "proxyjump" else "none"
+    return [] if value.lower() == "none" else [jump.strip() for jump in value.split(",")]
+
+
+def _asked_by_jump(jump: str, *, before: Sequence[str]) -> _Asked:
+    match = _JUMP.match(jump)
+    if not match:
+        raise ConfigError(f"a jump host is [user@]host[:port], not {jump!r}")
+    host = match["host"].strip("[]")
+    check_host(host, "jump host")
+    if match["user"]:
+        check_user(match["user"], "user of a jump host")
+    port = int(match["port"]) if match["port"] else None
+    return _Asked(host, match["user"], port, jumps=",".join(before) or None)
+
+
+def _entry(asked: _Asked, lines: list[str], settings: SshSettings) -> paramiko.SSHConfigDict:
+    try:
+        return paramiko.SSHConfig.from_text("\n".join([*asked.lines(), *lines])).lookup(asked.host)
+    except (paramiko.SSHException, KeyError, ValueError, ImportError) as error:  # Match exec needs invoke
+        name = settings.config_file or _DEFAULT_CONFIG
+        raise ConfigError(
+            f"{name}: cannot make out what it says of host {asked.host!r}: {error}. {_ALL_OF_IT}"
+        ) from error
+
+
+def _hop(alias: str, entry: paramiko.SSHConfigDict, settings: SshSettings) -> Hop:
+    try:
+        port = int(entry.get("port", 22))
+        connect_seconds = float(entry.get("connecttimeout", settings.connect_timeout))
+        keepalive_seconds = int(entry.get("serveraliveinterval", _DEFAULT_KEEPALIVE_SECONDS))
+    except ValueError as error:
+        raise ConfigError(f"{settings.config_file or _DEFAULT_CONFIG}: Host {alias}: {error}") from error
+    hostname = entry["hostname"]
+    check_host(hostname, "HostName")
+    chosen = _identity_files(entry)
+    tokens = {"h": hostname, "n": alias, "p": str(port), "k": entry.get("hostkeyalias", alias)}
+    tokens |= {"r": entry.get("user") or getpass.getuser(), "u": getpass.getuser(), "d": str(Path.home())}
+    mine, everybodys = _known_hosts(entry, settings, tokens)
+    return Hop(
+        alias=alias,
+        hostname=hostname,
+        port=port,
+        user=tokens["r"],
+        identity_files=chosen or tuple(_existing_default_keys()),
+        certificate_files=_certificate_files(entry, tokens),
+        chosen=bool(chosen),
+        identities_only=entry.get("identitiesonly", "no").lower() == "yes",
+        agent=_agent(entry),
+        known_as=_known_as(entry, hostname, port),
+        known_hosts=(*mine, *everybodys),
+        new_keys_go_to=mine[0] if mine else None,
+        accept_new_host_key=settings.accept_new_host_key,
+        proxy_command=None if _jumps(entry) else entry.get("proxycommand"),
+        connect_seconds=connect_seconds,
+        keepalive_seconds=keepalive_seconds,
+    )
+
+
+def _identity_files(entry: Mapping[str, str]) -> tuple[Path, ...]:
+    # The stubs call every value a string; IdentityFile's is a list (paramiko/config.py).
+    files: Iterable[str] = entry.get("identityfile", ())
+    return tuple(Path(name.strip('"')).expanduser() for name in files if name.lower() != "none")
+
+
+def _certificate_files(entry: Mapping[str, str], tokens: Mapping[str, str]) -> tuple[Path, ...]:
+    # Of several CertificateFile lines, Paramiko's reader keeps the first.
+    name = entry.get("certificatefile", "none").strip('"')
+    return () if name.lower() == "none" else (Path(_expanded(name, tokens)).expanduser(),)
+
+
+def _existing_default_keys() -> Iterator[Path]:
+    for name in _DEFAULT_KEYS:
+        path = (_SSH / name).expanduser()
+        if path.exists():
+            yield path
+
+
+def _agent(entry: Mapping[str, str]) -> str | None:
+    named = entry.get("identityagent", "SSH_AUTH_SOCK")
+    if named in ("SSH_AUTH_SOCK", "$SSH_AUTH_SOCK"):
+        return None
+    return "" if named.lower() == "none" else str(Path(named).expanduser())
+
+
+def _known_as(entry: Mapping[str, str], hostname: str, port: int) -> tuple[str, ...]:
+    if alias := entry.get("hostkeyalias"):
+        return (alias.lower(),)
+    name = hostname.lower()
+    # Like ssh, a host that is known on port 22 is recognised on another port, but not refused because of it.
+    return (name,) if port == 22 else (f"[{name}]:{port}", name)
+
+
+def _expanded(value: str, tokens: Mapping[str, str]) -> str:
+    """The tokens of ssh_config(5), where Paramiko's reader leaves them; one that it does not know stays."""
+    return re.sub("%(.)", lambda found: {**tokens, "%": "%"}.get(found[1], found[0]), value)
+
+
+def _known_hosts(
+    entry: Mapping[str, str], settings: SshSettings, tokens: Mapping[str, str]
+) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The user's own files, and those of the machine, where nothing is ever written."""
+    if settings.known_hosts:
+        return (Path(settings.known_hosts).expanduser(),), ()
+    mine = entry.get("userknownhostsfile", _DEFAULT_KNOWN_HOSTS)
+    everybodys = entry.get("globalknownhostsfile", _GLOBAL_KNOWN_HOSTS)
+    return _paths(_expanded(mine, tokens)), _paths(_expanded(everybodys, tokens))
+
+
+def _paths(value: str) -> tuple[Path, ...]:
+    return tuple(Path(name).expanduser() for name in shlex.split(value) if name.lower() != "none")
+
+
+def _config_lines(settings: SshSettings) -> list[str]:
+    path = Path(settings.config_file or _DEFAULT_CONFIG).expanduser()
+    if not path.exists():
+        if settings.config_file:
+            raise ConfigError(f"ssh config_file {settings.config_file} of {settings.host!r} does not exist")
+        return []
+    return ["Host *", *_with_includes(path, deep=0)]
+
+
+def _with_includes(path: Path, *, deep: int) -> Iterator[str]:
+    """The lines of a config file with its Includes in place; Paramiko's reader knows no Include."""
+    if deep > _DEEPEST_INCLUDE:
+        raise ConfigError(f"{path}: Include within Include, more than {_DEEPEST_INCLUDE} deep")
+    block = "Host *"
+    for line in _read_lines(path):
+        keyword, _, value = line.strip().replace("=", " ", 1).partition(" ")
+        if keyword.lower() in ("host", "match"):
+            block = line
+            _check_match(keyword, value, path)
+        if keyword.lower() != "include":
+            yield line
+            continue
+        for included in _included_files(value, path):
+            yield from _with_includes(included, deep=deep + 1)
+            yield block  # what follows belongs to the block that the Include stood in
+
+
+def _check_match(keyword: str, value: str, path: Path) -> None:
+    words = shlex.split(value, comments=True) if keyword.lower() == "match" else []
+    while words:
+        criterion = words.pop(0).lstrip("!").lower().partition("=")[0]
+        if criterion not in _MATCHED:
+            raise ConfigError(f"{path}: `Match {value.strip()}`: {criterion!r} cannot be matched here. {_ALL_OF_IT}")
+        if criterion not in ("all", "canonical", "final"):
+            words = words[1:]
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _included_files(value: str, path: Path) -> Iterator[Path]:
+    try:
+        patterns = shlex.split(value, comments=True)
+    except ValueError as error:
+        raise ConfigError(f"{path}: Include {value}: {error}") from error
+    for pattern in patterns:
+        for name in sorted(glob.glob(str(_SSH.expanduser() / Path(pattern).expanduser()))):  # noqa: PTH207
+            if Path(name).is_file():
+                yield Path(name)

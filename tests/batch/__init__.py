@@ -1,0 +1,1 @@
+"""The batch systems, each in its own folder."""

@@ -1,0 +1,170 @@
+"""What pbs.sh asks and how often, with commands that answer as told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scheduler.batch.pbs.system import SYSTEM
+
+from .replay import Pretender
+
+TABLE = b"""
+pbs-01:
+                                                                                                   Req'd  Req'd   Elap
+Job ID                         Username        Queue           Jobname         SessID   NDS  TSK   Memory Time  S Time
+------------------------------ --------------- --------------- --------------- -------- ---- ----- ------ ----- - -----
+5607150.polaris-pbs-01.hsn.cm* alice           prod            a.tokentokento*      --     1     1    3gb 04:00 Q   --
+   Not Running: 3 | of 4 nodes are busy
+5607151[].polaris-pbs-01.hsn.* alice           prod            b.tokentokento*      --     1     1    --    --  B   --
+    --
+5607151[7].polaris-pbs-01.hsn* alice           prod            b.tokentokento*    1234     1     1    --    --  R 00:01
+   Job run at Mon Nov 23
+5607151[8].polaris-pbs-01.hsn* alice           prod            b.tokentokento*    1234     1     1    --    --  X 00:01
+    --
+999.polaris-pbs-01.hsn.cm.pol* alice           prod            not-ours             --     1     1    --    --  R   --
+"""
+ASKED = (
+    "0\t/f\ta.token-0\t5607150.polaris-pbs-01.hsn.cm.polaris\t0\t0\tone\n"
+    "0\t/f\tb.token-1\t5607151[].polaris-pbs-01.hsn.cm.polaris\t1\t0-9\tarray\n"
+)
+
+
+@pytest.fixture
+def pbs(tmp_path: Path) -> Pretender:
+    """Commands that answer as told."""
+    return Pretender(tmp_path)
+
+
+def test_the_queue_is_one_question_after_ones_own_jobs_and_cut_columns_do_no_harm(pbs: Pretender) -> None:
+    pbs.answers("qstat", TABLE)
+    pbs.answers("qselect")
+    seen = SYSTEM.read_live(pbs.run("batch_live asked", {"asked": ASKED}).stdout.decode().splitlines())
+    assert {key: (one.raw, one.reason) for key, one in seen.items()} == {
+        ("a.token-0", 0): ("Q", "Not Running: 3 | of 4 nodes are busy"),
+        ("b.token-1", 7): ("R", ""),
+    }
+    (call,) = pbs.calls()
+    assert call.startswith("qstat -u ") and call.endswith(" -w -t -s")
+
+
+def test_a_batch_whose_id_is_not_known_is_found_by_its_name(pbs: Pretender) -> None:
+    pbs.answers("qstat", TABLE)
+    pbs.answers("qselect", b"5607150.polaris-pbs-01\n")
+    reply = pbs.run("batch_live asked", {"asked": "0\t/f\ta.token-0\t-\t0\t0\tone\n"})
+    (one,) = SYSTEM.read_live(reply.stdout.decode().splitlines()).values()
+    assert one.batch_id == "5607150.polaris-pbs-01"
+
+
+def test_the_history_is_asked_after_single_ids_but_once_for_many_elements_of_an_array(pbs: Pretender) -> None:
+    lines = [f"Job Id: 5[{n}].h|Job_Name=b|job_state=F|substate=93|Exit_status={n}|array_index={n}" for n in range(9)]
+    pbs.answers(
+        "qstat", "".join(f"{line}\n" for line in ["Job Id: 5[].h|Job_Name=b|job_state=F", *lines]).encode(), when="*-t*"
+    )
+    pbs.answers("qstat", b"Job Id: 6.h|Job_Name=a|job_state=F|substate=91\n", when="* 6.h")
+    pbs.answers(
+        "qstat", b"Job Id: 7[2].h|Job_Name=c|job_state=X|substate=93|Exit_status=5|array_index=2\n", when="* 7*"
+    )
+    reply = pbs.run("batch_history gone", {"gone": "b\t5[].h\t1,2,3,4,8\na\t6.h\t0\nc\t7[].h\t2\n"})
+    seen = SYSTEM.read_history(reply.stdout.decode().splitlines(), {})
+    assert reply.returncode == 0
+    assert sorted(seen) == [("a", 0), ("b", 1), ("b", 2), ("b", 3), ("b", 4), ("b", 8), ("c", 2)]
+    assert [call.removeprefix("qstat ") for call in pbs.calls()] == [
+        "-x -t -f -F dsv 5[].h",
+        "-x -f -F dsv 6.h",
+        "-x -f -F dsv 7[2].h",
+    ]
+
+
+def test_no_more_than_a_hundred_questions_are_asked_at_a_time_and_the_rest_is_not_held_for_lost(pbs: Pretender) -> None:
+    pbs.answers("qstat", err=b"qstat: Unknown Job Id\n", exit_code=153)
+    reply = pbs.run("batch_history gone", {"gone": "".join(f"n\t{n}.h\t0\n" for n in range(130))})
+    assert len(pbs.calls()) == 100
+    assert reply.returncode == 75
+
+
+def test_a_server_that_is_frozen_is_given_up(pbs: Pretender) -> None:
+    pbs.answers("qstat")
+    (pbs.folder / "bin" / "qstat").write_text("#!/bin/sh\nexec sleep 60\n")
+    asked = {"asked": ASKED, "gone": "a\t6.h\t0\n"}
+    (pbs.folder / "bin" / "timeout").write_text('#!/bin/sh\nshift\nexec /usr/bin/timeout 1 "$@"\n')
+    (pbs.folder / "bin" / "timeout").chmod(0o755)
+    for question, seconds in (("batch_live asked", 60), ("batch_history gone", 30)):
+        reply = pbs.run(question, asked)
+        assert (reply.returncode, reply.stderr) == (124, f"qstat did not answer in {seconds} s\n".encode())
+
+
+def test_elements_are_cancelled_by_ranges_and_never_the_whole_array(pbs: Pretender) -> None:
+    pbs.answers("qdel")
+    reply = pbs.run("batch_cancel asked", {"asked": "/f\tb\t5[].h\t0\t0-3,7\n\ta\t6.h\t0\t\n/f\tc\t8[].h\t0\t\n"})
+    assert reply.returncode == 0
+    assert pbs.calls() == ["qdel 5[0-3].h", "qdel 5[7].h", "qdel 6.h", "qdel 8[].h"]
+
+
+def test_of_a_range_in_which_one_has_ended_each_is_cancelled_for_itself(pbs: Pretender) -> None:
+    pbs.answers("qdel")
+    pbs.answers("qdel", err=b"qdel: Request invalid for finished array subjob\n", exit_code=55, when="5[[]0-2]*")
+    assert pbs.run("batch_cancel asked", {"asked": "/f\tb\t5[].h\t0\t0-2\n"}).returncode == 0
+    assert pbs.calls() == ["qdel 5[0-2].h", "qdel 5[0].h", "qdel 5[1].h", "qdel 5[2].h"]
+
+
+def test_what_qdel_has_taken_and_the_queue_does_not_have_any_more_is_deleted(pbs: Pretender) -> None:
+    """Without a history nobody else would know; what qdel did not take is another matter."""
+    pbs.answers("qdel")
+    pbs.answers("qdel", err=b"qdel: Unknown Job Id 7.h\n", exit_code=153, when="7.h")
+    pbs.answers("qstat", TABLE)
+    folder = f"{pbs.folder}/it's a bundle"
+    asked = (
+        f"0\t{folder}\ta.token-0\t5607150.polaris\t0\t0\tone\n0\t{folder}\tb.token-1\t5607151[].polaris\t1\t5-9\tarray\n"
+        f"0\t{folder}\tc.token-2\t6.h\t11\t0\tone\n0\t{folder}\td.token-3\t7.h\t12\t0\tone\n"
+    )
+    rest = ("b.token-1\t5607151[].polaris\t1\t0-1,6-8", "c.token-2\t6.h\t11\t", "d.token-3\t7.h\t12\t")
+    told = "".join(f"{folder}\t{line}\n" for line in rest)
+    files = {f"it's a bundle/batches/{first}/name": "" for first in (0, 1, 11, 12)}
+    reply = pbs.run("batch_cancel told; batch_live asked", {"told": told, "asked": asked, **files})
+    seen = SYSTEM.read_live(reply.stdout.decode().splitlines())
+    assert {key: str(one.state) for key, one in seen.items()} == {
+        ("a.token-0", 0): "queued", ("b.token-1", 7): "running", ("b.token-1", 6): "cancelled",
+        ("b.token-1", 8): "cancelled", ("c.token-2", 0): "cancelled",
+    }  # fmt: skip
+
+
+def test_one_job_that_may_not_be_cancelled_keeps_no_other_from_it(pbs: Pretender) -> None:
+    pbs.answers("qdel")
+    pbs.answers("qdel", err=b"qdel: Unauthorized Request  1.h\n", exit_code=159, when="1.h")
+    reply = pbs.run("batch_cancel asked", {"asked": "/f\ta\t1.h\t0\t\n/f\tb\t2.h\t0\t\n"})
+    assert (reply.returncode, reply.stderr) == (159, b"qdel: Unauthorized Request  1.h\n")
+    assert pbs.calls() == ["qdel 1.h", "qdel 2.h"]
+
+
+def test_a_server_that_is_down_is_not_asked_again_for_each_job(pbs: Pretender) -> None:
+    pbs.answers("qdel", err=b"Connection refused\n", exit_code=162)
+    reply = pbs.run("batch_cancel asked", {"asked": "".join(f"/f\tn\t{n}.h\t0\t\n" for n in range(50))})
+    assert reply.returncode == 162
+    assert len(pbs.calls()) == 1
+
+
+@pytest.mark.parametrize(("count", "log"), [(1, "log.0"), (3, "log.^array_index^")])
+def test_a_script_is_submitted_with_its_folder_written_into_it_and_the_id_alone_is_kept(
+    pbs: Pretender, count: int, log: str
+) -> None:
+    pbs.answers("qsub", b"a hook says: welcome\n12.host\n")
+    folder = "it's a $folder"
+    script = "#!/bin/bash\n#PBS -N a\n# a comment\nbundle=${SCHEDULER_BUNDLE:-x}\n"
+    reply = pbs.run(f'cd "{folder.replace("$", chr(92) + "$")}" && batch_submit script.sh 0 {count}', {
+        f"{folder}/script.sh": script, f"{folder}/batches/0/name": "a\n",
+    })  # fmt: skip
+    assert (reply.returncode, reply.stdout) == (0, b"12.host\n")
+    where = pbs.folder / folder
+    assert pbs.calls() == [f"qsub -o {where}/batches/0/{log}"]
+    placed = (where / "batches/0/placed.sh").read_text().splitlines()
+    assert placed[:3] == script.splitlines()[:3]
+    quoted = str(where).replace("'", "'\\''")
+    assert placed[3:] == [f"SCHEDULER_BUNDLE='{quoted}'", "bundle=${SCHEDULER_BUNDLE:-x}"]
+
+
+def test_a_qsub_that_says_no_is_heard(pbs: Pretender) -> None:
+    pbs.answers("qsub", err=b"qsub: Unknown queue\n", exit_code=170)
+    reply = pbs.run("batch_submit script.sh 0 1", {"script.sh": "#!/bin/bash\necho\n", "batches/0/name": "a\n"})
+    assert (reply.returncode, reply.stderr) == (170, b"qsub: Unknown queue\n")

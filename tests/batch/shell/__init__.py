@@ -1,0 +1,1 @@
+"""The queue of a machine without a batch system."""

@@ -1,0 +1,226 @@
+"""A machine without a batch system: shell.sh and worker.sh, with real processes, through a Runner on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler import Cause, Job, JobState, JobType, Resources, Runner, Site
+from scheduler.ledger.ledger import Ledger
+from tests.unpacked import until
+
+Start = Callable[..., Runner]
+
+
+def alive(process: int) -> bool:
+    """It is there, and no zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Makes Runners on one site whose work folder is this test's own; what it left running is ended."""
+    work, opened = tmp_path / "work it's", []
+
+    def runner(*, running: int = 2, ledger: str = "ledger") -> Runner:
+        keys = {"transport": "local", "scheduler": "shell", "work_dir": str(work)}
+        site = Site.from_mapping({**keys, "limits": {"running": running, "poll_seconds": 0.05}}, name="here")
+        opened.append(Runner(site, ledger=Ledger(tmp_path / ledger)))
+        return opened[-1]
+
+    yield runner
+    for one in opened:
+        one.close()
+    for holder in [*work.glob(".shell-*/slots/*"), *work.glob(".shell-*/running/*")]:
+        process = int((str(holder.readlink()) if holder.is_symlink() else holder.read_text()).split(":")[0])
+        if alive(process) and process != os.getpid():
+            os.killpg(process, signal.SIGKILL)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Callable[..., Job]:
+    """Makes a job of a shell text."""
+
+    def make(job_id: str, text: str, **more: Any) -> Job:
+        script = tmp_path / f"{job_id}.sh"
+        script.write_text(text)
+        return Job(job_id, JobType.SCRIPT, script_path=script, working_dir=tmp_path / "out" / job_id, **more)
+
+    return make
+
+
+def home(tmp_path: Path) -> Path:
+    (found,) = (tmp_path / "work it's").glob(".shell-*")
+    return found
+
+
+def ready(one: Job, name: str = "pid") -> int:
+    """Wait for the number that the payload writes; gives it."""
+    path = Path(one.working_dir, name)
+    until(lambda: path.exists() and path.read_text().endswith("\n"))
+    return int(path.read_text())
+
+
+SLEEPS = "echo $$ >pid.new; mv pid.new pid; exec sleep 60"
+
+
+def test_no_more_jobs_run_at_once_than_the_site_says(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
+    text = f"cd '{tmp_path}'; mkdir in.$$; ls -d in.* | wc -l >>most; sleep 0.2; rmdir in.$$"
+    runner, jobs = start(running=2), [job(f"j{n}", text) for n in range(6)]
+    runner.submit(jobs)
+    runner.wait(jobs, timeout=60)
+    assert all(one.is_completed() for one in jobs)
+    assert max(map(int, (tmp_path / "most").read_text().split())) == 2
+
+
+def test_jobs_begin_in_the_order_in_which_they_were_given(
+    start: Start, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    runner, jobs = start(running=1), [job(f"j{n}", f"echo {n} >>'{tmp_path}/order'") for n in range(12)]
+    runner.submit(jobs)
+    runner.wait(jobs, timeout=60)
+    assert (tmp_path / "order").read_text().split() == [str(n) for n in range(12)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "text", [SLEEPS, "trap '' TERM; echo $$ >pid.new; mv pid.new pid; while :; do sleep 0.1; done"]
+)
+def test_the_walltime_ends_a_job_even_one_that_does_not_listen(
+    start: Start, job: Callable[..., Job], text: str
+) -> None:
+    runner, one = start(), job("late", text, resources=Resources(walltime="1s"))
+    runner.submit([one])
+    process = ready(one)
+    runner.wait([one], timeout=60)
+    assert (one.state, one.status.cause) == (JobState.FAILED, Cause.TIME_LIMIT)
+    until(lambda: not alive(process))
+
+
+def test_a_running_and_a_queued_job_are_cancelled(start: Start, job: Callable[..., Job]) -> None:
+    runner, running, queued = start(running=1), job("running", SLEEPS), job("queued", "touch ran")
+    runner.submit([running])
+    process = ready(running)
+    runner.submit([queued])
+    runner.cancel([running, queued])
+    runner.wait([running, queued], timeout=60)
+    assert [one.state for one in (running, queued)] == [JobState.CANCELLED] * 2
+    assert not Path(queued.working_dir, "ran").exists()
+    until(lambda: not alive(process))
+
+
+def test_a_job_is_cancelled_that_a_worker_has_just_taken(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
+    """It is no longer in the queue, and not yet among those that run: there the worker finds what cancel has said."""
+    runner, first, second = start(running=1), job("first", "echo $$ >pid; sleep 60"), job("second", "touch ran")
+    runner.submit([first, second])
+    process = ready(first)
+    (bundle,) = (path.parent for path in (tmp_path / "work it's").glob("*/.scheduler"))
+    (bundle / "stop").mkdir()
+    (bundle / "stop/1").touch()
+    os.kill(process, signal.SIGKILL)
+    runner.wait([second], timeout=20)
+    assert second.status.cause is Cause.CANCELLED
+    assert not Path(second.working_dir, "ran").exists()
+
+
+def test_a_worker_that_is_killed_loses_no_job_and_repeats_none(
+    start: Start, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    first = job("first", "echo run >>runs; echo $$ >pid.new; mv pid.new pid; while [ ! -e go ]; do sleep 0.05; done")
+    others = [job(f"j{n}", "echo run >>runs") for n in range(4)]
+    runner = start(running=1)
+    runner.submit([first, *others])
+    ready(first)
+    worker = int(str((home(tmp_path) / "slots/1").readlink()).split(":")[0])
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: not alive(worker))
+    Path(first.working_dir, "go").touch()
+    runner.wait([first, *others], timeout=60)
+    assert all(one.is_completed() for one in (first, *others))
+    assert {Path(one.working_dir, "runs").read_text() for one in (first, *others)} == {"run\n"}
+
+
+def test_a_job_whose_script_is_killed_has_failed_by_a_signal(
+    start: Start, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    runner, one = start(), job("gone", SLEEPS)
+    runner.submit([one])
+    process = ready(one)
+    (entry,) = (home(tmp_path) / "running").iterdir()
+    os.kill(int(entry.read_text().split(":")[0]), signal.SIGKILL)
+    runner.wait([one], timeout=60)
+    assert (one.state, one.status.cause) == (JobState.FAILED, Cause.SIGNAL)
+    until(lambda: not alive(process))
+
+
+def test_what_a_job_leaves_behind_is_ended_with_it(start: Start, job: Callable[..., Job]) -> None:
+    runner, one = start(), job("leaves", "sleep 60 & echo $! >pid.new; mv pid.new pid")
+    runner.submit([one])
+    runner.wait([one], timeout=60)
+    assert one.is_completed()
+    child = ready(one)
+    until(lambda: not alive(child))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has just ended
+        return b""
+
+
+def test_no_watcher_of_a_walltime_outlives_its_job(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
+    runner, one = start(), job("quick", "true", resources=Resources(walltime="7777s"))
+    runner.submit([one])
+    runner.wait([one], timeout=60)
+
+    def sleepers() -> list[Path]:
+        lines = [path for path in Path("/proc").glob("[0-9]*/cmdline") if alive(int(path.parent.name))]
+        return [path for path in lines if _content(path) == b"sleep\x007777\0"]
+
+    until(lambda: not sleepers())
+
+
+def test_a_slot_of_a_worker_that_is_gone_is_taken_over(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
+    runner, before = start(running=1), job("before", "true")
+    runner.submit([before])
+    runner.wait([before], timeout=60)
+    slot = home(tmp_path) / "slots/1"
+    until(lambda: not slot.is_symlink())
+    slot.symlink_to(f"{os.getpid()}:another-boot.1")  # a number that is in use again, by somebody else
+    one = job("after", "true")
+    runner.submit([one])
+    runner.wait([one], timeout=60)
+    assert one.is_completed()
+
+
+def test_two_submissions_at_once_run_every_job_once(start: Start, job: Callable[..., Job]) -> None:
+    runners = [start(ledger=name) for name in ("one", "two")]
+    sets = [[job(f"{name}{n}", "echo run >>runs") for n in range(5)] for name in ("a", "b")]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda pair: pair[0].submit(pair[1]), zip(runners, sets, strict=True)))
+    for runner, jobs in zip(runners, sets, strict=True):
+        runner.wait(jobs, timeout=60)
+    every = [one for jobs in sets for one in jobs]
+    assert all(one.is_completed() for one in every)
+    assert {Path(one.working_dir, "runs").read_text() for one in every} == {"run\n"}
+
+
+def test_jobs_outlive_whoever_submitted_them(start: Start, job: Callable[..., Job]) -> None:
+    runner, one = start(), job("long", "while [ ! -e go ]; do sleep 0.05; done; echo done >result")
+    runner.submit([one])
+    runner.close()
+    time.sleep(0.1)
+    Path(one.working_dir).mkdir(parents=True, exist_ok=True)
+    Path(one.working_dir, "go").touch()
+    until(lambda: Path(one.working_dir, "result").exists())

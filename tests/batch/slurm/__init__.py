@@ -1,0 +1,1 @@
+"""Slurm's directives and the readers of its output."""

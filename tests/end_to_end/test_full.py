@@ -1,0 +1,33 @@
+"""A batch system that takes no more jobs of this user refuses none: the rest waits here, and each runs once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scheduler import Job, JobType
+from tests.testcluster import Cluster
+
+from .sites import RUN, Place
+from .voyage import in_folder, runner_in
+
+
+@pytest.mark.cluster
+def test_what_slurm_sends_away_waits_here_until_something_has_ended(cluster: Cluster, tmp_path: Path) -> None:
+    place = Place(cluster.site("few", qos="few"))  # that QOS takes three jobs of a user
+    with in_folder(tmp_path) as folder, runner_in(folder, place) as runner:
+        script = Path("s.sh")
+        script.write_text("echo $JOB_ID >>~/ran-$1; sleep 2")
+        jobs = [Job(f"few {n}", JobType.SCRIPT, script_path=script, arguments=[RUN]) for n in range(7)]
+        runner.submit(jobs[:2])
+        runner.submit(jobs[2:3])
+        for job in jobs[3:]:
+            runner.submit([job])
+        waiting = [job for job in jobs if "Submit" in job.status.reason]
+        assert waiting, [job.status for job in jobs]
+        assert not any(job.final for job in jobs)
+        runner.wait(jobs, timeout=150)
+        assert all(job.is_completed() for job in jobs)
+    ran = cluster.enter("cat", f"/home/alice/ran-{RUN}").splitlines()
+    assert sorted(ran) == sorted(job.job_id for job in jobs)

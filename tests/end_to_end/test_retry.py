@@ -1,0 +1,170 @@
+"""Jobs of every kind are tried again on every site; on real Slurm memory and time grow, and a requeue is none."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scheduler import Cause, Job, JobError, JobState, JobType, Resources, Retry, Runner
+from scheduler.engine import programs
+from scheduler.engine.connect import transport_to
+from scheduler.ledger.attempts import Attempts
+from scheduler.ledger.ledger import Ledger
+from scheduler.transports.base import Program
+from tests.testcluster import Cluster
+from tests.unpacked import until
+from tests.wrapped import Counting
+
+from .kinds import kinds
+from .sites import Place, alone
+from .voyage import runner_in
+
+
+def poll_until(runner: Runner, true: Callable[[], object]) -> None:
+    """Look at jobs, and collect nothing, until it is so."""
+    deadline = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        runner.poll()
+        time.sleep(0.2)
+
+
+def test_every_kind_of_job_is_tried_again_and_all_its_attempts_are_kept(place: Place, folder: Path) -> None:
+    retry = Retry(times=1, exit_codes=[3])
+    jobs = [make(f"it's {kind}", "exit-3", retry=retry) for kind, make in kinds(place).items()]
+    with runner_in(folder, place) as runner:
+        runner.submit(jobs)
+        runner.wait(jobs, timeout=180)
+        rows = runner.ledger.of_keys(runner.keys(jobs))
+        earlier = Attempts(runner.ledger).of([row.key for row in rows])
+        said = [
+            runner.transport.run(programs.program("tail"), [one.folder or "", str(one.element), "stdout", "5"]).out
+            for one in earlier
+        ]
+    for job in jobs:
+        results = job.get_results()
+        assert (str(job.status), job.status.tries) == ("failed: exit code 3", 1), results
+        assert results["attempts"] == 2 and "the last words" in results["error"]
+        assert Path(results["stdout"]).read_text() == f"out of {job.job_id}\n"
+    assert said == [f"out of {job.job_id}\n" for job in jobs]
+    assert {str(one.status) for one in earlier} == {"failed: exit code 3"}
+
+
+@pytest.mark.parametrize(("count", "unequal"), [(40, False), (12, True)], ids=["40", "12 unequal"])
+def test_trying_jobs_again_costs_one_command_more_for_any_number(
+    place: Place, folder: Path, count: int, unequal: bool
+) -> None:
+    Path("job.sh").write_text("#!/bin/sh\nexit $1\n")
+    transport = Counting(transport_to(place.site))
+    jobs = [
+        Job(f"j{n}", JobType.SCRIPT, script_path="job.sh", arguments=[7 if n % 3 else 0],
+            retry=Retry(times=1, exit_codes=[7]), resources=alone(n) if unequal else Resources(walltime="5m"))
+        for n in range(count)
+    ]  # fmt: skip
+    with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
+        runner.submit(jobs)
+        ask = next(f"{row.folder}/ends" for row in runner.ledger.of_keys(runner.keys(jobs)))
+        until(lambda: len(_listed(runner, ask)) == count, seconds=120.0)
+        if place.site.scheduler == "slurm":  # it is busy with jobs for a moment after their end
+            names = ",".join({row.name for row in runner.ledger.of_keys(runner.keys(jobs))})
+            busy = Program("list", 'squeue -h -t PD,R,CG -n "$1"')
+            until(lambda: not runner.transport.run(busy, [names]).out, seconds=60.0)
+        poll_until(runner, lambda: all(job.final or job.status.tries for job in jobs))
+        asked = [name for name in transport.spent() if name != "list"]
+        assert asked.count("submit") == 2 and set(asked) == {"submit", "poll"}
+        assert asked[asked.index("poll") :].count("submit") == 1
+        rows = [row for row in runner.ledger.of_keys(runner.keys(jobs)) if row.tries]
+        assert len(rows) == sum(n % 3 > 0 for n in range(count)) and len({row.bundle for row in rows}) == 1
+        assert {row.first for row in rows} == ({row.element for row in rows} if unequal else {0})
+        runner.wait(jobs, timeout=120)
+        assert transport.spent().count("submit") == 0
+    assert [str(job.status) for job in jobs] == ["failed: exit code 7" if n % 3 else "completed" for n in range(count)]
+
+
+def _listed(runner: Runner, folder: str) -> list[str]:
+    return runner.transport.run(Program("list", 'ls "$1"'), [folder]).out.split()
+
+
+GROWS = """\
+#!/bin/sh
+case $1 in
+  memory) exec python3 -c "import time; held = b'x' * 400_000_000; time.sleep(4); print('had it')" ;;
+  time) [ ! -e "$2" ] || { rm "$2"; echo 'had it'; exit 0; }; touch "$2"; exec sleep 240 ;;
+  held) touch "$2"; exec sleep 240 ;;
+esac
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_on_slurm_memory_and_time_grow_and_a_requeue_is_no_retry_of_ours(cluster: Cluster, tmp_path: Path) -> None:
+    script, mark = tmp_path / "grows.sh", f"/tmp/mark.{uuid.uuid4().hex}"
+    script.write_text(GROWS)
+    retry = Retry(
+        times=2, on=["node failure", "preempted", "out of memory", "time limit"], memory_factor=2, exit_codes=[143]
+    )
+
+    def job(how: str, **asked: str) -> Job:
+        more = {"retry": retry, "resources": Resources(**asked), "working_dir": tmp_path / how}  # type: ignore[arg-type]
+        return Job(how, JobType.SCRIPT, script_path=script, arguments=[how, f"{mark}.{how}"], **more)  # type: ignore[arg-type]
+
+    memory, late, requeued = job("memory", memory="300 MB"), job("time", walltime="1m"), job("held", memory="200 MB")
+    site = cluster.site("grows", limits={"poll_seconds": 0.5, "walltime": "80s"}, defaults={"walltime": "80s"})
+    with Runner(site, ledger=Ledger(tmp_path / "state")) as runner:
+        runner.submit([memory, late, requeued])
+        poll_until(runner, requeued.is_running)
+        [row] = runner.ledger.of_keys(runner.keys([requeued]))
+        cluster.enter("scontrol", "update", f"JobId={row.shown_id}", "Requeue=1")
+        cluster.enter("scontrol", "requeue", row.shown_id)
+        poll_until(runner, lambda: not requeued.is_running())
+        assert (requeued.state, requeued.status.tries) == (JobState.QUEUED, 0)
+        runner.cancel([requeued])
+        runner.wait(timeout=240)
+        rows = {one.job_id: one for one in runner.ledger.chosen()}
+        seen = {one.job_id: [said for _, said in runner.ledger.history(one.key)] for one in rows.values()}
+        earlier = {one.job: one for one in Attempts(runner.ledger).of(one.key for one in rows.values())}
+    assert (memory.is_completed(), memory.status.tries) == (True, 1), memory.get_results()
+    assert '"memory": "600M"' in rows["memory"].resources
+    assert earlier[rows["memory"].key].status.cause is Cause.OUT_OF_MEMORY
+    assert (late.is_completed(), late.status.tries) == (True, 1), late.get_results()
+    assert '"walltime": "00:01:20"' in rows["time"].resources
+    assert earlier[rows["time"].key].status.cause is Cause.TIME_LIMIT
+    assert "attempt 2, after failed: time limit: walltime 00:01:00 → 00:01:20" in seen["time"]
+    assert (requeued.state, requeued.status.tries) == (JobState.CANCELLED, 0)
+    assert rows["held"].shown_id == row.shown_id
+
+
+@pytest.mark.cluster
+def test_on_slurm_a_node_that_failed_is_stayed_away_from_and_a_refusal_leaves_the_job_what_it_was(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    script = tmp_path / "job.sh"
+    script.write_text("#!/bin/sh\nexit 7\n")
+    job = Job("j", JobType.SCRIPT, script_path=script, working_dir=tmp_path / "j", retry=Retry(times=1))
+    with Runner(cluster.site("exclude"), ledger=Ledger(tmp_path / "state")) as runner:
+        runner.submit([job])
+        poll_until(runner, lambda: job.final)
+        [row] = runner.ledger.of_keys(runner.keys([job]))
+        node = _node_of(cluster, row.shown_id)
+        failure = replace(row.status, cause=Cause.NODE_FAILURE, node=node)  # as if it had: other tests use the nodes
+        runner.ledger.observe({row.key: failure}, {row.key: "node failure"})
+        runner.wait([job], timeout=120)
+        [again] = runner.ledger.of_keys([row.key])
+        assert (str(job.status), job.status.tries) == ("failed: exit code 7", 1)
+        assert (node, _node_of(cluster, again.shown_id)) in (("node1", "node2"), ("node2", "node1"))
+        results = dict(job.get_results())
+        with pytest.raises(JobError, match=r"'j' first: not tried again: sbatch .* said no .*[Mm]emory"):
+            runner.retry([job], memory="900 GB")
+        assert (str(job.status), job.status.tries, job.get_results()) == ("failed: exit code 7", 1, results)
+
+
+def _node_of(cluster: Cluster, job_id: str) -> str:
+    """By Slurm's accounting, which may lag."""
+    command = ("sacct", "-n", "-X", "-P", "-j", job_id, "-o", "NodeList")
+    until(lambda: cluster.enter(*command).strip() not in ("", "None assigned"))
+    return cluster.enter(*command).strip()

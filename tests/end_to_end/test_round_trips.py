@@ -1,0 +1,89 @@
+"""The number of remote commands, exactly: it does not grow with the number of jobs, whatever they ask for."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from scheduler import Job, JobType, Resources, Runner
+from scheduler.engine.connect import transport_to
+from scheduler.ledger.ledger import Ledger
+from tests.wrapped import Counting
+
+from .sites import Place, alone
+
+
+def _jobs(count: int, *, unequal: bool) -> list[Job]:
+    Path("job.sh").write_text("#!/bin/sh\necho $1 >out.txt\n")
+    jobs = []
+    for number in range(count):
+        resources = alone(number) if unequal else Resources(walltime="5m")
+        common = {"output_files": ["out.txt"], "resources": resources}
+        jobs.append(Job(f"s{number}", JobType.SCRIPT, script_path="job.sh", arguments=[number], **common))  # type: ignore[arg-type]
+    return jobs
+
+
+def _home_by(place: Place) -> list[str]:
+    """On a local site all is in its place already but the logs, and these are empty."""
+    return ["manifest"] if place.local else ["manifest", "fetch"]
+
+
+@pytest.mark.parametrize(("count", "unequal"), [(1, False), (40, False), (40, True)], ids=["1", "40", "40 unequal"])
+def test_each_verb_costs_the_same_for_any_number_of_jobs(place: Place, folder: Path, count: int, unequal: bool) -> None:
+    transport = Counting(transport_to(place.site))
+    with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
+        jobs = _jobs(count, unequal=unequal)
+        runner.submit(jobs)
+        assert transport.spent() == ["submit"]
+        runner.work.poll()
+        assert transport.spent() == ["poll"]
+        runner.wait(jobs, timeout=2 * place.patience)
+        assert all(job.is_completed() for job in jobs)
+        assert set(transport.spent()) <= {"poll", "manifest", "fetch"}
+        late = _jobs(count, unequal=unequal)
+        for job in late:
+            job.working_dir += " late"
+        runner.submit(late)
+        while not all(job.final for job in late):
+            time.sleep(0.05)
+            runner.poll()
+        transport.spent()
+        runner.collect(late)
+        assert transport.spent() == _home_by(place)
+        runner.collect(late)
+        runner.cancel(late)
+        assert transport.spent() == []
+
+
+def test_cancelling_forty_jobs_costs_one_command(place: Place, folder: Path) -> None:
+    transport = Counting(transport_to(place.site))
+    with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
+        Path("long.sh").write_text("#!/bin/sh\nsleep 100\n")
+        jobs = [Job(f"l{n}", JobType.SCRIPT, script_path="long.sh", resources=alone(n % 2)) for n in range(40)]
+        runner.submit(jobs)
+        transport.spent()
+        runner.cancel(jobs)
+        assert transport.spent() == ["cancel"]
+        runner.wait(jobs, timeout=2 * place.patience)
+        assert {str(job.status) for job in jobs} == {"cancelled"}
+
+
+def test_a_large_input_goes_ahead_and_comes_home_in_as_many_commands_as_a_small_one(place: Place, folder: Path) -> None:
+    transport = Counting(transport_to(place.site))
+    Path("large").write_bytes(os.urandom(1 << 20) * 18)
+    Path("move.sh").write_text("#!/bin/sh\nmv large out.bin\n")
+    with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
+        inputs = {"large": folder / "large"}
+        job = Job("l", JobType.SCRIPT, script_path="move.sh", input_files=inputs, output_files=["out.bin"])
+        runner.submit([job])
+        said = transport.spent()
+        assert said == ["upload"] * (len(said) - 1) + ["submit"] and 2 <= len(said) <= 9
+        while not job.final:
+            runner.poll()
+        transport.spent()
+        runner.collect([job])
+        assert transport.spent() == _home_by(place)
+        assert (Path(job.working_dir) / "out.bin").read_bytes() == Path("large").read_bytes()

@@ -1,0 +1,1 @@
+"""What is done for the jobs of one site, part by part."""

@@ -1,0 +1,1 @@
+"""Listing, downloading and verifying outputs."""

@@ -1,0 +1,1 @@
+"""The poll program, its reply, and how evidence becomes a status."""

@@ -1,0 +1,1 @@
+"""Uploading, submitting and retrying."""

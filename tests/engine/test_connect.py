@@ -1,0 +1,75 @@
+"""A site's file decides how its machine is reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.engine.connect import nobody_to_ask, transport_to
+from scheduler.site.site import Site
+from scheduler.transports.base import Program
+from scheduler.transports.local import LocalTransport
+from scheduler.transports.openssh.transport import OpensshTransport
+from scheduler.transports.ssh.transport import SshTransport
+
+RECORD = """\
+#!/bin/sh
+printf '%s\\n' "$@" >>"$RECORD"
+while [ "$1" != -F ]; do shift; done
+[ -e "$RECORD.config" ] || cp "$2" "$RECORD.config"
+exit 255
+"""
+
+
+def site(transport: str, **keys: Any) -> Site:
+    values = {"transport": transport, "scheduler": "shell", "work_dir": "/w", "host": "farm"}
+    return Site.from_mapping(values | keys, name="test")
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"), [("local", LocalTransport), ("ssh", SshTransport), ("openssh", OpensshTransport)]
+)
+def test_the_word_in_the_file_chooses(word: str, kind: type) -> None:
+    assert type(transport_to(site(word))) is kind
+
+
+@pytest.mark.parametrize("word", ["ssh", "openssh"])
+def test_a_way_over_ssh_needs_a_host(word: str) -> None:
+    with pytest.raises(Exception, match=f"host: is missing; transport: {word}"):
+        site(word, host=None)
+
+
+def test_what_a_site_says_of_its_login_is_said_to_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ssh").write_text(RECORD)
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("RECORD", str(tmp_path / "record"))
+    ssh = {
+        "user": "anna",
+        "port": 2222,
+        "identity_file": "/k/id",
+        "proxy_jump": "gate,b@second:7",
+        "known_hosts": "/k/n",
+    }
+    with (
+        transport_to(site("openssh", ssh=ssh), person=nobody_to_ask()) as transport,
+        pytest.raises(Exception, match=r"not reached\. ssh failed without a word"),
+    ):
+        transport.run(Program("secret", "echo secret"), ["a secret"])
+    said = (tmp_path / "record").read_text()
+    assert "-l\nanna\n-p\n2222\n-i\n/k/id\n-J\ngate,b@second:7\n--\nfarm\n" in said
+    assert "secret" not in said
+    config = (tmp_path / "record.config").read_text()
+    for line in ("BatchMode yes", "StrictHostKeyChecking yes", 'UserKnownHostsFile "/k/n"', "Include ~/.ssh/config"):
+        assert f"{line}\n" in config
+
+
+def test_new_host_keys_are_accepted_only_if_the_site_says_so(tmp_path: Path) -> None:
+    from scheduler.transports.openssh.options import config_text
+    from scheduler.transports.settings import SshSettings
+
+    assert "StrictHostKeyChecking yes\n" in config_text(SshSettings("farm"), asking=True)
+    wished = SshSettings("farm", accept_new_host_key=True)
+    assert "StrictHostKeyChecking accept-new\n" in config_text(wished, asking=False)

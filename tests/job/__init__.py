@@ -1,0 +1,1 @@
+"""Job, Resources, Retry: what they accept, refuse and report."""

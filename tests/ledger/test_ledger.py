@@ -1,0 +1,240 @@
+"""The ledger: durable, shared by several processes, and clear about what it cannot do."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scheduler import LedgerError
+from scheduler.job.state import Cause, JobState, Status
+from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.owner import is_gone, owner
+from scheduler.ledger.polls import Polls
+from scheduler.ledger.sites import Sites
+from scheduler.ledger.slots import Places
+from scheduler.ledger.tables import VERSION
+from tests import CASES, ROOT
+
+
+def _record(ledger: Ledger, token: str, count: int = 3, campaign: str | None = None) -> list[int]:
+    jobs = [
+        {"first": 0, "element": n, "job_id": f"job {n}", "campaign": campaign, "type": "script",
+         "working_dir": f"/home/{n}", "patterns": '["*.root"]'}
+        for n in range(count)
+    ]  # fmt: skip
+    return ledger.record_intent(
+        token=token,
+        site="here",
+        site_json={},
+        python="",
+        probe="",
+        batches=[(0, count, f"x.{token}-0", False)],
+        jobs=jobs,
+    )
+
+
+def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    keys = _record(ledger, "aaa", campaign="scan")
+    assert Places(ledger).give("here", None, owner=owner()) == {"aaa": [0]}
+    ledger.record_folder("aaa", "/far/aaa")
+    ledger.record_ids("aaa", {0: "77"})
+    status = Status(JobState.FAILED, Cause.TIME_LIMIT, exit_code=143, raw="TIMEOUT", reason="too long", node="n1")
+    ledger.observe({keys[1]: status}, {keys[1]: "queue: TIMEOUT"})
+    ledger.record_results({keys[1]: {"x": 1}})
+    ledger.close()
+
+    later = Ledger(tmp_path)
+    rows = later.of_campaign("scan", "here")
+    assert [row.job_id for row in rows] == ["job 0", "job 1", "job 2"]
+    assert rows[1].status == status
+    assert rows[1].results == {"x": 1}
+    assert rows[1].shown_id == "77_1"
+    assert rows[0].status.state is JobState.SUBMITTING
+    assert [batch.keys for batch in Polls(later).asked("here")] == [f"{keys[0]},{keys[2]}"]
+    assert [said for _, said in later.history(keys[1])] == ["queue: TIMEOUT"]
+    later.close()
+
+
+def test_of_two_processes_with_one_campaign_only_the_first_records_a_job(tmp_path: Path) -> None:
+    first, second = Ledger(tmp_path), Ledger(tmp_path)
+    keys = _record(first, "aaa", campaign="scan")
+    assert _record(second, "bbb", campaign="scan") == []
+    assert [row.bundle for row in second.of_campaign("scan", "here")] == ["aaa"] * 3
+    assert len(_record(second, "ccc", campaign="other")) == 3
+    refused = Status(JobState.FAILED, Cause.REFUSED)
+    first.observe(dict.fromkeys(keys, refused), {})
+    assert len(_record(second, "ddd", campaign="scan")) == 3
+    first.close()
+    second.close()
+
+
+def test_what_was_asked_for_earlier_does_not_undo_what_was_seen_later(tmp_path: Path) -> None:
+    """Two drivers of one campaign: the answer of one may be written down after the other has brought all home."""
+    slow, fast = Ledger(tmp_path), Ledger(tmp_path)
+    keys = _record(slow, "aaa")
+    fast.observe({keys[0]: Status(JobState.RUNNING), keys[1]: Status(JobState.COMPLETED)}, {})
+    fast.record_results({keys[1]: {"x": 1}})
+    slow.observe(dict.fromkeys(keys, Status(JobState.QUEUED)), {}, was=JobState.SUBMITTING)
+    assert [row.status.state for row in slow.of_keys(keys)] == [JobState.RUNNING, JobState.COMPLETED, JobState.QUEUED]
+    slow.observe(dict.fromkeys(keys, Status(JobState.RUNNING)), {})
+    slow.record_results({key: {"x": 2} for key in (keys[0], keys[2])})  # of those that go on nothing came home
+    rows = slow.of_keys(keys)
+    assert [row.status.state for row in rows] == [JobState.RUNNING, JobState.COMPLETED, JobState.RUNNING]
+    assert [row.results for row in rows] == [None, {"x": 1}, None]
+    slow.close()
+    fast.close()
+
+
+def test_a_site_is_asked_by_one_process_at_a_time(tmp_path: Path) -> None:
+    first, second = Ledger(tmp_path), Ledger(tmp_path)
+    assert Sites(first).claim_poll("here", 60)
+    assert not Sites(second).claim_poll("here", 60)
+    assert Sites(second).claim_poll("elsewhere", 60)
+    time.sleep(0.05)
+    assert Sites(second).claim_poll("here", 0.01)
+    first.close()
+    second.close()
+
+
+def test_a_clock_that_was_set_back_does_not_stop_the_questions(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    assert Sites(ledger).claim_poll("here", 60)
+    db = sqlite3.connect(tmp_path / "ledger.sqlite")
+    db.execute("UPDATE sites SET asked_at = asked_at + 100000")
+    db.commit()
+    db.close()
+    assert Sites(ledger).claim_poll("here", 60)
+    ledger.close()
+
+
+def _write_many(folder: Path, name: str) -> None:
+    ledger = Ledger(folder)
+    for number in range(20):
+        _record(ledger, f"{name}{number}", count=2)
+    ledger.close()
+
+
+def test_several_processes_write_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write_many, args=(tmp_path, name)) for name in "abc"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    ledger = Ledger(tmp_path)
+    assert len(ledger.chosen()) == 3 * 20 * 2
+    ledger.close()
+
+
+_ENDLESS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from tests.ledger.test_ledger import _record
+from scheduler.ledger.ledger import Ledger
+ledger = Ledger(Path(sys.argv[1]))
+n = 0
+while True:
+    _record(ledger, f"t{n}")
+    print(n, flush=True)
+    n += 1
+"""
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.05, 0.11])
+def test_a_process_killed_in_the_middle_leaves_whole_records(tmp_path: Path, wait: float) -> None:
+    command = [sys.executable, "-c", _ENDLESS, str(tmp_path), str(ROOT)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        time.sleep(wait)
+        os.kill(writer.pid, signal.SIGKILL)
+        told = [0, *(int(line) for line in writer.stdout.read().splitlines())]
+    ledger = Ledger(tmp_path)
+    for number in told:  # whatever was said to be recorded is recorded, whole
+        assert [row.element for row in ledger.of_bundle(f"t{number}")] == [0, 1, 2]
+    assert len(ledger.chosen()) % 3 == 0
+    ledger.close()
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    Ledger(tmp_path).close()
+    db = sqlite3.connect(tmp_path / "ledger.sqlite")
+    db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    db.close()
+    with pytest.raises(LedgerError, match=r"ledger\.sqlite.*newer scheduler"):
+        Ledger(tmp_path)
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_a_ledger_of_an_older_version_is_brought_up_to_date_with_all_that_is_in_it(
+    tmp_path: Path, version: int
+) -> None:
+    db = sqlite3.connect(tmp_path / "ledger.sqlite")
+    db.executescript((CASES / "ledger" / f"version-{version}.sql").read_text())
+    db.close()
+    ledger, new = Ledger(tmp_path), Ledger(tmp_path / "new")
+    assert [(row.job_id, row.shown_id, str(row.status)) for row in ledger.chosen()] == [
+        ("a", "4711_0", "running"), ("b", "4711_1", "completed"),
+    ]  # fmt: skip
+    assert ledger.history(1) == [(1e9, "submit: accepted")]
+    assert _columns(ledger.path) == _columns(new.path)
+    ledger.close()
+    new.close()
+    Ledger(tmp_path).close()
+
+
+def _columns(path: Path) -> list[tuple[str, str, str]]:
+    db = sqlite3.connect(path)
+    rows = db.execute("SELECT m.name, c.name, c.type FROM sqlite_schema m, pragma_table_info(m.name) c ORDER BY 1, 2")
+    found = rows.fetchall()
+    rows = db.execute("SELECT type, name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') ORDER BY 1, 2")
+    found += rows.fetchall()
+    db.close()
+    return found
+
+
+def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_text("these are somebody's notes, and not a database\n" * 10)
+    with pytest.raises(LedgerError, match=r"cannot .* the ledger .*ledger\.sqlite"):
+        Ledger(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match=r"file/state.*SCHEDULER_STATE_DIR"):
+        Ledger(tmp_path / "file" / "state")
+
+
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "state")
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert ledger.path.stat().st_mode & 0o777 == 0o600
+    ledger.close()
+
+
+def test_a_process_that_has_ended_is_told_from_one_that_goes_on() -> None:
+    host = owner().rpartition(":")[0]
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        assert not is_gone(f"{host}:{sleeper.pid}")
+        sleeper.kill()
+    assert is_gone(f"{host}:{sleeper.pid}")
+    assert is_gone(owner())
+    assert not is_gone("another-host:1")
+
+
+def test_thousands_of_keys_are_asked_for_at_once(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    keys = _record(ledger, "big", count=5000)
+    assert [row.key for row in ledger.of_keys(keys)] == keys
+    ledger.close()

@@ -1,0 +1,234 @@
+"""A site takes only so many jobs at a time: the rest waits here, and goes as places become free, whoever looks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler import Cause, Job, JobState, JobType, Runner, Site
+from scheduler.batch.base import Full, Refused
+from scheduler.batch.pbs.system import SYSTEM as PBS
+from scheduler.batch.slurm.system import SYSTEM as SLURM
+from scheduler.job.state import Status
+from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.owner import owner
+from scheduler.ledger.slots import PROBE_SECONDS, Places
+from scheduler.transports.base import Program, Reply
+from scheduler.transports.local import LocalTransport
+
+# The ledger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger(tmp_path / "state")
+    yield opened
+    opened.close()
+
+
+def record(ledger: Ledger, token: str, *sizes: int, packed: bool = False) -> list[int]:
+    """A bundle of batches of these sizes."""
+    firsts = [sum(sizes[:n]) for n in range(len(sizes))]
+    jobs = [
+        {"first": first, "element": first + n, "job_id": f"{token} {first + n}", "campaign": None, "type": "script",
+         "working_dir": f"/home/{token}/{first + n}", "patterns": "[]"}
+        for first, size in zip(firsts, sizes, strict=True) for n in range(size)
+    ]  # fmt: skip
+    batches = [(first, size, f"x.{token}-{first}", packed) for first, size in zip(firsts, sizes, strict=True)]
+    return ledger.record_intent(token=token, site="hpc", site_json={}, python="", probe="", batches=batches, jobs=jobs)
+
+
+def places(ledger: Ledger, most: int | None, now: float | None = None) -> dict[str, list[int]]:
+    return Places(ledger).give("hpc", most, owner=owner(), now=now)
+
+
+def test_as_many_go_as_there_is_room_for_and_the_oldest_first(ledger: Ledger) -> None:
+    first = record(ledger, "a", 40, 40, 40)
+    record(ledger, "b", 10)
+    assert places(ledger, 100) == {"a": [0, 40]}
+    assert places(ledger, 100) == {}
+    ledger.observe({key: Status(JobState.COMPLETED) for key in first[:40]}, {})
+    assert places(ledger, 100) == {"a": [80], "b": [0]}
+
+
+def test_without_a_limit_all_go(ledger: Ledger) -> None:
+    record(ledger, "a", 40, 40)
+    assert places(ledger, None) == {"a": [0, 40]}
+
+
+def test_jobs_that_share_a_node_take_one_place(ledger: Ledger) -> None:
+    record(ledger, "a", 64, 64, 64, packed=True)
+    assert places(ledger, 2) == {"a": [0, 64]}
+
+
+def test_an_array_that_is_larger_than_the_limit_goes_alone(ledger: Ledger) -> None:
+    record(ledger, "a", 40, 1)
+    assert places(ledger, 10) == {"a": [0]}
+    assert places(ledger, 10) == {}
+
+
+def test_of_two_processes_each_gets_other_places(ledger: Ledger, tmp_path: Path) -> None:
+    record(ledger, "a", *[1] * 20)
+    other = Ledger(tmp_path / "state")
+    given = [places(one, most)["a"] for one, most in ((ledger, 5), (other, 12), (ledger, 20))]
+    assert given == [[*range(5)], [*range(5, 12)], [*range(12, 20)]]
+    other.close()
+
+
+def test_a_site_that_took_no_more_has_room_for_what_it_has_until_one_ends(ledger: Ledger) -> None:
+    keys = record(ledger, "a", *[1] * 6)
+    places(ledger, None)
+    Places(ledger).record_full("hpc", "a", [4, 5])
+    assert places(ledger, None) == {}
+    ledger.observe({keys[0]: Status(JobState.COMPLETED)}, {})
+    assert places(ledger, None) == {"a": [4]}
+    assert [batch.first for batch in ledger.batches("a") if batch.full] == [4, 5]
+
+
+def test_a_site_that_took_no_more_is_tried_with_one_after_a_while(ledger: Ledger) -> None:
+    record(ledger, "a", *[1] * 6)
+    places(ledger, None)
+    Places(ledger).record_full("hpc", "a", [3, 4, 5])
+    later = time.time() + PROBE_SECONDS + 1
+    assert places(ledger, None, later - 60) == {}
+    assert places(ledger, None, later) == {"a": [3]}
+    Places(ledger).record_taken("hpc")
+    assert places(ledger, None) == {}
+
+
+def test_what_is_cancelled_while_it_waits_never_goes(ledger: Ledger) -> None:
+    keys = record(ledger, "a", 1, 1, 1)
+    places(ledger, 1)
+    cancelled = Status(JobState.CANCELLED, Cause.CANCELLED)
+    assert Places(ledger).strike_out({keys[0]: cancelled, keys[1]: cancelled}) == {keys[1]}
+    assert places(ledger, None) == {"a": [2]}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "full"),
+    [
+        (SLURM.read_submit(1, "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job "
+         "violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n"), True),
+        (SLURM.read_submit(1, "sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: …"), True),
+        (SLURM.read_submit(1, "sbatch: error: QOSMaxCpuPerJobLimit\nsbatch: error: …"), False),
+        (SLURM.read_submit(1, "sbatch: error: invalid partition specified: nosuch\n"), False),
+        (PBS.read_submit(38, "qsub: would exceed queue generic's per-user limit\n"), True),
+        (PBS.read_submit(188, "qsub: Job violates queue and/or server resource limits\n"), False),
+    ],
+)  # fmt: skip
+def test_a_batch_system_that_takes_no_more_is_told_from_one_that_says_no(outcome: object, full: bool) -> None:
+    assert isinstance(outcome, Full if full else Refused)
+
+
+# The whole of it, on this machine
+
+Make = Callable[..., Job]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Makes a job that counts itself in, waits for a file `go`, and counts itself out."""
+    script = tmp_path / "s.sh"
+    script.write_text(f"cd '{tmp_path}'; echo $JOB_ID >>ran; until [ -e go ]; do sleep 0.1; done")
+    return lambda job_id: Job(job_id, JobType.SCRIPT, script_path=script, working_dir=tmp_path / "out" / job_id)
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Callable[..., Runner]]:
+    """Makes runners of one ledger on a site that takes four jobs at a time."""
+    opened: list[Runner] = []
+
+    def make(**more: Any) -> Runner:
+        limits = {"queued": 4, "running": 16, "poll_seconds": 0.05}
+        keys = {"transport": "local", "scheduler": "shell", "work_dir": str(tmp_path / "work"), "limits": limits}
+        opened.append(Runner(Site.from_mapping(keys, name="few"), ledger=Ledger(tmp_path / "state"), **more))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.cancel(one._keys)
+        one.close()
+
+
+def ran(tmp_path: Path) -> list[str]:
+    path = tmp_path / "ran"
+    return path.read_text().split() if path.exists() else []
+
+
+def test_the_rest_goes_as_places_become_free_and_each_runs_once(
+    make: Make, runner: Callable[..., Runner], tmp_path: Path
+) -> None:
+    jobs, first = [make(f"j{n}") for n in range(11)], runner()
+    first.submit(jobs)
+    _until(first, lambda: len(ran(tmp_path)) == 4)
+    for _ in range(3):
+        first.poll()
+    assert len(ran(tmp_path)) == 4
+    assert [job.status.reason for job in jobs[4:]] == [
+        "waits here: the site has no place for more jobs at the moment"
+    ] * 7
+    (tmp_path / "go").touch()
+    first.wait(jobs, timeout=60)
+    assert all(job.is_completed() for job in jobs)
+    assert sorted(ran(tmp_path)) == sorted(job.job_id for job in jobs)
+
+
+class Watched(LocalTransport):
+    """This machine, and what was asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def run(self, program: Program, *args: Any, **how: Any) -> Reply:
+        self.asked.append(program.name)
+        return super().run(program, *args, **how)
+
+
+def test_while_no_place_becomes_free_nothing_is_sent(make: Make, runner: Callable[..., Runner], tmp_path: Path) -> None:
+    way = Watched()
+    jobs, one = [make(f"j{n}") for n in range(9)], runner(transport=way)
+    one.submit(jobs)
+    _until(one, lambda: len(ran(tmp_path)) == 4)
+    way.asked.clear()
+    for _ in range(3):
+        time.sleep(0.1)
+        one.poll()
+    assert way.asked == ["poll"] * 3
+    (tmp_path / "go").touch()
+    one.wait(jobs, timeout=60)
+
+
+def test_any_later_process_sends_the_rest(make: Make, runner: Callable[..., Runner], tmp_path: Path) -> None:
+    runner(campaign="c").submit(make(f"j{n}") for n in range(9))
+    (tmp_path / "go").touch()
+    later, jobs = runner(campaign="c"), [make(f"j{n}") for n in range(9)]
+    later.submit(jobs)
+    later.wait(jobs, timeout=60)
+    assert all(job.is_completed() for job in jobs)
+    assert sorted(ran(tmp_path)) == sorted(job.job_id for job in jobs)
+
+
+def test_one_that_is_cancelled_while_it_waits_never_runs_though_its_siblings_do(
+    make: Make, runner: Callable[..., Runner], tmp_path: Path
+) -> None:
+    jobs, one = [make(f"j{n}") for n in range(9)], runner()
+    one.submit(jobs)
+    one.cancel(jobs[6:8])
+    one.poll()
+    assert [job.status.state for job in jobs[6:8]] == [JobState.CANCELLED] * 2
+    (tmp_path / "go").touch()
+    one.wait(jobs, timeout=60)
+    assert sorted(ran(tmp_path)) == sorted({job.job_id for job in jobs} - {"j6", "j7"})
+
+
+def _until(runner: Runner, happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        runner.poll()

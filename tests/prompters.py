@@ -1,0 +1,114 @@
+"""People who can be asked in tests: one with prepared answers, and one who sits at a terminal of their own."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hmac
+import os
+import select
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from scheduler.transports.prompt import Person
+
+PASSWORD = "correct horse battery"
+"""Of the test cluster's account `password`."""
+_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+# A process that leads a session takes the first terminal that it opens as its own.
+_TAKE_TERMINAL = "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execvp(sys.argv[1], sys.argv[1:])"
+
+
+def code() -> str:
+    """What an authenticator shows just now, for the test cluster's accounts with codes (RFC 6238)."""
+    digest = hmac.new(base64.b32decode(_SECRET), struct.pack(">Q", int(time.time()) // 30), "sha1").digest()
+    start = digest[-1] & 15
+    number: int = struct.unpack(">I", digest[start : start + 4])[0] & 0x7FFFFFFF
+    return f"{number % 1_000_000:06d}"
+
+
+class Prepared(Person):
+    """Somebody with an answer for every question that has one of these words in it.
+
+    Attributes:
+        asked: the questions so far.
+    """
+
+    def __init__(self, answers: Mapping[str, str | Callable[[], str]]) -> None:
+        self._answers = answers
+        self.asked: list[str] = []
+        self.told: list[str] = []
+
+    def absent(self) -> str:
+        return ""
+
+    def tell(self, text: str) -> None:
+        self.told.append(text)
+
+    def ask(self, question: str, *, shown: bool) -> str | None:
+        self.asked.append(question)
+        answer = next((answer for word, answer in self._answers.items() if word in question), None)
+        return answer() if callable(answer) else answer
+
+
+class Terminal:
+    """A command at a terminal of its own: what is on the screen, and what is typed."""
+
+    def __init__(
+        self, command: Sequence[str], *, environment: Mapping[str, str] | None = None, folder: Path | None = None
+    ) -> None:
+        self._ours, theirs = os.openpty()
+        given = os.environ if environment is None else environment
+        own = {name: value for name, value in given.items() if name != "SCHEDULER_NO_PROMPT"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _TAKE_TERMINAL, *command],
+            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=own, cwd=folder,
+        )  # fmt: skip
+        os.close(theirs)
+        self.screen = ""
+
+    def shows(self, text: str, seconds: float = 60.0) -> None:
+        """Wait until this is on the screen."""
+        deadline = time.monotonic() + seconds
+        while text not in self.screen:
+            assert time.monotonic() < deadline, f"{text!r} never came: {self.screen!r}"
+            assert self._read(1.0) or self.process.poll() is None, f"it ended without {text!r}: {self.screen!r}"
+
+    def types(self, line: str) -> None:
+        """A line, and the key at its end."""
+        os.write(self._ours, f"{line}\n".encode())
+
+    def ends(self, seconds: float = 60.0) -> int:
+        """Its exit code, and all that it showed in `screen`."""
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"it does not end: {self.screen!r}"
+            self._read(0.2)
+        while self._read(0.1):
+            pass
+        return self.process.returncode
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+    def _read(self, seconds: float) -> bool:
+        ready, _, _ = select.select([self._ours], [], [], seconds)
+        try:
+            piece = os.read(self._ours, 65536) if ready else b""
+        except OSError:  # the terminal's other side is gone
+            return False
+        self.screen += piece.decode("utf-8", "replace")
+        return bool(piece)

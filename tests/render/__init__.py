@@ -1,0 +1,1 @@
+"""Rendered scripts and bundles; the golden scripts are compared in full."""

@@ -1,0 +1,155 @@
+"""What a function returns, comes home as JSON; what JSON cannot hold is an error that says where it is."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from scheduler.render.function.pack import PackedFunction, pack_function
+
+from .conftest import Make
+from .node import Node
+
+KINDS = """
+import array, collections, datetime, decimal, enum, os, pathlib, sys
+
+class Level(enum.Enum):
+    HIGH = 2
+
+class Name(str, enum.Enum):
+    A = "a"
+
+class Text(str):
+    pass
+
+class Number:  # as numpy's
+    def __init__(self, value):
+        self.value = value
+    def tolist(self):
+        return self.value
+    def item(self):
+        return self.value
+
+class Awkward:
+    def item(self, needed):
+        raise RuntimeError
+
+Hit = collections.namedtuple("Hit", "x y")
+
+loop = []
+loop.append(loop)
+"""
+GOOD = {
+    "{'a': 1}": {"a": 1},
+    "None": {"result": None},
+    "3": {"result": 3},
+    "[1, (2, 3), {4}]": {"result": [1, [2, 3], [4]]},
+    "{1: 'a', None: 'b', False: 'c', (1, 2): 'd', Level.HIGH.value + .5: 'e'}": {
+        "1": "a", "null": "b", "false": "c", "(1, 2)": "d", "2.5": "e",
+    },
+    "frozenset([3, 1, 2])": {"result": [1, 2, 3]},
+    "{'p': pathlib.Path('/a') / 'b', 'd': datetime.date(2024, 2, 29)}": {"p": "/a/b", "d": "2024-02-29"},
+    "datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)": {"result": "2024-01-01T00:00:00+00:00"},
+    "[Level.HIGH, Name.A, Text('t'), True]": {"result": [2, "a", "t", True]},
+    "{Level.HIGH: 1, Name.A: 2}": {"2": 1, "a": 2},
+    "Hit(1, [2])": {"result": {"x": 1, "y": [2]}},
+    "{'n': Number(1.5), 'a': [Number([1, [2]])], 'r': range(2), 'y': array.array('d', [1])}": {
+        "n": 1.5, "a": [[1, [2]]], "r": [0, 1], "y": [1.0],
+    },
+    "collections.OrderedDict([('z', 1), ('a', collections.Counter('aa'))])": {"z": 1, "a": {"a": 2}},
+    "'\\ud800 \\u2028 \\x00 \\u00e9 $HOME'": {"result": "\ud800 \u2028 \x00 é $HOME"},
+    "10 ** 30": {"result": 10**30},
+}  # fmt: skip
+BAD = {
+    "b'x'": "result is of type bytes",
+    "{'x': [1, {'y': 1j}]}": 'result["x"][1]["y"] is of type complex',
+    "{'é': [Awkward()]}": 'result["é"][0] is of type kinds.Awkward',
+    "[{1, (2, 1j)}]": "result[0] (an item)[1] is of type complex",
+    "Hit(0, len)": 'result["y"] is of type builtin_function_or_method',
+    "(n for n in [1])": "result is of type generator",
+    "decimal.Decimal(1)": "result is of type decimal.Decimal",
+    "[Number]": "result[0] is the class kinds.Number",
+    "[Number(1j)]": "result[0] is of type kinds.Number",
+    "loop": "result[0] holds itself",
+    "{1: 2, '1': 3}": 'two keys become the same text in JSON: result["1"]',
+    "object": "result is the class object",
+}
+
+
+def returning(expression: str, make: Make) -> PackedFunction:
+    return pack_function(make("kinds", {"kinds.py": f"{KINDS}\ndef f():\n    return {expression}\n"}).f, {}, job_id="j")
+
+
+@pytest.mark.parametrize("expression", GOOD)
+def test_a_result_that_json_can_hold(expression: str, make: Make, node: Node) -> None:
+    outcome = node.run(returning(expression, make))
+    assert outcome.result == GOOD[expression], outcome.stderr
+    assert outcome.exit_code == 0
+
+
+@pytest.mark.parametrize("expression", BAD)
+def test_a_result_that_json_cannot_hold_is_an_error_that_says_where(expression: str, make: Make, node: Node) -> None:
+    outcome = node.run(returning(expression, make))
+    assert (outcome.exit_code, outcome.result) == (1, None)
+    assert BAD[expression] in outcome.stderr
+    assert "the function ran" in outcome.stderr
+    assert outcome.error is not None
+    assert BAD[expression] in outcome.error["message"]
+    assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize("part", ["GOOD", "BAD"])
+def test_results_of_all_kinds_on_every_python(part: str, make: Make, node: Node, each_python: str) -> None:
+    expression = {"GOOD": "[Number([1.5]), Hit(1, {2}), Level.HIGH]", "BAD": "{'x': b''}"}[part]
+    outcome = node.run(returning(expression, make), python=each_python)
+    good = {"result": [[1.5], {"x": 1, "y": [2]}, 2]}
+    assert (outcome.exit_code, outcome.result) == ((0, good) if part == "GOOD" else (1, None)), outcome.stderr
+
+
+def test_what_is_not_a_number_is_still_one_in_python(make: Make, node: Node) -> None:
+    result = node.run(returning("{'n': float('nan'), 'i': [float('inf'), -float('inf')]}", make)).result
+    assert math.isnan(result["n"])
+    assert result["i"] == [math.inf, -math.inf]
+
+
+def test_a_dataclass_is_an_object(make: Make, node: Node) -> None:
+    text = "import dataclasses\n@dataclasses.dataclass\nclass D:\n    a: int\n    b: tuple\n"
+    module = make("data", {"data.py": text + "def f():\n    return [D(1, (2,))]\n"})
+    assert node.run(pack_function(module.f, {}, job_id="j")).result == {"result": [{"a": 1, "b": [2]}]}
+
+
+def test_numpy_is_numbers_and_lists(make: Make, node: Node) -> None:
+    pytest.importorskip("numpy")
+    text = (
+        "import numpy as np\n"
+        "def f(n, x):\n"
+        "    return {'i': np.int64(n), 'f': np.float32(.5), 'b': np.bool_(True), 'a': np.arange(4).reshape(2, 2),\n"
+        "            's': np.str_('x'), 'k': {np.int64(1): x}, 'z': np.array(3),\n"
+        "            'o': np.array([None, {'y': np.float64(1)}])}\n"
+    )
+    numpy = pytest.importorskip("numpy")
+    params = {"n": numpy.int64(7), "x": numpy.float32(0.25)}
+    packed = pack_function(make("with_numpy", {"with_numpy.py": text}).f, params, job_id="j")
+    node.unpack(packed.files)
+    assert packed.how == "source"
+    assert node.start().result == {
+        "i": 7, "f": 0.5, "b": True, "a": [[0, 1], [2, 3]], "s": "x", "k": {"1": 0.25}, "o": [None, {"y": 1.0}], "z": 3,
+    }  # fmt: skip
+
+
+def test_a_pickle_is_left_only_where_the_site_trusts_them(make: Make, node: Node) -> None:
+    packed = returning("{'c': 1j}", make)
+    assert not (node.run(packed).control / "result.pkl").exists()
+    outcome = node.run(packed, options=("--pickle-results",))
+    assert (outcome.exit_code, outcome.result, outcome.error) == (0, None, None)
+    assert (outcome.control / "result.pkl").read_bytes().startswith(b"\x80\x04")
+    assert node.run(returning("1", make), options=("--pickle-results",)).result == {"result": 1}
+    assert not (outcome.control / "result.pkl").exists()
+
+
+def test_nothing_half_written_is_left(make: Make, node: Node) -> None:
+    outcome = node.run(returning("[0] * 100000", make))
+    assert outcome.result == {"result": [0] * 100_000}
+    assert sorted(path.name for path in outcome.control.iterdir()) == ["function", "params.json", "result.json"]
+    assert list(node.job.iterdir()) == []

@@ -1,0 +1,1 @@
+"""What runs inside the job, under every shell that is installed."""

@@ -1,0 +1,1 @@
+"""Strict YAML and checked values."""

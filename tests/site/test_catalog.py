@@ -1,0 +1,117 @@
+"""Finding sites: which files are looked at, and which has the last word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scheduler.errors import ConfigError
+from scheduler.site.packaged import packaged_folder
+from scheduler.site.catalog import find_site, list_sites, site_folders
+
+BELOW = """\
+transport: ssh
+host: far
+scheduler: slurm
+work_dir: /w
+limits: {queued: 5, array_size: 7}
+modules: [a, b]
+"""
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_persons_file_needs_only_the_keys_that_differ(tmp_path: Path) -> None:
+    packaged = written(tmp_path / "packaged", "far.yaml", BELOW)
+    person = written(
+        tmp_path / "person", "far.yaml", "account: eic\nlimits: {queued: 9}\nmodules: [c]\nssh: {user: me}\n"
+    )
+    found = find_site("far", folders=[tmp_path / "here", tmp_path / "person", tmp_path / "packaged"])
+    assert (found.account, found.host, found.ssh.user, found.modules) == ("eic", "far", "me", ("c",))
+    assert (found.limits.queued, found.limits.array_size) == (9, 7)
+    assert found.sources == (packaged, person)
+    assert found.path == person
+
+
+def test_a_persons_null_takes_away_what_the_packaged_file_says(tmp_path: Path) -> None:
+    written(tmp_path / "packaged", "far.yaml", BELOW)
+    written(tmp_path / "person", "far.yaml", "limits:\nmodules: null\n")
+    found = find_site("far", folders=[tmp_path / "person", tmp_path / "packaged"])
+    assert (found.limits.queued, found.modules) == (None, ())
+
+
+def test_an_error_in_a_file_over_another_names_both(tmp_path: Path) -> None:
+    packaged = written(tmp_path / "packaged", "far.yaml", BELOW)
+    person = written(tmp_path / "person", "far.yaml", "acount: eic")
+    with pytest.raises(ConfigError) as caught:
+        find_site("far", folders=[tmp_path / "person", tmp_path / "packaged"])
+    assert str(caught.value) == f"{person} over {packaged}: acount: no such key; did you mean 'account'?"
+
+
+def test_a_site_given_by_path_is_complete_in_itself(tmp_path: Path) -> None:
+    path = written(tmp_path, "jlab.yaml", "account: eic")
+    with pytest.raises(ConfigError, match="work_dir: is missing"):
+        find_site(path)
+    whole = written(tmp_path, "mine.yml", BELOW)
+    assert find_site(str(whole)).name == "mine"
+    assert find_site(whole).path == whole
+
+
+def test_a_stray_file_does_not_hide_a_site_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, "local", "not a site")
+    written(tmp_path, "lonely", BELOW)
+    assert find_site("local").transport == "local"
+    assert find_site("lonely").host == "far"
+
+
+def test_an_unknown_site_is_refused_with_the_nearest_and_where_it_was_looked_for(tmp_path: Path) -> None:
+    written(tmp_path / "a", "perlmutter.yaml", BELOW)
+    with pytest.raises(ConfigError, match=r"did you mean 'perlmutter'\? \(looked in .*/a, .*/b\)"):
+        find_site("perlmuter", folders=[tmp_path / "a", tmp_path / "b"])
+    for nonsense in ("", ".", ".."):
+        with pytest.raises(ConfigError, match="no site is called"):
+            find_site(nonsense, folders=[tmp_path / "a"])
+
+
+def test_sites_are_looked_for_here_then_with_the_person_then_in_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SCHEDULER_CONFIG_DIR", str(tmp_path / "mine"))
+    assert site_folders() == [
+        tmp_path / "site_configs",
+        tmp_path / "mine/sites",
+        packaged_folder("site_configs"),
+    ]
+    monkeypatch.delenv("SCHEDULER_CONFIG_DIR")
+    assert site_folders()[1].parts[-2:] == ("scheduler", "sites")
+    written(tmp_path / "site_configs", "local.yaml", "limits: {running: 3}")
+    assert find_site("local").limits.running == 3
+
+
+def test_a_list_of_sites_shows_the_broken_ones_with_what_is_wrong(tmp_path: Path) -> None:
+    written(tmp_path, "good.yaml", "description: fine\n" + BELOW)
+    bad = written(tmp_path, "bad.yaml", "a: 1\na: 2\n")
+    written(tmp_path, "notes.txt", "")
+    entries = list_sites(folders=[tmp_path, tmp_path / "absent"])
+    assert [(entry.name, entry.description) for entry in entries] == [("bad", ""), ("good", "fine")]
+    assert entries[0].path == bad
+    assert "twice" in entries[0].error
+    assert not entries[1].error
+
+
+def test_a_template_is_relative_to_the_file_that_names_it(tmp_path: Path) -> None:
+    template = written(tmp_path / "packaged", "own.sh.j2", "")
+    written(tmp_path / "packaged", "far.yaml", BELOW + "template: own.sh.j2\n")
+    written(tmp_path / "person", "far.yaml", "account: eic")
+    assert find_site("far", folders=[tmp_path / "person", tmp_path / "packaged"]).template == str(template)
+    bad = written(tmp_path, "bad.yaml", BELOW + "template: none.j2\n")
+    with pytest.raises(ConfigError, match=r"bad.yaml: template: there is no file .*none.j2"):
+        find_site(bad)

@@ -1,0 +1,208 @@
+"""Sites: what a file may say, and what is said when it is wrong."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from scheduler.errors import ConfigError, JobError
+from scheduler.job.resources import Resources
+from scheduler.site.packaged import packaged_folder
+from scheduler.site.catalog import find_site
+from scheduler.site.site import Site, batch_systems
+from scheduler.schema.yaml import read_mapping
+
+MINIMAL = {"transport": "local", "scheduler": "shell", "work_dir": "/tmp/work"}
+PACKAGED = sorted(path.stem for path in packaged_folder("site_configs").glob("*.yaml"))
+PLACED = (
+    "queue",
+    "account",
+    "qos",
+    "constraint",
+    "native",
+)  # keys of the site itself, and not of its defaults
+
+
+def site(**values: Any) -> Site:
+    return Site.from_mapping({**MINIMAL, **values}, name="test")
+
+
+# The packaged files
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_every_packaged_site_is_valid_and_says_what_it_is(name: str) -> None:
+    found = find_site(name, folders=[packaged_folder("site_configs")])
+    assert found.name == name
+    assert found.description
+    assert found.path == packaged_folder("site_configs") / f"{name}.yaml"
+
+
+def test_the_sites_that_are_promised_are_there() -> None:
+    known = {"local", "example", "jlab", "perlmutter", "workstation", "polaris", "aurora", "improv", "bebop"}
+    assert known <= set(PACKAGED)
+
+
+def keys_of(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        kinds = [field.annotation, *get_args(field.annotation)]
+        inner = [kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, BaseModel)]
+        if above == "defaults." and name in PLACED:
+            continue
+        yield above + name
+        if inner:
+            yield from keys_of(inner[0], f"{above}{name}.")
+
+
+def test_the_example_has_every_key_with_a_comment() -> None:
+    path = packaged_folder("site_configs") / "example.yaml"
+    values, lines = read_mapping(path), path.read_text(encoding="utf-8").splitlines()
+    for key in keys_of(Site):
+        at: Any = values
+        for part in key.split("."):
+            assert part in at, f"example.yaml lacks {key}"
+            at = at[part]
+        indent = "  " * key.count(".")
+        number = next(n for n, line in enumerate(lines) if line.startswith(f"{indent}{key.split('.')[-1]}:"))
+        assert "#" in lines[number] or lines[number - 1].startswith("#"), f"{key} is not explained"
+
+
+def test_the_example_has_no_key_that_does_not_exist() -> None:
+    known = set(keys_of(Site))
+    values = read_mapping(packaged_folder("site_configs") / "example.yaml")
+    mappings = {key: value for key, value in values.items() if isinstance(value, dict) and key != "environment"}
+    assert set(values) | {f"{key}.{inner}" for key, value in mappings.items() for inner in value} == known
+
+
+# What a site holds
+
+
+def test_a_site_needs_only_a_transport_a_batch_system_and_a_folder() -> None:
+    plain = site()
+    assert (plain.name, plain.path, plain.sources) == ("test", None, ())
+    assert plain.python == "python3"
+    assert plain.trust_pickles is False
+    assert plain.resources == Resources()
+
+
+def test_what_is_null_is_as_if_it_were_not_there() -> None:
+    assert site(account=None, ssh=None, limits={"walltime": None}, python=None) == site()
+
+
+def test_a_job_gets_what_it_asks_for_over_what_the_site_gives() -> None:
+    given_ = site(account="eic", queue="production", native=["--a"], defaults={"cpus": 1, "memory": "3 GB"})
+    got = given_.resources_for(Resources(cpus=4, queue="priority", native=["--b"]))
+    assert (got.cpus, got.memory_mib, got.account, got.queue) == (4, 3072, "eic", "priority")
+    assert got.native == ("--a", "--b")
+
+
+def test_more_time_than_the_site_allows_is_refused_before_anything_is_sent() -> None:
+    limited = site(limits={"walltime": "72:00:00"})
+    assert limited.resources_for(Resources(walltime="3 days")).walltime == timedelta(days=3)
+    with pytest.raises(JobError, match=r"walltime: 4-00:00:00 is over what site 'test' allows: 3-00:00:00"):
+        limited.resources_for(Resources(walltime="4 days"))
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_a_site_goes_through_json_unchanged(name: str) -> None:
+    found = find_site(name, folders=[packaged_folder("site_configs")])
+    again = Site.from_json(json.loads(json.dumps(found.to_json())))
+    assert again == found
+    assert (again.name, again.path, again.sources) == (found.name, found.path, found.sources)
+
+
+def test_the_words_of_batch_systems_are_the_files_that_are_there() -> None:
+    assert {"shell", "slurm"} <= set(batch_systems())
+    assert "base" not in batch_systems()
+
+
+# What is said when it is wrong
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"acount": "eic"}, r"acount: no such key; did you mean 'account'\?"),
+        ({"ssh": {"prot": 22}}, r"ssh\.prot: no such key; did you mean 'port'\?"),
+        ({"defaults": {"wall_time": "1h"}}, r"defaults\.wall_time: no such key; did you mean 'walltime'\?"),
+        ({"container": {"bind": []}}, r"container\.bind: no such key; did you mean 'binds'\?"),
+        ({"name": "x"}, "name: no such key"),
+        ({"defaults": {"memory": 3}}, r"defaults\.memory: must be text with a unit"),
+        ({"defaults": {"cpus": 0}}, r"defaults\.cpus: must be above 0, not 0"),
+        ({"defaults": {"queue": "q"}}, r"defaults\.queue: is a key of the site itself"),
+        ({"defaults": [1]}, "defaults: must be a mapping of keys to values"),
+        ({"limits": {"walltime": "4"}}, r"limits\.walltime: '4' has no unit"),
+        (
+            {"limits": {"walltime": "1h"}, "defaults": {"walltime": "2h"}},
+            r"defaults\.walltime: is over limits\.walltime",
+        ),
+        ({"limits": {"poll_seconds": 0}}, r"limits\.poll_seconds: must be above 0"),
+        ({"limits": {"poll_seconds": True}}, r"limits\.poll_seconds: must be a number"),
+        ({"limits": {"running": "4"}}, r"limits\.running: must be a whole number, not '4'"),
+        ({"transport": "carrier pigeon"}, r"transport: must be one of 'local', 'ssh' or 'openssh'"),
+        ({"transport": "ssh"}, "host: is missing"),
+        ({"host": "-oProxyCommand=x"}, "host: must be a host's name"),
+        ({"host": "me@there"}, r"host: must be a host's name \(give the user as ssh\.user\)"),
+        ({"ssh": {"user": "-l"}}, r"ssh\.user: must be a user's name"),
+        ({"ssh": {"port": 70000}}, r"ssh\.port: must be 65535 or less"),
+        ({"ssh": {"proxy_jump": "a b"}}, r"ssh\.proxy_jump: must be \[user@\]host"),
+        ({"scheduler": "slrum"}, r"scheduler: no such batch system: 'slrum'; did you mean 'slurm'\?"),
+        ({"scheduler": "../slurm"}, "scheduler: no such batch system"),
+        ({"scheduler": "base"}, "scheduler: no such batch system"),
+        ({"work_dir": "work"}, "work_dir: must begin with '/'"),
+        ({"work_dir": "/a/../b"}, r"work_dir: .*no '\.\.'"),
+        ({"work_dir": "/a/$(id)"}, r"work_dir: only \$NAME"),
+        ({"work_dir": "/a\n"}, "work_dir: a path cannot hold control characters"),
+        (
+            {"container": {"runtime": "docker"}},
+            r"container\.runtime: must be one of 'apptainer' or 'singularity'",
+        ),
+        ({"container": {"binds": ["/a,/b"]}}, r"container\.binds\[0\]: must be one bind"),
+        ({"container": {"binds": ["--x"]}}, r"container\.binds\[0\]: must begin with '/'"),
+        ({"container": {"options": ["image.sif"]}}, r"container\.options: must begin with an option"),
+        ({"container": {"options": ["--a\x1b"]}}, r"container\.options\[0\]: must be one line"),
+        ({"modules": ["-f"]}, r"modules\[0\]: must be a module's name"),
+        ({"modules": "gcc"}, "modules: must be a list"),
+        ({"python": ""}, "python: must be a command"),
+        ({"python": "-c"}, "python: must be a command"),
+        ({"environment": {"A-B": "x"}}, "environment: 'A-B' is no variable's name"),
+        ({"environment": {"JOB_ID": "x"}}, "environment: 'JOB_ID' is no variable's name"),
+        ({"environment": {"A": True}}, "environment: A must be text or a number, not True"),
+        ({"environment": {"A": "\0"}}, "environment: A must be text"),
+        ({"prologue": "a\0b"}, "prologue: must be lines of shell text"),
+        ({"native": ["--x\n#SBATCH --uid=0"]}, r"native\[0\]: must be one line"),
+        ({"memory_style": "per node"}, "memory_style: must be one of 'per_node', 'per_cpu' or 'omit'"),
+        ({"trust_pickles": "yes"}, "trust_pickles: must be true or false, not 'yes'"),
+        ({"description": "\x1b[2J"}, "description: must be one line"),
+    ],
+)
+def test_a_wrong_site_names_the_key_and_what_is_allowed(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        site(**values)
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(ConfigError, match="site 'bare': work_dir: is missing"):
+        Site.from_mapping({"transport": "local", "scheduler": "shell"}, name="bare")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+    )
+)
+def test_no_value_at_any_key_ends_in_anything_but_a_config_error(value: Any) -> None:
+    for key in (*Site.model_fields, "nonsense"):
+        try:
+            Site.from_mapping({**MINIMAL, key: value}, name="test").to_json()
+        except ConfigError:
+            continue

@@ -1,0 +1,1 @@
+"""What only the transport of the ssh command does."""

@@ -1,0 +1,84 @@
+"""What waits to be read on a channel: in order, whole, and told of."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
+
+from scheduler.transports.ssh.channel_buffer import Pipe
+
+PIPES = [Pipe, BufferedPipe]
+"""Ours, and the one in whose place it stands: what is promised holds for both."""
+both = pytest.mark.parametrize("kind", PIPES)
+
+
+@both
+def test_bytes_come_out_in_the_order_and_in_the_amount_asked_for(kind: type[BufferedPipe[bytes]]) -> None:
+    pipe = kind()
+    assert not pipe.read_ready() and len(pipe) == 0
+    for piece in (b"abc", b"", b"defgh", b"i"):
+        pipe.feed(piece)
+    assert pipe.read_ready() and len(pipe) == 9
+    assert [pipe.read(2), pipe.read(4), pipe.read(100)] == [b"ab", b"cdef", b"ghi"]
+    assert not pipe.read_ready()
+    pipe.feed(b"rest")
+    assert (pipe.empty(), pipe.empty(), len(pipe)) == (b"rest", b"", 0)
+
+
+@both
+def test_who_reads_waits_for_bytes_and_no_longer_than_allowed(kind: type[BufferedPipe[bytes]]) -> None:
+    pipe = kind()
+    for seconds in (0.0, 0.05):
+        with pytest.raises(PipeTimeout):
+            pipe.read(1, seconds)
+    threading.Timer(0.1, pipe.feed, [b"late"]).start()
+    assert pipe.read(10, 5.0) == b"late"
+    threading.Timer(0.1, pipe.close).start()
+    assert pipe.read(10) == b""
+
+
+@both
+def test_what_came_before_the_end_is_read_before_it(kind: type[BufferedPipe[bytes]]) -> None:
+    pipe = kind()
+    pipe.feed(b"ab")
+    pipe.close()
+    assert [pipe.read(1), pipe.read(5), pipe.read(5)] == [b"a", b"b", b""]
+
+
+@both
+def test_an_event_is_set_while_there_is_something_to_read_or_nothing_will_come(kind: type[BufferedPipe[bytes]]) -> None:
+    pipe, event = kind(), threading.Event()
+    event.set()
+    pipe.set_event(event)
+    assert not event.is_set()
+    pipe.feed(b"ab")
+    pipe.read(1)
+    assert event.is_set()
+    pipe.read(1)
+    assert not event.is_set()
+    pipe.close()
+    assert event.is_set()
+    late = threading.Event()
+    pipe.set_event(late)
+    assert late.is_set()
+
+
+def test_nothing_is_lost_between_two_threads() -> None:
+    pipe, event, found = Pipe(), threading.Event(), bytearray()
+    pipe.set_event(event)
+    sent = bytes(range(256)) * 4000
+
+    def feed() -> None:
+        for start in range(0, len(sent), 999):
+            pipe.feed(sent[start : start + 999])
+        pipe.close()
+
+    threading.Thread(target=feed).start()
+    end = time.monotonic() + 20
+    while len(found) < len(sent) and time.monotonic() < end:
+        assert event.wait(5)
+        found += pipe.read(4096)
+    assert bytes(found) == sent
