@@ -44,7 +44,7 @@ class Bench:
             self.runner.submit(made)
         for _ in range(self.given["polls"]):
             with self._timed("poll"):
-                self.runner.work.poll()
+                self.runner.session.poll()
             time.sleep(0.02)
         write = "mkdir -p $n/dir; printf '%s' \"$outputs\" >$n/outputs.sh; : >$n/stdout.0; : >$n/stderr.0"
         write += "; head -c 10000 /dev/urandom >$n/dir/out.bin"

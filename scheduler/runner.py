@@ -10,7 +10,7 @@ from types import TracebackType
 
 from scheduler.engine.collect.fetch import Progress
 from scheduler.engine.connect import nobody_to_ask, transport_to
-from scheduler.engine.session import SiteWork
+from scheduler.engine.session import SiteSession
 from scheduler.engine.submit import submission
 from scheduler.errors import BatchError, JobError
 from scheduler.job.job import Job
@@ -60,7 +60,7 @@ class Runner:
         self.ledger = ledger if ledger is not None else Ledger()
         person = None if prompt else nobody_to_ask()
         self.transport = transport if transport is not None else transport_to(self.site, person=person)
-        self.work = SiteWork(self.site, batch_system(self.site), self.ledger, self.transport)
+        self.session = SiteSession(self.site, batch_system(self.site), self.ledger, self.transport)
         self._sleep = sleep
         self._keys: dict[Job, int] = {}
         self._taken: dict[Job, tuple[object, Status]] = {}
@@ -81,7 +81,7 @@ class Runner:
     @property
     def trouble(self) -> str:
         """Why the last question had no answer, for a person; empty if it had."""
-        return self.work.trouble
+        return self.session.trouble
 
     # the many-jobs way
 
@@ -114,7 +114,7 @@ class Runner:
         Raises:
             TransportError: the site was not reached; no state has changed.
         """
-        self.work.poll()
+        self.session.poll()
         self._refresh(list(self._keys))
 
     def collect(self, jobs: Iterable[Job] | None = None, *, progress: Progress | None = None) -> None:
@@ -125,7 +125,7 @@ class Runner:
             TransportError: the line was cut; what is home stays.
         """
         wanted = self._wanted(jobs)
-        self.work.collect(self.keys(wanted), progress=progress)
+        self.session.collect(self.keys(wanted), progress=progress)
         self._refresh(wanted)
 
     def wait(
@@ -158,7 +158,7 @@ class Runner:
             if seen is not None:
                 seen()
 
-        self.work.wait(self.keys(wanted), timeout=timeout, seen=fresh, progress=progress, sleep=self._sleep)
+        self.session.wait(self.keys(wanted), timeout=timeout, seen=fresh, progress=progress, sleep=self._sleep)
 
     def retry(self, jobs: Iterable[Job], *, memory: str | None = None, walltime: str | None = None) -> None:
         """Submit jobs again that ended without completing, in one remote command; earlier attempts are kept.
@@ -174,7 +174,7 @@ class Runner:
         """
         jobs = list(jobs)
         self._refuse_strangers(jobs)
-        refused = self.work.sending.retry(self.keys(jobs), memory=memory, walltime=walltime)
+        refused = self.session.dispatcher.retry(self.keys(jobs), memory=memory, walltime=walltime)
         self._refresh(jobs)
         if refused:
             first = next(job for job in jobs if self._keys[job] in refused)
@@ -188,7 +188,7 @@ class Runner:
             BatchError: its cancel command failed, in its own words.
             TransportError: the site was not reached.
         """
-        self.work.cancel(self.keys(jobs))
+        self.session.cancel(self.keys(jobs))
 
     # the one-job way, as AID2E's runners have it
 
@@ -198,7 +198,7 @@ class Runner:
 
     def check_job_status(self, job: Job) -> None:
         """Look at one job (and, since it costs the same, at all others); if it has ended, bring its outputs home."""
-        self.work.look(self.keys([job]))
+        self.session.look(self.keys([job]))
         self._refresh([job])
 
     def cancel_job(self, job: Job) -> None:
@@ -245,11 +245,11 @@ class Runner:
     def _send_on(self, jobs: Sequence[Job]) -> None:
         """What an earlier call could not send whole."""
         for token in dict.fromkeys(row.bundle for row in self.ledger.of_keys(self.keys(jobs)) if _unheard(row)):
-            self._told(partial(self.work.sending.send, token))
+            self._told(partial(self.session.dispatcher.send, token))
 
     def _fill(self) -> None:
         """Send what the site has room for: what waits for longer goes first."""
-        self._told(self.work.sending.fill)
+        self._told(self.session.dispatcher.fill)
 
     def _told(self, act: Callable[[], object]) -> None:
         try:
@@ -267,7 +267,7 @@ class Runner:
         mark_of = {job: marks.get(self._keys.get(job, -1)) for job in jobs}
         moved = [job for job, mark in mark_of.items() if self._taken.get(job) != (mark, job.status)]
         rows = {row.key: row for row in self.ledger.of_keys(self.keys(moved))}
-        going_on = self.work.due(list(rows.values()))  # an end that another process is about to follow up is none
+        going_on = self.session.due(list(rows.values()))  # an end that another process is about to follow up is none
         for job in moved:
             row = rows.get(self._keys.get(job, -1))
             if row is not None and row.key not in going_on:
@@ -280,7 +280,7 @@ class Runner:
             words = refused[0].status.reason
             which = f"{len(refused)} of {len(jobs)} jobs were refused, {refused[0].job_id!r} first"
             message = f"site {self.site.name!r}: {which}: {words}"
-            raise BatchError(message, command=self.work.system.submit_command, words=words)
+            raise BatchError(message, command=self.session.system.submit_command, words=words)
 
 
 def _unheard(row: JobRow) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from scheduler.transports.prompt import Person
+from scheduler.transports.prompt import Prompter
 
 PASSWORD = "correct horse battery"
 """Of the test cluster's account `password`."""
@@ -32,7 +32,7 @@ def code() -> str:
     return f"{number % 1_000_000:06d}"
 
 
-class Prepared(Person):
+class Prepared(Prompter):
     """Somebody with an answer for every question that has one of these words in it.
 
     Attributes:

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from scheduler.job.evidence import Sighting
+from scheduler.job.evidence import Observation
 from scheduler.job.resources import Resources
 
 Key = tuple[str, int]
@@ -119,12 +119,12 @@ class BatchSystem(ABC):
         """What its submit command meant. In doubt it is `Unknown`: a refusal must be certain."""
 
     @abstractmethod
-    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Sighting]:
+    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
         """What its queue says. A line begins with the name of its batch and ``|``: by that its batch is told, before it
         is read any further. One that cannot be read concerns that line only."""
 
     @abstractmethod
-    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Sighting]:
+    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
         """What its accounting says. `names`: batch id → batch name; rows of other names are not ours."""
 
     def no_history(self, words: str) -> bool:

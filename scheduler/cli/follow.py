@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from scheduler.cli.reconnect import by_site, work_at
+from scheduler.cli.reconnect import by_site, session_at
 from scheduler.cli.screen import console
 from scheduler.cli.screen.progress import meter
-from scheduler.engine.session import SiteWork
+from scheduler.engine.session import SiteSession
 from scheduler.errors import SchedulerError, TransportError, WaitTimeout
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
@@ -25,18 +25,18 @@ def wait(rows: Sequence[JobRow], ledger: Ledger, *, title: str, timeout: float |
         WaitTimeout: `timeout` has passed. The jobs go on.
     """
 
-    def wait_at(work: SiteWork, keys: list[int]) -> None:
+    def wait_at(work: SiteSession, keys: list[int]) -> None:
         one_site = title if title.endswith(work.site.name) else f"{title} on {work.site.name}"
         watch(work, keys, title=one_site, timeout=timeout)
 
     return _each_site(rows, ledger, wait_at)
 
 
-def watch(work: SiteWork, keys: list[int], *, title: str, timeout: float | None) -> None:
+def watch(work: SiteSession, keys: list[int], *, title: str, timeout: float | None) -> None:
     """Wait for jobs of one site, and show how far they are.
 
     Raises:
-        WaitTimeout, LoginError, HostKeyError, OutputError: as `SiteWork.wait`.
+        WaitTimeout, LoginError, HostKeyError, OutputError: as `SiteSession.wait`.
     """
     trouble = ""
     with meter(title, lambda: work.ledger.of_keys(keys)) as shown:
@@ -61,7 +61,7 @@ def refresh(rows: Sequence[JobRow], ledger: Ledger) -> bool:
 def collect(rows: Sequence[JobRow], ledger: Ledger) -> bool:
     """Bring home what has ended by now; whether all sites could be asked."""
 
-    def collect_at(work: SiteWork, keys: list[int]) -> None:
+    def collect_at(work: SiteSession, keys: list[int]) -> None:
         fresh = ledger.of_keys(keys)
         if any(not row.status.final for row in fresh) or work.due(fresh):
             _poll(work)
@@ -82,24 +82,24 @@ def retry(
     """Submit these jobs again: which of them are not, by their keys, and why; and whether all sites could be asked."""
     refused: dict[int, str] = {}
 
-    def retry_at(work: SiteWork, keys: list[int]) -> None:
-        refused.update(work.sending.retry(keys, memory=memory, walltime=walltime))
+    def retry_at(work: SiteSession, keys: list[int]) -> None:
+        refused.update(work.dispatcher.retry(keys, memory=memory, walltime=walltime))
 
     return refused, _each_site(rows, ledger, retry_at)
 
 
-def _poll(work: SiteWork) -> None:
+def _poll(work: SiteSession) -> None:
     work.poll()
     if work.trouble:
         raise TransportError(f"the queue of {work.site.name} did not answer: {work.trouble}")
 
 
-def _each_site(rows: Sequence[JobRow], ledger: Ledger, act: Callable[[SiteWork, list[int]], None]) -> bool:
+def _each_site(rows: Sequence[JobRow], ledger: Ledger, act: Callable[[SiteSession, list[int]], None]) -> bool:
     """Act at each site of these jobs. An error there is said, and the next site has its turn."""
     well = True
     for site, keys in by_site(rows).items():
         try:
-            with work_at(site, ledger) as work:
+            with session_at(site, ledger) as work:
                 act(work, keys)
         except WaitTimeout:
             raise

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from scheduler.batch.base import find
 from scheduler.cli.screen import console
 from scheduler.engine.connect import transport_to
-from scheduler.engine.session import SiteWork
+from scheduler.engine.session import SiteSession
 from scheduler.errors import ConfigError
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
@@ -32,7 +32,7 @@ def by_site(rows: Sequence[JobRow]) -> dict[str, list[int]]:
 
 
 @contextmanager
-def work_at(name: str, ledger: Ledger) -> Iterator[SiteWork]:
+def session_at(name: str, ledger: Ledger) -> Iterator[SiteSession]:
     """The open way to a site that has jobs in the ledger; it connects when it is first used.
 
     Raises:
@@ -40,7 +40,7 @@ def work_at(name: str, ledger: Ledger) -> Iterator[SiteWork]:
     """
     site = site_of_jobs(name, ledger)
     with transport_to(site, person=console.person()) as transport:
-        yield SiteWork(site, find(site.scheduler), ledger, transport)
+        yield SiteSession(site, find(site.scheduler), ledger, transport)
 
 
 def site_of_jobs(name: str, ledger: Ledger) -> Site:

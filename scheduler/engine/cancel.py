@@ -14,7 +14,7 @@ from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
-from scheduler.ledger.slots import Places
+from scheduler.ledger.slots import Slots
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
 
@@ -30,7 +30,7 @@ def cancel(keys: Sequence[int], site: Site, system: BatchSystem, ledger: Ledger,
     """
     Attempts(ledger).never_again(keys)  # before they are looked at: nobody may move them from then on
     waiting = [row for row in ledger.of_keys(keys) if row.waiting and not row.status.final]
-    Places(ledger).strike_out({row.key: replace(_STRUCK_OUT, tries=row.tries) for row in waiting})
+    Slots(ledger).strike_out({row.key: replace(_STRUCK_OUT, tries=row.tries) for row in waiting})
     withdraw.withdraw(keys, site, system, ledger, transport)
     batches: dict[tuple[str, int], list[JobRow]] = {}
     for row in ledger.of_keys(keys):

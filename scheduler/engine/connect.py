@@ -8,11 +8,11 @@ from scheduler.site.site import Site
 from scheduler.transports.base import Transport
 
 if TYPE_CHECKING:
-    from scheduler.transports.prompt import Person
+    from scheduler.transports.prompt import Prompter
     from scheduler.transports.settings import SshSettings
 
 
-def transport_to(site: Site, *, person: Person | None = None) -> Transport:
+def transport_to(site: Site, *, person: Prompter | None = None) -> Transport:
     """A transport to the site's machine; it connects when it is first used.
 
     Args:
@@ -31,7 +31,7 @@ def transport_to(site: Site, *, person: Person | None = None) -> Transport:
     return SshTransport(_settings(site), person=person)
 
 
-def nobody_to_ask() -> Person:
+def nobody_to_ask() -> Prompter:
     """For programs that want no questions: a login that needs a person fails at once."""
     from scheduler.transports.prompt import Nobody
 

@@ -18,7 +18,7 @@ from scheduler.engine.collect import fetch
 from scheduler.engine.collect.results import results_of
 from scheduler.engine.poll import poll
 from scheduler.engine.submit import retry
-from scheduler.engine.submit.dispatch import Sending
+from scheduler.engine.submit.dispatch import Dispatcher
 from scheduler.errors import BatchError, HostKeyError, JobError, LoginError, OutputError, TransportError, WaitTimeout
 from scheduler.job.retry_policy import Again
 from scheduler.job.state import Cause
@@ -35,7 +35,7 @@ TOGETHER = 1000
 """The results of so many jobs are written down at once."""
 
 
-class SiteWork:
+class SiteSession:
     """The rows of one site, and the way there.
 
     Attributes:
@@ -45,7 +45,7 @@ class SiteWork:
 
     def __init__(self, site: Site, system: BatchSystem, ledger: Ledger, transport: Transport) -> None:
         self.site, self.system, self.ledger, self.transport = site, system, ledger, transport
-        self.sending = Sending(site, system, ledger, transport)
+        self.dispatcher = Dispatcher(site, system, ledger, transport)
         self.trouble = ""
 
     @property
@@ -62,12 +62,12 @@ class SiteWork:
         """
         before = Sites(self.ledger).asked_at(self.site.name)
         if Sites(self.ledger).claim_poll(self.site.name, self.poll_seconds):
-            held_up = self.sending.resume()
+            held_up = self.dispatcher.resume()
             words = poll.poll(self.site, self.system, self.ledger, self.transport, asked_before=before)
             self.trouble = words or held_up
-        self.sending.try_again()
+        self.dispatcher.try_again()
         try:
-            self.sending.fill()
+            self.dispatcher.fill()
         except (BatchError, JobError) as error:  # keeps nobody from following the others; the next poll tries
             self.trouble = str(error)
 

@@ -1,6 +1,6 @@
 """Jobs whose submission never had an answer are taken back, and jobs of a site that is gone are given up.
 
-It changes what is recorded; whatever the batch system has is ended by `SiteWork.cancel`.
+It changes what is recorded; whatever the batch system has is ended by `SiteSession.cancel`.
 """
 
 from __future__ import annotations

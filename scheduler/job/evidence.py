@@ -25,7 +25,7 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Observation:
     """What a queue or a history says of a job. `state` is None for a word that we do not know."""
 
     raw: str
@@ -62,8 +62,8 @@ class Evidence:
     """
 
     end: End | None = None
-    live: Sighting | None = None
-    history: Sighting | None = None
+    live: Observation | None = None
+    history: Observation | None = None
     log: Sequence[str] = ()
     queue_answered: bool = False
     history_answered: bool | None = None

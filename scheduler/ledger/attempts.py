@@ -14,7 +14,7 @@ from typing import Any
 from scheduler.job.state import JobState
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.owner import owner
-from scheduler.ledger.rows import AttemptRow, JobRow, Place, attempt_row
+from scheduler.ledger.rows import AttemptRow, JobRow, Slot, attempt_row
 from scheduler.ledger.tables import (
     ADD_REASON,
     ATTEMPTS,
@@ -65,7 +65,7 @@ class Attempts:
                 bundle = "INSERT INTO bundles (token, site, site_json, owner, created) VALUES (?,?,?,?,?)"
                 db.execute(bundle, (token, site, json.dumps(site_json), owner(), now))
                 batch = "INSERT INTO batches (bundle, first, count, name, packed, place) VALUES (?,?,?,?,?,?)"
-                db.executemany(batch, ((token, *values, Place.WAITS) for values in batches))
+                db.executemany(batch, ((token, *values, Slot.WAITS) for values in batches))
                 for move in moves:
                     if not db.execute(KEEP_ATTEMPT, {**_judged(move.row), "now": now}).rowcount:
                         raise _MovedOn

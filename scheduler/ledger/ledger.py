@@ -19,7 +19,7 @@ from scheduler.errors import LedgerError
 from scheduler.job.state import JobState, Status
 from scheduler.ledger.database import use_wal
 from scheduler.ledger.owner import owner
-from scheduler.ledger.rows import BatchRow, JobRow, Place, StateRow, job_rows, state_row, status_values
+from scheduler.ledger.rows import BatchRow, JobRow, Slot, StateRow, job_rows, state_row, status_values
 from scheduler.ledger.tables import (
     JOBS,
     MIGRATIONS,
@@ -90,7 +90,7 @@ class Ledger:
             self._db.execute(f"INSERT INTO bundles ({columns}) VALUES (?,?,?,?,?,?,?)", values)  # noqa: S608
             self._db.executemany(
                 "INSERT INTO batches (bundle, first, count, name, packed, place) VALUES (?,?,?,?,?,?)",
-                ((token, *b, Place.WAITS) for b in batches),
+                ((token, *b, Slot.WAITS) for b in batches),
             )
             new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "now": now}
             self._db.executemany(NEW_JOB, ({**NEW_JOB_DEFAULTS, **job, **new} for job in jobs))
@@ -208,7 +208,7 @@ class Ledger:
                 r["batch_id"],
                 r["words"],
                 r["packed"],
-                Place(r["place"]),
+                Slot(r["place"]),
                 r["full"],
             )
             for r in rows

@@ -17,7 +17,7 @@ _STATES = {state.word: state for state in JobState}
 _CAUSES = {cause.word: cause for cause in Cause}
 
 
-class Place(IntEnum):
+class Slot(IntEnum):
     """Whether a batch may be handed to the batch system."""
 
     WAITS = 0
@@ -42,7 +42,7 @@ class BatchRow:
     batch_id: str | None
     words: str
     packed: bool
-    place: Place
+    place: Slot
     full: bool
 
 
@@ -163,7 +163,7 @@ def _job_row(row: sqlite3.Row, same: Callable[[Any, Any], Any]) -> JobRow:
         same(batch_id, batch_id), job_id, same(campaign, campaign), same(site, site), same(kind, kind), home,
         _patterns(patterns), _status(*row[14:24]), silent, since, bool(collected),
         json.loads(results) if results else None, created, updated, count > 1 and not packed, bool(packed),
-        place == Place.WAITS, same(resources, resources), same(retry, retry), template,
+        place == Slot.WAITS, same(resources, resources), same(retry, retry), template,
         row[23],
     )  # fmt: skip
 

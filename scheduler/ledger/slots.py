@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from scheduler.job.state import JobState, Status
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.rows import Place, status_values
+from scheduler.ledger.rows import Slot, status_values
 from scheduler.ledger.tables import NEW_STATUS
 
 PROBE_SECONDS = 300.0
@@ -28,8 +28,8 @@ GROUP BY s.bundle, s.first ORDER BY MIN(j.key)
 """  # noqa: S608
 
 
-class Places:
-    """Places at sites. One object belongs to one thread at a time, as its ledger does."""
+class Slots:
+    """Slots at sites. One object belongs to one thread at a time, as its ledger does."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -51,10 +51,10 @@ class Places:
         if not self._some_wait(site):
             return given
         with self._ledger.writing() as db:
-            waiting = db.execute(_GOING_ON, (site, Place.WAITS)).fetchall()
+            waiting = db.execute(_GOING_ON, (site, Slot.WAITS)).fetchall()
             if not waiting:
                 return given
-            used = sum(row["size"] for row in db.execute(_GOING_ON, (site, Place.HAS)))
+            used = sum(row["size"] for row in db.execute(_GOING_ON, (site, Slot.HAS)))
             room, probe = _room(db, site, most, used, time.time() if now is None else now)
             for row in waiting:
                 # One that is larger than all there is goes alone: only the batch system can say no to it.
@@ -62,9 +62,9 @@ class Places:
                     break
                 used, probe = used + row["size"], False
                 given.setdefault(row["bundle"], []).append(row["first"])
-            _place(db, Place.HAS, given)
+            _place(db, Slot.HAS, given)
             db.executemany("UPDATE bundles SET owner = ? WHERE token = ?", [(owner, token) for token in given])
-            db.execute(_WHY, (WAITS, site, Place.WAITS))
+            db.execute(_WHY, (WAITS, site, Slot.WAITS))
         return given
 
     def _some_wait(self, site: str) -> bool:
@@ -76,23 +76,23 @@ class Places:
     def take_back(self, token: str, firsts: Iterable[int]) -> None:
         """These wait again: somebody else works at their bundle just now."""
         with self._ledger.writing() as db:
-            _place(db, Place.WAITS, {token: list(firsts)})
+            _place(db, Slot.WAITS, {token: list(firsts)})
 
     def record_full(self, site: str, token: str, firsts: Iterable[int]) -> None:
         """The batch system took no more: these wait again, and it has room for those that it has."""
         with self._ledger.writing() as db:
-            _place(db, Place.WAITS, {token: list(firsts)})
+            _place(db, Slot.WAITS, {token: list(firsts)})
             db.executemany(
                 "UPDATE batches SET full = 1 WHERE bundle = ? AND first = ?", [(token, first) for first in firsts]
             )
-            used = sum(row["size"] for row in db.execute(_GOING_ON, (site, Place.HAS)))
+            used = sum(row["size"] for row in db.execute(_GOING_ON, (site, Slot.HAS)))
             db.execute("INSERT OR IGNORE INTO sites (site) VALUES (?)", (site,))
             db.execute("UPDATE sites SET room = ?, full_at = ? WHERE site = ?", (used, time.time(), site))
 
     def record_taken(self, site: str) -> None:
         """The batch system took all that it was given: it has room for at least those."""
         with self._ledger.writing() as db:
-            used = sum(row["size"] for row in db.execute(_GOING_ON, (site, Place.HAS)))
+            used = sum(row["size"] for row in db.execute(_GOING_ON, (site, Slot.HAS)))
             db.execute("UPDATE sites SET room = MAX(room, ?) WHERE site = ? AND room NOT NULL", (used, site))
 
     def strike_out(self, changes: Mapping[int, Status]) -> set[int]:
@@ -103,13 +103,13 @@ class Places:
         with self._ledger.writing() as db:
             for key, status in changes.items():
                 waits = "SELECT 1 FROM jobs j JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"
-                if db.execute(f"{waits} WHERE j.key = ? AND s.place = ?", (key, Place.WAITS)).fetchone():
+                if db.execute(f"{waits} WHERE j.key = ? AND s.place = ?", (key, Slot.WAITS)).fetchone():
                     db.execute(NEW_STATUS, {**status_values(status), "key": key, "now": time.time()})
                     struck.add(key)
             db.execute(
                 "UPDATE batches SET place = ? WHERE place = ? AND NOT EXISTS (SELECT 1 FROM jobs j WHERE"  # noqa: S608
                 f" j.bundle = batches.bundle AND j.first = batches.first AND j.state NOT IN ({_FINAL}))",
-                (Place.NEVER, Place.WAITS),
+                (Slot.NEVER, Slot.WAITS),
             )
         return struck
 
@@ -126,7 +126,7 @@ def _room(db: sqlite3.Connection, site: str, most: int | None, used: int, now: f
     return min(limit, row["room"]), probe
 
 
-def _place(db: sqlite3.Connection, place: Place, which: Mapping[str, Iterable[int]]) -> None:
+def _place(db: sqlite3.Connection, place: Slot, which: Mapping[str, Iterable[int]]) -> None:
     db.executemany(
         "UPDATE batches SET place = ? WHERE bundle = ? AND first = ?",
         [(place, token, first) for token, firsts in which.items() for first in firsts],

@@ -20,7 +20,7 @@ from scheduler.site.site import Site
 
 
 @dataclass(frozen=True)
-class Wish:
+class RetryRequest:
     """A job that is to be tried again, as it was when that was decided, and how."""
 
     row: JobRow
@@ -39,7 +39,7 @@ class NextBatch:
 
     first: int
     name: str
-    wishes: tuple[Wish, ...]
+    wishes: tuple[RetryRequest, ...]
     packed: bool
 
 
@@ -52,7 +52,7 @@ class NextBundle:
     files: dict[str, bytes]
 
 
-def render_again(wishes: Sequence[Wish], site: Site, system: BatchSystem, *, token: str) -> NextBundle:
+def render_again(wishes: Sequence[RetryRequest], site: Site, system: BatchSystem, *, token: str) -> NextBundle:
     """The bundle of these jobs.
 
     Raises:
@@ -74,9 +74,11 @@ def render_again(wishes: Sequence[Wish], site: Site, system: BatchSystem, *, tok
     return NextBundle(token, tuple(batches), files)
 
 
-def _groups(wishes: Sequence[Wish], site: Site, system: BatchSystem) -> Iterator[tuple[tuple[str, ...], Group[Wish]]]:
+def _groups(
+    wishes: Sequence[RetryRequest], site: Site, system: BatchSystem
+) -> Iterator[tuple[tuple[str, ...], Group[RetryRequest]]]:
     """Those that can share an array or a node come from one bundle, whose folder is there or not."""
-    kinds: dict[tuple[str, tuple[str, ...]], list[tuple[Wish, Resources]]] = {}
+    kinds: dict[tuple[str, tuple[str, ...]], list[tuple[RetryRequest, Resources]]] = {}
     for wish in wishes:
         kinds.setdefault((wish.row.bundle, wish.again.exclude), []).append((wish, wish.again.resources))
     for (_, exclude), asked in kinds.items():
@@ -84,14 +86,14 @@ def _groups(wishes: Sequence[Wish], site: Site, system: BatchSystem) -> Iterator
             yield exclude, group
 
 
-def _ask(group: Group[Wish], exclude: tuple[str, ...], site: Site, token: str, first: int) -> Ask:
+def _ask(group: Group[RetryRequest], exclude: tuple[str, ...], site: Site, token: str, first: int) -> Ask:
     row = group.jobs[0].row
     name = f"{label(row.campaign or row.job_id)}.{token}-{first}"
     count = 1 if group.packed else len(group.jobs)
     return Ask(name, count, first, group.resources, site.memory_style, exclude)
 
 
-def _script(group: Group[Wish], site: Site, system: BatchSystem, ask: Ask) -> bytes:
+def _script(group: Group[RetryRequest], site: Site, system: BatchSystem, ask: Ask) -> bytes:
     row = group.jobs[0].row
     try:
         template = template_for(row, site)

@@ -20,7 +20,7 @@ ANSWER_SECONDS = 120.0
 _TERMINAL = "/dev/tty"
 
 
-class Person(ABC):
+class Prompter(ABC):
     """Somebody who may be asked."""
 
     @abstractmethod
@@ -40,7 +40,7 @@ class Person(ABC):
         return nullcontext()
 
 
-class Nobody(Person):
+class Nobody(Prompter):
     """Where questions are not wanted."""
 
     def __init__(self, reason: str) -> None:
@@ -56,7 +56,7 @@ class Nobody(Person):
         return None
 
 
-class AtTerminal(Person):
+class AtTerminal(Prompter):
     """Whoever sits at the terminal that this process belongs to, wherever its input and output go.
 
     Args:

@@ -38,7 +38,7 @@ def test_each_verb_costs_the_same_for_any_number_of_jobs(place: Place, folder: P
         jobs = _jobs(count, unequal=unequal)
         runner.submit(jobs)
         assert transport.spent() == ["submit"]
-        runner.work.poll()
+        runner.session.poll()
         assert transport.spent() == ["poll"]
         runner.wait(jobs, timeout=2 * place.patience)
         assert all(job.is_completed() for job in jobs)

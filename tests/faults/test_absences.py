@@ -65,7 +65,7 @@ def drive_again(campaign: Campaign, jobs: list) -> None:  # type: ignore[type-ar
     """A process of the same ledger waits for what it finds there."""
     with campaign.runner() as runner:
         keys = [row.key for row in runner.ledger.chosen()]
-        runner.work.wait(keys, timeout=60)
+        runner.session.wait(keys, timeout=60)
         by_id = {row.job_id: row for row in runner.ledger.of_keys(keys)}
         for job in jobs:
             job.observe(by_id[job.job_id].status)
@@ -78,7 +78,7 @@ def test_a_certificate_that_has_expired_ends_the_waiting_and_no_job(here: Campai
     with here.runner() as runner:
         runner.submit(here.jobs)
     with here.runner(CuttingTransport(here.transport, plan)) as away, pytest.raises(LoginError, match="certificate"):
-        away.work.wait([row.key for row in away.ledger.chosen()])
+        away.session.wait([row.key for row in away.ledger.chosen()])
     jobs = here.make_jobs()
     drive_again(here, jobs)
     judge(here.counts(jobs))
@@ -97,7 +97,7 @@ def test_without_a_name_server_the_waiting_says_so_and_goes_on_later(
         away = Runner(site, ledger=runner.ledger, transport=nowhere, sleep=lambda _: time.sleep(0.1))
         keys = runner.keys(campaign.jobs)
         with pytest.raises(WaitTimeout):
-            away.work.wait(keys, timeout=1.0)
+            away.session.wait(keys, timeout=1.0)
         assert "no-such-host.invalid" in away.trouble
         assert all(not row.status.final for row in runner.ledger.of_keys(keys))
         nowhere.close()

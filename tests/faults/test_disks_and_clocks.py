@@ -147,7 +147,7 @@ def test_an_output_that_changes_while_it_is_fetched_is_fetched_again(here: Campa
         runner.submit(far.jobs)
         while not all(row.status.final for row in runner.ledger.chosen()):
             time.sleep(0.05)
-            runner.work.poll()
+            runner.session.poll()
         with suppress(OutputError, WaitTimeout):
             runner.wait(far.jobs, timeout=30)
         assert [row.collected for row in runner.ledger.chosen()].count(False) == 1
@@ -195,7 +195,7 @@ def test_a_bundle_that_is_neither_here_nor_there_is_lost_and_says_so(here: Campa
         runner._record(here.jobs)
         token = runner.ledger.chosen()[0].bundle
         runner.ledger.spool(token).unlink()
-        runner.work.poll()
+        runner.session.poll()
         assert {row.status.cause.word for row in runner.ledger.chosen()} == {"lost"}
         assert here.recorded() == {}
 
@@ -204,7 +204,7 @@ def test_a_submission_that_never_arrived_is_taken_back_by_cancel(here: Campaign)
     with here.runner() as runner:
         runner._record(here.jobs)
         keys = [row.key for row in runner.ledger.chosen()]
-        runner.work.cancel(keys)
+        runner.session.cancel(keys)
         assert {str(row.status) for row in runner.ledger.of_keys(keys)} == {"cancelled"}
-        runner.work.poll()
+        runner.session.poll()
     assert here.recorded() == {}

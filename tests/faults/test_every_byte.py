@@ -49,7 +49,7 @@ def _cut(knife: Knife, name: str, faults: Iterable[Fault], act: Act) -> None:
 
 
 def _all_ended(runner: Runner) -> bool:
-    runner.work.poll()
+    runner.session.poll()
     return all(row.status.final for row in runner.ledger.chosen())
 
 
@@ -61,16 +61,16 @@ def test_one_campaign_is_cut_at_every_few_bytes_of_submit_poll_and_collect(here:
     _cut(knife, "submit", _ups(knife.sizes["submit"], 60), lambda: runner.submit(jobs))
     _cut(knife, "submit", _downs(120, 60), lambda: runner.submit(jobs))
     runner.submit(jobs)
-    _cut(knife, "poll", [Fault(up=0)], runner.work.poll)
-    _cut(knife, "poll", _ups(knife.sizes["poll"], 20), runner.work.poll)
-    _cut(knife, "poll", _downs(400, 40), runner.work.poll)
+    _cut(knife, "poll", [Fault(up=0)], runner.session.poll)
+    _cut(knife, "poll", _ups(knife.sizes["poll"], 20), runner.session.poll)
+    _cut(knife, "poll", _downs(400, 40), runner.session.poll)
     while not _all_ended(runner):
         time.sleep(0.1)
     keys = [row.key for row in runner.ledger.chosen()]
     for name in ("manifest", "fetch"):
-        _cut(knife, name, [Fault(up=0)], lambda: runner.work.collect(keys))
-        _cut(knife, name, _ups(knife.sizes[name], 15), lambda: runner.work.collect(keys))
-        _cut(knife, name, _downs(1500 if name == "manifest" else 4 * 71000, 25), lambda: runner.work.collect(keys))
+        _cut(knife, name, [Fault(up=0)], lambda: runner.session.collect(keys))
+        _cut(knife, name, _ups(knife.sizes[name], 15), lambda: runner.session.collect(keys))
+        _cut(knife, name, _downs(1500 if name == "manifest" else 4 * 71000, 25), lambda: runner.session.collect(keys))
     drive(runner, jobs)
     runner.close()
     assert knife.used > 220
@@ -108,7 +108,7 @@ def test_an_answer_that_is_short_changes_nothing_that_is_not_in_it(
         time.sleep(0.05)
     for k in range(0, 640, 16):
         knife.at("poll", Fault(change=partial(_shortened, length=k, exit_code=exit_code)))
-        runner.work.poll()
+        runner.session.poll()
     drive(runner, here.jobs)
     runner.close()
     judge(here.counts(faults=knife.used))

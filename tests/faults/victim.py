@@ -104,15 +104,15 @@ def submit(runner: Runner, campaign: Campaign) -> None:
 
 
 def poll(runner: Runner, campaign: Campaign) -> None:
-    runner.work.poll()
+    runner.session.poll()
 
 
 def collect(runner: Runner, campaign: Campaign) -> None:
-    runner.work.collect(_keys(runner))
+    runner.session.collect(_keys(runner))
 
 
 def cancel(runner: Runner, campaign: Campaign) -> None:
-    runner.work.cancel(_keys(runner))
+    runner.session.cancel(_keys(runner))
 
 
 def _keys(runner: Runner) -> list[int]:
@@ -145,7 +145,7 @@ def _until(campaign: Campaign, reached: Callable[[JobState], bool]) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end:
         with campaign.runner(transport_to(campaign.site)) as runner:
-            runner.work.poll()
+            runner.session.poll()
             if all(reached(row.status.state) for row in runner.ledger.chosen()):
                 return
         time.sleep(0.1)

@@ -19,7 +19,7 @@ from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.owner import is_gone, owner
 from scheduler.ledger.polls import Polls
 from scheduler.ledger.sites import Sites
-from scheduler.ledger.slots import Places
+from scheduler.ledger.slots import Slots
 from scheduler.ledger.tables import VERSION
 from tests import CASES, ROOT
 
@@ -44,7 +44,7 @@ def _record(ledger: Ledger, token: str, count: int = 3, campaign: str | None = N
 def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     keys = _record(ledger, "aaa", campaign="scan")
-    assert Places(ledger).give("here", None, owner=owner()) == {"aaa": [0]}
+    assert Slots(ledger).give("here", None, owner=owner()) == {"aaa": [0]}
     ledger.record_folder("aaa", "/far/aaa")
     ledger.record_ids("aaa", {0: "77"})
     status = Status(JobState.FAILED, Cause.TIME_LIMIT, exit_code=143, raw="TIMEOUT", reason="too long", node="n1")

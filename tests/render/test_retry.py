@@ -15,7 +15,7 @@ from scheduler.batch.base import Ask, find
 from scheduler.job.retry_policy import Again
 from scheduler.ledger.rows import JobRow
 from scheduler.render.bundle import batch_system
-from scheduler.render.retry import NextBundle, Wish, render_again
+from scheduler.render.retry import NextBundle, RetryRequest, render_again
 
 ROW = JobRow(
     key=1, bundle="aaa", first=0, element=3, folder="/far/it's aaa", sent=True, name="x.aaa-0", batch_id="77",
@@ -30,11 +30,11 @@ def site(system: str = "slurm", **more: Any) -> Site:
     return Site.from_mapping({"transport": "local", "scheduler": system, "work_dir": "/w", **more}, name="s")
 
 
-def wish(element: int = 3, resources: Resources = ASKED, exclude: tuple[str, ...] = (), **row: Any) -> Wish:
-    return Wish(replace(ROW, element=element, **row), Again(resources, exclude), "why")
+def wish(element: int = 3, resources: Resources = ASKED, exclude: tuple[str, ...] = (), **row: Any) -> RetryRequest:
+    return RetryRequest(replace(ROW, element=element, **row), Again(resources, exclude), "why")
 
 
-def bundle(*wishes: Wish, place: Site | None = None) -> NextBundle:
+def bundle(*wishes: RetryRequest, place: Site | None = None) -> NextBundle:
     place = place or site()
     return render_again(wishes, place, batch_system(place), token="bbb")
 

@@ -13,7 +13,7 @@ import pytest
 
 from scheduler.errors import LoginError, TransportError
 from scheduler.transports.prompt import AtTerminal, Nobody
-from scheduler.transports.ssh.credentials import Wallet
+from scheduler.transports.ssh.credentials import Credentials
 from scheduler.transports.ssh.transport import SshTransport
 from tests.prompters import Prepared, Terminal
 
@@ -129,7 +129,7 @@ def test_a_wrong_passphrase_is_asked_for_three_times(server: Sshd, locked: Path)
 
 
 def test_a_secret_is_in_no_word_that_is_shown(server: Sshd, locked: Path) -> None:
-    wallet: Wallet[str] = Wallet(Nobody("nobody"), keys={locked: "hunter2"}, passwords={"host": "hunter3"})
+    wallet: Credentials[str] = Credentials(Nobody("nobody"), keys={locked: "hunter2"}, passwords={"host": "hunter3"})
     assert "hunter" not in repr(wallet) + str(wallet)
     person = Prepared({"Passphrase": "open barley"})
     with SshTransport(replace(server.settings, identity_file=str(locked)), person=person) as transport:

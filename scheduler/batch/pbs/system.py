@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from scheduler.batch.base import Accepted, Ask, BatchSystem, Full, Key, Outcome, Refused, Unknown
 from scheduler.batch.pbs.attributes import Attributes, read_dsv
 from scheduler.batch.pbs.directives import header
-from scheduler.job.evidence import Sighting
+from scheduler.job.evidence import Observation
 from scheduler.job.state import Cause, JobState
 
 STATES: Mapping[str, JobState] = {
@@ -99,27 +99,29 @@ class Pbs(BatchSystem):
         said = words.replace("\r", "\n").strip()
         return Full(said, exit_code) if _FULL.search(words) else Refused(said, exit_code)
 
-    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Sighting]:
+    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
         """``name|index|id|state|comment``: of the table of one's own jobs. Ended ones are the history's matter.
 
         ``deleted``: qdel took it at our word, and the table does not have it any more.
         """
-        found: dict[Key, Sighting] = {}
+        found: dict[Key, Observation] = {}
         for line in lines:
             fields = line.split("|", 4)
             if len(fields) == 5 and fields[1].isdecimal() and len(fields[1]) < 10 and fields[3] not in ENDED:
                 state = STATES.get(fields[3])
                 cause = Cause.CANCELLED if state is JobState.CANCELLED else Cause.NONE
                 reason = fields[4].strip() if state is not JobState.RUNNING else ""
-                found[fields[0], int(fields[1])] = Sighting(fields[3], state, cause, reason=reason, batch_id=fields[2])
+                found[fields[0], int(fields[1])] = Observation(
+                    fields[3], state, cause, reason=reason, batch_id=fields[2]
+                )
         return found
 
-    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Sighting]:
+    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
         """``name|`` and the line that ``qstat -x -f -F dsv`` printed of one job or element.
 
         A whole array says nothing of its elements: its exit code is 0 also when some have failed.
         """
-        found: dict[Key, Sighting] = {}
+        found: dict[Key, Observation] = {}
         for line in lines:
             name, _, words = line.partition("|")
             of = read_dsv(words)
@@ -132,7 +134,7 @@ class Pbs(BatchSystem):
         return "not configured to maintain job history" in words
 
 
-def sighting(of: Attributes) -> Sighting:
+def sighting(of: Attributes) -> Observation:
     """What one job's attributes mean. ``Exit_status`` counts only at the end: a job that runs again shows the old."""
     word = of.get("job_state", "")
     state, cause, code = STATES.get(word), Cause.NONE, None
@@ -143,7 +145,7 @@ def sighting(of: Attributes) -> Sighting:
     if word == "Q" and of.get("Hold_Types", "n") != "n":
         state = JobState.HELD  # an element of an array that is held
     reason = of.get("comment", "").strip() if state is not JobState.RUNNING else ""
-    return Sighting(
+    return Observation(
         shown, state, cause, code, reason=reason, node=of.get("exec_host", "").split("/")[0],
         started=_time(of.get("stime", "")), ended=_time(of.get("obittime", "")) if word in ENDED else None,
         batch_id=_batch_id(of.get("id", "")),

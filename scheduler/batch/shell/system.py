@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from scheduler.batch.base import Accepted, Ask, BatchSystem, Key, Outcome, Refused, Unknown
 from scheduler.errors import ConfigError
-from scheduler.job.evidence import Sighting
+from scheduler.job.evidence import Observation
 from scheduler.job.state import Cause, JobState
 
 STATES: Mapping[str, tuple[JobState, Cause, str]] = {
@@ -41,17 +41,17 @@ class Shell(BatchSystem):
             return Accepted(words.strip())
         return Unknown(words, exit_code) if exit_code > 128 else Refused(words.strip(), exit_code)
 
-    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Sighting]:
+    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
         """``ENDED`` says nothing but that no process is left: its end file, or a long silence, tells the rest."""
-        found: dict[Key, Sighting] = {}
+        found: dict[Key, Observation] = {}
         for line in lines:
             fields = line.split("|")
             if len(fields) == 4 and fields[1].isdecimal() and len(fields[1]) < 10 and fields[2] in STATES:
                 state, cause, reason = STATES[fields[2]]
-                found[fields[0], int(fields[1])] = Sighting(fields[2], state, cause, reason=reason, node=fields[3])
+                found[fields[0], int(fields[1])] = Observation(fields[2], state, cause, reason=reason, node=fields[3])
         return found
 
-    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Sighting]:
+    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
         return {}
 
     def no_history(self, words: str) -> bool:

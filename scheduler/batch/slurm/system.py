@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from scheduler.batch.base import REST, Accepted, Ask, BatchSystem, Full, Key, Outcome, Refused, Unknown, read_indices
 from scheduler.batch.slurm.directives import header
-from scheduler.job.evidence import Sighting
+from scheduler.job.evidence import Observation
 from scheduler.job.state import Cause, JobState
 from scheduler.job.units import format_walltime
 
@@ -111,9 +111,9 @@ class Slurm(BatchSystem):
         said = words.replace("\r", "\n").strip()
         return Full(said, exit_code) if _FULL.search(words) else Refused(said, exit_code)
 
-    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Sighting]:
+    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
         """Lines of ``squeue -o '%j|%K|%F|%T|%N|%S|%r'``: the reason may hold anything, so it comes last."""
-        found: dict[Key, Sighting] = {}
+        found: dict[Key, Observation] = {}
         for line in lines:
             fields = line.split("|", 6)
             if len(fields) == 7:
@@ -122,7 +122,7 @@ class Slurm(BatchSystem):
                     _add(found, (fields[0], index), sighting)
         return found
 
-    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Sighting]:
+    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
         """Rows of ``sacct -P -o JobID,JobName,State,ExitCode,NodeList,Start,End,MaxRSS,ReqMem``, with steps."""
         rows = [fields for fields in (line.split("|") for line in lines) if len(fields) == 9]
         peaks: dict[str, int] = {}
@@ -130,7 +130,7 @@ class Slurm(BatchSystem):
             if "." in fields[0]:
                 job = fields[0].split(".")[0]
                 peaks[job] = max(peaks.get(job, 0), _kibibytes(fields[7]))
-        found: dict[Key, Sighting] = {}
+        found: dict[Key, Observation] = {}
         for fields in rows:
             base, _, index = fields[0].partition("_")
             if "." in fields[0] or names.get(base, fields[1]) != fields[1]:
@@ -143,7 +143,7 @@ class Slurm(BatchSystem):
         return "accounting storage is disabled" in words or "sacct: command not found" in words
 
 
-def _add(found: dict[Key, Sighting], key: Key, sighting: Sighting) -> None:
+def _add(found: dict[Key, Observation], key: Key, sighting: Observation) -> None:
     """A controller that said no may have taken a batch all the same, so that two jobs have one name. The one that began
     first runs the payload; the other ends at once, or is cancelled, and proves nothing."""
     known = found.get(key)
@@ -151,7 +151,7 @@ def _add(found: dict[Key, Sighting], key: Key, sighting: Sighting) -> None:
         found[key] = sighting
 
 
-def _precedence(sighting: Sighting) -> tuple[bool, bool, bool, float]:
+def _precedence(sighting: Observation) -> tuple[bool, bool, bool, float]:
     began = sighting.started is not None
     begun_at = sighting.started.timestamp() if sighting.started else 0.0
     return (not (began and sighting.active), not began, not sighting.active, begun_at)
@@ -167,7 +167,7 @@ def _memory(ask: Ask) -> dict[str, object]:
 
 
 @lru_cache(maxsize=1 << 14)  # most lines are those of the last poll
-def _live(batch_id: str, raw: str, node: str, start: str, reason: str) -> Sighting:
+def _live(batch_id: str, raw: str, node: str, start: str, reason: str) -> Observation:
     state, cause = _meaning(raw)
     if state is JobState.QUEUED and reason in _HELD_REASONS:
         state = JobState.HELD
@@ -177,10 +177,10 @@ def _live(batch_id: str, raw: str, node: str, start: str, reason: str) -> Sighti
         cause = Cause.SIGNAL
     shown = "" if reason in ("None", "(null)") else reason
     started = _time(start) if node else None  # without a node it is when it may start, or when it was cancelled
-    return Sighting(raw, state, cause, reason=shown, node=node, started=started, batch_id=batch_id)
+    return Observation(raw, state, cause, reason=shown, node=node, started=started, batch_id=batch_id)
 
 
-def _history(fields: list[str], peak_kib: int) -> Sighting:
+def _history(fields: list[str], peak_kib: int) -> Observation:
     """A job killed for its memory without cgroups is FAILED 0:9, and its batch step's peak is over the request.
 
     Of a job that was cancelled or timed out, ``0:0`` and ``0:15`` say nothing of the payload's exit code.
@@ -199,7 +199,7 @@ def _history(fields: list[str], peak_kib: int) -> Sighting:
     started = None if node in ("", "None assigned") else _time(start)
     node = node.replace("None assigned", "")
     base = job.partition("_")[0]
-    return Sighting(raw, state, cause, exit_code, node=node, started=started, ended=_time(end), batch_id=base)
+    return Observation(raw, state, cause, exit_code, node=node, started=started, ended=_time(end), batch_id=base)
 
 
 def _meaning(raw: str) -> tuple[JobState | None, Cause]:

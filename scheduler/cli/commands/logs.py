@@ -59,10 +59,10 @@ def _end_of(path: Path, lines: int) -> bytes:
 
 def _end_over_there(job: JobRow, kind: str, ledger: Ledger, lines: int) -> bytes:
     """In one remote command."""
-    from scheduler.cli.reconnect import work_at
+    from scheduler.cli.reconnect import session_at
     from scheduler.engine import programs
 
-    with work_at(job.site, ledger) as work:
+    with session_at(job.site, ledger) as work:
         arguments = [job.folder or "", str(job.element), kind, str(lines)]
         reply = work.transport.run(programs.program("tail"), arguments)
     if reply.exit_code != 0:

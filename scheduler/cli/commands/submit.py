@@ -58,7 +58,7 @@ def run(file: Path, site: str, *, campaign: str | None, again: bool, timeout: fl
         if sending.refused and json:
             console.complain(sending.refused)
         try:
-            follow.watch(sending.runner.work, _keys(sending), title=sending.title, timeout=timeout)
+            follow.watch(sending.runner.session, _keys(sending), title=sending.title, timeout=timeout)
             well = True
         except SchedulerError as error:
             console.complain(str(error))

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:  # what goes to a pipe or a file needs none of it
     from rich.console import Console
 
-    from scheduler.transports.prompt import Person
+    from scheduler.transports.prompt import Prompter
 
 _FORCED = ("FORCE_COLOR", "TTY_COMPATIBLE")
 """With one of these in the environment, what is no terminal may be treated as one."""
@@ -87,7 +87,7 @@ def _standing_aside() -> Iterator[None]:
             start()
 
 
-def person() -> Person:
+def person() -> Prompter:
     """Who sits at the terminal, to be asked for passwords and codes."""
     from scheduler.transports.prompt import AtTerminal
 

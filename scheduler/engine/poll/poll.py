@@ -15,8 +15,8 @@ from itertools import chain
 
 from scheduler.batch.base import BatchSystem, write_indices
 from scheduler.engine import programs
-from scheduler.engine.poll.reconcile import Weighing
-from scheduler.engine.poll.reply import Heard, read
+from scheduler.engine.poll.reconcile import Reconciler
+from scheduler.engine.poll.reply import PollReply, read
 from scheduler.engine.poll.settle import GAP_SECONDS
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.polls import Polls
@@ -70,7 +70,7 @@ def _question(batch: AskedBatch) -> str:
 
 
 def _weigh(
-    asked: Sequence[tuple[AskedBatch, str]], heard: Heard, system: BatchSystem, ledger: Ledger, *, unwatched: float
+    asked: Sequence[tuple[AskedBatch, str]], heard: PollReply, system: BatchSystem, ledger: Ledger, *, unwatched: float
 ) -> None:
     """`unwatched`: so many of the seconds since the last poll are not held against a job that is silent."""
     moved = {(batch.bundle, batch.first): (batch, digest) for batch, digest in _moved(asked, heard)}
@@ -81,7 +81,7 @@ def _weigh(
     elements = polls.elements([batch for batch, _ in moved.values()])
     names = {batch.batch_id.split(";")[0]: batch.name for batch, _ in asked if batch.batch_id}
     lines = chain.from_iterable(heard.live.get(batch.name, ()) for batch, _ in moved.values())
-    weighing = Weighing(
+    weighing = Reconciler(
         heard, system.read_live(lines), system.read_history(heard.history, names),
         unwatched=unwatched, strikes_out=system.strikes_out,
     )  # fmt: skip
@@ -90,7 +90,7 @@ def _weigh(
     polls.record(weighing.news, version=version)
 
 
-def _moved(asked: Sequence[tuple[AskedBatch, str]], heard: Heard) -> Iterator[tuple[AskedBatch, str]]:
+def _moved(asked: Sequence[tuple[AskedBatch, str]], heard: PollReply) -> Iterator[tuple[AskedBatch, str]]:
     """Batches of which something else is said than what has settled them, each with a digest of question and answer.
     What cannot settle one has none."""
     said = _said([batch for batch, _ in asked], heard)
@@ -103,7 +103,7 @@ def _moved(asked: Sequence[tuple[AskedBatch, str]], heard: Heard) -> Iterator[tu
             yield batch, digest
 
 
-def _said(batches: Iterable[AskedBatch], heard: Heard) -> dict[tuple[str, int], list[str]]:
+def _said(batches: Iterable[AskedBatch], heard: PollReply) -> dict[tuple[str, int], list[str]]:
     """What else was said of batches than by the queue. The history speaks only of what the queue does not have."""
     firsts: dict[str, list[int]] = {}
     for batch in batches:

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scheduler.batch.base import Key
-from scheduler.engine.poll.reply import Heard
+from scheduler.engine.poll.reply import PollReply
 from scheduler.engine.poll.settle import settle
-from scheduler.job.evidence import Evidence, Sighting
+from scheduler.job.evidence import Evidence, Observation
 from scheduler.job.state import Status
 from scheduler.ledger.polls import News
 from scheduler.ledger.rows import AskedBatch, Element
 
 
-class Weighing:
+class Reconciler:
     """The answer to one poll.
 
     Attributes:
@@ -24,8 +24,8 @@ class Weighing:
     """
 
     def __init__(
-        self, heard: Heard, live: Mapping[Key, Sighting], history: Mapping[Key, Sighting], *, unwatched: float,
-        strikes_out: bool,
+        self, heard: PollReply, live: Mapping[Key, Observation], history: Mapping[Key, Observation], *,
+        unwatched: float, strikes_out: bool,
     ) -> None:  # fmt: skip
         """`unwatched`: so many of the seconds since the last poll are not held against a job that is silent."""
         self.news = News()
@@ -74,7 +74,9 @@ class Weighing:
             self._going_on[id(one.status), id(live)] = known
         return known
 
-    def _evidence(self, batch: AskedBatch, one: Element, live: Sighting | None, history: Sighting | None) -> Evidence:
+    def _evidence(
+        self, batch: AskedBatch, one: Element, live: Observation | None, history: Observation | None
+    ) -> Evidence:
         key, heard = (batch.bundle, one.element), self._heard
         end, since = heard.ends.get(key), self._silent_since(one)
         age = (heard.clock - end.ended).total_seconds() if heard.clock and end and end.ended else math.inf

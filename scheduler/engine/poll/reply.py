@@ -12,7 +12,7 @@ from scheduler.transports.base import Reply
 
 
 @dataclass
-class Heard:
+class PollReply:
     """The tagged lines of one poll, sorted.
 
     `clock` is the time over there; `live` has the queue's lines by the name of their batch; `begun` has those whose
@@ -33,9 +33,9 @@ class Heard:
     missing: set[str] = field(default_factory=set)
 
 
-def read(reply: Reply, tokens: Sequence[str]) -> Heard:
+def read(reply: Reply, tokens: Sequence[str]) -> PollReply:
     """The lines of poll.sh. One that cannot be read is passed over: it concerns one job at most."""
-    heard = Heard()
+    heard = PollReply()
     for line in reply.out.split("\n"):
         tag, _, rest = line.partition(" ")
         if tag == "l":
@@ -55,7 +55,7 @@ def read(reply: Reply, tokens: Sequence[str]) -> Heard:
     return heard
 
 
-def _read_answer(heard: Heard, tag: str, rest: str) -> None:
+def _read_answer(heard: PollReply, tag: str, rest: str) -> None:
     code, _, words = rest.partition(" ")
     if tag == "live":
         heard.live_answered, heard.live_words = code == "0", words.strip() or f"exit code {code}"
@@ -63,7 +63,7 @@ def _read_answer(heard: Heard, tag: str, rest: str) -> None:
         heard.history_answered, heard.history_words = code == "0", words.strip()
 
 
-def _read_of_element(heard: Heard, tag: str, rest: str, tokens: Sequence[str]) -> None:
+def _read_of_element(heard: PollReply, tag: str, rest: str, tokens: Sequence[str]) -> None:
     number, _, rest = rest.partition(" ")
     element, _, words = rest.partition(" ")
     if not (_is_number(number) and int(number) < len(tokens) and _is_number(element)):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from scheduler.job.evidence import End, Evidence, Sighting
+from scheduler.job.evidence import End, Evidence, Observation
 from scheduler.job.state import Cause, JobState, Status
 
 SILENT_POLLS = 5
@@ -45,7 +45,7 @@ def settle(before: Status, evidence: Evidence) -> Status:
     return after if not before.final or _outweighs(before, word, evidence) else before
 
 
-def _weighed(before: Status, word: Sighting | None, end: End | None, evidence: Evidence) -> Status:
+def _weighed(before: Status, word: Observation | None, end: End | None, evidence: Evidence) -> Status:
     if word is not None and word.active:
         return _going_on(before, word, end, evidence)
     if word is not None and word.cause in _KILLED:
@@ -64,7 +64,7 @@ def _weighed(before: Status, word: Sighting | None, end: End | None, evidence: E
     return _absent(before, evidence)
 
 
-def _outweighs(before: Status, word: Sighting | None, evidence: Evidence) -> bool:
+def _outweighs(before: Status, word: Observation | None, evidence: Evidence) -> bool:
     """A final state is left if it was doubtful, if the queue has the job again, or if the job was killed after all."""
     if before.cause in _DOUBTFUL or (evidence.end is not None and evidence.end.attempt > before.attempt):
         return True
@@ -96,7 +96,7 @@ _LOG_WORDS = (
 )  # what batch systems write into a job's log; the time limit before the plain "CANCELLED AT" that it contains
 
 
-def _newest_word(evidence: Evidence) -> Sighting | None:
+def _newest_word(evidence: Evidence) -> Observation | None:
     live, history = evidence.live, evidence.history
     if live is None or (live.state is None and history is not None and not history.active):
         return history
@@ -115,7 +115,7 @@ def _ended_alone(evidence: Evidence) -> bool:
     return not end.signal and live is not None and live.active and live.state not in _WAITING
 
 
-def _of_this_run(end: End | None, word: Sighting | None) -> End | None:
+def _of_this_run(end: End | None, word: Observation | None) -> End | None:
     """The end file, unless the batch system has begun another run since."""
     if end is None or word is None or word.state in _WAITING:
         return end
@@ -125,7 +125,7 @@ def _of_this_run(end: End | None, word: Sighting | None) -> End | None:
     return None if later else end
 
 
-def _going_on(before: Status, word: Sighting, end: End | None, evidence: Evidence) -> Status:
+def _going_on(before: Status, word: Observation, end: End | None, evidence: Evidence) -> Status:
     """The batch system has it. It may be busy for long after the payload has ended, and a dead node's job never leaves
     some histories."""
     waiting = word.state in _WAITING
@@ -146,7 +146,7 @@ def _going_on(before: Status, word: Sighting, end: End | None, evidence: Evidenc
     )
 
 
-def _attempt(before: Status, word: Sighting, end: End | None) -> int:
+def _attempt(before: Status, word: Observation, end: End | None) -> int:
     """Squeue does not say it; the end file of the run before does."""
     if word.attempt is not None:
         return word.attempt
@@ -159,7 +159,7 @@ def _by_itself(end: End) -> bool:
     return not end.signal and end.exit_code <= 128
 
 
-def _proved(before: Status, word: Sighting | None, end: End, evidence: Evidence) -> Status:
+def _proved(before: Status, word: Observation | None, end: End, evidence: Evidence) -> Status:
     """The script told its end, and the batch system, if it was heard, does not claim to have killed it."""
     from_log = _log_cause(evidence.log)
     if from_log is not None and (end.signal or end.exit_code > 128):
@@ -172,7 +172,7 @@ def _proved(before: Status, word: Sighting | None, end: End, evidence: Evidence)
     return _by_exit_code(before, word, end)
 
 
-def _by_exit_code(before: Status, word: Sighting | None, end: End) -> Status:
+def _by_exit_code(before: Status, word: Observation | None, end: End) -> Status:
     if end.cannot:
         return _final(before, word, end, Cause.CANNOT_START, end.cannot)
     if end.exit_code > 128 and end.exit_code - 128 in _SIGNALS:
@@ -197,7 +197,7 @@ def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:
     return _proved(before, None, end, evidence) if evidence.silent and patient else before
 
 
-def _without_proof(before: Status, word: Sighting, evidence: Evidence) -> Status:
+def _without_proof(before: Status, word: Observation, evidence: Evidence) -> Status:
     """The batch system says that it has ended, but the script has not: it was killed, or never began, or its end file
     is not visible yet."""
     from_log = _log_cause(evidence.log)
@@ -227,7 +227,7 @@ def _absent(before: Status, evidence: Evidence) -> Status:
     return _final(before, None, None, Cause.LOST, reason)
 
 
-def _ended(before: Status, word: Sighting | None, end: End | None, cause: Cause, evidence: Evidence) -> Status:
+def _ended(before: Status, word: Observation | None, end: End | None, cause: Cause, evidence: Evidence) -> Status:
     reason = cause.sentence if cause is not Cause.EXIT_CODE else ""
     detail = (word.reason if word is not None else "") or next(iter(evidence.log[-1:]), "")
     if cause is Cause.EXIT_CODE and word is not None:
@@ -236,7 +236,7 @@ def _ended(before: Status, word: Sighting | None, end: End | None, cause: Cause,
     return replace(status, state=JobState.CANCELLED) if cause is Cause.CANCELLED else status
 
 
-def _final(before: Status, word: Sighting | None, end: End | None, cause: Cause, reason: str) -> Status:
+def _final(before: Status, word: Observation | None, end: End | None, cause: Cause, reason: str) -> Status:
     exit_code = end.exit_code if end is not None else word.exit_code if word is not None else None
     nodes = [end.node if end else "", word.node if word else "", before.node]
     if cause is Cause.NODE_FAILURE:  # the batch system's own name of it: the host itself may say another

@@ -13,8 +13,8 @@ from scheduler.errors import BatchError, ConfigError, JobError, TransportError
 from scheduler.job.state import JobState
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.owner import is_gone, owner
-from scheduler.ledger.rows import Place
-from scheduler.ledger.slots import Places
+from scheduler.ledger.rows import Slot
+from scheduler.ledger.slots import Slots
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
 
@@ -23,7 +23,7 @@ UNHEARD_POLLS = 3
 _AGAIN = "submit: nobody has heard of it; handed over once more (its script runs its payload once all the same)"
 
 
-class Sending:
+class Dispatcher:
     """The way of bundles to one site."""
 
     def __init__(self, site: Site, system: BatchSystem, ledger: Ledger, transport: Transport) -> None:
@@ -49,7 +49,7 @@ class Sending:
             self._note(token, f"submit: {error}")
             raise
         if answers.busy and firsts:
-            Places(self.ledger).take_back(token, firsts)
+            Slots(self.ledger).take_back(token, firsts)
         return submission.record_statuses(answers, self.ledger.of_bundle(token), self.system, self.ledger)
 
     def fill(self) -> dict[int, str]:
@@ -62,7 +62,7 @@ class Sending:
         Raises:
             TransportError, JobError, BatchError: as `submission.send`.
         """
-        given = Places(self.ledger).give(self.site.name, self.site.limits.queued, owner=owner())
+        given = Slots(self.ledger).give(self.site.name, self.site.limits.queued, owner=owner())
         taken_back: dict[int, str] = {}
         for token, firsts in given.items():
             taken_back |= self.send(token, firsts=firsts)
@@ -133,7 +133,7 @@ class Sending:
 
     def _note(self, token: str, text: str) -> None:
         """For the history of those jobs of a bundle that are on their way."""
-        waiting = {batch.first for batch in self.ledger.batches(token) if batch.place is Place.WAITS}
+        waiting = {batch.first for batch in self.ledger.batches(token) if batch.place is Slot.WAITS}
         rows = self.ledger.states(token)
         on_their_way = [row.key for row in rows if row.state is JobState.SUBMITTING and row.first not in waiting]
         self.ledger.observe({}, dict.fromkeys(on_their_way, text))

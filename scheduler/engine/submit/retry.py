@@ -16,7 +16,7 @@ from scheduler.ledger.attempts import Attempts, Move
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
 from scheduler.render.bundle import new_token
-from scheduler.render.retry import NextBundle, Wish, render_again
+from scheduler.render.retry import NextBundle, RetryRequest, render_again
 from scheduler.site.site import Site
 
 
@@ -43,13 +43,13 @@ def resources_of(row: JobRow, site: Site) -> Resources:
     return Resources.from_json(json.loads(row.resources)).over(site.resources)
 
 
-def wishes_for(rows: Sequence[JobRow], judged: Mapping[int, Again | Enough], site: Site) -> list[Wish]:
+def wishes_for(rows: Sequence[JobRow], judged: Mapping[int, Again | Enough], site: Site) -> list[RetryRequest]:
     """Those of the jobs that are to be tried again, and what their history says of it."""
     wishes = []
     for row in rows:
         again = judged.get(row.key)
         if isinstance(again, Again):
-            wishes.append(Wish(row, again, reason_of(row, again, site)))
+            wishes.append(RetryRequest(row, again, reason_of(row, again, site)))
     return wishes
 
 
@@ -61,7 +61,7 @@ def reason_of(row: JobRow, again: Again, site: Site) -> str:
     return f"attempt {row.tries + 2}, after {row.status}" + (f": {said}" if said else "")
 
 
-def plan(wishes: Sequence[Wish], site: Site, system: BatchSystem, ledger: Ledger) -> str | None:
+def plan(wishes: Sequence[RetryRequest], site: Site, system: BatchSystem, ledger: Ledger) -> str | None:
     """The bundle of these jobs and the intent to send it, on disk, before the first byte leaves.
 
     Returns:
@@ -91,7 +91,7 @@ def _moves(bundle: NextBundle) -> list[Move]:
     ]
 
 
-def give_up_those_that_cannot(wishes: Sequence[Wish], site: Site, system: BatchSystem, ledger: Ledger) -> int:
+def give_up_those_that_cannot(wishes: Sequence[RetryRequest], site: Site, system: BatchSystem, ledger: Ledger) -> int:
     """Those of which no header can be made any more are not tried again, and it is written down why. How many?"""
     wrong: dict[int, str] = {}
     for wish in wishes:
@@ -127,7 +127,7 @@ def why_not(row: JobRow) -> str:
 
 def by_hand(
     rows: Sequence[JobRow], site: Site, ledger: Ledger, *, memory: str | None, walltime: str | None
-) -> list[Wish]:
+) -> list[RetryRequest]:
     """All of these jobs, with more memory or walltime if that is given.
 
     Raises:
@@ -142,7 +142,7 @@ def by_hand(
         except JobError as error:
             raise JobError(f"job {row.job_id!r}: {error}") from None
         again = Again(asked, single_nodes(failed_nodes[row.key]))
-        wishes.append(Wish(row, again, reason_of(row, again, site)))
+        wishes.append(RetryRequest(row, again, reason_of(row, again, site)))
     return wishes
 
 

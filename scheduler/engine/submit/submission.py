@@ -21,8 +21,8 @@ from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.rows import BatchRow, JobRow, Place, StateRow
-from scheduler.ledger.slots import Places
+from scheduler.ledger.rows import BatchRow, JobRow, Slot, StateRow
+from scheduler.ledger.slots import Slots
 from scheduler.quoting import quote_path
 from scheduler.render.bundle import Bundle
 from scheduler.site.site import Site
@@ -143,7 +143,7 @@ def _exchange(
 
 def _which(batches: Sequence[BatchRow], rows: Sequence[StateRow], *, again: bool) -> list[str]:
     """What submit.sh is told of them: which may be handed over, which of those once more, which jobs never run."""
-    now = [batch for batch in batches if batch.place is Place.HAS]
+    now = [batch for batch in batches if batch.place is Slot.HAS]
     unheard = {row.first for row in rows if row.state is JobState.SUBMITTING}
     twice = [b.first for b in now if b.batch_id is None and b.first in unheard and (again or b.full)]
     waited = {batch.first for batch in now if batch.batch_id is None}
@@ -211,11 +211,11 @@ def _record_answers(token: str, site: str, answers: Answers, ledger: Ledger) -> 
         ledger.record_ids(token, ids)
     full = [first for first, o in answers.outcomes.items() if isinstance(o, Full)]
     if full:
-        Places(ledger).record_full(site, token, full)
+        Slots(ledger).record_full(site, token, full)
     elif ids:
-        Places(ledger).record_taken(site)
+        Slots(ledger).record_taken(site)
     known = {first for first, o in answers.outcomes.items() if not isinstance(o, Unknown | Full)}
-    if known >= {batch.first for batch in ledger.batches(token) if batch.place is not Place.NEVER}:
+    if known >= {batch.first for batch in ledger.batches(token) if batch.place is not Slot.NEVER}:
         close(token, ledger)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from scheduler.errors import LoginError, TimedOut, TransportError
 from scheduler.transports.openssh import options
 from scheduler.transports.pipes import reap
-from scheduler.transports.prompt import ANSWER_SECONDS, Person
+from scheduler.transports.prompt import ANSWER_SECONDS, Prompter
 from scheduler.transports.settings import SshSettings
 
 _PERSIST_SECONDS = 900
@@ -30,10 +30,10 @@ _LONGEST_FOLDER = 60
 """A socket's path has room for 104 bytes, and ssh hangs 17 on it."""
 
 
-class Masters:
+class ControlMaster:
     """Which connection the next `ssh` is to take; it is made when there is none."""
 
-    def __init__(self, settings: SshSettings, person: Person) -> None:
+    def __init__(self, settings: SshSettings, person: Prompter) -> None:
         self._settings = settings
         self._person = person
         self._lock = threading.Lock()
@@ -166,7 +166,7 @@ def _end(command: Sequence[str]) -> bool:
     return process.returncode == 0
 
 
-def _heard(command: Sequence[str], seconds: float, person: Person | None) -> tuple[int | None, str]:
+def _heard(command: Sequence[str], seconds: float, person: Prompter | None) -> tuple[int | None, str]:
     """Exit code (None: it took too long) and standard error of an ssh; the person sees that too, as it comes."""
     process = started(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, at_terminal=person is not None)
     words: list[bytes] = []
@@ -186,7 +186,7 @@ def _heard(command: Sequence[str], seconds: float, person: Person | None) -> tup
     return code, b"".join(words).decode("utf-8", "replace").strip()
 
 
-def _listen(process: subprocess.Popen[bytes], words: list[bytes], person: Person | None) -> None:
+def _listen(process: subprocess.Popen[bytes], words: list[bytes], person: Prompter | None) -> None:
     assert process.stderr is not None  # noqa: S101 - it is a pipe
     with process.stderr as pipe:
         while piece := pipe.read(4096):

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
-from scheduler.transports.openssh.control_master import Masters, started
+from scheduler.transports.openssh.control_master import ControlMaster, started
 from scheduler.transports.pipes import Pipes, reap
-from scheduler.transports.prompt import AtTerminal, Person
+from scheduler.transports.prompt import AtTerminal, Prompter
 from scheduler.transports.settings import SshSettings
 
 __all__ = ["OpensshTransport", "SshSettings"]
@@ -34,9 +34,9 @@ _OWN_FAILURE = 255
 class OpensshTransport(Transport):
     """Runs programs on `settings.host`. May be used by several threads at once."""
 
-    def __init__(self, settings: SshSettings, *, person: Person | None = None) -> None:
+    def __init__(self, settings: SshSettings, *, person: Prompter | None = None) -> None:
         self._settings = settings
-        self._masters = Masters(settings, person or AtTerminal())
+        self._masters = ControlMaster(settings, person or AtTerminal())
         self._running: set[subprocess.Popen[bytes]] = set()
         self._slots = threading.BoundedSemaphore(_RUNS_AT_ONCE)
         self._round_trip: float | None = None

@@ -33,7 +33,7 @@ _JOIN_SECONDS = 1.0
 class Watchdog:
     """Cuts a connection on which a call of Paramiko hangs; most of its calls know no timeout."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Connection) -> None:
         self._line = line
         self._deadlines: dict[object, float] = {}
         self._off = threading.Event()
@@ -60,7 +60,7 @@ class Watchdog:
                 self._line.close()
 
 
-class Line:
+class Connection:
     """A connection; once it was entered, programs run over it. Closing it cuts whatever runs on it."""
 
     def __init__(self, hops: Sequence[Hop], wallet: Keys) -> None:

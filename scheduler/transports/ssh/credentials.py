@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from scheduler.transports.prompt import Person
+from scheduler.transports.prompt import Prompter
 
 _Key = TypeVar("_Key")
 
 
 @dataclass
-class Wallet(Generic[_Key]):
+class Credentials(Generic[_Key]):
     """A person, and what they have been asked once.
 
     Attributes:
@@ -22,7 +22,7 @@ class Wallet(Generic[_Key]):
         lost: there was a connection before: nobody may be sitting there any more.
     """
 
-    person: Person = field(repr=False)
+    person: Prompter = field(repr=False)
     keys: dict[Path, _Key] = field(default_factory=dict, repr=False)
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
     lost: bool = False

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import paramiko
 
 from scheduler.errors import LoginError, TimedOut
-from scheduler.transports.prompt import ANSWER_SECONDS, Person
+from scheduler.transports.prompt import ANSWER_SECONDS, Prompter
 from scheduler.transports.settings import Hop
 from scheduler.transports.ssh.errors import FOREIGN
 
@@ -56,7 +56,7 @@ class _Dialogue:
         return answers
 
 
-def answer(transport: paramiko.Transport, hop: Hop, person: Person) -> Sequence[str]:
+def answer(transport: paramiko.Transport, hop: Hop, person: Prompter) -> Sequence[str]:
     """Let the host ask the person all that it wants to know.
 
     Returns:
@@ -84,7 +84,7 @@ def answer(transport: paramiko.Transport, hop: Hop, person: Person) -> Sequence[
 
 
 def _answers(
-    title: str, instructions: str, prompts: Sequence[tuple[str, bool]], *, hop: Hop, person: Person
+    title: str, instructions: str, prompts: Sequence[tuple[str, bool]], *, hop: Hop, person: Prompter
 ) -> list[str]:
     said = "\n".join(text.strip() for text in (title, instructions) if text.strip())
     if said:
@@ -92,7 +92,7 @@ def _answers(
     return [_one(prompt, shown, hop=hop, person=person) for prompt, shown in prompts]
 
 
-def _one(prompt: str, shown: bool, *, hop: Hop, person: Person) -> str:
+def _one(prompt: str, shown: bool, *, hop: Hop, person: Prompter) -> str:
     given = person.ask(f"{hop.where}: {prompt.strip()}", shown=shown)
     if given is None:
         raise LoginError(f"{hop.where}: nobody answered its question {prompt.strip()!r} in {ANSWER_SECONDS:g} seconds")

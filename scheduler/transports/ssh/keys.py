@@ -14,7 +14,7 @@ from paramiko.agent import AgentKey, AgentSSH
 
 from scheduler.transports.settings import Hop
 from scheduler.transports.ssh.certificates import certificates_of, trouble_of
-from scheduler.transports.ssh.credentials import Wallet
+from scheduler.transports.ssh.credentials import Credentials
 from scheduler.transports.ssh.known_hosts import HostKey
 
 LOCKED = "encrypted, and no agent has it"
@@ -26,7 +26,7 @@ _PASSPHRASES = 3
 
 Note = Callable[[str], None]
 Candidate = tuple[str, paramiko.PKey]
-Keys = Wallet[paramiko.PKey]
+Keys = Credentials[paramiko.PKey]
 
 
 def candidates(hop: Hop, agent_keys: Sequence[AgentKey], wallet: Keys, note: Note) -> Iterator[Candidate]:

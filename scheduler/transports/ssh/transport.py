@@ -13,11 +13,11 @@ import paramiko
 from scheduler.errors import LoginError, SchedulerError
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
-from scheduler.transports.prompt import AtTerminal, Person
+from scheduler.transports.prompt import AtTerminal, Prompter
 from scheduler.transports.settings import SshSettings
 from scheduler.transports.ssh.config import route
-from scheduler.transports.ssh.connection import Line
-from scheduler.transports.ssh.credentials import Wallet
+from scheduler.transports.ssh.connection import Connection
+from scheduler.transports.ssh.credentials import Credentials
 from scheduler.transports.ssh.errors import FOREIGN, in_words, is_refusal, plainly, translated
 from scheduler.transports.ssh.keys import Keys
 
@@ -49,13 +49,13 @@ class SshTransport(Transport):
             once a connection, and not in place of one that was lost: nobody may be there any more.
     """
 
-    def __init__(self, settings: SshSettings, *, person: Person | None = None) -> None:
+    def __init__(self, settings: SshSettings, *, person: Prompter | None = None) -> None:
         self._settings = settings
-        self._wallet: Keys = Wallet(person or AtTerminal())
+        self._wallet: Keys = Credentials(person or AtTerminal())
         self._lock = threading.Lock()
-        self._line: Line | None = None
-        self._ahead: Line | None = None
-        self._running: dict[object, Line] = {}
+        self._line: Connection | None = None
+        self._ahead: Connection | None = None
+        self._running: dict[object, Connection] = {}
         self._slots = threading.BoundedSemaphore(_RUNS_AT_ONCE)
 
     def run(
@@ -78,7 +78,7 @@ class SshTransport(Transport):
         with self._lock:
             if self._line is None and self._ahead is None:
                 with contextlib.suppress(SchedulerError):
-                    self._ahead = Line(route(self._settings), self._wallet)
+                    self._ahead = Connection(route(self._settings), self._wallet)
                     self._ahead.greet_meanwhile()
 
     def side_by_side(self) -> int:
@@ -94,7 +94,7 @@ class SshTransport(Transport):
             line.close()
 
     @contextlib.contextmanager
-    def _session(self, command: str, timeout: float) -> Iterator[tuple[Line, paramiko.Channel]]:
+    def _session(self, command: str, timeout: float) -> Iterator[tuple[Connection, paramiko.Channel]]:
         line, channel = self._started(command, min(timeout, self._settings.connect_timeout))
         self._running[channel] = line
         try:
@@ -104,7 +104,7 @@ class SshTransport(Transport):
             with contextlib.suppress(*FOREIGN), line.watchdog.within(_GOODBYE_SECONDS):
                 channel.close()
 
-    def _started(self, command: str, seconds: float) -> tuple[Line, paramiko.Channel]:
+    def _started(self, command: str, seconds: float) -> tuple[Connection, paramiko.Channel]:
         """A channel, over a new connection if the old one is dead: no byte of a program is on its way yet."""
         line, is_new = self._connected()
         try:
@@ -118,7 +118,7 @@ class SshTransport(Transport):
         with plainly(self._settings.host):
             return line, line.start(command, seconds=seconds)
 
-    def _connected(self) -> tuple[Line, bool]:
+    def _connected(self) -> tuple[Connection, bool]:
         with self._lock:
             if self._line is not None and self._line.is_alive:
                 return self._line, False
@@ -127,7 +127,7 @@ class SshTransport(Transport):
             self._line = None
             line, self._ahead = self._ahead, None
             if line is None or line.is_stale:
-                line = Line(route(self._settings), self._wallet)
+                line = Connection(route(self._settings), self._wallet)
             try:
                 line.enter()
             except LoginError:
@@ -136,14 +136,14 @@ class SshTransport(Transport):
             self._line, self._wallet.lost = line, True
             return line, True
 
-    def _forget(self, line: Line) -> None:
+    def _forget(self, line: Connection) -> None:
         with self._lock:
             if self._line is line:
                 self._line = None
         line.close()
 
 
-def _when_there_is_room(line: Line, command: str, seconds: float) -> paramiko.Channel:
+def _when_there_is_room(line: Connection, command: str, seconds: float) -> paramiko.Channel:
     """A session of a program that has ended still counts for a moment, until the server has noticed."""
     deadline = time.monotonic() + min(seconds, _FOR_ROOM_SECONDS)
     while True:
@@ -158,7 +158,7 @@ def _when_there_is_room(line: Line, command: str, seconds: float) -> paramiko.Ch
 class _Conversation:
     """Both output streams drained and standard input fed, from one thread, on one channel."""
 
-    def __init__(self, line: Line, channel: paramiko.Channel, exchange: Exchange) -> None:
+    def __init__(self, line: Connection, channel: paramiko.Channel, exchange: Exchange) -> None:
         self._line = line
         self._channel = channel
         self._exchange = exchange

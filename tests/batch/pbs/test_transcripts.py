@@ -10,7 +10,7 @@ import pytest
 from scheduler.batch.pbs.attributes import Attributes, read_jobs
 from scheduler.batch.pbs.system import SYSTEM, sighting
 from scheduler.engine.poll.settle import settle
-from scheduler.job.evidence import End, Evidence, Sighting
+from scheduler.job.evidence import End, Evidence, Observation
 from scheduler.job.state import Cause, JobState, Status
 
 from .replay import BUILDS, Expected, Pretender, case, expected, names
@@ -110,12 +110,12 @@ def test_each_form_of_an_answer_gives_the_same(build: str) -> None:
     assert compared > 50
 
 
-def sightings(name: str, build: str) -> list[Sighting]:
+def sightings(name: str, build: str) -> list[Observation]:
     """All that a case says of jobs."""
     return [sighting(of) for of in read_jobs(case(name, build).text)]
 
 
-def in_table(index: int, seen: Sighting) -> str:
+def in_table(index: int, seen: Observation) -> str:
     """``231[3]:R``; of an element whose array is held it is H."""
     return seen.batch_id.split(".")[0].replace("[]", f"[{index}]") + f":{seen.raw}"
 

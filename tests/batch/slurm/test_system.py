@@ -12,7 +12,7 @@ import pytest
 import tests
 from scheduler.batch.base import Accepted, Outcome, Refused, Unknown, find, read_indices, write_indices
 from scheduler.batch.slurm.system import STATES
-from scheduler.job.evidence import Sighting
+from scheduler.job.evidence import Observation
 from scheduler.job.state import Cause, JobState
 
 SLURM = find("slurm")
@@ -21,13 +21,13 @@ LIVE, HISTORY, SUBMIT = (sorted(n for n, c in CASES.items() if c["reads"] == w) 
 Told = dict[str, dict[str, Any]]
 
 
-def told(found: Mapping[tuple[str, int], Sighting], expected: Told) -> Told:
+def told(found: Mapping[tuple[str, int], Observation], expected: Told) -> Told:
     """What was read, as a case writes it: those attributes that the case speaks of."""
     as_text = {f"{name} {index}": sighting for (name, index), sighting in found.items()}
     return {key: {name: _plain(s, name) for name in expected.get(key, ["state"])} for key, s in as_text.items()}
 
 
-def _plain(sighting: Sighting, name: str) -> Any:
+def _plain(sighting: Observation, name: str) -> Any:
     value = getattr(sighting, name)
     if isinstance(value, (JobState, Cause)):
         return value.word

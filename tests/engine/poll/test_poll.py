@@ -21,7 +21,7 @@ from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.owner import owner
 from scheduler.ledger.polls import News, Polls
 from scheduler.ledger.sites import Sites
-from scheduler.ledger.slots import Places
+from scheduler.ledger.slots import Slots
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from tests import CASES
 
@@ -70,7 +70,7 @@ class Desk:
         self.keys = self.ledger.record_intent(
             token="tok", site="s", site_json={}, python="", probe="", batches=batches, jobs=jobs
         )
-        Places(self.ledger).give("s", None, owner=owner())
+        Slots(self.ledger).give("s", None, owner=owner())
         self.ledger.record_folder("tok", "/w/tok")
         self.ledger.record_ids("tok", {0: "10", size: "20"})
         self.ledger.observe(dict.fromkeys(self.keys, Status(JobState.QUEUED)), {})
@@ -340,7 +340,7 @@ def test_a_job_that_goes_on_to_another_attempt_is_asked_after_there_and_comes_ba
     move = Move(row, first=0, element=0, resources="{}", why="again")
     batches = [(0, 1, "x.two-0", False)]
     assert Attempts(desk.ledger).record(token="two", site="s", site_json={}, batches=batches, moves=[move])
-    Places(desk.ledger).give("s", None, owner=owner())
+    Slots(desk.ledger).give("s", None, owner=owner())
     desk.ledger.record_folder("two", "/w/two")
     desk.ledger.record_ids("two", {0: "30"})
     desk.says(*RUNNING, "l x.two-0|N/A|30|RUNNING|n9|7|None")
@@ -414,5 +414,5 @@ def test_a_runner_reads_no_rows_while_nothing_changes_and_takes_in_what_does(tmp
 def test_whether_some_batch_waits_is_asked_without_holding_up_others(desk: Desk) -> None:
     other = Ledger(desk.folder)
     with other.writing():
-        assert Places(desk.ledger).give("s", None, owner=owner()) == {}
+        assert Slots(desk.ledger).give("s", None, owner=owner()) == {}
     other.close()

@@ -20,7 +20,7 @@ from scheduler.engine.poll.settle import (
     STALE_SECONDS,
     settle,
 )
-from scheduler.job.evidence import End, Evidence, Sighting
+from scheduler.job.evidence import End, Evidence, Observation
 from scheduler.job.state import Cause, JobState, Status
 
 T0 = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -36,10 +36,10 @@ def end(code: int, signal: str = "", **more: Any) -> End:
     return End(0, code, signal, **{"started": at(1), "ended": at(5), **more})
 
 
-def says(word: str, **more: Any) -> Sighting:
+def says(word: str, **more: Any) -> Observation:
     """What Slurm says of a job, with the meaning that the Slurm dialect gives to the word."""
     state, cause = STATES.get(word.split()[0], (None, Cause.NONE))
-    return Sighting(word, state, **{"cause": cause, "started": at(1), **more})
+    return Observation(word, state, **{"cause": cause, "started": at(1), **more})
 
 
 def answered(**evidence: Any) -> Evidence:
@@ -114,7 +114,7 @@ KILLED = [
     Row("the node failed after the payload had ended", RUNNING, answered(end=end(0), live=says("NODE_FAIL")), COMPLETED,
         exit_code=0),
     Row("the queue can never start it", QUEUED,
-        answered(live=Sighting("PENDING", FAILED, Cause.DEPENDENCY, reason="DependencyNeverSatisfied")), FAILED,
+        answered(live=Observation("PENDING", FAILED, Cause.DEPENDENCY, reason="DependencyNeverSatisfied")), FAILED,
         Cause.DEPENDENCY),
     Row("killed for its memory without cgroups", RUNNING, answered(live=says("FAILED"), log=OVER_MEMORY), FAILED,
         Cause.OUT_OF_MEMORY),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scheduler.batch.slurm.system import STATES
 from scheduler.engine.poll.settle import PATIENT_POLLS, settle
-from scheduler.job.evidence import End, Evidence, Sighting
+from scheduler.job.evidence import End, Evidence, Observation
 from scheduler.job.state import Cause, JobState, Status
 
 T0 = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -23,7 +23,7 @@ WORDS = st.sampled_from([(word, *meaning) for word, meaning in STATES.items()] +
 LINES = st.sampled_from(
     ["CANCELLED AT 2026", "CANCELLED AT 2026 DUE TO TIME LIMIT", "exceeded memory limit", "DUE TO JOB REQUEUE", "hello"]
 )
-SIGHTINGS = st.builds(lambda word, started: Sighting(word[0], word[1], word[2], started=started), WORDS, TIMES)
+SIGHTINGS = st.builds(lambda word, started: Observation(word[0], word[1], word[2], started=started), WORDS, TIMES)
 EVIDENCE = st.builds(
     Evidence, st.none() | ENDS, st.none() | SIGHTINGS, st.none() | SIGHTINGS, st.lists(LINES, max_size=3).map(tuple),
     st.booleans(), st.sampled_from([None, True, False]), st.integers(1, 9), st.sampled_from([0.0, 299.0, 301.0, 1e5]),
@@ -79,7 +79,7 @@ def test_the_same_evidence_again_says_the_same(before: Status, evidence: Evidenc
 
 @given(OPEN, SIGHTINGS, EVIDENCE)
 def test_a_job_that_the_queue_has_does_not_end_without_its_end_file(
-    before: Status, live: Sighting, evidence: Evidence
+    before: Status, live: Observation, evidence: Evidence
 ) -> None:
     if live.active:
         assert not settle(before, replace(evidence, end=None, live=live, history=None)).final
@@ -87,7 +87,7 @@ def test_a_job_that_the_queue_has_does_not_end_without_its_end_file(
 
 @given(OPEN, EVIDENCE)
 def test_a_word_that_nobody_knows_is_shown_and_ends_nothing(before: Status, evidence: Evidence) -> None:
-    unheard_of = replace(evidence, end=None, live=Sighting("EXPEDITING", None), history=None)
+    unheard_of = replace(evidence, end=None, live=Observation("EXPEDITING", None), history=None)
     after = settle(before, unheard_of)
     assert (after.raw, after.final) == ("EXPEDITING", False)
 
@@ -100,7 +100,7 @@ def test_a_job_that_was_never_sent_is_not_lost(evidence: Evidence) -> None:
 
 
 def requeued(state: JobState, **more: datetime) -> Evidence:
-    live = Sighting(state.name, state, started=more.get("started"), reason="BeginTime")
+    live = Observation(state.name, state, started=more.get("started"), reason="BeginTime")
     return Evidence(End(0, 143, "TERM", T0, T0 + timedelta(minutes=5)), live, queue_answered=True)
 
 
@@ -113,7 +113,7 @@ def test_a_requeue_is_another_attempt() -> None:
 
 def test_the_end_has_the_attempt_the_times_and_the_node_of_the_script() -> None:
     end = End(2, 0, started=T0, ended=T0 + timedelta(minutes=1), node="node7")
-    word = Sighting("COMPLETED", JobState.COMPLETED, node="node[7-8]", started=T0 - timedelta(seconds=1))
+    word = Observation("COMPLETED", JobState.COMPLETED, node="node[7-8]", started=T0 - timedelta(seconds=1))
     after = settle(Status(JobState.RUNNING, attempt=1), Evidence(end, word, queue_answered=True))
     assert (after.attempt, after.started, after.ended, after.node) == (2, end.started, end.ended, "node7")
 

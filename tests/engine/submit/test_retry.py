@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from scheduler import Cause, ConfigError, Job, JobError, JobType, Resources, Retry, Runner, Site
-from scheduler.cli.reconnect import work_at
+from scheduler.cli.reconnect import session_at
 from scheduler.engine.poll import poll
 from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.ledger import Ledger
@@ -251,7 +251,7 @@ def test_outputs_of_a_job_that_is_about_to_be_tried_again_are_left_alone(world: 
         runner.submit([one])
         until(lambda: list(world.work.glob("*/ends/0.0")))
         ledger, key = runner.ledger, runner.keys([one])[0]
-        work = runner.work
+        work = runner.session
         poll.poll(work.site, work.system, ledger, work.transport)  # as one that is killed before it plans
         assert work.due(ledger.of_keys([key])) == {key}
         runner.collect([one])
@@ -266,7 +266,7 @@ def test_a_work_folder_that_cannot_be_written_is_no_reason_not_to_follow_the_oth
     with world.runner() as runner:
         runner.submit([one, other])
         until(lambda: list(world.work.glob("*/ends/0.0")))
-        poll.poll(runner.site, runner.work.system, runner.ledger, runner.transport)
+        poll.poll(runner.site, runner.session.system, runner.ledger, runner.transport)
         aside = world.work.rename(world.folder / "aside")
         world.work.write_text("a file where the work folder was")
         runner.poll()
@@ -370,7 +370,7 @@ def test_a_driver_killed_between_the_plan_and_the_sending_leaves_what_the_next_o
     ledger = Ledger(world.folder / "state")
     [row] = ledger.chosen()
     assert (str(row.status), row.tries, row.sent) == ("submitting", 1, False)
-    with work_at("here", ledger) as work:
+    with session_at("here", ledger) as work:
         work.wait([row.key], timeout=60)
     [row] = ledger.chosen()
     assert (str(row.status), row.tries, world.ran("a")) == ("completed", 1, 2)
@@ -422,7 +422,7 @@ def test_a_copy_that_was_cut_off_is_made_anew(world: World) -> None:
         ):
             (bundle / path).unlink()
         (bundle / "ends/0.0").rename(bundle / "ends/.old")
-        runner.work.sending.send(row.bundle)
+        runner.session.dispatcher.send(row.bundle)
         until(lambda: (bundle / "ends/0.0").exists())
     assert (bundle / "0/script.sh").read_text().count("\nelement=0\n") == 1
     assert (bundle / "0/shared").is_symlink() and not (bundle / "0/shared/shared").exists()
