@@ -39,7 +39,7 @@ def history(which: Which, *, json: bool) -> int:
         campaign = f", campaign {job.campaign}" if job.campaign else ""
         console.print_line(f"{job.job_id} on {job.site}{campaign}, submitted {_shown_moment(job.created)}", "bold")
         for one in _attempts(job, ledger):
-            if job.tries:
+            if job.retries:
                 console.print_line(f"  {_title(one)}")
             for at, said in one.seen:
                 console.print_line(f"  {_shown_moment(at)}  {said}")
@@ -50,9 +50,11 @@ def _attempts(job: JobRow, ledger: Ledger) -> Iterator[_Attempt]:
     """Each with its own observations: those since the one before was over."""
     seen = ledger.history(job.key)
     for one in ledger.attempts.of([job.key]):
-        yield _Attempt(one.tries + 1, one.shown_id, one.status, [(at, said) for at, said in seen if at < one.over])
-        seen = [(at, said) for at, said in seen if at >= one.over]
-    yield _Attempt(job.tries + 1, job.shown_id, job.status, seen)
+        yield _Attempt(
+            one.retries + 1, one.shown_id, one.status, [(at, said) for at, said in seen if at < one.replaced]
+        )
+        seen = [(at, said) for at, said in seen if at >= one.replaced]
+    yield _Attempt(job.retries + 1, job.shown_id, job.status, seen)
 
 
 def _title(one: _Attempt) -> str:

@@ -39,10 +39,10 @@ def logs(job_id: str, kind: str, *, site: str | None, campaign: str | None, line
 
 def _attempt(job: JobRow, number: int, ledger: Ledger) -> JobRow:
     """The job as it was in an attempt of it. The logs of earlier ones are over there."""
-    if number > job.tries + 1:
-        only = "only one attempt" if not job.tries else f"{job.tries + 1} attempts"
+    if number > job.retries + 1:
+        only = "only one attempt" if not job.retries else f"{job.retries + 1} attempts"
         raise SchedulerError(f"job {job.job_id!r} has had {only}, and no attempt {number}")
-    if number == job.tries + 1:
+    if number == job.retries + 1:
         return job
     one = ledger.attempts.of([job.key])[number - 1]
     return replace(job, folder=one.folder, element=one.element, status=one.status, results=None)

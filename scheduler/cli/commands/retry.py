@@ -49,7 +49,7 @@ def _warn_of_the_lost(jobs: Sequence[JobRow]) -> None:
 
 
 def _is_again(before: JobRow, after: JobRow) -> bool:
-    return after.tries > before.tries
+    return after.retries > before.retries
 
 
 def _table(jobs: Sequence[JobRow], after: dict[int, JobRow], refused: dict[int, str]) -> None:

@@ -58,7 +58,7 @@ def age(seconds: float) -> str:
 
 def attempt(row: JobRow) -> str:
     """Which attempt this is; empty if there was no other."""
-    return str(row.tries + 1) if row.tries else ""
+    return str(row.retries + 1) if row.retries else ""
 
 
 def reason_of_its_own(job: JobRow) -> str:
@@ -113,7 +113,7 @@ def as_json(row: JobRow) -> dict[str, Any]:
         "reason": status.reason or None,
         "batch_id": row.shown_id or None,
         "node": status.node or None,
-        "attempt": row.tries + 1,
+        "attempt": row.retries + 1,
         "working_dir": row.working_dir,
         "started": status.started.isoformat() if status.started else None,
         "ended": status.ended.isoformat() if status.ended else None,
