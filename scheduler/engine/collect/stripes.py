@@ -106,7 +106,7 @@ def worth(transport: Transport, size: int) -> int:
         TransportError: the machine was not reached.
     """
     most = size // LEAST_BYTES
-    return min(transport.streams_home(), most) if most > 1 else 1
+    return min(transport.download_streams(), most) if most > 1 else 1
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from scheduler.engine.collect import fetch
 from scheduler.engine.collect.results import results_of
 from scheduler.ledger.rows import JobRow
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 
 
 class Saying(Transport):

@@ -17,7 +17,7 @@ from scheduler import OutputError, TransportError
 from scheduler.engine import programs
 from scheduler.engine.collect.stripes import LEAST_BYTES, STRIPE_BYTES
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests.engine.collect.test_fetch import over_there
 from tests.engine.collect.test_resumable import Far
 
@@ -44,7 +44,7 @@ class Line(Transport):
     asked: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def streams_home(self) -> int:
+    def download_streams(self) -> int:
         return CHANNELS
 
     def run(
@@ -158,7 +158,7 @@ def test_many_cuts_come_to_one_file(far: Far) -> None:
 
 def test_what_came_over_several_channels_is_gone_on_with_over_one_and_the_other_way(far: Far) -> None:
     class One(Line):
-        def streams_home(self) -> int:
+        def download_streams(self) -> int:
             return 1
 
     sent = 0
