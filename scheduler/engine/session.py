@@ -23,9 +23,7 @@ from scheduler.errors import BatchError, HostKeyError, JobError, LoginError, Out
 from scheduler.job.retry_policy import Again
 from scheduler.job.state import Cause
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.polls import Polls
 from scheduler.ledger.rows import JobRow, Stand
-from scheduler.ledger.sites import Sites
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
 
@@ -60,8 +58,8 @@ class SiteSession:
         Raises:
             TransportError: the site was not reached; no state has changed.
         """
-        before = Sites(self.ledger).asked_at(self.site.name)
-        if Sites(self.ledger).claim_poll(self.site.name, self.poll_seconds):
+        before = self.ledger.sites.asked_at(self.site.name)
+        if self.ledger.sites.claim_poll(self.site.name, self.poll_seconds):
             held_up = self.dispatcher.resume()
             words = poll.poll(self.site, self.system, self.ledger, self.transport, asked_before=before)
             self.trouble = words or held_up
@@ -168,7 +166,7 @@ class SiteSession:
             held_up = self._look(keys, progress)
             if seen is not None:
                 seen()
-            now = Polls(self.ledger).stands(keys)
+            now = self.ledger.polls.stands(keys)
             left = {stand: count for stand, count in now.items() if not stand.done}
             if not left:
                 return
