@@ -3,6 +3,7 @@ And whatever changes is noticed, whoever has changed it."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
