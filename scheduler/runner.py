@@ -17,7 +17,6 @@ from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.job.validation import refuse_shared_folders
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.polls import Polls
 from scheduler.ledger.rows import JobRow
 from scheduler.render.bundle import batch_system, render
 from scheduler.site.catalog import find_site
@@ -263,7 +262,7 @@ class Runner:
 
     def _refresh(self, jobs: Sequence[Job]) -> None:
         """Take what the ledger knows into the Job objects: of those that are not as they were when it was done last."""
-        marks = Polls(self.ledger).marks(self.keys(jobs))
+        marks = self.ledger.polls.marks(self.keys(jobs))
         mark_of = {job: marks.get(self._keys.get(job, -1)) for job in jobs}
         moved = [job for job, mark in mark_of.items() if self._taken.get(job) != (mark, job.status)]
         rows = {row.key: row for row in self.ledger.of_keys(self.keys(moved))}

@@ -13,7 +13,6 @@ from scheduler.engine.session import SiteSession
 from scheduler.errors import ConfigError
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
-from scheduler.ledger.sites import Sites
 from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
 
@@ -49,7 +48,7 @@ def site_of_jobs(name: str, ledger: Ledger) -> Site:
     Raises:
         ConfigError: what was recorded of the site cannot be understood.
     """
-    recorded = Sites(ledger).site_json(name)
+    recorded = ledger.sites.site_json(name)
     if recorded is None:
         return find_site(name)
     then = Site.from_json(json.loads(recorded))

@@ -11,10 +11,8 @@ from scheduler.engine import programs, withdraw
 from scheduler.engine.poll.poll import POLL_SECONDS
 from scheduler.errors import BatchError
 from scheduler.job.state import Cause, JobState, Status
-from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
-from scheduler.ledger.slots import Slots
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
 
@@ -28,9 +26,9 @@ def cancel(keys: Sequence[int], site: Site, system: BatchSystem, ledger: Ledger,
         BatchError: its cancel command failed, in its own words.
         TransportError: the site was not reached.
     """
-    Attempts(ledger).never_again(keys)  # before they are looked at: nobody may move them from then on
+    ledger.attempts.never_again(keys)  # before they are looked at: nobody may move them from then on
     waiting = [row for row in ledger.of_keys(keys) if row.waiting and not row.status.final]
-    Slots(ledger).strike_out({row.key: replace(_STRUCK_OUT, tries=row.tries) for row in waiting})
+    ledger.slots.strike_out({row.key: replace(_STRUCK_OUT, tries=row.tries) for row in waiting})
     withdraw.withdraw(keys, site, system, ledger, transport)
     batches: dict[tuple[str, int], list[JobRow]] = {}
     for row in ledger.of_keys(keys):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scheduler.job.state import JobState
-from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.database import Database
 from scheduler.ledger.owner import owner
 from scheduler.ledger.rows import AttemptRow, JobRow, Slot, attempt_row
 from scheduler.ledger.tables import (
@@ -47,8 +47,8 @@ class Move:
 class Attempts:
     """Attempts of jobs. One object belongs to one thread at a time, as its ledger does."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def record(
         self, *, token: str, site: str, site_json: Mapping[str, Any], batches: Iterable[tuple[int, int, str, bool]],
@@ -61,7 +61,7 @@ class Attempts:
         now = time.time()
         new = {"bundle": token, "state": JobState.SUBMITTING.word, "now": now}
         try:
-            with self._ledger.writing() as db:
+            with self._database.writing() as db:
                 bundle = "INSERT INTO bundles (token, site, site_json, owner, created) VALUES (?,?,?,?,?)"
                 db.execute(bundle, (token, site, json.dumps(site_json), owner(), now))
                 batch = "INSERT INTO batches (bundle, first, count, name, packed, place) VALUES (?,?,?,?,?,?)"
@@ -79,7 +79,7 @@ class Attempts:
     def take_back(self, refused: Mapping[int, str]) -> None:
         """The last attempts of these jobs were not taken, and why: they are again what they were before."""
         now = time.time()
-        with self._ledger.writing() as db:
+        with self._database.writing() as db:
             for key, why in refused.items():
                 values = {"key": key, "now": now, "why": why}
                 for statement in (TAKE_BACK, DROP_LAST, ADD_REASON):
@@ -88,12 +88,12 @@ class Attempts:
 
     def never_again(self, keys: Iterable[int]) -> None:
         """These jobs are not tried again by themselves. Of those that are done with it says nothing."""
-        with self._ledger.writing() as db:
+        with self._database.writing() as db:
             db.executemany("UPDATE jobs SET retry = '{}' WHERE key = ? AND collected = 0", [(key,) for key in keys])
 
     def of(self, keys: Iterable[int]) -> list[AttemptRow]:
         """The earlier attempts of these jobs, the first one first."""
-        with self._ledger.reading() as db:
+        with self._database.reading() as db:
             return [attempt_row(row) for row in db.execute(ATTEMPTS, (json.dumps(list(keys)),))]
 
 

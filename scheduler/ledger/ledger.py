@@ -5,24 +5,25 @@ Written before anything is sent, with `synchronous=FULL`: what it says survives 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from scheduler.errors import LedgerError
 from scheduler.job.state import JobState, Status
-from scheduler.ledger.database import use_wal
+from scheduler.ledger.attempts import Attempts
+from scheduler.ledger.database import Database
 from scheduler.ledger.owner import owner
+from scheduler.ledger.polls import Polls
 from scheduler.ledger.rows import BatchRow, JobRow, Slot, StateRow, job_rows, state_row, status_values
+from scheduler.ledger.sites import Sites
+from scheduler.ledger.slots import Slots
 from scheduler.ledger.tables import (
     JOBS,
-    MIGRATIONS,
     NEW_JOB,
     NEW_JOB_DEFAULTS,
     NEW_STATUS,
@@ -30,22 +31,10 @@ from scheduler.ledger.tables import (
     OBSERVATION,
     OBSERVATION_OF_TRY,
     RESULTS,
-    SCHEMA,
     TAKEN,
-    VERSION,
 )
 
 _FINAL = json.dumps([state.word for state in JobState if state.final])
-
-
-def state_folder() -> Path:
-    """Where this user's ledger and spool are: ``$SCHEDULER_STATE_DIR``, else the platform's folder for such things."""
-    own = os.environ.get("SCHEDULER_STATE_DIR")
-    if own:
-        return Path(own)
-    from platformdirs import user_state_path
-
-    return user_state_path("scheduler")
 
 
 class Ledger:
@@ -56,18 +45,32 @@ class Ledger:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder if folder is not None else state_folder()
-        self.path = self.folder / "ledger.sqlite"
-        with self._told("open"):
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.folder / "spool").mkdir(mode=0o700, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._db.row_factory = sqlite3.Row
-            self._prepare()
+        self.database = Database(folder)
+        self.folder, self.path = self.database.folder, self.database.path
 
     def close(self) -> None:
         """Close the file. May be called twice."""
-        self._db.close()
+        self.database.close()
+
+    @cached_property
+    def polls(self) -> Polls:
+        """What one poll reads and writes."""
+        return Polls(self.database)
+
+    @cached_property
+    def slots(self) -> Slots:
+        """Which batches may be submitted now."""
+        return Slots(self.database)
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        """How a job gets its next attempt, and its earlier ones."""
+        return Attempts(self.database)
+
+    @cached_property
+    def sites(self) -> Sites:
+        """When a site was polled last, and what is known of it."""
+        return Sites(self.database)
 
     def spool(self, token: str) -> Path:
         """The file that holds a bundle until the site has it."""
@@ -82,42 +85,42 @@ class Ledger:
         Nothing is recorded, and no keys are given, if the campaign of a job has it already: another process was faster.
         """
         now, jobs = time.time(), list(jobs)
-        with self._writing():
-            if any(self._db.execute(TAKEN, {**job, "site": site}).fetchone() for job in jobs if job["campaign"]):
+        with self.database.writing() as db:
+            if any(db.execute(TAKEN, {**job, "site": site}).fetchone() for job in jobs if job["campaign"]):
                 return []
             values = (token, site, json.dumps(site_json), owner(), python, probe, now)
             columns = "token, site, site_json, owner, python, probe, created"
-            self._db.execute(f"INSERT INTO bundles ({columns}) VALUES (?,?,?,?,?,?,?)", values)  # noqa: S608
-            self._db.executemany(
+            db.execute(f"INSERT INTO bundles ({columns}) VALUES (?,?,?,?,?,?,?)", values)  # noqa: S608
+            db.executemany(
                 "INSERT INTO batches (bundle, first, count, name, packed, place) VALUES (?,?,?,?,?,?)",
                 ((token, *b, Slot.WAITS) for b in batches),
             )
             new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "now": now}
-            self._db.executemany(NEW_JOB, ({**NEW_JOB_DEFAULTS, **job, **new} for job in jobs))
-            keys = self._db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
+            db.executemany(NEW_JOB, ({**NEW_JOB_DEFAULTS, **job, **new} for job in jobs))
+            keys = db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
         return [row["key"] for row in keys]
 
     def forget(self, token: str) -> None:
         """Strike out a bundle of which nothing has been, or ever will be, submitted."""
-        with self._writing():
+        with self.database.writing() as db:
             for table in ("jobs", "batches"):
-                self._db.execute(f"DELETE FROM {table} WHERE bundle = ?", (token,))  # noqa: S608
-            self._db.execute("DELETE FROM bundles WHERE token = ?", (token,))
+                db.execute(f"DELETE FROM {table} WHERE bundle = ?", (token,))  # noqa: S608
+            db.execute("DELETE FROM bundles WHERE token = ?", (token,))
 
     def record_folder(self, token: str, folder: str) -> None:
         """Where a bundle is over there."""
-        with self._writing():
-            self._db.execute("UPDATE bundles SET folder = ? WHERE token = ?", (folder, token))
+        with self.database.writing() as db:
+            db.execute("UPDATE bundles SET folder = ? WHERE token = ?", (folder, token))
 
     def record_sent(self, token: str) -> None:
         """Every batch of the bundle has an answer; nothing of it is to be sent again."""
-        with self._writing():
-            self._db.execute("UPDATE bundles SET sent = 1 WHERE token = ?", (token,))
+        with self.database.writing() as db:
+            db.execute("UPDATE bundles SET sent = 1 WHERE token = ?", (token,))
 
     def record_ids(self, token: str, ids: Mapping[int, str]) -> None:
         """The batch system's ids, by first element."""
-        with self._writing():
-            self._db.executemany(
+        with self.database.writing() as db:
+            db.executemany(
                 "UPDATE batches SET batch_id = ? WHERE bundle = ? AND first = ?",
                 [(batch_id, token, first) for first, batch_id in ids.items()],
             )
@@ -127,17 +130,17 @@ class Ledger:
         nor, if that is given, of those that are no longer in the state `was`."""
         now, before = time.time(), was.word if was is not None else None
         new = ({**status_values(s), "key": key, "now": now, "was": before} for key, s in changes.items())
-        with self._writing():
-            self._db.executemany(NEW_STATUS if was is None else NEW_STATUS_IF, new)
+        with self.database.writing() as db:
+            db.executemany(NEW_STATUS if was is None else NEW_STATUS_IF, new)
             told = ((now, text, key, changes[key].tries) for key, text in said.items() if key in changes)
-            self._db.executemany(OBSERVATION_OF_TRY, told)
-            self._db.executemany(OBSERVATION, ((key, now, text) for key, text in said.items() if key not in changes))
+            db.executemany(OBSERVATION_OF_TRY, told)
+            db.executemany(OBSERVATION, ((key, now, text) for key, text in said.items() if key not in changes))
 
     def record_results(self, results: Mapping[int, Mapping[str, Any]], tries: Mapping[int, int] | None = None) -> None:
         """What came home of these jobs, and of which of their tries (else of the first): they are done with."""
         of = tries or {}
-        with self._writing():
-            self._db.executemany(
+        with self.database.writing() as db:
+            db.executemany(
                 RESULTS,
                 ((json.dumps(r), time.time(), key, of.get(key, 0), _FINAL) for key, r in results.items()),
             )
@@ -158,8 +161,8 @@ class Ledger:
     def states(self, token: str) -> list[StateRow]:
         """How the jobs of one submission stand, in order: cheaper than all that is known of them."""
         query = "SELECT key, first, element, state FROM jobs WHERE bundle = ? ORDER BY element"
-        with self._told("read"):
-            return [state_row(row) for row in self._db.execute(query, (token,))]
+        with self.database.reading() as db:
+            return [state_row(row) for row in db.execute(query, (token,))]
 
     def of_campaign(self, campaign: str, site: str) -> list[JobRow]:
         """All that a campaign has submitted to a site, oldest first."""
@@ -187,18 +190,18 @@ class Ledger:
     def _jobs(self, where: str, *values: object) -> list[JobRow]:
         """Jobs that fit a condition of ours (never text of a user), oldest first."""
         query = f"{JOBS} WHERE {where} ORDER BY j.key"
-        with self._told("read"):
-            return job_rows(self._db.execute(query, values))
+        with self.database.reading() as db:
+            return job_rows(db.execute(query, values))
 
     def count(self) -> int:
         """How many jobs there are in all."""
-        with self._told("read"):
-            return int(self._db.execute("SELECT count(*) FROM jobs").fetchone()[0])
+        with self.database.reading() as db:
+            return int(db.execute("SELECT count(*) FROM jobs").fetchone()[0])
 
     def batches(self, token: str) -> list[BatchRow]:
         """The batches of a bundle, in order."""
-        with self._told("read"):
-            rows = self._db.execute("SELECT * FROM batches WHERE bundle = ? ORDER BY first", (token,)).fetchall()
+        with self.database.reading() as db:
+            rows = db.execute("SELECT * FROM batches WHERE bundle = ? ORDER BY first", (token,)).fetchall()
         return [
             BatchRow(
                 r["bundle"],
@@ -217,65 +220,17 @@ class Ledger:
     def unsent(self, site: str) -> list[sqlite3.Row]:
         """Bundles of which it is not known that the site has all of them."""
         query = "SELECT * FROM bundles WHERE site = ? AND sent = 0 ORDER BY created"
-        with self._told("read"):
-            return self._db.execute(query, (site,)).fetchall()
+        with self.database.reading() as db:
+            return db.execute(query, (site,)).fetchall()
 
     def bundle(self, token: str) -> sqlite3.Row:
         """One bundle."""
-        with self._told("read"):
-            row: sqlite3.Row = self._db.execute("SELECT * FROM bundles WHERE token = ?", (token,)).fetchone()
+        with self.database.reading() as db:
+            row: sqlite3.Row = db.execute("SELECT * FROM bundles WHERE token = ?", (token,)).fetchone()
         return row
 
     def history(self, key: int) -> list[tuple[float, str]]:
         """Every observation of a job: when, and what was said."""
-        with self._told("read"):
-            rows = self._db.execute("SELECT at, said FROM observations WHERE job = ? ORDER BY at", (key,)).fetchall()
+        with self.database.reading() as db:
+            rows = db.execute("SELECT at, said FROM observations WHERE job = ? ORDER BY at", (key,)).fetchall()
         return [(row["at"], row["said"]) for row in rows]
-
-    def _prepare(self) -> None:
-        use_wal(self._db)
-        self._db.execute("PRAGMA synchronous = FULL")
-        self.path.chmod(0o600)
-        with self._writing():
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version > VERSION:
-                raise LedgerError(
-                    f"{self.path}: was written by a newer scheduler (format {version}, this one knows {VERSION})"
-                )
-            steps = [SCHEMA] if version == 0 else [MIGRATIONS[older] for older in range(version, VERSION)]
-            for statement in (one for step in steps for one in step.split(";\n")):
-                self._db.execute(statement)
-            if steps:
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
-
-    def writing(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
-        """One transaction, for those who record something else in the same file."""
-        return self._writing()
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """The same file, for those who read something else in it."""
-        with self._told("read"):
-            yield self._db
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._told("write"):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    @contextlib.contextmanager
-    def _told(self, act: str) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise LedgerError(
-                f"cannot {act} the ledger {self.path}: {error}. Is the disk full, or the folder read-only? "
-                "Another folder can be named by the environment variable SCHEDULER_STATE_DIR"
-            ) from error

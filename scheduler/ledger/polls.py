@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from scheduler.job.state import JobState, Status
-from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.database import Database
 from scheduler.ledger.rows import AskedBatch, Element, Stand, element, stand, status_values
 from scheduler.ledger.tables import ASKED, ELEMENTS, HEARD, NEW_STATUS, OBSERVATION_OF_TRY, SILENCE
 
@@ -36,19 +36,19 @@ class News:
 class Polls:
     """What a poll needs of the ledger. One object belongs to one thread at a time, as its ledger does."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def asked(self, site: str) -> list[AskedBatch]:
         """The batches of a site of which something goes on and whose place over there is known, oldest first."""
-        with self._ledger.reading() as db:
+        with self._database.reading() as db:
             return [AskedBatch(*row) for row in db.execute(ASKED, (site, _GOING_ON))]
 
     def elements(self, batches: Sequence[AskedBatch]) -> dict[tuple[str, int], list[Element]]:
         """Those of the elements asked after that go on still, by bundle and first element of their batch."""
         found: dict[tuple[str, int], list[Element]] = {(one.bundle, one.first): [] for one in batches}
         keys = f"[{','.join(one.keys for one in batches)}]"
-        with self._ledger.reading() as db:
+        with self._database.reading() as db:
             for row in db.execute(ELEMENTS, (keys, _GOING_ON)):
                 if (row[1], row[2]) in found:  # else it has gone on to another attempt meanwhile
                     found[row[1], row[2]].append(element(row))
@@ -56,7 +56,7 @@ class Polls:
 
     def version(self) -> int:
         """Another number, once somebody else has written into the ledger."""
-        with self._ledger.reading() as db:
+        with self._database.reading() as db:
             return int(db.execute("PRAGMA data_version").fetchone()[0])
 
     def record(self, news: News, *, version: int) -> None:
@@ -69,7 +69,7 @@ class Polls:
         if not (news.statuses or news.silence or news.ids or news.heard):
             return
         now = time.time()
-        with self._ledger.writing() as db:
+        with self._database.writing() as db:
             settled = db.execute("PRAGMA data_version").fetchone()[0] == version
             changed = ({**status_values(status), "key": key, "now": now} for key, status in news.statuses.items())
             db.executemany(NEW_STATUS, changed)
@@ -86,7 +86,7 @@ class Polls:
             "SELECT state, cause, exit_code, collected, COUNT(*) FROM jobs"
             " WHERE key IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3, 4"
         )
-        with self._ledger.reading() as db:
+        with self._database.reading() as db:
             return {stand(row): row[4] for row in db.execute(query, (json.dumps(list(keys)),))}
 
     def marks(self, keys: Iterable[int]) -> dict[int, tuple[object, ...]]:
@@ -95,5 +95,5 @@ class Polls:
             "SELECT key, updated, tries, state, collected, retry = '{}', reason FROM jobs"
             " WHERE key IN (SELECT value FROM json_each(?))"
         )
-        with self._ledger.reading() as db:
+        with self._database.reading() as db:
             return {row[0]: tuple(row) for row in db.execute(query, (json.dumps(list(keys)),))}

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 
-from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.database import Database
 
 
 class Sites:
     """What is recorded of sites. One object belongs to one thread at a time, as its ledger does."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def claim_poll(self, site: str, floor: float) -> bool:
         """May the site be asked now? If so, this process does it, and others read what it brings."""
-        with self._ledger.writing() as db:
+        with self._database.writing() as db:
             row = db.execute("SELECT asked_at FROM sites WHERE site = ?", (site,)).fetchone()
             now = time.time()
             if row is not None and 0 <= now - row["asked_at"] < floor:
@@ -26,24 +26,24 @@ class Sites:
 
     def asked_at(self, site: str) -> float:
         """When a site was last asked; 0 if never."""
-        with self._ledger.reading() as db:
+        with self._database.reading() as db:
             row = db.execute("SELECT asked_at FROM sites WHERE site = ?", (site,)).fetchone()
         return row["asked_at"] if row else 0.0
 
     def history_of(self, site: str) -> str:
         """What is known of the site's history: ``none``, or empty."""
-        with self._ledger.reading() as db:
+        with self._database.reading() as db:
             row = db.execute("SELECT history FROM sites WHERE site = ?", (site,)).fetchone()
         return str(row["history"]) if row else ""
 
     def record_history(self, site: str, history: str) -> None:
         """Whether the site keeps a history."""
-        with self._ledger.writing() as db:
+        with self._database.writing() as db:
             db.execute("UPDATE sites SET history = ? WHERE site = ?", (history, site))
 
     def site_json(self, site: str) -> str | None:
         """The newest record of a site by its name, as JSON."""
         query = "SELECT site_json FROM bundles WHERE site = ? ORDER BY created DESC"
-        with self._ledger.reading() as db:
+        with self._database.reading() as db:
             row = db.execute(query, (site,)).fetchone()
         return None if row is None else str(row["site_json"])

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from scheduler.job.state import JobState, Status
-from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.database import Database
 from scheduler.ledger.rows import Slot, status_values
 from scheduler.ledger.tables import NEW_STATUS
 
@@ -31,8 +31,8 @@ GROUP BY s.bundle, s.first ORDER BY MIN(j.key)
 class Slots:
     """Slots at sites. One object belongs to one thread at a time, as its ledger does."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def give(self, site: str, most: int | None, *, owner: str, now: float | None = None) -> dict[str, list[int]]:
         """Let batches that wait go, oldest first, as far as the site has room. In one transaction: of two processes
@@ -50,7 +50,7 @@ class Slots:
         given: dict[str, list[int]] = {}
         if not self._some_wait(site):
             return given
-        with self._ledger.writing() as db:
+        with self._database.writing() as db:
             waiting = db.execute(_GOING_ON, (site, Slot.WAITS)).fetchall()
             if not waiting:
                 return given
@@ -70,17 +70,17 @@ class Slots:
     def _some_wait(self, site: str) -> bool:
         """Without a transaction of one's own, which would hold up others at each look."""
         waits = "SELECT 1 FROM batches s JOIN bundles b ON b.token = s.bundle WHERE s.place = 0 AND b.site = ?"
-        with self._ledger.reading() as db:
+        with self._database.reading() as db:
             return db.execute(waits, (site,)).fetchone() is not None
 
     def take_back(self, token: str, firsts: Iterable[int]) -> None:
         """These wait again: somebody else works at their bundle just now."""
-        with self._ledger.writing() as db:
+        with self._database.writing() as db:
             _place(db, Slot.WAITS, {token: list(firsts)})
 
     def record_full(self, site: str, token: str, firsts: Iterable[int]) -> None:
         """The batch system took no more: these wait again, and it has room for those that it has."""
-        with self._ledger.writing() as db:
+        with self._database.writing() as db:
             _place(db, Slot.WAITS, {token: list(firsts)})
             db.executemany(
                 "UPDATE batches SET full = 1 WHERE bundle = ? AND first = ?", [(token, first) for first in firsts]
@@ -91,7 +91,7 @@ class Slots:
 
     def record_taken(self, site: str) -> None:
         """The batch system took all that it was given: it has room for at least those."""
-        with self._ledger.writing() as db:
+        with self._database.writing() as db:
             used = sum(row["size"] for row in db.execute(_GOING_ON, (site, Slot.HAS)))
             db.execute("UPDATE sites SET room = MAX(room, ?) WHERE site = ? AND room NOT NULL", (used, site))
 
@@ -100,7 +100,7 @@ class Slots:
         struck: set[int] = set()
         if not changes:
             return struck
-        with self._ledger.writing() as db:
+        with self._database.writing() as db:
             for key, status in changes.items():
                 waits = "SELECT 1 FROM jobs j JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"
                 if db.execute(f"{waits} WHERE j.key = ? AND s.place = ?", (key, Slot.WAITS)).fetchone():

@@ -11,7 +11,6 @@ import pytest
 
 from scheduler import Cause, Job, JobState, Resources, Runner
 from scheduler.engine import programs
-from scheduler.ledger.sites import Sites
 from scheduler.transports.base import Program
 from tests.unpacked import PBS_FUNCTIONS
 
@@ -153,7 +152,7 @@ def test_a_job_that_is_cancelled_behind_our_back_is_cancelled(cancelled: Cancell
     (row,) = [row for row in ledger.chosen(site=site.name) if row.job_id == job.job_id]
     cancelled.do(_ENDED_BY_ANYBODY[site.scheduler], row.shown_id)
     cancelled.runner.wait([job], timeout=cancelled.place.patience)
-    if Sites(ledger).history_of(site.name) == "none":
+    if ledger.sites.history_of(site.name) == "none":
         assert (job.status.state, job.status.cause) == (JobState.FAILED, Cause.SIGNAL)
     else:
         assert (job.status.state, job.status.cause) == (JobState.CANCELLED, Cause.CANCELLED)

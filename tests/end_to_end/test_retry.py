@@ -13,7 +13,6 @@ import pytest
 from scheduler import Cause, Job, JobError, JobState, JobType, Resources, Retry, Runner
 from scheduler.engine import programs
 from scheduler.engine.connect import transport_to
-from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Program
 from tests.testcluster import Cluster
@@ -41,7 +40,7 @@ def test_every_kind_of_job_is_tried_again_and_all_its_attempts_are_kept(place: P
         runner.submit(jobs)
         runner.wait(jobs, timeout=180)
         rows = runner.ledger.of_keys(runner.keys(jobs))
-        earlier = Attempts(runner.ledger).of([row.key for row in rows])
+        earlier = runner.ledger.attempts.of([row.key for row in rows])
         said = [
             runner.transport.run(programs.program("tail"), [one.folder or "", str(one.element), "stdout", "5"]).out
             for one in earlier
@@ -127,7 +126,7 @@ def test_on_slurm_memory_and_time_grow_and_a_requeue_is_no_retry_of_ours(cluster
         runner.wait(timeout=240)
         rows = {one.job_id: one for one in runner.ledger.chosen()}
         seen = {one.job_id: [said for _, said in runner.ledger.history(one.key)] for one in rows.values()}
-        earlier = {one.job: one for one in Attempts(runner.ledger).of(one.key for one in rows.values())}
+        earlier = {one.job: one for one in runner.ledger.attempts.of(one.key for one in rows.values())}
     assert (memory.is_completed(), memory.status.tries) == (True, 1), memory.get_results()
     assert '"memory": "600M"' in rows["memory"].resources
     assert earlier[rows["memory"].key].status.cause is Cause.OUT_OF_MEMORY

@@ -11,7 +11,6 @@ import pytest
 
 from scheduler import Cause, JobState, Runner
 from scheduler.engine.connect import transport_to
-from scheduler.ledger.sites import Sites
 from scheduler.transports.base import Reply
 from tests.testcluster import Cluster
 
@@ -132,7 +131,7 @@ def test_a_controller_that_is_restarted_changes_no_state(start: Start, broken: B
     runner.poll()
     before = [job.status for job in jobs]
     broken.stop("slurmctld")
-    Sites(runner.ledger).claim_poll(runner.site.name, 0.0)
+    runner.ledger.sites.claim_poll(runner.site.name, 0.0)
     wait_for(lambda: _polled(runner).trouble)
     assert "contact" in runner.trouble.lower() or "connect" in runner.trouble.lower()
     for job, status in zip(jobs, before, strict=True):

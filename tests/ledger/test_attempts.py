@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scheduler import Cause, JobState, Status
-from scheduler.ledger.attempts import Attempts, Move
+from scheduler.ledger.attempts import Move
 from scheduler.ledger.ledger import Ledger
 
 FAILED = Status(JobState.FAILED, Cause.OUT_OF_MEMORY, 137, raw="OUT_OF_MEMORY", reason="too much", node="n1")
@@ -37,7 +37,7 @@ def move(ledger: Ledger, token: str, key: int = 2) -> bool:
     """Record that a job is tried again, as it is now."""
     [row] = ledger.of_keys([key])
     one = Move(row, 0, 0, '{"memory": "450M"}', f"to {token}")
-    return Attempts(ledger).record(
+    return ledger.attempts.record(
         token=token, site="here", site_json={}, batches=[(0, 1, f"x.{token}-0", False)], moves=[one]
     )
 
@@ -49,7 +49,7 @@ def test_a_job_becomes_its_next_attempt_and_the_one_before_is_kept(ledger: Ledge
     assert (row.bundle, row.first, row.element, row.folder, row.batch_id) == ("bbb", 0, 0, None, None)
     assert (row.status, row.resources) == (Status(JobState.SUBMITTING, tries=1), '{"memory": "450M"}')
     assert [bundle["token"] for bundle in ledger.unsent("here")] == ["bbb"]
-    [one] = Attempts(ledger).of([1, 2, 3])
+    [one] = ledger.attempts.of([1, 2, 3])
     assert (one.job, one.tries, one.folder, one.element, one.shown_id) == (2, 0, "/far/aaa", 1, "77_1")
     assert (one.status, one.resources) == (FAILED, '{"memory": "300M"}')
     assert [said for _, said in ledger.history(2)] == ["queue: OUT_OF_MEMORY", "to bbb"]
@@ -61,7 +61,7 @@ def test_of_two_that_judged_the_same_end_only_one_moves_the_job(ledger: Ledger) 
     [row] = ledger.of_keys([2])
     other = Ledger(ledger.folder)
     assert move(other, "bbb")
-    late = Attempts(ledger)
+    late = ledger.attempts
     again = Move(row, 0, 0, "{}", "")
     assert not late.record(token="ccc", site="here", site_json={}, batches=[(0, 1, "x.ccc-0", False)], moves=[again])
     assert [bundle["token"] for bundle in ledger.unsent("here")] == ["bbb"]
@@ -76,7 +76,7 @@ def test_a_job_of_which_more_is_known_by_now_is_not_moved(ledger: Ledger) -> Non
     ):
         ledger.observe({2: better}, {})
         one = Move(row, 0, 0, "{}", "")
-        assert not Attempts(ledger).record(
+        assert not ledger.attempts.record(
             token="b", site="here", site_json={}, batches=[(0, 1, "b", False)], moves=[one]
         )
 
@@ -86,7 +86,7 @@ def test_if_one_of_several_has_moved_on_none_is_moved(ledger: Ledger) -> None:
     rows = ledger.of_keys([1, 2, 3])
     assert move(ledger, "bbb", key=3)
     moves = [Move(row, 0, n, "{}", "") for n, row in enumerate(rows)]
-    attempts = Attempts(ledger)
+    attempts = ledger.attempts
     assert not attempts.record(token="ccc", site="here", site_json={}, batches=[(0, 3, "x", False)], moves=moves)
     assert [row.bundle for row in ledger.of_keys([1, 2, 3])] == ["aaa", "aaa", "bbb"]
     assert [one.job for one in attempts.of([1, 2, 3])] == [3]
@@ -98,10 +98,10 @@ def test_an_attempt_that_is_not_taken_leaves_the_job_what_it_was_with_its_result
     assert move(ledger, "bbb")
     [moved] = ledger.of_keys([2])
     assert not moved.collected and moved.results is None
-    Attempts(ledger).take_back({2: "not tried again: the folder is gone"})
+    ledger.attempts.take_back({2: "not tried again: the folder is gone"})
     [row] = ledger.of_keys([2])
     assert row == replace(before, retry="{}", updated=row.updated)
-    assert Attempts(ledger).of([2]) == []
+    assert ledger.attempts.of([2]) == []
     assert [said for _, said in ledger.history(2)][-1] == "not tried again: the folder is gone"
     assert move(ledger, "ccc")  # by hand
 
@@ -111,14 +111,14 @@ def test_the_last_of_several_attempts_alone_is_taken_back(ledger: Ledger) -> Non
     second = Status(JobState.FAILED, Cause.TIME_LIMIT, tries=1)
     ledger.observe({2: second}, {})
     assert move(ledger, "ccc")
-    Attempts(ledger).take_back({2: "no"})
+    ledger.attempts.take_back({2: "no"})
     [row] = ledger.of_keys([2])
     assert (row.bundle, row.tries, row.status) == ("bbb", 1, replace(second, reason="no"))
-    assert [one.tries for one in Attempts(ledger).of([2])] == [0]
+    assert [one.tries for one in ledger.attempts.of([2])] == [0]
 
 
 def test_what_is_never_to_be_tried_again_is_no_more_among_the_failed(ledger: Ledger) -> None:
-    Attempts(ledger).never_again([2])
+    ledger.attempts.never_again([2])
     assert ledger.failed("here") == []
 
 

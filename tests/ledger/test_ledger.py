@@ -17,9 +17,6 @@ from scheduler import LedgerError
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.owner import is_gone, owner
-from scheduler.ledger.polls import Polls
-from scheduler.ledger.sites import Sites
-from scheduler.ledger.slots import Slots
 from scheduler.ledger.tables import VERSION
 from tests import CASES, ROOT
 
@@ -44,7 +41,7 @@ def _record(ledger: Ledger, token: str, count: int = 3, campaign: str | None = N
 def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     keys = _record(ledger, "aaa", campaign="scan")
-    assert Slots(ledger).give("here", None, owner=owner()) == {"aaa": [0]}
+    assert ledger.slots.give("here", None, owner=owner()) == {"aaa": [0]}
     ledger.record_folder("aaa", "/far/aaa")
     ledger.record_ids("aaa", {0: "77"})
     status = Status(JobState.FAILED, Cause.TIME_LIMIT, exit_code=143, raw="TIMEOUT", reason="too long", node="n1")
@@ -59,7 +56,7 @@ def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
     assert rows[1].results == {"x": 1}
     assert rows[1].shown_id == "77_1"
     assert rows[0].status.state is JobState.SUBMITTING
-    assert [batch.keys for batch in Polls(later).asked("here")] == [f"{keys[0]},{keys[2]}"]
+    assert [batch.keys for batch in later.polls.asked("here")] == [f"{keys[0]},{keys[2]}"]
     assert [said for _, said in later.history(keys[1])] == ["queue: TIMEOUT"]
     later.close()
 
@@ -96,23 +93,23 @@ def test_what_was_asked_for_earlier_does_not_undo_what_was_seen_later(tmp_path: 
 
 def test_a_site_is_asked_by_one_process_at_a_time(tmp_path: Path) -> None:
     first, second = Ledger(tmp_path), Ledger(tmp_path)
-    assert Sites(first).claim_poll("here", 60)
-    assert not Sites(second).claim_poll("here", 60)
-    assert Sites(second).claim_poll("elsewhere", 60)
+    assert first.sites.claim_poll("here", 60)
+    assert not second.sites.claim_poll("here", 60)
+    assert second.sites.claim_poll("elsewhere", 60)
     time.sleep(0.05)
-    assert Sites(second).claim_poll("here", 0.01)
+    assert second.sites.claim_poll("here", 0.01)
     first.close()
     second.close()
 
 
 def test_a_clock_that_was_set_back_does_not_stop_the_questions(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    assert Sites(ledger).claim_poll("here", 60)
+    assert ledger.sites.claim_poll("here", 60)
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
     db.execute("UPDATE sites SET asked_at = asked_at + 100000")
     db.commit()
     db.close()
-    assert Sites(ledger).claim_poll("here", 60)
+    assert ledger.sites.claim_poll("here", 60)
     ledger.close()
 
 

@@ -16,7 +16,7 @@ from scheduler.batch.slurm.system import SYSTEM as SLURM
 from scheduler.job.state import Status
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.owner import owner
-from scheduler.ledger.slots import PROBE_SECONDS, Slots
+from scheduler.ledger.slots import PROBE_SECONDS
 from scheduler.transports.base import Program, Reply
 from scheduler.transports.local import LocalTransport
 
@@ -43,7 +43,7 @@ def record(ledger: Ledger, token: str, *sizes: int, packed: bool = False) -> lis
 
 
 def places(ledger: Ledger, most: int | None, now: float | None = None) -> dict[str, list[int]]:
-    return Slots(ledger).give("hpc", most, owner=owner(), now=now)
+    return ledger.slots.give("hpc", most, owner=owner(), now=now)
 
 
 def test_as_many_go_as_there_is_room_for_and_the_oldest_first(ledger: Ledger) -> None:
@@ -82,7 +82,7 @@ def test_of_two_processes_each_gets_other_places(ledger: Ledger, tmp_path: Path)
 def test_a_site_that_took_no_more_has_room_for_what_it_has_until_one_ends(ledger: Ledger) -> None:
     keys = record(ledger, "a", *[1] * 6)
     places(ledger, None)
-    Slots(ledger).record_full("hpc", "a", [4, 5])
+    ledger.slots.record_full("hpc", "a", [4, 5])
     assert places(ledger, None) == {}
     ledger.observe({keys[0]: Status(JobState.COMPLETED)}, {})
     assert places(ledger, None) == {"a": [4]}
@@ -92,11 +92,11 @@ def test_a_site_that_took_no_more_has_room_for_what_it_has_until_one_ends(ledger
 def test_a_site_that_took_no_more_is_tried_with_one_after_a_while(ledger: Ledger) -> None:
     record(ledger, "a", *[1] * 6)
     places(ledger, None)
-    Slots(ledger).record_full("hpc", "a", [3, 4, 5])
+    ledger.slots.record_full("hpc", "a", [3, 4, 5])
     later = time.time() + PROBE_SECONDS + 1
     assert places(ledger, None, later - 60) == {}
     assert places(ledger, None, later) == {"a": [3]}
-    Slots(ledger).record_taken("hpc")
+    ledger.slots.record_taken("hpc")
     assert places(ledger, None) == {}
 
 
@@ -104,7 +104,7 @@ def test_what_is_cancelled_while_it_waits_never_goes(ledger: Ledger) -> None:
     keys = record(ledger, "a", 1, 1, 1)
     places(ledger, 1)
     cancelled = Status(JobState.CANCELLED, Cause.CANCELLED)
-    assert Slots(ledger).strike_out({keys[0]: cancelled, keys[1]: cancelled}) == {keys[1]}
+    assert ledger.slots.strike_out({keys[0]: cancelled, keys[1]: cancelled}) == {keys[1]}
     assert places(ledger, None) == {"a": [2]}
 
 

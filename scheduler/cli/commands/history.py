@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from scheduler.cli.commands.jobs import Which
 from scheduler.cli.screen import console
 from scheduler.job.state import Status
-from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
 
@@ -50,7 +49,7 @@ def history(which: Which, *, json: bool) -> int:
 def _attempts(job: JobRow, ledger: Ledger) -> Iterator[_Attempt]:
     """Each with its own observations: those since the one before was over."""
     seen = ledger.history(job.key)
-    for one in Attempts(ledger).of([job.key]):
+    for one in ledger.attempts.of([job.key]):
         yield _Attempt(one.tries + 1, one.shown_id, one.status, [(at, said) for at, said in seen if at < one.over])
         seen = [(at, said) for at, said in seen if at >= one.over]
     yield _Attempt(job.tries + 1, job.shown_id, job.status, seen)

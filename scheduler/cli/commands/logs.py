@@ -9,7 +9,6 @@ from pathlib import Path
 from scheduler.cli import selection
 from scheduler.cli.screen import console
 from scheduler.errors import SchedulerError
-from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
 
@@ -45,7 +44,7 @@ def _attempt(job: JobRow, number: int, ledger: Ledger) -> JobRow:
         raise SchedulerError(f"job {job.job_id!r} has had {only}, and no attempt {number}")
     if number == job.tries + 1:
         return job
-    one = Attempts(ledger).of([job.key])[number - 1]
+    one = ledger.attempts.of([job.key])[number - 1]
     return replace(job, folder=one.folder, element=one.element, status=one.status, results=None)
 
 

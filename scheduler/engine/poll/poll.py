@@ -19,9 +19,7 @@ from scheduler.engine.poll.reconcile import Reconciler
 from scheduler.engine.poll.reply import PollReply, read
 from scheduler.engine.poll.settle import GAP_SECONDS
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.polls import Polls
 from scheduler.ledger.rows import AskedBatch
-from scheduler.ledger.sites import Sites
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
 
@@ -43,17 +41,17 @@ def poll(
     Raises:
         TransportError: the site was not reached; nothing is known to have changed.
     """
-    batches = Polls(ledger).asked(site.name)
+    batches = ledger.polls.asked(site.name)
     if not batches:
         return ""
     tokens = {token: number for number, token in enumerate(dict.fromkeys(batch.bundle for batch in batches))}
     asked = [(batch, _question(batch)) for batch in batches]
     question = "".join(f"{tokens[batch.bundle]}\t{line}\n" for batch, line in asked).encode()
-    ask_history = "no" if Sites(ledger).history_of(site.name) == "none" else "yes"
+    ask_history = "no" if ledger.sites.history_of(site.name) == "none" else "yes"
     reply = transport.run(programs.program("poll", site.scheduler), [ask_history], stdin=question, timeout=POLL_SECONDS)
     heard = read(reply, list(tokens))
     if heard.history_answered is False and system.no_history(heard.history_words):
-        Sites(ledger).record_history(site.name, "none")
+        ledger.sites.record_history(site.name, "none")
         ask_history = "no"
     if ask_history == "no":
         heard.history_answered = None
@@ -76,7 +74,7 @@ def _weigh(
     moved = {(batch.bundle, batch.first): (batch, digest) for batch, digest in _moved(asked, heard)}
     if not moved:
         return
-    polls = Polls(ledger)
+    polls = ledger.polls
     version = polls.version()
     elements = polls.elements([batch for batch, _ in moved.values()])
     names = {batch.batch_id.split(";")[0]: batch.name for batch, _ in asked if batch.batch_id}

@@ -14,7 +14,6 @@ from scheduler.job.state import JobState
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.owner import is_gone, owner
 from scheduler.ledger.rows import Slot
-from scheduler.ledger.slots import Slots
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
 
@@ -49,7 +48,7 @@ class Dispatcher:
             self._note(token, f"submit: {error}")
             raise
         if answers.busy and firsts:
-            Slots(self.ledger).take_back(token, firsts)
+            self.ledger.slots.take_back(token, firsts)
         return submission.record_statuses(answers, self.ledger.of_bundle(token), self.system, self.ledger)
 
     def fill(self) -> dict[int, str]:
@@ -62,7 +61,7 @@ class Dispatcher:
         Raises:
             TransportError, JobError, BatchError: as `submission.send`.
         """
-        given = Slots(self.ledger).give(self.site.name, self.site.limits.queued, owner=owner())
+        given = self.ledger.slots.give(self.site.name, self.site.limits.queued, owner=owner())
         taken_back: dict[int, str] = {}
         for token, firsts in given.items():
             taken_back |= self.send(token, firsts=firsts)

@@ -12,7 +12,7 @@ from scheduler.errors import ConfigError, JobError
 from scheduler.job.resources import Resources, Retry, memory_mib
 from scheduler.job.retry_policy import Again, Bounds, Enough, difference, next_attempt, single_nodes, with_other
 from scheduler.job.state import Cause, JobState, Status
-from scheduler.ledger.attempts import Attempts, Move
+from scheduler.ledger.attempts import Move
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
 from scheduler.render.bundle import new_token
@@ -75,7 +75,7 @@ def plan(wishes: Sequence[RetryRequest], site: Site, system: BatchSystem, ledger
     spool.write(bundle.files, path)
     batches = [(one.first, len(one.wishes), one.name, one.packed) for one in bundle.batches]
     site_json = site.to_json()
-    if Attempts(ledger).record(
+    if ledger.attempts.record(
         token=bundle.token, site=site.name, site_json=site_json, batches=batches, moves=_moves(bundle)
     ):
         return bundle.token
@@ -100,7 +100,7 @@ def give_up_those_that_cannot(wishes: Sequence[RetryRequest], site: Site, system
         except (ConfigError, JobError) as error:
             wrong[wish.row.key] = f"not tried again: {error}"
     _write_down([wish.row for wish in wishes], wrong, ledger)
-    Attempts(ledger).never_again(wrong)
+    ledger.attempts.never_again(wrong)
     return len(wrong)
 
 
@@ -154,7 +154,7 @@ def _bounds(site: Site) -> Bounds:
 def _failed_nodes(rows: Sequence[JobRow], ledger: Ledger) -> dict[int, list[str]]:
     """On which nodes attempts of these jobs ended in a node failure."""
     ends: list[tuple[int, Status]] = [
-        (one.job, one.status) for one in Attempts(ledger).of(row.key for row in rows if row.tries)
+        (one.job, one.status) for one in ledger.attempts.of(row.key for row in rows if row.tries)
     ]
     ends += [(row.key, row.status) for row in rows]
     found: dict[int, list[str]] = {row.key: [] for row in rows}

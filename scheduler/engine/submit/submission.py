@@ -19,10 +19,8 @@ from scheduler.engine.submit import spool, upload
 from scheduler.errors import BatchError, JobError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
-from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import BatchRow, JobRow, Slot, StateRow
-from scheduler.ledger.slots import Slots
 from scheduler.quoting import quote_path
 from scheduler.render.bundle import Bundle
 from scheduler.site.site import Site
@@ -211,9 +209,9 @@ def _record_answers(token: str, site: str, answers: Answers, ledger: Ledger) -> 
         ledger.record_ids(token, ids)
     full = [first for first, o in answers.outcomes.items() if isinstance(o, Full)]
     if full:
-        Slots(ledger).record_full(site, token, full)
+        ledger.slots.record_full(site, token, full)
     elif ids:
-        Slots(ledger).record_taken(site)
+        ledger.slots.record_taken(site)
     known = {first for first, o in answers.outcomes.items() if not isinstance(o, Unknown | Full)}
     if known >= {batch.first for batch in ledger.batches(token) if batch.place is not Slot.NEVER}:
         close(token, ledger)
@@ -244,7 +242,7 @@ def record_statuses(answers: Answers, rows: Sequence[JobRow], system: BatchSyste
                 changes[row.key] = status
     said = {key: f"submit: {status.reason or 'accepted'}" for key, status in changes.items()}
     ledger.observe(changes, said, was=JobState.SUBMITTING)  # others may have seen it run, or end, by now
-    Attempts(ledger).take_back(taken_back)
+    ledger.attempts.take_back(taken_back)
     return taken_back
 
 

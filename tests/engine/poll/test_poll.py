@@ -16,12 +16,10 @@ from scheduler.batch.base import find
 from scheduler.engine.poll.poll import poll
 from scheduler.engine.poll.settle import FRESH_SECONDS
 from scheduler.job.state import Status
-from scheduler.ledger.attempts import Attempts, Move
+from scheduler.ledger.attempts import Move
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.owner import owner
-from scheduler.ledger.polls import News, Polls
-from scheduler.ledger.sites import Sites
-from scheduler.ledger.slots import Slots
+from scheduler.ledger.polls import News
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from tests import CASES
 
@@ -70,7 +68,7 @@ class Desk:
         self.keys = self.ledger.record_intent(
             token="tok", site="s", site_json={}, python="", probe="", batches=batches, jobs=jobs
         )
-        Slots(self.ledger).give("s", None, owner=owner())
+        self.ledger.slots.give("s", None, owner=owner())
         self.ledger.record_folder("tok", "/w/tok")
         self.ledger.record_ids("tok", {0: "10", size: "20"})
         self.ledger.observe(dict.fromkeys(self.keys, Status(JobState.QUEUED)), {})
@@ -83,17 +81,17 @@ class Desk:
         """Ask once. Gives the tables that were written, and "read" if the rows of jobs were."""
         before = self.ledger_changes()
         said: list[str] = []
-        with self.ledger.reading() as db:
+        with self.ledger.database.reading() as db:
             db.set_trace_callback(said.append)
         poll(self.site, find(self.site.scheduler), self.ledger, self.line)
-        with self.ledger.reading() as db:
+        with self.ledger.database.reading() as db:
             db.set_trace_callback(None)
         done = {one.split()[1].lower() for one in said if one.startswith("UPDATE")}
         assert bool(done) == (self.ledger_changes() > before) == any(one.startswith("BEGIN") for one in said)
         return done | ({"read"} if any("silent_since" in one and one.startswith("SELECT") for one in said) else set())
 
     def ledger_changes(self) -> int:
-        with self.ledger.reading() as db:
+        with self.ledger.database.reading() as db:
             return db.total_changes
 
     def states(self) -> list[str]:
@@ -137,8 +135,8 @@ def test_of_two_batches_only_the_one_that_moved_is_read(desk: Desk) -> None:
     desk.settled()
     desk.says(WAITING[0], *RUNNING[4:])
     assert desk.poll() == {"read", "jobs", "batches"}
-    with desk.ledger.reading() as db:
-        assert [len(found) for found in Polls(desk.ledger).elements(Polls(desk.ledger).asked("s")[1:]).values()] == [4]
+    with desk.ledger.database.reading() as db:
+        assert [len(found) for found in desk.ledger.polls.elements(desk.ledger.polls.asked("s")[1:]).values()] == [4]
         assert db.execute("SELECT count(*) FROM jobs WHERE state = 'queued' AND raw = 'PENDING'").fetchone()[0] == 4
     assert desk.states() == ["queued"] * 4 + ["running"] * 4
 
@@ -238,7 +236,7 @@ def test_lines_in_a_log_are_no_news_when_they_are_said_again(desk: Desk) -> None
 
 
 def test_a_batch_whose_id_is_not_known_is_read_until_it_is(desk: Desk) -> None:
-    with desk.ledger.writing() as db:
+    with desk.ledger.database.writing() as db:
         db.execute("UPDATE batches SET batch_id = NULL WHERE first = 0")
     desk.says(*WAITING, "i 0 0 10")
     assert desk.poll() == {"read", "jobs", "batches"}
@@ -283,7 +281,7 @@ def test_other_batch_systems_lines_tell_whose_they_are_as_well(system: str, tmp_
 
 def test_a_site_that_keeps_no_history_is_written_down_once(desk: Desk) -> None:
     desk.says(*RUNNING[1:], "history 1 Slurm accounting storage is disabled")
-    Sites(desk.ledger).claim_poll("s", 0)
+    desk.ledger.sites.claim_poll("s", 0)
     assert "sites" in desk.poll()
     desk.says(*RUNNING)
     desk.settled()
@@ -314,11 +312,11 @@ def test_what_is_written_while_the_site_is_asked_is_settled_by_the_next_poll(des
     desk.line.meanwhile = lambda: None
     desk.poll()
     assert set(desk.states()) == {"running"}
-    version = Polls(desk.ledger).version()
+    version = desk.ledger.polls.version()
     other.observe({desk.keys[2]: Status(JobState.QUEUED)}, {})
-    Polls(desk.ledger).record(News(heard={("tok", 0): "digest", ("tok", 4): "digest"}), version=version)
+    desk.ledger.polls.record(News(heard={("tok", 0): "digest", ("tok", 4): "digest"}), version=version)
     other.close()
-    assert [batch.heard for batch in Polls(desk.ledger).asked("s")] == ["", ""]
+    assert [batch.heard for batch in desk.ledger.polls.asked("s")] == ["", ""]
 
 
 def test_a_job_that_was_ended_meanwhile_is_not_settled_by_what_was_said_before(desk: Desk) -> None:
@@ -327,7 +325,7 @@ def test_a_job_that_was_ended_meanwhile_is_not_settled_by_what_was_said_before(d
     desk.line.meanwhile = lambda: desk.ledger.observe({desk.keys[2]: ended}, {})
     desk.poll()
     assert desk.states() == ["running"] * 2 + ["cancelled"] + ["running"] * 5
-    assert [batch.heard == "" for batch in Polls(desk.ledger).asked("s")] == [True, False]
+    assert [batch.heard == "" for batch in desk.ledger.polls.asked("s")] == [True, False]
 
 
 def test_a_job_that_goes_on_to_another_attempt_is_asked_after_there_and_comes_back(desk: Desk) -> None:
@@ -339,15 +337,15 @@ def test_a_job_that_goes_on_to_another_attempt_is_asked_after_there_and_comes_ba
     [row] = desk.ledger.of_keys([desk.keys[1]])
     move = Move(row, first=0, element=0, resources="{}", why="again")
     batches = [(0, 1, "x.two-0", False)]
-    assert Attempts(desk.ledger).record(token="two", site="s", site_json={}, batches=batches, moves=[move])
-    Slots(desk.ledger).give("s", None, owner=owner())
+    assert desk.ledger.attempts.record(token="two", site="s", site_json={}, batches=batches, moves=[move])
+    desk.ledger.slots.give("s", None, owner=owner())
     desk.ledger.record_folder("two", "/w/two")
     desk.ledger.record_ids("two", {0: "30"})
     desk.says(*RUNNING, "l x.two-0|N/A|30|RUNNING|n9|7|None")
     assert desk.poll() == {"read", "jobs", "batches"}
     assert desk.poll() == set()
     assert set(desk.states()) == {"running"}
-    Attempts(desk.ledger).take_back({desk.keys[1]: "refused"})
+    desk.ledger.attempts.take_back({desk.keys[1]: "refused"})
     desk.says(*RUNNING)
     desk.settled()
     assert desk.states() == ["running", "failed: node failure", *["running"] * 6]
@@ -359,7 +357,7 @@ def test_an_older_ledger_has_settled_nothing(tmp_path: Path) -> None:
     db.executescript((CASES / "ledger" / "version-1.sql").read_text())
     db.close()
     ledger = Ledger(tmp_path)
-    assert [(batch.heard, batch.elements) for batch in Polls(ledger).asked("hpc")] == [("", "0")]
+    assert [(batch.heard, batch.elements) for batch in ledger.polls.asked("hpc")] == [("", "0")]
     ledger.close()
 
 
@@ -391,10 +389,10 @@ def test_a_runner_reads_no_rows_while_nothing_changes_and_takes_in_what_does(tmp
         def look(*lines: str) -> int:
             """How many rows of jobs were read."""
             line.lines, read, said = [f"clock {NOW}", "live 0 ", *lines], 0, list[str]()
-            with runner.ledger.reading() as db:
+            with runner.ledger.database.reading() as db:
                 db.set_trace_callback(said.append)
             runner.poll()
-            with runner.ledger.reading() as db:
+            with runner.ledger.database.reading() as db:
                 db.set_trace_callback(None)
                 for query in said:
                     read += len(db.execute(query).fetchall()) if query.startswith("SELECT j.key") else 0
@@ -413,6 +411,6 @@ def test_a_runner_reads_no_rows_while_nothing_changes_and_takes_in_what_does(tmp
 
 def test_whether_some_batch_waits_is_asked_without_holding_up_others(desk: Desk) -> None:
     other = Ledger(desk.folder)
-    with other.writing():
-        assert Slots(desk.ledger).give("s", None, owner=owner()) == {}
+    with other.database.writing():
+        assert desk.ledger.slots.give("s", None, owner=owner()) == {}
     other.close()

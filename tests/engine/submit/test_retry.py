@@ -17,7 +17,6 @@ import pytest
 from scheduler import Cause, ConfigError, Job, JobError, JobType, Resources, Retry, Runner, Site
 from scheduler.cli.reconnect import session_at
 from scheduler.engine.poll import poll
-from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.local import LocalTransport
 from tests import ROOT
@@ -71,7 +70,7 @@ def test_a_job_that_fails_is_tried_again_and_what_came_of_it_is_the_last_attempt
         runner.submit([one])
         runner.wait([one], timeout=60)
         [row] = runner.ledger.of_keys(runner.keys([one]))
-        [first] = Attempts(runner.ledger).of([row.key])
+        [first] = runner.ledger.attempts.of([row.key])
     assert (str(one.status), one.status.tries, world.ran("a")) == ("completed", 1, 2)
     assert one.get_results()["attempts"] == 2
     assert Path(one.get_results()["stdout"]).read_text() == "attempt 2\n"
