@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from scheduler.batch.base import Ask
+from scheduler.batch.base import BatchRequest, find
 from scheduler.check.facts import Facts, read_facts
 from scheduler.check.finding import Finding, failed, ok
 from scheduler.check.machine import findings
 from scheduler.engine import programs
 from scheduler.errors import ConfigError, HostKeyError, LoginError, TransportError
 from scheduler.quoting import quote_path
-from scheduler.render.bundle import batch_system, python_probe
+from scheduler.render.site_python import python_probe
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Transport
 
@@ -98,7 +98,8 @@ def _ask(
 def _trial_script(site: Site) -> tuple[str, list[Finding]]:
     """A script with the directives of a job that asks for nothing; and why there is none."""
     try:
-        directives = batch_system(site).directives(Ask("scheduler-check", 1, 0, site.resources, site.memory_style))
+        request = BatchRequest("scheduler-check", 1, 0, site.resources, site.memory_style)
+        directives = find(site.scheduler).directives(request)
     except ConfigError as error:
         return "#!/bin/sh\ntrue\n", [failed("directives", str(error), "edit native in the site file")]
     return f"#!/bin/sh\n{directives}\ntrue\n", []

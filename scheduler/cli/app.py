@@ -274,7 +274,7 @@ def new(
     transport: Annotated[str | None, typer.Option(help="How it is reached: ssh or local.")] = None,
     host: Annotated[str | None, typer.Option(help="A Host of ~/.ssh/config, or a host's name.")] = None,
     user: Annotated[str | None, typer.Option(help="Your name over there.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="The batch system: slurm, pbs or shell.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="The batch system, such as slurm.")] = None,
     work_dir: Annotated[str | None, typer.Option(help="A folder over there that compute nodes see.")] = None,
     account: Annotated[str | None, typer.Option(help="Whom it counts for.")] = None,
     queue: Annotated[str | None, typer.Option(help="Slurm's partition, PBS's queue.")] = None,

@@ -34,13 +34,13 @@ class Group(Generic[One]):
     Attributes:
         resources: of each element of the array, or of the node.
         jobs: in the order of their elements.
-        asked: what each of them asks for.
+        each: the resources of each job.
         packed: they share a node.
     """
 
     resources: Resources
     jobs: list[One]
-    asked: list[Resources]
+    each: list[Resources]
     packed: bool = False
 
 
@@ -147,5 +147,5 @@ def members_file(group: Group[One], first: int) -> bytes:
     """What pack.sh reads: element, seconds that it may run (0: as long as it likes), cores."""
     return "".join(
         f"{element}\t{int(want.walltime.total_seconds()) if want.walltime is not None else 0}\t{want.cpus or 1}\n"
-        for element, want in enumerate(group.asked, start=first)
+        for element, want in enumerate(group.each, start=first)
     ).encode()

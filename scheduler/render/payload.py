@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,8 @@ from scheduler.job.job import Job, JobType
 from scheduler.quoting import quote, quote_path
 from scheduler.render import command
 from scheduler.render.array_files import SMALL_BYTES
-from scheduler.render.function.pack import pack_function
+from scheduler.render.function.pack import Packer
+from scheduler.render.site_python import python_of
 from scheduler.site.site import Site
 
 
@@ -30,6 +30,7 @@ class Shared:
     uses: Mapping[Path, int] = field(default_factory=dict)
     alone: bool = True
     files: dict[str, Path] = field(default_factory=dict)
+    packer: Packer = field(default_factory=Packer)
     _places: dict[Path, str] = field(default_factory=dict)
     _first_lines: dict[Path, bytes] = field(default_factory=dict)
 
@@ -122,13 +123,6 @@ def _script(job: Job, site: Site, shared: Shared) -> Payload:
     return Payload(f'{guard}exec {start}"${shared.place(path)}"{arguments}')
 
 
-def python_of(site: Site) -> str:
-    """The Python of the site, as a shell word. On this very machine, unless the site says otherwise, it is our own."""
-    if site.transport == "local" and "python" not in site.model_fields_set:
-        return quote(sys.executable)
-    return quote_path(site.python, what="python")
-
-
 def _interpreter(path: Path, first_line: bytes, site: Site) -> tuple[str, str]:
     """A guard that says when it is not there, and the words before the script's own.
 
@@ -190,7 +184,7 @@ def _run_script(job: Job, site: Site) -> str:
 def _function(job: Job, site: Site, shared: Shared) -> Payload:
     if job.function is None:
         raise JobError(f"job {job.job_id!r}: has no function")
-    packed = pack_function(job.function, job.params, job_id=job.job_id)
+    packed = shared.packer.pack(job.function, job.params, job_id=job.job_id)
     trust = " --pickle-results" if site.trust_pickles else ""
     needs = "" if packed.python is None else f"{packed.python[0]}.{packed.python[1]}"
     if job.container_image:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from scheduler.batch.base import Ask
+from scheduler.batch.base import BatchRequest
 from scheduler.errors import ConfigError
 from scheduler.job.resources import Resources
 
@@ -25,30 +25,30 @@ MANAGED = frozenset([*"NoejJkRrSVvzIXCf", "W block", "W umask", "W sandbox", *OW
 PASSED_ON = frozenset("achlmMpPW")
 
 
-def header(ask: Ask) -> str:
+def header(request: BatchRequest) -> str:
     """The directives of one batch.
 
     Raises:
         ConfigError: a value cannot stand in a directive, PBS has no such thing, or a native directive is not to be had.
     """
-    return "\n".join(f"#PBS {line}" for line in _lines(ask))
+    return "\n".join(f"#PBS {line}" for line in _lines(request))
 
 
-def _lines(ask: Ask) -> Iterator[str]:
-    want, array = ask.resources, ask.count > 1
-    if not _NAME.match(ask.name):
-        raise ConfigError(f"#PBS -N: {ask.name!r} is no name that qsub takes")
+def _lines(request: BatchRequest) -> Iterator[str]:
+    want, array = request.resources, request.count > 1
+    if not _NAME.match(request.name):
+        raise ConfigError(f"#PBS -N: {request.name!r} is no name that qsub takes")
     if want.qos:
         raise ConfigError(
             f"qos: PBS has none ({want.qos!r}); what it stands for is a queue or a native directive there"
         )
-    yield f"-N {ask.name}"
+    yield f"-N {request.name}"
     yield "-j oe"
-    yield f"-o batches/{ask.first}/log.{'^array_index^' if array else '0'}"
+    yield f"-o batches/{request.first}/log.{'^array_index^' if array else '0'}"
     # An array must be rerunable, or qsub refuses it. A single job is not: it is tried again by us, or not at all.
-    yield from (f"-J 0-{ask.count - 1}", "-r y") if array else ("-r n",)
+    yield from (f"-J 0-{request.count - 1}", "-r y") if array else ("-r n",)
     native = [_native(text) for text in want.native]
-    yield f"-l select={select(want, memory=ask.memory_style != 'omit')}"
+    yield f"-l select={select(want, memory=request.memory_style != 'omit')}"
     if (want.nodes or 1) > 1 and not any(name == "l place" for names, _ in native for name in names):
         yield "-l place=scatter"
     if want.walltime is not None:

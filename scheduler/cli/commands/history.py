@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from scheduler.batch.shown_id import shown_id
 from scheduler.cli.commands.jobs import Which
 from scheduler.cli.screen import console
 from scheduler.job.state import Status
@@ -50,9 +51,9 @@ def _attempts(job: JobRow, ledger: Ledger) -> Iterator[_Attempt]:
     """Each with its own observations: those since the one before was over."""
     seen = ledger.history(job.key)
     for one in ledger.attempts.of([job.key]):
-        yield _Attempt(one.tries + 1, one.shown_id, one.status, [(at, said) for at, said in seen if at < one.over])
+        yield _Attempt(one.tries + 1, shown_id(one), one.status, [(at, said) for at, said in seen if at < one.over])
         seen = [(at, said) for at, said in seen if at >= one.over]
-    yield _Attempt(job.tries + 1, job.shown_id, job.status, seen)
+    yield _Attempt(job.tries + 1, shown_id(job), job.status, seen)
 
 
 def _title(one: _Attempt) -> str:

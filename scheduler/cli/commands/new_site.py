@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from scheduler.batch.base import find
 from scheduler.cli.commands.sites import yaml_lines
 from scheduler.cli.screen import console
 from scheduler.errors import ConfigError
@@ -22,7 +23,7 @@ from scheduler.site.site import Site, batch_systems
 Ask = Callable[[str, str], str]
 """Called with a question and the answer to take if none is given."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}\Z")
-_TRIAL = {"transport": "local", "scheduler": "shell", "work_dir": "/"}
+_TRIAL = {"transport": "local", "scheduler": batch_systems()[0], "work_dir": "/"}
 """Enough of a site to have one key checked."""
 
 
@@ -124,7 +125,7 @@ def _asked_here(question: Question, values: Mapping[str, Any], base: Site | None
     batch = base.scheduler if base else values.get("scheduler")
     if question.key in ("host", "ssh.user"):
         return over_ssh
-    return question.key not in ("account", "queue") or batch != "shell"
+    return question.key not in ("account", "queue") or find(str(batch)).has_queues
 
 
 def _good_answer(question: Question, values: Mapping[str, Any], ask: Ask) -> str:

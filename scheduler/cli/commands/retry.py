@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
+from scheduler.batch.shown_id import shown_id
 from scheduler.cli import follow
 from scheduler.cli.commands.jobs import Which, nobody, refuse_namesakes
 from scheduler.cli.screen import console, format
@@ -60,7 +61,7 @@ def _table(jobs: Sequence[JobRow], after: dict[int, JobRow], refused: dict[int, 
         column("WAS", [str(job.status) for job in jobs]),
         column("NOW", [str(job.status) if _is_again(before, job) else "as it was" for before, job in pairs]),
         column("ATTEMPT", map(format.attempt, now), right=True),
-        column("BATCH ID", [job.shown_id for job in now]),
+        column("BATCH ID", map(shown_id, now)),
         column("WHY NOT", [refused.get(job.key, "").removeprefix("not tried again: ") for job in now], may_be_cut=True),
     ])  # fmt: skip
     again = sum(_is_again(job, after[job.key]) for job in jobs)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 
+from scheduler.batch.shown_id import shown_id
 from scheduler.campaign.jobfile import JobFile, read_job_file
 from scheduler.cli import follow, selection
 from scheduler.cli.screen import console, format, tables
@@ -81,7 +82,7 @@ def submit(file: Path, site: str, *, campaign: str | None, again: bool, json: bo
     else:
         widest = max(len(console.visible(job.job_id)) for job in jobs)
         for job in jobs:
-            console.print_line(f"{console.visible(job.job_id):<{widest}}  {job.status!s:<10}  {job.shown_id}".rstrip())
+            console.print_line(f"{console.visible(job.job_id):<{widest}}  {job.status!s:<10}  {shown_id(job)}".rstrip())
     if any(not format.done_with(job) for job in jobs):
         console.say(f"{_wait_command(sending.campaign)}   waits for them and brings their outputs home", "dim")
     return 1 if sending.refused else 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.batch.base import Ask, find
+from scheduler.batch.base import BatchRequest, find
 from scheduler.batch.slurm.directives import MANAGED, header
 from scheduler.errors import ConfigError
 from scheduler.job.resources import Resources
@@ -20,7 +20,7 @@ SLURM = find("slurm")
 
 def directives(count: int = 1, first: int = 0, style: str = "per_node", **resources: Any) -> dict[str, str]:
     """The directives of a batch, option → value."""
-    lines = SLURM.directives(Ask("b0.k3-0", count, first, Resources(**resources), style)).splitlines()
+    lines = SLURM.directives(BatchRequest("b0.k3-0", count, first, Resources(**resources), style)).splitlines()
     assert all(line.startswith("#SBATCH --") for line in lines)
     return {words[1]: " ".join(words[2:]) for words in map(str.split, lines)}
 
