@@ -78,6 +78,8 @@ class BatchSystem(ABC):
     """An array task that is cancelled while it waits disappears from queue and history, though its array is listed."""
     poll_seconds: float = 30.0
     """The shortest time between two polls where the site file has no ``limits.poll_seconds``."""
+    core_variables: tuple[str, ...] = ()
+    """Environment variables in which it gives a job its number of cores. A job of a pack finds its own number there."""
     bundle_files: tuple[str, ...] = ()
     """Files of its folder that every bundle contains."""
     log_causes: Mapping[str, Cause] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scheduler.batch.capabilities import Answer, Offer, number, read_offer
+from scheduler.batch.capabilities import Answer, Capabilities, number, read_capabilities
 from scheduler.transports.base import Reply
 
 
@@ -24,7 +24,7 @@ class Facts:
 
     said: dict[str, Answer] = field(default_factory=dict)
     tools: list[str] = field(default_factory=list)
-    offer: Offer = field(default_factory=Offer)
+    offer: Capabilities = field(default_factory=Capabilities)
     clock: int | None = None
     asked_at: float = 0.0
     answered_at: float = 0.0
@@ -47,7 +47,7 @@ def read_facts(reply: Reply, *, asked_at: float, answered_at: float) -> Facts:
             offered.append(answer.words)
         else:
             facts.said.setdefault(name, answer)
-    facts.offer = read_offer(offered)
+    facts.offer = read_capabilities(offered)
     if "clock" in facts.said:
         facts.clock = _count(facts.said["clock"].words)
     if "end" not in facts.said:

@@ -164,7 +164,7 @@ def _batch(making: _Making, group: Group[Job], first: int) -> Batch:
     if len(jobs) > 1:
         path = f"batches/{first}/script.sh"
         making.files[path] = dispatch_script(template, directives, request, jobs[0], packed=group.packed)
-        making.files.update(dispatch_files(packed=group.packed))
+        making.files.update(dispatch_files(making.system, packed=group.packed))
     making.files.update(batch_files(request, group))
     return Batch(name, first, tuple(jobs), path, tuple(group.each), group.packed)
 

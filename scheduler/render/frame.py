@@ -69,10 +69,11 @@ def batch_files(request: BatchRequest, group: Group[One]) -> dict[str, bytes]:
     return files
 
 
-def dispatch_files(*, packed: bool) -> dict[str, bytes]:
+def dispatch_files(system: BatchSystem, *, packed: bool) -> dict[str, bytes]:
     """What the script of an array or pack sources to start the scripts of its jobs."""
     if packed:
-        return {"pack.sh": "".join(map(text, ("family.sh", "element.sh", "pack.sh"))).encode()}
+        variables = f"core_variables='{' '.join(system.core_variables)}'\n"
+        return {"pack.sh": "".join([variables, *map(text, ("family.sh", "element.sh", "pack.sh"))]).encode()}
     return {"element.sh": text("element.sh").encode()}
 
 

@@ -75,7 +75,7 @@ def render_retries(requests: Sequence[RetryRequest], site: Site, system: BatchSy
     first = 0
     for exclude, group in _groups(requests, site, system):
         request = _batch_request(group, exclude, site, token, first)
-        files |= batch_files(request, group) | dispatch_files(packed=group.packed)
+        files |= batch_files(request, group) | dispatch_files(system, packed=group.packed)
         files[_script_path(first)] = _script(group, site, system, request)
         batches.append(NextBatch(first, request.name, tuple(group.jobs), group.packed))
         first += len(group.jobs)

@@ -23,6 +23,7 @@ class Slurm(BatchSystem):
     name = "slurm"
     submit_command = "sbatch --parsable"
     drops_cancelled_tasks = True
+    core_variables = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
     log_causes = LOG_CAUSES
 
     def directives(self, request: BatchRequest) -> str:

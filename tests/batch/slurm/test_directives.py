@@ -67,7 +67,7 @@ def test_no_gpus_are_not_asked_for() -> None:
     ["a\n#SBATCH --uid=0", "a b", "--wrap=x", "-x", "", " a", "a\r", "\x1b[0m", "é", "a\0", "\n", "a\u2028b", "a\x85b"],
 )
 def test_a_value_that_cannot_stand_in_a_directive_is_refused(value: str) -> None:
-    with pytest.raises(ConfigError, match="cannot stand in a directive"):
+    with pytest.raises(ConfigError, match="cannot be written as a directive"):
         header({"comment": value}, [])
 
 
@@ -103,13 +103,13 @@ def test_native_directives_are_passed_on(native: str, line: str) -> None:
         ("--par=x", "no option --par;"),
         ("--gre=x", "no option --gre; did you mean 'gres'?"),
         ("-Z 1", "no option -Z;"),
-        ("gres=x", "is no option of sbatch"),
-        ("--", "is no option of sbatch"),
-        ("-", "is no option of sbatch"),
-        ("--gres=a\n#SBATCH --uid=0", "is no option of sbatch"),
-        ("--comment=two words", "cannot stand in a directive"),
-        ("--comment=--wrap=x", "cannot stand in a directive"),
-        ("--comment=é", "is no option of sbatch"),
+        ("gres=x", "is not an option of sbatch"),
+        ("--", "is not an option of sbatch"),
+        ("-", "is not an option of sbatch"),
+        ("--gres=a\n#SBATCH --uid=0", "is not an option of sbatch"),
+        ("--comment=two words", "cannot be written as a directive"),
+        ("--comment=--wrap=x", "cannot be written as a directive"),
+        ("--comment=é", "is not an option of sbatch"),
     ],
 )
 def test_a_native_directive_that_is_none_is_refused_with_the_nearest_that_is(native: str, words: str) -> None:
