@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.check.finding import Finding, Mark
-from scheduler.check.look import look
+from scheduler.check.look import inspect_site
 from scheduler.engine.connect import transport_to
 from scheduler.site.site import Site
 from tests.end_to_end.logins import WAYS, certified, site_of, ssh_of, way_to
@@ -22,14 +22,14 @@ pytestmark = pytest.mark.cluster
 @pytest.mark.parametrize("way", WAYS)
 def test_where_all_is_well_nothing_is_found(cluster: Cluster, tmp_path: Path, way: str, login: str) -> None:
     with way_to(cluster, way, login, tmp_path) as transport:
-        found = by_name(look(site_of(cluster, way, login), transport))
+        found = by_name(inspect_site(site_of(cluster, way, login), transport))
     assert failures(found) == [], {name: one for name, one in found.items() if one.mark is Mark.FAILED}
 
 
 def the_trouble(site: Site) -> Finding:
     """The one thing that is wrong there."""
     with transport_to(site) as transport:
-        found = by_name(look(site, transport))
+        found = by_name(inspect_site(site, transport))
     (name,) = failures(found)
     return found[name]
 
@@ -64,5 +64,5 @@ def test_a_full_home_is_the_work_folders_trouble(cluster: Cluster, way: str) -> 
 
 def test_slurm_on_a_host_without_bash_is_named(cluster: Cluster) -> None:
     with transport_to(site := cluster.site("nobash", ssh=ssh_of(cluster, "posix"))) as transport:
-        found = by_name(look(site, transport))
+        found = by_name(inspect_site(site, transport))
     assert any("bash" in found[name].words for name in failures(found)), found

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scheduler.batch.capabilities import read_offer
 from scheduler.check.facts import read_facts
 from scheduler.check.finding import Finding, Mark
-from scheduler.check.machine import findings
+from scheduler.check.look import findings
 from scheduler.site.site import Site
 from scheduler.transports.base import Reply
 
@@ -54,12 +54,12 @@ def test_where_all_is_well_nothing_fails_and_nothing_is_to_be_done() -> None:
 @pytest.mark.parametrize(
     ("keys", "name", "words", "do"),
     [
-        ({"queue": "mian"}, "queue", "there is no 'mian'", "one of main, debug, long"),
+        ({"queue": "mian"}, "queue", "'mian' does not exist", "set queue: to one of main, debug, long"),
         ({"queue": "debug"}, "queue", "'debug' is down", "wait until it is open"),
-        ({"account": "atlas"}, "account", "'atlas' is none of yours", "set account: one of eic"),
-        ({"limits": {"walltime": "72:00:00"}}, "walltime", "main allows 2-00:00:00; the site file lets", "2-00:00:00"),
-        ({"limits": {}, "defaults": {"walltime": "3 days"}}, "walltime", "would never start", "set defaults"),
-        ({"limits": {"array_size": 5000}}, "array size", "an array may have 1001 elements", "array_size: 1001"),
+        ({"account": "atlas"}, "account", "'atlas' is not one of your accounts", "set account: to one of eic"),
+        ({"limits": {"walltime": "72:00:00"}}, "walltime", "main allows 2-00:00:00; the site file allows 3-", "2-00"),
+        ({"limits": {}, "defaults": {"walltime": "3 days"}}, "walltime", "default for jobs is 3-", "set defaults"),
+        ({"limits": {"array_size": 5000}}, "array size", "allows 1001 array tasks", "array_size: 1001"),
     ],
 )  # fmt: skip
 def test_what_the_batch_system_does_not_have_is_named(keys: Any, name: str, words: str, do: str) -> None:
@@ -74,7 +74,7 @@ def test_what_the_batch_system_does_not_have_is_named(keys: Any, name: str, word
         ("work", {"work": "mkdir: cannot create directory '/w': Permission denied"}, "work_dir", "Permission denied"),
         ("work", {"work": "head: write error: No space left on device"}, "work_dir", "No space left"),
         ("python", {"python": "sh: 1: python3: not found"}, "python", "not found"),
-        ("", {"python": "2.7"}, "python", "python3 is 2.7"),
+        ("", {"python": "2.7"}, "python", "python3 is version 2.7"),
         ("", {"clock": "4600"}, "clock", "3600 s ahead of this machine"),
         ("", {"clock": "10"}, "clock", "behind this machine"),
     ],

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scheduler.check.finding import Finding, Mark
-from scheduler.check.look import look
-from scheduler.check.trial import try_jobs
+from scheduler.check.look import inspect_site
+from scheduler.check.trial import run_trial_jobs
 from scheduler.cli.commands.check import check
 from scheduler.engine.connect import transport_to
 from scheduler.site.site import Site
@@ -44,7 +44,7 @@ class Watched(Counting):
 def looked(site: Site, **more: Any) -> dict[str, Finding]:
     """What is found, by name."""
     with transport_to(site) as way:
-        return by_name(look(site, way, **more))
+        return by_name(inspect_site(site, way, **more))
 
 
 def by_name(found: list[Finding]) -> dict[str, Finding]:
@@ -68,7 +68,7 @@ def test_a_site_where_all_is_well_is_looked_at_in_one_command(cluster: Cluster, 
     site = cluster.site("far", user=user, limits={"walltime": "2 days", "array_size": 1000})
     way = Watched(transport_to(site))
     with way:
-        found = by_name(look(site, way, image="/opt/images/small.sif"))
+        found = by_name(inspect_site(site, way, image="/opt/images/small.sif"))
     assert [one for one in found.values() if one.mark is not Mark.OK] == []
     assert way.said == ["check"]
     names = ["host key", "login", "shell", "work_dir", "free space", "free inodes", "clock", "batch system", "history"]
@@ -143,13 +143,13 @@ def test_a_full_disk_is_named_in_its_own_words(cluster: Cluster, full_disk: str)
 TROUBLES: list[tuple[dict[str, Any], list[str], str]] = [
     ({"work_dir": "/root/work"}, ["work_dir"], "Permission denied"),
     ({"work_dir": "/etc/passwd"}, ["work_dir"], "/etc/passwd: "),
-    ({"work_dir": "$NO_SUCH_SCRATCH/work"}, ["work_dir"], "NO_SUCH_SCRATCH: is not set over there"),
+    ({"work_dir": "$NO_SUCH_SCRATCH/work"}, ["work_dir"], "NO_SUCH_SCRATCH: is not set"),
     ({"queue": "mian"}, ["queue", "directives"], "one of debug, main"),
-    ({"account": "other"}, ["account", "directives"], "'other' is none of yours"),
+    ({"account": "other"}, ["account", "directives"], "'other' is not one of your accounts"),
     ({"native": ["--reservation=nosuch"]}, ["directives"], "reservation"),
     ({"queue": "debug", "limits": {"walltime": "10:00:00"}}, ["walltime"], "debug allows 00:30:00"),
-    ({"queue": "debug", "defaults": {"walltime": "1h"}}, ["walltime"], "would never start"),
-    ({"limits": {"array_size": 20000}}, ["array size"], "an array may have 10001"),
+    ({"queue": "debug", "defaults": {"walltime": "1h"}}, ["walltime"], "the site file's default for jobs is 01:00:00"),
+    ({"limits": {"array_size": 20000}}, ["array size"], "allows 10001 array tasks"),
     ({"python": "/nowhere/python3"}, ["python"], "/nowhere/python3: not found"),
     ({"container": {"modules": ["nosuch"]}}, [], ""),
 ]
@@ -176,7 +176,7 @@ def test_accounting_that_is_off_is_named_in_slurms_own_words(cluster: Cluster) -
     site = cluster.site("far")
     before = "SLURM_CONF=$(mktemp); export SLURM_CONF; sed '/^AccountingStorage/d' /etc/slurm/slurm.conf >$SLURM_CONF\n"
     with Watched(transport_to(site), before) as way:
-        found = by_name(look(site, way))
+        found = by_name(inspect_site(site, way))
     assert found["history"].mark is Mark.NOTE and "accounting storage is disabled" in found["history"].words
     assert "history" not in failures(found)
 
@@ -186,7 +186,7 @@ def test_commands_that_are_missing_are_named(cluster: Cluster) -> None:
     """What a host without Slurm is like: it is looked for in vain, in login files too."""
     site = cluster.site("far")
     with Watched(transport_to(site), "command() { case $2 in s[bqc]*) return 127 ;; *) true ;; esac; }\n") as way:
-        found = by_name(look(site, way))
+        found = by_name(inspect_site(site, way))
     assert failures(found) == ["batch system"]
     assert found["batch system"].words == "slurm: sbatch, squeue, scancel: command not found"
 
@@ -195,7 +195,7 @@ def test_commands_that_are_missing_are_named(cluster: Cluster) -> None:
 def test_no_container_runtime_is_named(cluster: Cluster) -> None:
     site = cluster.site("far", scheduler="shell", account=None)
     with Watched(transport_to(site), "apptainer() { echo 'apptainer: command not found'; return 127; }\n") as way:
-        found = by_name(look(site, way))
+        found = by_name(inspect_site(site, way))
     assert failures(found) == ["container"] and "apptainer: command not found" in found["container"].words
 
 
@@ -203,7 +203,7 @@ def test_no_container_runtime_is_named(cluster: Cluster) -> None:
 def test_tiny_jobs_of_each_type_go_all_the_way(cluster: Cluster) -> None:
     site = cluster.site("far")
     with transport_to(site) as way:
-        found = by_name(try_jobs(site, way, image="/opt/images/small.sif", timeout=120))
+        found = by_name(run_trial_jobs(site, way, image="/opt/images/small.sif", timeout=120))
     assert list(found) == ["job: script", "container", "job: function", "job: container"]
     assert failures(found) == [] and "Python 3.13" in found["job: function"].words
     assert "(on a compute node)" in found["container"].words
@@ -213,7 +213,7 @@ def test_tiny_jobs_of_each_type_go_all_the_way(cluster: Cluster) -> None:
 def test_jobs_that_fail_on_the_compute_node_are_named_with_what_they_said(cluster: Cluster) -> None:
     site = cluster.site("far", python="/nowhere/python3", container={"runtime": "apptainer", "modules": ["nosuch"]})
     with transport_to(site) as way:
-        found = by_name(try_jobs(site, way, image="/nowhere/image.sif", timeout=120))
+        found = by_name(run_trial_jobs(site, way, image="/nowhere/image.sif", timeout=120))
     assert failures(found) == ["container", "job: function", "job: container"]
     assert "/nowhere/python3" in found["job: function"].words
 
@@ -222,7 +222,7 @@ def test_jobs_that_fail_on_the_compute_node_are_named_with_what_they_said(cluste
 def test_a_job_that_does_not_start_in_time_is_cancelled_and_named(cluster: Cluster) -> None:
     site = cluster.site("far", native=["--begin=now+1hour"])
     with transport_to(site) as way:
-        found = by_name(try_jobs(site, way, image=None, timeout=2))
+        found = by_name(run_trial_jobs(site, way, image=None, timeout=2))
     assert failures(found) == ["job: script", "job: function"]
     assert "was cancelled" in found["job: script"].words
     queue = cluster.enter("squeue", "-h", "-t", "PD", "-u", "alice", "-o", "%j")
@@ -243,7 +243,7 @@ def test_this_machine_is_looked_at_and_tried(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     site = here(tmp_path, limits={"poll_seconds": 0.1})
     assert failures(looked(site)) == []
-    assert failures(by_name(try_jobs(site, LocalTransport(), image=None, timeout=60))) == []
+    assert failures(by_name(run_trial_jobs(site, LocalTransport(), image=None, timeout=60))) == []
     assert [path.name for path in tmp_path.iterdir()] == ["work it's"]
 
 
@@ -271,14 +271,14 @@ def test_a_pbs_is_looked_at_too(tmp_path: Path, pbs: Here) -> None:
     found = looked(site)
     assert failures(found) == []
     assert found["batch system"].words.startswith("PBS 23.06.06") and found["history"].mark is Mark.OK
-    assert found["walltime"].words == "limitq allows 00:10:00; the site file 00:10:00"
-    assert found["array size"].words == "at most 10000; the site file has 1000"
+    assert found["walltime"].words == "limitq allows 00:10:00; the site file allows 00:10:00"
+    assert found["array size"].words == "the batch system allows 10000 array tasks; the site file allows 1000"
 
 
 @pytest.mark.parametrize(
     ("keys", "name", "words"),
     [
-        ({"queue": "nosuch"}, "queue", "there is no 'nosuch'"),
+        ({"queue": "nosuch"}, "queue", "'nosuch' does not exist"),
         ({"queue": "closedq"}, "queue", "'closedq' is not enabled"),
         ({"queue": "stoppedq"}, "queue", "'stoppedq' is not started"),
         ({"queue": "limitq", "limits": {"walltime": "1h"}}, "walltime", "limitq allows 00:10:00"),

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from scheduler.check.finding import Mark
-from scheduler.check.look import look
-from scheduler.check.trial import try_jobs
+from scheduler.check.look import inspect_site
+from scheduler.check.trial import run_trial_jobs
 from scheduler.engine.connect import transport_to
 from scheduler.site.catalog import find_site
 from tests.end_to_end.sites import OWN_IMAGE, OWN_SITE
@@ -23,6 +23,6 @@ def test_all_is_well_at_a_site_of_ones_own(tmp_path: Path, monkeypatch: pytest.M
     if site.transport == "local":
         monkeypatch.chdir(tmp_path if site.scheduler == "shell" else Path.cwd())
     with transport_to(site) as way:
-        found = look(site, way, image=OWN_IMAGE)
-        found += try_jobs(site, way, image=OWN_IMAGE, timeout=LONGEST_SECONDS)
+        found = inspect_site(site, way, image=OWN_IMAGE)
+        found += run_trial_jobs(site, way, image=OWN_IMAGE, timeout=LONGEST_SECONDS)
     assert [f"{one.name}: {one.words}" for one in found if one.mark is Mark.FAILED] == []

@@ -14,8 +14,8 @@ from .desk import Desk
 def test_this_machine_is_checked_with_its_jobs_and_they_are_in_no_list(desk: Desk) -> None:
     done = desk.scheduler("check", "local", "--job")
     assert [line.split()[0] for line in done.lines if not line.startswith(" ")].count("failed") == 0
-    assert "ok      job: script: submitted, ended and brought home" in done.out
-    assert "all is well at local" in done.err
+    assert "ok      job: script: submitted, completed and collected" in done.out
+    assert "local: no check failed" in done.err
     assert desk.scheduler("status", "--json").json == []
     assert sorted(path.name for path in desk.folder.iterdir()) == ["site_configs"]
 
@@ -26,7 +26,7 @@ def test_a_site_that_cannot_be_reached_ends_with_1_and_with_what_to_do(desk: Des
     done = desk.scheduler("check", "far", "--job", code=1)
     assert done.lines[0].startswith("failed  connection: ") and "connection refused" in done.lines[0]
     assert "→ " in done.lines[1]
-    assert "1 failure" in done.err and "tiny jobs" not in done.err
+    assert "far: 1 check failed" in done.err and "trial jobs" not in done.err
     assert "did you mean 'perlmutter'?" in desk.scheduler("check", "perlmuter", code=1).err
 
 

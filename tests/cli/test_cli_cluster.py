@@ -34,7 +34,7 @@ def test_what_a_killed_process_submitted_comes_home_with_another(far: Desk) -> N
     assert jobs["job-good-2"]["results"]["mass"] == 0.25 and jobs["job-slow-0"]["batch_id"].endswith("_3")
     assert (far.folder / "job-good-1" / "job.stdout").read_text() == "out of good\n"
     again = far.scheduler("run", file, "--site", "far", "--json")
-    assert again.json == waited.json and "submitted before: 6 of 6 jobs" in again.err
+    assert again.json == waited.json and "already submitted: 6 of 6 jobs" in again.err
 
 
 def test_a_job_that_runs_over_there_is_read_and_cancelled_from_here(far: Desk) -> None:
@@ -52,7 +52,7 @@ def test_outputs_come_home_with_their_bytes_told(far: Desk) -> None:
     file = far.sweep("good", count=1, outputs="[big.bin]")
     far.write("job.sh", "#!/bin/sh\nhead -c 3000000 /dev/urandom >big.bin\n")
     done = far.scheduler("run", file, "--site", "far")
-    assert "3.0 MB came home" in done.err and (far.folder / "job-good-0" / "big.bin").stat().st_size == 3_000_000
+    assert "3.0 MB downloaded" in done.err and (far.folder / "job-good-0" / "big.bin").stat().st_size == 3_000_000
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_no_prompt_fails_at_once_with_what_is_needed(coded: Desk) -> None:
         assert terminal.ends() == 1
     assert "It wants a password or a one-time code, and nobody may be asked (--no-prompt" in _unfolded(terminal.screen)
     assert "Verification code:" not in terminal.screen
-    assert "Nothing is lost: the same command goes on with these jobs." in terminal.screen
+    assert "Run the same command again to resume the submission." in _unfolded(terminal.screen)
 
 
 def test_a_site_may_change_its_transport_while_its_jobs_go_on(far: Desk) -> None:

@@ -36,7 +36,7 @@ def test_what_has_ended_is_brought_home_without_waiting(desk: Desk) -> None:
     done = desk.scheduler("collect", "--json")
     results = {job["job_id"]: job["results"] for job in done.json}
     assert results["job-endless-0"] is None and results["job-good-0"]["mass"] == 0.05
-    assert "1 job still goes on" in desk.scheduler("collect").err
+    assert "1 job not finished yet" in desk.scheduler("collect").err
     desk.scheduler("cancel", "--all", "--yes")
 
 
@@ -75,7 +75,7 @@ def test_ctrl_c_says_that_jobs_go_on_and_the_command_that_waits_for_them(desk: D
         wait_for(lambda: len(desk.ran) == 2, what="their begin")
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(30) == 130
-    assert "The jobs go on" in desk.talk and "Traceback" not in desk.talk
+    assert "Submitted jobs keep running" in desk.talk and "Traceback" not in desk.talk
     resume = shlex.split(desk.talk.splitlines()[-1])
     assert resume[:3] == ["scheduler", "wait", "--campaign"]
     assert "2 completed" in desk.scheduler(*resume[1:]).lines[-1]
@@ -110,14 +110,14 @@ def test_status_without_asking_knows_what_was_known(desk: Desk) -> None:
     assert states(desk, "--no-refresh") == {"job-good-0": "queued"}
     wait_for(lambda: states(desk)["job-good-0"] == "completed", what="its end")
     done = desk.scheduler("status", "--no-refresh")
-    assert "not home yet" in done.out and "scheduler collect" in done.err
+    assert "not collected yet" in done.out and "scheduler collect" in done.err
 
 
 def test_a_site_that_cannot_be_reached_is_told_and_the_table_is_shown(desk: Desk) -> None:
     keys = "transport: ssh\nhost: 127.0.0.1\nssh: {port: 1}\nscheduler: slurm\nwork_dir: $HOME/w\n"
     desk.write("site_configs/far.yaml", keys + "account: eic\ndefaults: {memory: 1 GB, walltime: 5m, cpus: 1}\n")
     done = desk.scheduler("submit", desk.sweep("good", count=1), "-s", "far", code=1)
-    assert "Nothing is lost" in done.err
+    assert "The jobs are recorded" in done.err
     status = desk.scheduler("status", code=1)
     assert "127.0.0.1" in status.err and "Traceback" not in status.err
     assert status.lines[1].split()[:2] == ["job-good-0", "submitting"]
@@ -168,10 +168,11 @@ def test_an_id_of_several_campaigns_means_the_last_for_logs_and_all_for_status(d
     file = desk.sweep("good", count=1)
     for campaign in ("one", "two"):
         desk.scheduler("run", file, "-s", "local", "--campaign", campaign)
+    same_id = "2 jobs have the id 'job-good-0': campaign one on local, campaign two on local"
     logs = desk.scheduler("logs", "job-good-0")
-    assert "'job-good-0' is 2 jobs: one on local, two on local; this is the last" in logs.err
+    assert f"{same_id}; this is the last one" in logs.err
     status = desk.scheduler("status", "job-good-0")
-    assert "'job-good-0' is 2 jobs: one on local, two on local" in status.err
+    assert same_id in status.err
     assert [line.split()[2] for line in status.lines[1:3]] == ["one", "two"]
     assert len(desk.scheduler("status", "job-good-0", "--campaign", "two", "--json").json) == 1
 
@@ -181,7 +182,7 @@ def test_an_id_that_goes_on_twice_is_not_cancelled_by_guess(desk: Desk) -> None:
     for campaign in ("one", "two"):
         desk.scheduler("submit", file, "-s", "local", "--campaign", campaign)
     done = desk.scheduler("cancel", "job-endless-0", code=1)
-    assert "one on local and two on local" in done.err and "--campaign" in done.err
+    assert "campaign one on local, campaign two on local" in done.err and "--campaign" in done.err
     desk.scheduler("cancel", "--campaign", "one")
     desk.scheduler("wait", "--campaign", "one", code=3)
     desk.scheduler("cancel", "job-endless-0")

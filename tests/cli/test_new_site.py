@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.cli.commands.new_site import collected
+from scheduler.cli.commands.new_site import collect_values
 from scheduler.errors import ConfigError
 from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
@@ -43,7 +43,7 @@ def test_of_a_packaged_site_only_what_differs_is_written(desk: Desk) -> None:
 def test_a_file_that_is_there_is_not_written_over_unless_told(desk: Desk) -> None:
     words = ["sites", "new", "mine", "--transport", "local", "--scheduler", "shell", "--work-dir"]
     desk.scheduler(*words, "/a")
-    assert "is there already" in desk.scheduler(*words, "/b", code=1).err
+    assert "already exists" in desk.scheduler(*words, "/b", code=1).err
     assert find_site(written(desk, "mine")).work_dir == "/a"
     desk.scheduler(*words, "/b", "--force")
     assert find_site(written(desk, "mine")).work_dir == "/b"
@@ -53,14 +53,14 @@ def test_a_file_that_is_there_is_not_written_over_unless_told(desk: Desk) -> Non
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["far"], "host is needed: --host"),
+        (["far"], "host is required: --host"),
         (["far", "--host", "-oProxyCommand=x"], "host: must be a host's name"),
         (["far", "--host", "h", "--scheduler", "slrum"], "did you mean 'slurm'?"),
         (["far", "--host", "h", "--work-dir", "relative"], "work_dir: must begin with '/'"),
         (["far", "--host", "h", "--account", "a b"], "account: must be letters"),
-        (["far", "--transport", "local", "--scheduler", "shell", "--host", "h"], "--host is no matter of such a site"),
-        (["../far", "--host", "h"], "cannot be a site's name"),
-        (["far.yaml", "--host", "h"], "cannot be a site's name"),
+        (["far", "--transport", "local", "--scheduler", "shell", "--host", "h"], "--host does not apply to this site"),
+        (["../far", "--host", "h"], "is not a valid site name"),
+        (["far.yaml", "--host", "h"], "is not a valid site name"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_written(desk: Desk, words: list[str], said: str) -> None:
@@ -76,21 +76,26 @@ def answers(*words: str) -> Any:
 
 def test_every_answer_is_checked_at_once_and_asked_again(capsys: pytest.CaptureFixture[str]) -> None:
     someone = answers("carrier pigeon", "ssh", "a b", "far", "", "slurm", "here", "/w", "", "", "")
-    assert collected("far", {}, someone) == {"transport": "ssh", "host": "far", "scheduler": "slurm", "work_dir": "/w"}
+    assert collect_values("far", {}, someone) == {
+        "transport": "ssh",
+        "host": "far",
+        "scheduler": "slurm",
+        "work_dir": "/w",
+    }
     complaints = capsys.readouterr().err
     assert all(words in complaints for words in ("transport: must be", "host: must be", "work_dir: must begin"))
 
 
 def test_questions_that_do_not_matter_are_not_asked() -> None:
-    values = collected("mine", {}, answers("local", "shell", "/w", ""))
+    values = collect_values("mine", {}, answers("local", "shell", "/w", ""))
     assert values == {"transport": "local", "scheduler": "shell", "work_dir": "/w"}
-    assert collected("jlab", {}, answers("", "eic", "", "priority")) == {"account": "eic", "queue": "priority"}
+    assert collect_values("jlab", {}, answers("", "eic", "", "priority")) == {"account": "eic", "queue": "priority"}
     assert Site.from_mapping({**values, "limits": {}}, name="mine")
 
 
 def test_what_is_needed_cannot_be_left_out_where_nobody_can_be_asked() -> None:
-    with pytest.raises(ConfigError, match="host is needed"):
-        collected("far", {}, None)
+    with pytest.raises(ConfigError, match="host is required"):
+        collect_values("far", {}, None)
 
 
 def test_a_terminal_is_asked_and_shown_the_file_before_it_is_written(desk: Desk) -> None:
@@ -101,8 +106,8 @@ def test_a_terminal_is_asked_and_shown_the_file_before_it_is_written(desk: Desk)
     os.close(side)
     os.write(main, b"\nfar.example.org\nanna\n\n/w\neic\n\n\n\n")
     said = b""
-    while b"Is all well there" not in said:
+    while b"To check the site" not in said:
         said += os.read(main, 4096)
     assert process.wait(timeout=30) == 0
-    assert b"Which batch system" in said and b"host: far.example.org" in said
+    assert b"Batch system" in said and b"host: far.example.org" in said
     assert find_site(written(desk, "far")).ssh.user == "anna"

@@ -50,8 +50,8 @@ def test_all_attempts_are_shown_and_their_logs_read(desk: Desk, sweep: str) -> N
     assert desk.scheduler("logs", "job-once-0", "--attempt", "1").out == "run 1 of once\n"
     assert desk.scheduler("logs", "job-once-0", "--attempt", "2").out == "run 2 of once\n"
     assert desk.scheduler("logs", "job-once-0").out == "run 2 of once\n"
-    assert "has had 2 attempts, and no attempt 3" in desk.scheduler("logs", "job-once-0", "--attempt", "3", code=1).err
-    assert "only one attempt" in desk.scheduler("logs", "job-good-0", "--attempt", "2", code=1).err
+    assert "no attempt 3; it has 2 attempts" in desk.scheduler("logs", "job-once-0", "--attempt", "3", code=1).err
+    assert "no attempt 2; it has 1 attempt" in desk.scheduler("logs", "job-good-0", "--attempt", "2", code=1).err
     lines = desk.scheduler("status", "--history", "job-once-0").lines
     titles = [line.split(": ", 2)[2] for line in lines if line.startswith("  attempt ")]
     assert titles == ["failed: exit code 7", "completed"]
@@ -67,7 +67,7 @@ def test_failed_jobs_are_tried_again_by_hand(desk: Desk, sweep: str) -> None:
     done = desk.scheduler("retry", "--failed", "--memory", "6GB", "--walltime", "4h")
     assert done.lines[0].split() == ["JOB", "WAS", "NOW", "ATTEMPT", "BATCH", "ID"]
     assert done.lines[1].split()[:6] == ["job-once-0", "failed:", "exit", "code", "7", "queued"]
-    assert done.lines[-1] == "2 of 2 jobs submitted again" and "scheduler wait" in done.err
+    assert done.lines[-1] == "2 of 2 jobs retried" and "scheduler wait" in done.err
     waited = desk.scheduler("wait", "--json", code=3).json
     assert {job["job_id"]: (job["state"], job["attempt"]) for job in waited} == {
         "job-once-0": ("completed", 2), "job-bad-0": ("failed", 2),
@@ -79,8 +79,8 @@ def test_failed_jobs_are_tried_again_by_hand(desk: Desk, sweep: str) -> None:
 def test_what_cannot_be_tried_again_is_said(desk: Desk, sweep: str) -> None:
     desk.scheduler("run", sweep, "-s", "local", code=3)
     done = desk.scheduler("retry", "job-good-0", "job-once-0", code=1)
-    assert done.lines[2].split()[:3] == ["job-good-0", "completed", "as"] and "it completed" in done.lines[2]
-    assert done.lines[-1] == "1 of 2 jobs submitted again"
+    assert done.lines[2].split()[:3] == ["job-good-0", "completed", "unchanged"] and "it completed" in done.lines[2]
+    assert done.lines[-1] == "1 of 2 jobs retried"
     desk.scheduler("wait")
     shutil.rmtree(desk.folder.parent / "work over there's")
     gone = desk.scheduler("retry", "job-bad-0", "--json", code=1).json[0]
@@ -96,7 +96,7 @@ def test_what_goes_on_is_not_tried_again(desk: Desk) -> None:
     assert "it has not ended" in desk.scheduler("retry", "job-endless-0", code=1).out
     desk.scheduler("cancel", "job-endless-0")
     desk.scheduler("wait", code=3)
-    assert "1 of 1 job submitted again" in desk.scheduler("retry", "job-endless-0").out  # a cancelled one, by its name
+    assert "1 of 1 job retried" in desk.scheduler("retry", "job-endless-0").out  # a cancelled one, by its name
     desk.scheduler("cancel", "job-endless-0")
     desk.scheduler("wait", code=3)
 
@@ -107,7 +107,7 @@ def test_missing_takes_those_without_their_outputs_alone(desk: Desk) -> None:
     desk.scheduler("run", file, "-s", "local", code=3)
     assert [job["job_id"] for job in desk.scheduler("retry", "--missing", "--json").json] == ["job-good-0"]
     assert "1 completed" in desk.scheduler("wait").lines[-1]
-    assert "Nothing to try again" in desk.scheduler("retry", "--missing").err
+    assert "Nothing to retry" in desk.scheduler("retry", "--missing").err
     assert desk.scheduler("retry", "--missing", "--json").json == []
 
 
@@ -116,7 +116,7 @@ def test_nothing_is_tried_again_by_guess(desk: Desk, sweep: str) -> None:
     assert "--failed or --missing" in desk.scheduler("retry", "--campaign", "x", code=2).err
     for campaign in ("one", "two"):
         desk.scheduler("run", sweep, "-s", "local", "--campaign", campaign, code=3)
-    assert "one on local and two on local" in desk.scheduler("retry", "job-bad-0", code=1).err
+    assert "campaign one on local, campaign two on local" in desk.scheduler("retry", "job-bad-0", code=1).err
     assert "has no unit" in desk.scheduler("retry", "job-bad-0", "--campaign", "two", "--memory", "6", code=1).err
     desk.scheduler("retry", "job-bad-0", "--campaign", "two")
     assert "2 of 2" not in desk.scheduler("wait", code=3).out
@@ -129,4 +129,4 @@ def test_more_than_the_site_allows_is_refused_and_nothing_is_submitted(desk: Des
     desk.scheduler("run", sweep, "-s", "local", code=3)
     done = desk.scheduler("retry", "job-bad-0", "--memory", "2 GB", code=1)
     assert "job 'job-bad-0': resources: memory: 2048M is over what site 'local' allows: 1024M" in done.err
-    assert "0 of 1 job submitted again" in done.out
+    assert "0 of 1 job retried" in done.out

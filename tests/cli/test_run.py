@@ -94,14 +94,14 @@ def test_a_file_that_is_run_twice_runs_once(desk: Desk) -> None:
     elsewhere = str((desk.folder / file).resolve())
     second = desk.scheduler("run", elsewhere, "-s", "local", code=3)
     assert second.out == first.out
-    assert "submitted before: 4 of 4 jobs" in second.err and "--again" in second.err
+    assert "already submitted: 4 of 4 jobs" in second.err and "--again" in second.err
     assert desk.ran == ["job-bad-0", "job-bad-1", "job-good-0", "job-good-1"]
 
 
 def test_jobs_that_a_file_has_gained_are_new_and_a_change_is_told(desk: Desk) -> None:
     desk.scheduler("run", desk.sweep("good", count=1), "-s", "local")
     done = desk.scheduler("run", desk.sweep("good", count=2), "-s", "local")
-    assert "submitted before: 1 of 2 jobs" in done.err and "job.yaml has changed since" in done.err
+    assert "already submitted: 1 of 2 jobs" in done.err and "job.yaml was modified after that" in done.err
     assert "1 job submitted" in done.err
     assert desk.ran == ["job-good-0", "job-good-1"]
 
@@ -123,7 +123,7 @@ def test_again_waits_for_the_run_before(desk: Desk) -> None:
     file = desk.sweep("slow", count=1)
     desk.scheduler("submit", file, "-s", "local")
     done = desk.scheduler("run", file, "-s", "local", "--again", code=1)
-    assert "another run would write into the same folders" in done.err
+    assert "a new run would write into the same folders" in done.err
     desk.scheduler("wait")
     assert desk.ran == ["job-slow-0"]
 

@@ -154,6 +154,6 @@ def test_a_ledger_that_cannot_be_opened_is_an_error_without_a_traceback(desk: De
 
 
 def test_ctrl_c_is_answered_with_what_becomes_of_the_jobs(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyboardInterrupt), console.resumable("Interrupted. The jobs go on."):
+    with pytest.raises(KeyboardInterrupt), console.on_interrupt("Interrupted. The jobs keep running."):
         raise KeyboardInterrupt
-    assert "The jobs go on" in capfd.readouterr().err
+    assert "The jobs keep running" in capfd.readouterr().err

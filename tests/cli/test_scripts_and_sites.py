@@ -46,7 +46,7 @@ def test_the_script_of_an_array_has_what_the_batch_system_is_told(desk: Desk) ->
     script = desk.scheduler("render", desk.sweep("good", count=3), "--site", "far", "--array").out
     assert "#SBATCH --array               0-2\n" in script and is_bash(script)
     alone = desk.scheduler("render", desk.sweep("good", count=1), "--site", "far", "--array", code=1)
-    assert "no job is in an array" in alone.err
+    assert "no job in a job array" in alone.err
 
 
 def test_a_job_that_the_file_does_not_have_cannot_be_rendered(desk: Desk) -> None:
@@ -60,7 +60,7 @@ def test_sites_are_listed_and_a_wrong_one_with_what_is_wrong(desk: Desk) -> None
     done = desk.scheduler("sites")
     assert done.lines[0].split() == ["SITE", "TRANSPORT", "BATCH", "SYSTEM", "FILE", "DESCRIPTION"]
     assert "far ssh slurm ./site_configs/far.yaml" in [" ".join(line.split()) for line in done.lines]
-    assert "its file is wrong" in done.out and "did you mean 'queue'?" in done.err
+    assert "invalid site file" in done.out and "did you mean 'queue'?" in done.err
     sites = {site["name"]: site for site in desk.scheduler("sites", "--json").json}
     assert list(sites["far"]) == ["name", "description", "transport", "scheduler", "path", "error"]
     assert "queu" in sites["wrong"]["error"] and sites["local"]["transport"] == "local"
