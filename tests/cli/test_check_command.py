@@ -15,7 +15,7 @@ def test_this_machine_is_checked_with_its_jobs_and_they_are_in_no_list(desk: Des
     done = desk.scheduler("check", "local", "--job")
     assert [line.split()[0] for line in done.lines if not line.startswith(" ")].count("failed") == 0
     assert "ok      job: script: submitted, completed and collected" in done.out
-    assert "local: no check failed" in done.err
+    assert "local: all checks passed" in done.err
     assert desk.scheduler("status", "--json").json == []
     assert sorted(path.name for path in desk.folder.iterdir()) == ["site_configs"]
 

@@ -45,9 +45,8 @@ def check(name: str, *, job: bool, image: str | None, timeout: float, json: bool
     if json:
         console.print_json({"site": site.name, "ok": not failures, "findings": [_as_json(one) for one in findings]})
     else:
-        console.print_message(
-            f"{site.name}: {console.number_of(len(failures), 'check') if failures else 'no check'} failed"
-        )
+        result = f"{console.number_of(len(failures), 'check')} failed" if failures else "all checks passed"
+        console.print_message(f"{site.name}: {result}")
     return 1 if failures else 0
 
 
