@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv acts demo test soak lint format docs bench cluster-up cluster-down clean
+.PHONY: help venv acts demo test soak lint format docs recording bench cluster-up cluster-down clean
 
 PYTHON ?= python3
 export PYTHON
@@ -33,6 +33,9 @@ format: .venv/installed-dev ## rewrite the code as `make lint` wants it
 
 docs: .venv/installed-dev ## the documentation as a website, in site/
 	.venv/bin/mkdocs build --strict -f docs/mkdocs.yml
+
+recording: .venv/installed-dev ## the pictures of the terminal in README and docs, from real runs
+	.venv/bin/python docs/record.py
 
 bench: .venv/installed-dev ## ours beside the hand-written pipeline; tables in docs/pages/performance.md (BENCH="--quick")
 	@tests/cluster/up >/dev/null

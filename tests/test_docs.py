@@ -36,7 +36,7 @@ from scheduler.site.site import Site
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs/pages"
 ALL = [*sorted(PAGES.glob("*.md")), ROOT / "README.md"]
-RUN = ["quickstart.md", "jobs.md", "job-files.md", "command-line.md", "retry.md"]
+RUN = ["README.md", "quickstart.md", "jobs.md", "job-files.md", "command-line.md", "retry.md"]
 MOST_NOT_RUN = 5
 
 _FENCE = re.compile(r"( *)```(\w+)?(?: title=\"(.+)\")?\Z")
@@ -124,7 +124,8 @@ def reader(tmp_path: Path) -> Reader:
 @pytest.mark.parametrize("name", RUN)
 def test_what_a_page_says_can_be_done(name: str, reader: Reader) -> None:
     script = ""
-    for block in blocks(PAGES / name):
+    [page] = [page for page in ALL if page.name == name]
+    for block in blocks(page):
         if block.not_run:
             continue
         if block.title:
@@ -293,28 +294,6 @@ def test_every_command_and_option_is_explained() -> None:
 def group(command: Any) -> Mapping[str, Any]:
     """The commands of a command."""
     return dict(command.commands)
-
-
-# The front page
-
-
-def jobs_of_readme(language: str, reader: Reader) -> list[Job]:
-    [block] = [block for block in blocks(ROOT / "README.md") if block.language == language]
-    if language == "yaml":
-        return read_job_file(reader.write(block)).jobs()
-    names: dict[str, Any] = {}
-    exec(block.text.partition("with Runner")[0], names)
-    return list(names["jobs"])
-
-
-def test_the_two_examples_of_the_readme_are_the_same_jobs(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(reader.folder)
-    site = find_site("jlab", folders=[packaged_folder("site_configs")])
-    bundles = [
-        render(jobs_of_readme(language, reader), site, campaign="b0", token="a" * 10) for language in ("python", "yaml")
-    ]
-    assert bundles[0].files == bundles[1].files
-    assert len(list(bundles[0].jobs)) == 100
 
 
 # The website

@@ -16,6 +16,7 @@ from scheduler.quoting import quote_path
 from scheduler.render.bundle import batch_system, python_probe
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Transport
+from scheduler.transports.find import traits_of
 
 INSPECTION_SECONDS = 180.0
 """The remote command fails after this time without output; each query of a batch system has a shorter limit."""
@@ -66,11 +67,12 @@ def findings(facts: Facts, site: Site, *, image: str | None = None) -> list[Find
 
 
 def _host_key(site: Site) -> list[Finding]:
-    return [] if site.transport == "local" else [ok("host key", f"{site.host} has the known host key")]
+    uses_ssh = traits_of(site.transport).uses_ssh
+    return [ok("host key", f"{site.host} has the known host key")] if uses_ssh else []
 
 
 def _login(site: Site) -> list[Finding]:
-    return [ok("login", "this machine" if site.transport == "local" else f"logged in to {site.host}")]
+    return [ok("login", "this machine" if site.is_local else f"logged in to {site.host or site.transport}")]
 
 
 def _inspected(

@@ -196,7 +196,7 @@ def _function(folder: Path) -> Callable[..., Any]:
 @contextmanager
 def _folder(site: Site) -> Iterator[Path]:
     """A temporary folder. For local transport it is in the current directory: jobs run there, on compute nodes too."""
-    parent = Path.cwd() if site.transport == "local" else None
+    parent = Path.cwd() if site.is_local else None
     folder = Path(tempfile.mkdtemp(prefix="scheduler-check-", dir=parent))
     try:
         yield folder

@@ -38,7 +38,7 @@ def open_session(name: str, ledger: Ledger) -> Iterator[SiteSession]:
         ConfigError: the recorded site cannot be read.
     """
     site = site_of_jobs(name, ledger)
-    with transport_to(site, person=console.terminal_prompter()) as transport:
+    with transport_to(site, prompter=console.prompter()) as transport:
         yield SiteSession(site, find(site.scheduler), ledger, transport)
 
 
@@ -72,7 +72,6 @@ def _site_today(then: Site) -> Site | None:
                     "yellow",
                 )
             continue
-        same_machine = (now.transport == "local") == (then.transport == "local")
-        if same_machine and all(getattr(now, key) == getattr(then, key) for key in _IDENTITY):
+        if now.is_local == then.is_local and all(getattr(now, key) == getattr(then, key) for key in _IDENTITY):
             return now
     return None

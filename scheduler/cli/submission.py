@@ -70,7 +70,7 @@ def file_submission(file: Path, site: str, *, campaign: str | None, again: bool)
     job_file = read_job_file(file)
     jobs, target, ledger = job_file.jobs(), find_site(site), Ledger()
     run = campaigns.run_of(ledger, campaigns.campaign_of(job_file, campaign), target.name, again=again)
-    transport = transport_to(target, person=console.terminal_prompter())
+    transport = transport_to(target, prompter=console.prompter())
     with Runner(target, campaign=run, ledger=ledger, transport=transport) as runner:
         try:
             yield FileSubmission(job_file, runner, run, jobs)

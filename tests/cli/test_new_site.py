@@ -83,7 +83,9 @@ def test_a_wrong_answer_is_reported_at_once_and_the_question_repeated(capsys: py
         "work_dir": "/w",
     }
     errors = capsys.readouterr().err
-    assert all(message in errors for message in ("transport: must be", "host: must be", "work_dir: must begin"))
+    assert all(
+        message in errors for message in ("transport: no such transport", "host: must be", "work_dir: must begin")
+    )
 
 
 def test_questions_that_do_not_apply_are_not_asked() -> None:

@@ -18,6 +18,7 @@ from scheduler.errors import ConfigError
 from scheduler.site.catalog import find_site, site_folders
 from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import Site, batch_systems
+from scheduler.transports.find import traits_of
 
 Ask = Callable[[str, str], str]
 """Called with a question and the default answer; returns the answer."""
@@ -113,7 +114,7 @@ def _questions_for_packaged(base: Site) -> list[Question]:
     """What differs between the users of a packaged site."""
     user = Question("ssh.user", "User name on the remote host, if not the one in ~/.ssh/config")
     return [
-        *([] if base.transport == "local" else [user]),
+        *([user] if traits_of(base.transport).uses_ssh else []),
         Question("account", f"Account to charge (packaged file: {base.account or 'none'})"),
         Question("work_dir", f"Remote directory for jobs (packaged file: {base.work_dir})"),
         Question("queue", f"Queue or partition (packaged file: {base.queue or 'none'})"),
@@ -122,10 +123,10 @@ def _questions_for_packaged(base: Site) -> list[Question]:
 
 def _applies(question: Question, values: Mapping[str, Any], base: Site | None) -> bool:
     """Whether such a site has this key."""
-    remote = base.transport != "local" if base else values.get("transport") != "local"
     batch = base.scheduler if base else values.get("scheduler")
     if question.key in ("host", "ssh.user"):
-        return remote
+        traits = traits_of(base.transport if base else values["transport"])
+        return traits.needs_host if question.key == "host" else traits.uses_ssh
     return question.key not in ("account", "queue") or batch != "shell"
 
 
@@ -145,8 +146,7 @@ def _check(key: str, answer: str, values: Mapping[str, Any]) -> None:
     """Check one value, together with the values so far."""
     settings: dict[str, Any] = {**_MINIMAL_SITE, **values}
     _put(settings, key, answer)
-    if settings.get("transport") == "ssh":
-        settings.setdefault("host", "host")
+    settings.setdefault("host", "host")
     try:
         Site.from_mapping(settings, name="new")
     except ConfigError as error:

@@ -87,11 +87,11 @@ def _animations_stopped() -> Iterator[None]:
             start()
 
 
-def terminal_prompter() -> Prompter:
-    """Asks for passwords and one-time codes at the terminal."""
-    from scheduler.transports.prompt import AtTerminal
+def prompter() -> Prompter:
+    """Asks the user at the terminal for passwords, passphrases and one-time codes."""
+    from scheduler.transports.prompt import TerminalPrompter
 
-    return AtTerminal(_animations_stopped)
+    return TerminalPrompter(_animations_stopped)
 
 
 def printable(text: str, *, keep: str = "") -> str:
