@@ -21,7 +21,7 @@ from scheduler.engine.connect import transport_to
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.local.transport import LocalTransport
-from tests.fakepbs_host import Here
+from tests.fakepbs_host import LocalFakePbs
 from tests.testcluster import Cluster
 from tests.unpacked import until
 from tests.wrapped import Counting, Streams
@@ -209,7 +209,7 @@ def test_a_missing_container_runtime_is_reported(cluster: Cluster) -> None:
 def test_a_trial_job_of_each_type_completes(cluster: Cluster) -> None:
     site = cluster.site("far")
     with transport_to(site) as transport:
-        found = by_name(run_trial_jobs(site, transport, image="/opt/images/small.sif", timeout=120))
+        found = by_name(run_trial_jobs(site, transport, image="/opt/images/small.sif", timeout=600))
     assert list(found) == ["job: script", "container", "job: function", "job: container"]
     assert failures(found) == [] and "Python 3.13" in found["job: function"].words
     assert "(on a compute node)" in found["container"].words
@@ -219,7 +219,7 @@ def test_a_trial_job_of_each_type_completes(cluster: Cluster) -> None:
 def test_trial_jobs_that_fail_are_reported_with_their_output(cluster: Cluster) -> None:
     site = cluster.site("far", python="/nowhere/python3", container={"runtime": "apptainer", "modules": ["nosuch"]})
     with transport_to(site) as transport:
-        found = by_name(run_trial_jobs(site, transport, image="/nowhere/image.sif", timeout=120))
+        found = by_name(run_trial_jobs(site, transport, image="/nowhere/image.sif", timeout=600))
     assert failures(found) == ["container", "job: function", "job: container"]
     assert "/nowhere/python3" in found["job: function"].words
 
@@ -250,7 +250,7 @@ def test_this_machine_passes_all_checks_and_runs_trial_jobs(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     site = local_site(tmp_path, limits={"poll_seconds": 0.1})
     assert failures(findings_at(site)) == []
-    assert failures(by_name(run_trial_jobs(site, LocalTransport(), image=None, timeout=60))) == []
+    assert failures(by_name(run_trial_jobs(site, LocalTransport(), image=None, timeout=600))) == []
     assert [path.name for path in tmp_path.iterdir()] == ["work it's"]
 
 
@@ -261,10 +261,10 @@ def test_missing_slurm_on_this_machine_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def pbs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
+def pbs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalFakePbs]:
     """The fake PBS on this machine, on PATH."""
     prefix = Path("/tmp") / f"pbs-{time.monotonic_ns()}"  # the path of its socket must be short
-    started = Here.started(prefix)
+    started = LocalFakePbs.started(prefix)
     monkeypatch.setenv("PATH", started.path)
     try:
         yield started
@@ -273,7 +273,7 @@ def pbs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
         shutil.rmtree(prefix)
 
 
-def test_a_working_pbs_passes_all_checks(tmp_path: Path, pbs: Here) -> None:
+def test_a_working_pbs_passes_all_checks(tmp_path: Path, pbs: LocalFakePbs) -> None:
     site = local_site(tmp_path, scheduler="pbs", queue="limitq", limits={"walltime": "10m"})
     found = findings_at(site)
     assert failures(found) == []
@@ -292,13 +292,13 @@ def test_a_working_pbs_passes_all_checks(tmp_path: Path, pbs: Here) -> None:
     ],
 )
 def test_each_problem_with_a_pbs_queue_is_reported(
-    tmp_path: Path, pbs: Here, keys: dict[str, Any], name: str, words: str
+    tmp_path: Path, pbs: LocalFakePbs, keys: dict[str, Any], name: str, words: str
 ) -> None:
     found = findings_at(local_site(tmp_path, scheduler="pbs", **keys))
     assert failures(found) == [name] and words in found[name].words
 
 
-def test_a_pbs_without_history_or_without_server_is_reported(tmp_path: Path, pbs: Here) -> None:
+def test_a_pbs_without_history_or_without_server_is_reported(tmp_path: Path, pbs: LocalFakePbs) -> None:
     (pbs.prefix / "home" / "nohistory").touch()
     assert "job_history_enable" in findings_at(local_site(tmp_path, scheduler="pbs"))["history"].words
     (pbs.prefix / "home" / "down").touch()

@@ -25,6 +25,7 @@ def far(workspace: Workspace, cluster: Cluster) -> Workspace:
 def test_jobs_of_a_killed_process_are_collected_by_another(far: Workspace) -> None:
     file = far.sweep("good", "slow", count=3, outputs="[]")
     script = (far.folder / "job.sh").read_text().replace('"$RAN"', '"$HOME/ran.$SLURM_ARRAY_JOB_ID"')
+    script = script.replace('until [ -e "$RAN.go" ]; do sleep 0.1; done', "sleep 2")
     far.write("job.sh", script)
     far.killed_after_submit("run", file, "--site", "far")
     assert len(far.scheduler("status", "--json").json) == 6
@@ -39,7 +40,7 @@ def test_jobs_of_a_killed_process_are_collected_by_another(far: Workspace) -> No
 
 def test_the_output_of_a_running_job_is_printed_and_the_job_is_cancelled(far: Workspace) -> None:
     file = far.sweep("endless", count=1)
-    far.write("job.sh", '#!/bin/sh\necho "begun"\nsleep 60\n')
+    far.write("job.sh", '#!/bin/sh\necho "begun"\nsleep 3600\n')
     far.killed_after_submit("run", file, "--site", "far")
     wait_for(lambda: far.scheduler("logs", "job-endless-0").out == "begun\n", what="the first line of output")
     far.scheduler("cancel", "job-endless-0")

@@ -17,6 +17,7 @@ def states(workspace: Workspace, *arguments: str) -> dict[str, str]:
 def test_jobs_of_a_killed_process_are_waited_for_and_collected_by_a_new_one(workspace: Workspace) -> None:
     workspace.killed_after_submit("run", workspace.sweep("good", "slow", "bad", outputs="[]"), "--site", "local")
     assert len(states(workspace)) == 6
+    workspace.end_slow_jobs()
     done = workspace.scheduler("wait", code=3)
     assert "4 completed, 2 failed" in done.lines[-1]
     assert (workspace.folder / "job-slow-1" / "out.txt").exists() and (
@@ -28,6 +29,7 @@ def test_jobs_of_a_killed_process_are_waited_for_and_collected_by_a_new_one(work
 def test_the_same_file_resumes_after_the_process_was_killed(workspace: Workspace) -> None:
     file = workspace.sweep("slow", outputs="[out.txt]")
     workspace.killed_after_submit("run", file, "--site", "local")
+    workspace.end_slow_jobs()
     assert "2 completed" in workspace.scheduler("run", file, "--site", "local").lines[-1]
     assert workspace.ran == ["job-slow-0", "job-slow-1"]
 
@@ -44,9 +46,9 @@ def test_collect_downloads_outputs_of_finished_jobs_without_waiting(workspace: W
 
 def test_logs_are_read_remotely_while_a_job_runs_and_locally_once_collected(workspace: Workspace) -> None:
     workspace.killed_after_submit("run", workspace.sweep("slow", count=1), "--site", "local")
-    wait_for(lambda: workspace.ran, what="the start of the job")
-    assert workspace.scheduler("logs", "job-slow-0").out == "out of slow\n"
+    wait_for(lambda: workspace.scheduler("logs", "job-slow-0").out == "out of slow\n", what="the first line of output")
     assert not (workspace.folder / "job-slow-0" / "job.stdout").exists()
+    workspace.end_slow_jobs()
     workspace.scheduler("wait", "job-slow-0")
     local = workspace.scheduler("logs", "job-slow-0", "--stderr", "--lines", "1")
     assert local.out == "err of slow\n" and "job-slow-0/job.stderr" in local.err
@@ -76,8 +78,9 @@ def test_ctrl_c_prints_that_jobs_keep_running_and_the_command_that_resumes_waiti
     with workspace.running_scheduler("run", workspace.sweep("slow"), "-s", "local", until="submitted") as process:
         wait_for(lambda: len(workspace.ran) == 2, what="the start of both jobs")
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(300) == 130
     assert "Submitted jobs keep running" in workspace.stderr and "Traceback" not in workspace.stderr
+    workspace.end_slow_jobs()
     resume = shlex.split(workspace.stderr.splitlines()[-1])
     assert resume[:3] == ["scheduler", "wait", "--campaign"]
     assert "2 completed" in workspace.scheduler(*resume[1:]).lines[-1]
@@ -88,7 +91,7 @@ def test_ctrl_c_while_waiting_prints_the_same_command(workspace: Workspace) -> N
     workspace.scheduler("submit", workspace.sweep("endless", count=1), "-s", "local")
     with workspace.running_scheduler("wait", "--site", "local", "job-endless-0", until="0 of 1 done") as process:
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(300) == 130
     assert workspace.stderr.splitlines()[-1].strip() == "scheduler wait --site local job-endless-0"
     workspace.scheduler("cancel", "job-endless-0")
 

@@ -64,5 +64,6 @@ def test_help_and_status_without_queries_import_nothing_heavy(workspace: Workspa
     workspace.scheduler("submit", workspace.sweep("slow", count=1), "--site", "local")
     assert loaded_by(workspace, "status", "--no-refresh") & HEAVY == set()
     assert "paramiko" not in loaded_by(workspace, "status")
+    workspace.end_slow_jobs()
     workspace.scheduler("wait")
     assert loaded_by(workspace, "status") & HEAVY == set()

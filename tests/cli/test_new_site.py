@@ -115,6 +115,6 @@ def test_on_a_terminal_questions_are_asked_and_the_file_is_shown_before_it_exist
     output = b""
     while b"To check the site" not in output:
         output += os.read(main, 4096)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=600) == 0
     assert b"Batch system" in output and b"host: far.example.org" in output
     assert find_site(site_file(workspace, "far")).ssh.user == "anna"

@@ -124,6 +124,7 @@ def test_again_is_refused_while_the_last_run_is_unfinished(workspace: Workspace)
     workspace.scheduler("submit", file, "-s", "local")
     done = workspace.scheduler("run", file, "-s", "local", "--again", code=1)
     assert "a new run would write into the same folders" in done.err
+    workspace.end_slow_jobs()
     workspace.scheduler("wait")
     assert workspace.ran == ["job-slow-0"]
 
@@ -146,7 +147,8 @@ def test_after_a_timeout_the_jobs_keep_running_and_the_command_to_resume_is_prin
         and "Submitted jobs keep running" in done.err
         and "scheduler wait --campaign" in done.err
     )
-    assert workspace.scheduler("wait", "--timeout", "1m", "--json").json[0]["state"] == "completed"
+    workspace.end_slow_jobs()
+    assert workspace.scheduler("wait", "--timeout", "10m", "--json").json[0]["state"] == "completed"
 
 
 def test_submit_prints_one_line_for_each_job(workspace: Workspace) -> None:

@@ -106,6 +106,7 @@ def test_control_characters_in_errors_are_printed_as_escapes(hostile: Workspace)
 
 
 def test_on_a_terminal_there_is_a_progress_bar_which_is_removed_at_the_end(workspace: Workspace) -> None:
+    workspace.end_slow_jobs()
     sent = on_terminal(workspace, "run", workspace.sweep("good", "slow", count=2, outputs="[]"), "-s", "local")
     assert "━" in sent and "/4" in without_colour(sent) and "completed" in sent
     after_the_bar = sent.rpartition("\x1b[?25h")[2]  # the cursor is visible again
