@@ -10,7 +10,7 @@ from types import TracebackType
 
 from scheduler.batch.base import find
 from scheduler.engine.collect.fetch import Progress
-from scheduler.engine.connect import nobody_to_ask, transport_to
+from scheduler.engine.connect import no_prompter, transport_to
 from scheduler.engine.session import SiteSession
 from scheduler.engine.submit import submission
 from scheduler.errors import BatchError, JobError
@@ -58,8 +58,8 @@ class Runner:
         self.site = site if isinstance(site, Site) else find_site(site)
         self.campaign = campaign
         self.ledger = ledger if ledger is not None else Ledger()
-        person = None if prompt else nobody_to_ask()
-        self.transport = transport if transport is not None else transport_to(self.site, person=person)
+        prompter = None if prompt else no_prompter()
+        self.transport = transport if transport is not None else transport_to(self.site, prompter=prompter)
         self.session = SiteSession(self.site, find(self.site.scheduler), self.ledger, self.transport)
         self._sleep = sleep
         self._keys: dict[Job, int] = {}

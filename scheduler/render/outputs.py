@@ -17,7 +17,7 @@ _DEEPEST = 10
 
 def outputs_script(job: Job, site: Site) -> str:
     """Sets ``dir``, the job's folder, and defines ``outputs``, which calls ``output NUMBER PATTERN FILE…``."""
-    folder = quote(job.working_dir) if site.transport == "local" else '"$control/dir"'
+    folder = quote(job.working_dir) if site.is_local else '"$control/dir"'
     lines = [f"dir={folder}", "outputs() {", "  :"]
     for number, pattern in enumerate(job.output_files):
         lines.append(f"  output {number} {quote(pattern)} {' '.join(_globs(pattern))}")

@@ -10,7 +10,7 @@ from scheduler.site.site import Site
 
 def python_of(site: Site) -> str:
     """The site's Python as a quoted shell word. On this machine: our own Python, unless the site file names one."""
-    if site.transport == "local" and "python" not in site.model_fields_set:
+    if site.is_local and "python" not in site.model_fields_set:
         return quote(sys.executable)
     return quote_path(site.python, what="python")
 
