@@ -48,7 +48,7 @@ def member(name: str, content: bytes, *, mode: int = 0o600) -> bytes:
 
 
 def mode_of(permissions: int, beginning: bytes) -> int:
-    """The remote permissions of a user's file: the owner's only. Executable if it is so locally or has a ``#!`` line."""
+    """Remote permissions of a user's file: the owner's only. Executable if it is so locally or has a ``#!`` line."""
     return 0o700 if permissions & 0o100 or beginning[:2] == b"#!" else 0o600
 
 

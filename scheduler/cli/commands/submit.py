@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from scheduler.batch.shown_id import shown_id
 from scheduler.cli import report
 from scheduler.cli.screen import console, format
 from scheduler.cli.submission import file_submission, submit_new_jobs, wait_command
