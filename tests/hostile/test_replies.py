@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduler import Cause, Job, JobState, JobType, OutputError, Runner, Site, Status, TransportError
-from scheduler.batch.base import MOST_INDICES, find, read_indices
+from scheduler.batch.base import find
+from scheduler.batch.indices import MOST_INDICES, read_indices
 from scheduler.engine.collect.fetch import fetch
 from scheduler.engine.collect.manifest import Manifest, Output, manifest
 from scheduler.engine.collect.results import MOST_RESULT_BYTES, results_of
@@ -28,7 +29,7 @@ from scheduler.errors import SchedulerError
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import MOST_BEFORE_BYTES, MOST_REPLY_BYTES, Exchange
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests.engine.collect.test_fetch import a_row
 
 from .values import HARD
