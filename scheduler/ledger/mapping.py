@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 from scheduler.job.state import Cause, JobState, Status
-from scheduler.ledger.rows import AttemptRow, BatchRow, Element, JobRow, Slot, Stand, StateRow, shown_id
+from scheduler.ledger.rows import AttemptRow, BatchRow, Element, JobRow, Slot, Stand, StateRow
 from scheduler.ledger.tables import STATUS
 
 _STATES = {state.word: state for state in JobState}
@@ -29,7 +29,7 @@ def columns(cursor: sqlite3.Cursor, *names: str) -> Callable[[sqlite3.Row], tupl
 
 
 _COMMON = ("bundle", "first", "folder", "sent", "name", "batch_id", "campaign", "site", "type", "patterns", "count",
-           "packed", "slot", "resources", "retry", "template")  # fmt: skip
+           "packed", "slot", "resources", "retry", "template", "batch_system")  # fmt: skip
 """The columns of the query `JOBS` that many jobs have in common: those jobs share the values in memory."""
 _COMPUTED = ("status", "results", "collected", "in_array", "waiting")
 _OWN = tuple(field.name for field in fields(JobRow) if field.name not in (*_COMMON, *_COMPUTED))
@@ -89,11 +89,11 @@ def new_batches(token: str, batches: Iterable[tuple[int, int, str, bool]]) -> It
 
 def attempt_row(row: sqlite3.Row) -> AttemptRow:
     """A row of the query `ATTEMPTS`."""
-    names = ("job", "retries", "folder", "element", "resources", "replaced")
-    shown = shown_id(row["batch_id"], row["element"] - row["first"], in_array=row["count"] > 1 and not row["packed"])
-    return AttemptRow(
-        **{name: row[name] for name in names}, shown_id=shown, status=_status(tuple(row[name] for name in STATUS))
-    )
+    names = ("job", "retries", "folder", "element", "batch_system", "batch_id", "resources", "replaced")
+    status, packed = _status(tuple(row[name] for name in STATUS)), bool(row["packed"])
+    index = 0 if packed else row["element"] - row["first"]
+    in_array = row["count"] > 1 and not packed
+    return AttemptRow(**{name: row[name] for name in names}, index=index, in_array=in_array, status=status)
 
 
 def state_row(row: sqlite3.Row) -> StateRow:

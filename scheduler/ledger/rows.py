@@ -55,6 +55,7 @@ class JobRow:
         folder: the bundle's remote folder; None until it is known.
         sent: the site has answered for every batch of the bundle.
         name, batch_id: of its batch; the id is None until it is known.
+        batch_system: the name of the site's batch system; empty if the ledger does not know it.
         patterns: its declared outputs.
         silent, silent_since: the number of polls in a row that found nothing of it, and the time of the first (seconds
             since 1970).
@@ -95,11 +96,6 @@ class JobRow:
         """Its index in its batch, as the batch system counts: all jobs of a pack have 0."""
         return 0 if self.packed else self.element - self.first
 
-    @property
-    def shown_id(self) -> str:
-        """Its id as the batch system's own commands show it."""
-        return shown_id(self.batch_id, self.index, in_array=self.in_array)
-
     in_array: bool = False
     packed: bool = False
     waiting: bool = False
@@ -107,6 +103,7 @@ class JobRow:
     retry: str = "{}"
     template: str | None = None
     retries: int = 0
+    batch_system: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +114,7 @@ class AttemptRow:
         job: the key of the job.
         retries: how many retries there were before; 0 for the first attempt.
         folder, element: its bundle's remote folder, and its number there.
-        shown_id: its id as the batch system's own commands show it.
+        batch_system, batch_id, index, in_array: as in `JobRow`.
         resources: what it requested, as JSON.
         replaced: when the next attempt was recorded (seconds since 1970).
     """
@@ -126,7 +123,10 @@ class AttemptRow:
     retries: int
     folder: str | None
     element: int
-    shown_id: str
+    batch_system: str
+    batch_id: str | None
+    index: int
+    in_array: bool
     status: Status
     resources: str
     replaced: float
@@ -190,13 +190,3 @@ class Stand(NamedTuple):
     def done(self) -> bool:
         """It has finished and is collected."""
         return self.state.final and bool(self.collected)
-
-
-def shown_id(batch_id: str | None, index: int, *, in_array: bool) -> str:
-    """The id of one job as the batch system's own commands show it: ``4711_3``, ``4711[3].pbs``; empty if not known."""
-    if batch_id is None:
-        return ""
-    base = batch_id.split(";")[0]
-    if in_array and "[]" in base:  # PBS
-        return base.replace("[]", f"[{index}]")
-    return f"{base}_{index}" if in_array and base.isdecimal() else base

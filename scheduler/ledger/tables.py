@@ -108,8 +108,9 @@ NEW_JOB = _insert(
 )  # fmt: skip
 NEW_JOB_DEFAULTS: Mapping[str, str | None] = {"resources": "{}", "retry": "{}", "template": None}
 TAKEN = "SELECT 1 FROM jobs WHERE campaign = :campaign AND site = :site AND job_id = :job_id AND cause != 'refused'"
+_BATCH_SYSTEM = "coalesce(json_extract(b.site_json, '$.settings.scheduler'), '') AS batch_system"
 JOBS = (
-    "SELECT j.*, b.folder, b.sent, s.name, s.batch_id, s.count, s.packed, s.slot FROM jobs j"
+    f"SELECT j.*, b.folder, b.sent, s.name, s.batch_id, s.count, s.packed, s.slot, {_BATCH_SYSTEM} FROM jobs j"  # noqa: S608
     " JOIN bundles b ON b.token = j.bundle JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"
 )
 
@@ -171,7 +172,7 @@ ADD_REASON = (
 )
 """Not of a collected job: its results contain the error already; its history gets the reason."""
 ATTEMPTS = (
-    "SELECT a.*, b.folder, s.batch_id, s.name, s.count, s.packed FROM attempts a JOIN bundles b ON b.token = a.bundle"
-    " JOIN batches s ON s.bundle = a.bundle AND s.first = a.first"
+    f"SELECT a.*, b.folder, s.batch_id, s.name, s.count, s.packed, {_BATCH_SYSTEM} FROM attempts a"  # noqa: S608
+    " JOIN bundles b ON b.token = a.bundle JOIN batches s ON s.bundle = a.bundle AND s.first = a.first"
     " WHERE a.job IN (SELECT value FROM json_each(?)) ORDER BY a.job, a.retries"
 )

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from scheduler import Cause, ConfigError, Job, JobError, JobType, Resources, Retry, Runner, Site
-from scheduler.cli.reconnect import session_at
+from scheduler.cli.reconnect import open_session
 from scheduler.engine.poll import poll
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.local.transport import LocalTransport
@@ -378,7 +378,7 @@ def test_a_driver_killed_between_the_plan_and_the_sending_leaves_what_the_next_o
     ledger = Ledger(world.folder / "state")
     [row] = ledger.chosen()
     assert (str(row.status), row.retries, row.sent) == ("submitting", 1, False)
-    with session_at("here", ledger) as work:
+    with open_session("here", ledger) as work:
         work.wait([row.key], timeout=600)
     [row] = ledger.chosen()
     assert (str(row.status), row.retries, world.ran("a")) == ("completed", 1, 2)
