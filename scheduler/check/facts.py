@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from scheduler.batch.capabilities import Answer, Capabilities, number, read_capabilities
+from scheduler.job.numerals import read_number
 from scheduler.transports.base import Reply
 
 
@@ -70,4 +71,5 @@ def _answers(lines: Iterable[str]) -> Iterable[tuple[str, Answer]]:
 
 
 def _count(word: str) -> int:
-    return int(word) if word.isascii() and word.isdecimal() and len(word) < 19 else -1
+    found = read_number(word, digits=18)
+    return -1 if found is None else found

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from scheduler.errors import JobError
-
-if TYPE_CHECKING:
-    from scheduler.job.job import Job
+from scheduler.job.interface import JobType
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _OURS = ("JOB_ID", "JOB_DIR", "JOB_PARAMS_FILE", "bundle", "element", "control", "shared", "dir", "image")
@@ -21,6 +19,21 @@ RESERVED_NAMES = (*_OURS, *_OF_THE_SHELL)
 """What a job's script sets itself, or what a shell does not let it set."""
 NAME_BYTES, PATH_BYTES = 255, 4000
 JOB_ID_BYTES = 200  # a folder's name may have 255 bytes on every file system we know; the rest is for our suffixes
+
+
+class Job(Protocol):
+    """The fields of a `scheduler.Job` that are read here: that class uses this module."""
+
+    job_id: str
+    job_type: JobType
+    function: Callable[..., Any] | None
+    script_path: str | None
+    container_image: str | None
+    container_command: str | None
+    params: dict[str, Any]
+    working_dir: str
+    arguments: list[str]
+    template: str | None
 
 
 def checked_job_id(job_id: object) -> str:
@@ -34,11 +47,6 @@ def checked_job_id(job_id: object) -> str:
     if length > JOB_ID_BYTES:
         raise JobError(f"job_id {job_id[:40]!r}… has {length} bytes; at most {JOB_ID_BYTES} fit a folder's name")
     return job_id
-
-
-def folder_for(job_id: object) -> Path:
-    """Where outputs come home to when the user does not say."""
-    return Path.cwd() / str(job_id)
 
 
 def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, str]:
@@ -127,7 +135,7 @@ def check(job: Job) -> None:
     for path, field in [(job.working_dir, "working_dir"), (job.script_path, "script_path"), (job.template, "template")]:
         if path is not None:
             _refuse_no_path(path, f"job {job.job_id!r}: {field}")
-    _CHECKS[job.job_type.value](job)
+    _CHECKS[job.job_type](job)
     if job.template is not None and not Path(job.template).is_file():
         raise JobError(f"job {job.job_id!r}: template {job.template!r} does not exist")
     if any("\0" in a for a in job.arguments):
@@ -179,7 +187,7 @@ def _check_container(job: Job) -> None:
     params_as_json(job)
 
 
-_CHECKS = {"function": _check_function, "script": _check_script, "container": _check_container}
+_CHECKS = {JobType.FUNCTION: _check_function, JobType.SCRIPT: _check_script, JobType.CONTAINER: _check_container}
 
 
 def params_as_json(job: Job) -> bytes:

@@ -20,6 +20,7 @@ from scheduler.engine import programs
 from scheduler.engine.submit import spool, upload
 from scheduler.errors import BatchError, JobError
 from scheduler.job.job import Job
+from scheduler.job.numerals import is_number
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import BatchRow, JobRow, Slot, StateRow
@@ -164,19 +165,15 @@ def read_answers(reply: Reply, system: BatchSystem) -> Answers:
             answers.empty = True
         elif key == "python":
             answers.python = rest.strip()
-        elif _is_number(key):
+        elif is_number(key):
             code, _, words = rest.partition("\t")
             answers.outcomes[int(key)] = _outcome(code, words, system)
     return answers
 
 
-def _is_number(word: str) -> bool:
-    return word.isascii() and word.isdecimal() and len(word) < 10
-
-
 def _outcome(code: str, words: str, system: BatchSystem) -> Outcome:
     """A batch without an exit code was not tried (the disk is full), or its exit code could not be written down."""
-    if not _is_number(code):
+    if not is_number(code):
         return Unknown(words, None)
     return system.read_submit(int(code), words)
 
