@@ -23,7 +23,7 @@ def batch_system_findings(facts: Facts, site: Site) -> Iterator[Finding]:
         yield failed("batch system", words, do)
         return
     if offer.live is None:
-        error = facts.answers["complaint"].words if "complaint" in facts.answers else "its commands printed nothing"
+        error = facts.answers["batch_error"].words if "batch_error" in facts.answers else "its commands printed nothing"
         yield failed("batch system", f"{site.scheduler}: {error}", "run its commands by hand on the login node")
         return
     version = offer.version or site.scheduler

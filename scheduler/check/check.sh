@@ -19,7 +19,7 @@ make_scratch
 cat >"$scratch/trial"
 
 # Does in the remote directory what submitting a bundle needs: make a directory, write a file, rename it, link to it.
-try_work_folder() {
+try_work_dir() {
   mkdir -p "$work" || return
   cd "$work" || return
   probe=.check-$$
@@ -31,7 +31,7 @@ try_work_folder() {
   pwd -P
 }
 if [ -n "$work" ]; then
-  if (try_work_folder) >"$scratch/path" 2>"$scratch/why"; then said work 0 "$(cat "$scratch/path")"; else said work 1 "$(cat "$scratch/why")"; fi
+  if (try_work_dir) >"$scratch/path" 2>"$scratch/why"; then said work 0 "$(cat "$scratch/path")"; else said work 1 "$(cat "$scratch/why")"; fi
   at=$work
   while [ ! -d "$at" ] && [ "$at" != / ] && [ "$at" != . ]; do at=$(dirname -- "$at"); done
   said free 0 "$(df -Pk "$at" 2>/dev/null | awk 'NR == 2 { print $4, $2 }')"
@@ -61,5 +61,5 @@ if [ -n "$image" ]; then
 fi
 
 batch_check "$queue" "$account" "$scratch/trial" 2>"$scratch/error" </dev/null | awk '{ print "batch\t0\t" $0 }'
-[ ! -s "$scratch/error" ] || said complaint 1 "$(cat "$scratch/error")"
+[ ! -s "$scratch/error" ] || said batch_error 1 "$(cat "$scratch/error")"
 said end 0 ''

@@ -64,7 +64,7 @@ class Selection:
         return shlex.join([*dashes, *self.job_ids])
 
     def refuse_ambiguous(self, rows: Sequence[JobRow]) -> None:
-        """For acts that cannot be undone: an id must not select more than one of these jobs.
+        """Check that no id selects more than one of these jobs, before something that cannot be undone.
 
         Raises:
             SchedulerError: several of them have the same id.
