@@ -85,7 +85,7 @@ def newest(ledger: Ledger, job_id: str, *, site: str | None, campaign: str | Non
     """
     rows = _rows_of_id(job_id, ledger, site=site, campaign=campaign)
     if len(rows) > 1:
-        console.print_message(f"{_same_id(rows)}; this is the last one", "dim")
+        console.print_message(f"{_same_id(rows)}; using the one submitted last", "dim")
     return rows[-1]
 
 

@@ -54,7 +54,7 @@ def _warn_of_lost(jobs: Sequence[JobRow]) -> None:
     lost = sum(job.status.cause is Cause.LOST for job in jobs)
     if lost:
         console.print_message(
-            f"{console.number_of(lost, 'job')} recorded as lost: one that is still running on the cluster runs twice",
+            f"{console.number_of(lost, 'job')} recorded as lost; if one is still running on the cluster, it will run twice",
             "yellow",
         )
 
