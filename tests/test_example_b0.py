@@ -154,7 +154,7 @@ def test_points_that_are_missing_are_named_and_the_picture_is_still_drawn(tmp_pa
     assert done.returncode == 3
     assert "MISSING: 2 of 6 points\n  spacing 20 cm, seed 2\n  spacing 40 cm, seed 1\n" in done.stdout
     assert "dz20-s2: no result.json" in done.stdout
-    assert "dz40-s1: result.json is of no use" in done.stdout
+    assert "dz40-s1: result.json is not valid" in done.stdout
     assert (tmp_path / "b0.png").read_bytes().startswith(PNG)
 
 
