@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
+from scheduler.batch.base import find
 from scheduler.engine.collect.fetch import Progress
-from scheduler.engine.connect import nobody_to_ask, transport_to
+from scheduler.engine.connect import no_prompter, transport_to
 from scheduler.engine.session import SiteSession
 from scheduler.engine.submit import submission
 from scheduler.errors import BatchError, JobError
@@ -18,7 +19,7 @@ from scheduler.job.state import Cause, JobState, Status
 from scheduler.job.validation import refuse_shared_folders
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
-from scheduler.render.bundle import batch_system, render
+from scheduler.render.bundle import render
 from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
@@ -57,9 +58,9 @@ class Runner:
         self.site = site if isinstance(site, Site) else find_site(site)
         self.campaign = campaign
         self.ledger = ledger if ledger is not None else Ledger()
-        person = None if prompt else nobody_to_ask()
-        self.transport = transport if transport is not None else transport_to(self.site, person=person)
-        self.session = SiteSession(self.site, batch_system(self.site), self.ledger, self.transport)
+        prompter = None if prompt else no_prompter()
+        self.transport = transport if transport is not None else transport_to(self.site, prompter=prompter)
+        self.session = SiteSession(self.site, find(self.site.scheduler), self.ledger, self.transport)
         self._sleep = sleep
         self._keys: dict[Job, int] = {}
         self._taken: dict[Job, tuple[object, Status]] = {}

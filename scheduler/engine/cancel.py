@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from scheduler.batch.base import BatchSystem, write_indices
+from scheduler.batch.base import BatchSystem
+from scheduler.batch.indices import write_indices
 from scheduler.engine import programs, withdraw
 from scheduler.engine.poll.poll import POLL_SECONDS
 from scheduler.errors import BatchError

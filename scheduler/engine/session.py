@@ -14,9 +14,10 @@ from pathlib import Path
 
 from scheduler.batch.base import BatchSystem
 from scheduler.engine import cancel
-from scheduler.engine.collect import fetch
+from scheduler.engine.collect.fetch import Progress, fetch
+from scheduler.engine.collect.manifest import Manifest, manifest
 from scheduler.engine.collect.results import results_of
-from scheduler.engine.poll import poll
+from scheduler.engine.poll.poll import poll
 from scheduler.engine.submit import retry
 from scheduler.engine.submit.dispatch import Dispatcher
 from scheduler.errors import BatchError, HostKeyError, JobError, LoginError, OutputError, TransportError, WaitTimeout
@@ -61,7 +62,7 @@ class SiteSession:
         before = self.ledger.sites.asked_at(self.site.name)
         if self.ledger.sites.claim_poll(self.site.name, self.poll_seconds):
             held_up = self.dispatcher.resume()
-            words = poll.poll(self.site, self.system, self.ledger, self.transport, asked_before=before)
+            words = poll(self.site, self.system, self.ledger, self.transport, asked_before=before)
             self.trouble = words or held_up
         self.dispatcher.try_again()
         try:
@@ -69,7 +70,7 @@ class SiteSession:
         except (BatchError, JobError) as error:  # keeps nobody from following the others; the next poll tries
             self.trouble = str(error)
 
-    def collect(self, keys: Sequence[int], *, progress: fetch.Progress | None = None) -> None:
+    def collect(self, keys: Sequence[int], *, progress: Progress | None = None) -> None:
         """Bring home the outputs of those that have ended, and write down their results: two remote commands.
 
         Raises:
@@ -83,7 +84,7 @@ class SiteSession:
             return
         began = [row for row in rows if row.folder is not None and row.status.cause is not Cause.REFUSED]
         with tempfile.TemporaryDirectory(prefix="scheduler-") as scratch:
-            listed = fetch.manifest(began, self.transport, Path(scratch)) if began else fetch.Manifest()
+            listed = manifest(began, self.transport, Path(scratch)) if began else Manifest()
             failed = self._fetch(listed, progress)
             home = [row for row in rows if failed is None or row.key not in failed.jobs]
             for start in range(0, len(home), TOGETHER):
@@ -92,7 +93,7 @@ class SiteSession:
             self.ledger.observe({}, dict.fromkeys(failed.jobs, f"collect: {failed}"))
             raise failed
 
-    def _write_down(self, rows: Sequence[JobRow], listed: fetch.Manifest) -> None:
+    def _write_down(self, rows: Sequence[JobRow], listed: Manifest) -> None:
         """What came of jobs whose outputs are home. Of ten thousand at once the results would fill the memory."""
         judged = {row.key: results_of(row, listed) for row in rows}
         changed = {row.key: judged[row.key][0] for row in rows if judged[row.key][0] != row.status}
@@ -102,10 +103,10 @@ class SiteSession:
         tries = {row.key: row.tries for row in rows}
         self.ledger.record_results({key: results for key, (_, results) in judged.items()}, tries)
 
-    def _fetch(self, listed: fetch.Manifest, progress: fetch.Progress | None) -> OutputError | None:
+    def _fetch(self, listed: Manifest, progress: Progress | None) -> OutputError | None:
         """Files of one job that cannot be kept do not hold up its siblings."""
         try:
-            fetch.fetch(listed.outputs, self.transport, progress)
+            fetch(listed.outputs, self.transport, progress)
         except OutputError as error:
             if not error.jobs:
                 raise
@@ -125,7 +126,7 @@ class SiteSession:
         judged = retry.judge(rows, self.site, self.ledger)
         return {key for key, following in judged.items() if isinstance(following, Again)}
 
-    def look(self, keys: Sequence[int], *, progress: fetch.Progress | None = None) -> None:
+    def look(self, keys: Sequence[int], *, progress: Progress | None = None) -> None:
         """Poll, and collect what has ended. A line that breaks is kept as `trouble`: it says nothing of the jobs.
 
         Raises:
@@ -146,7 +147,7 @@ class SiteSession:
         *,
         timeout: float | None = None,
         seen: Callable[[], None] | None = None,
-        progress: fetch.Progress | None = None,
+        progress: Progress | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Look again and again until all of them have ended and are home.
@@ -181,7 +182,7 @@ class SiteSession:
             jitter = pause * random.uniform(1.0, 1.1)  # noqa: S311  (many laptops must not ask in step)
             sleep(jitter if timeout is None else max(0.0, min(jitter, timeout - passed)))
 
-    def _look(self, keys: Sequence[int], progress: fetch.Progress | None) -> OutputError | None:
+    def _look(self, keys: Sequence[int], progress: Progress | None) -> OutputError | None:
         """What keeps outputs of some of them from coming home."""
         try:
             self.look(keys, progress=progress)

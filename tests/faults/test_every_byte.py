@@ -16,7 +16,7 @@ import pytest
 from scheduler import Runner, Site, TransportError
 from scheduler.engine.connect import transport_to
 from scheduler.transports.base import Reply
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests.testcluster import Cluster
 from tests.transports.relay import Relay
 
@@ -91,7 +91,7 @@ def test_one_campaign_is_cut_at_every_few_bytes_of_cancel(tmp_path: Path, judge:
     _cut(knife, "cancel", _ups(knife.sizes["cancel"], 10), lambda: runner.cancel(campaign.jobs))
     _cut(knife, "cancel", [Fault(down=0), Fault(down=1)], lambda: runner.cancel(campaign.jobs))
     runner.cancel(campaign.jobs)
-    runner.wait(campaign.jobs, timeout=60)
+    runner.wait(campaign.jobs, timeout=600)
     runner.close()
     judge(campaign.counts(faults=knife.used))
 

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduler import Cause, Job, JobState, JobType, OutputError, Runner, Site, Status, TransportError
-from scheduler.batch.base import MOST_INDICES, find, read_indices
-from scheduler.engine.collect import fetch
-from scheduler.engine.collect.fetch import Output
+from scheduler.batch.base import find
+from scheduler.batch.indices import MOST_INDICES, read_indices
+from scheduler.engine.collect.fetch import fetch
+from scheduler.engine.collect.manifest import Manifest, Output, manifest
 from scheduler.engine.collect.results import MOST_RESULT_BYTES, results_of
 from scheduler.engine.collect.tar_reader import LONGEST_HEADER
 from scheduler.engine.poll.poll import poll
@@ -28,7 +29,7 @@ from scheduler.errors import SchedulerError
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import MOST_BEFORE_BYTES, MOST_REPLY_BYTES, Exchange
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests.engine.collect.test_fetch import a_row
 
 from .values import HARD
@@ -212,12 +213,12 @@ def test_a_list_that_lies_is_refused_or_stays_in_the_jobs_folder(
     home, scratch = Path("/nowhere/home"), Path("/nowhere/scratch")
     answer = a_list((job, kind, name, b"x"), count=count, sizes=[size])
     try:
-        listed = fetch.manifest([a_row(home)], Saying({"manifest": answer}), scratch)
+        listed = manifest([a_row(home)], Saying({"manifest": answer}), scratch)
     except OutputError as refused:
         assert len(str(refused)) < 15_000
         return
     for output in listed.outputs:
-        place = Path(output.home)
+        place = Path(output.local_path)
         assert place.is_relative_to(home) or place.parent == scratch
         assert ".." not in place.parts and output.size >= 0
 
@@ -227,12 +228,10 @@ def test_a_list_that_lies_is_refused_or_stays_in_the_jobs_folder(
 def test_any_list_is_refused_or_empty(text: str, tried: Tried) -> None:
     tried(1)
     try:
-        listed = fetch.manifest(
-            [a_row(Path("/nowhere"))], Saying({"manifest": text.encode(errors="replace")}), Path("/n")
-        )
+        listed = manifest([a_row(Path("/nowhere"))], Saying({"manifest": text.encode(errors="replace")}), Path("/n"))
     except OutputError:
         return
-    places = [Path(output.home) for output in listed.outputs]
+    places = [Path(output.local_path) for output in listed.outputs]
     assert all(place.is_relative_to("/nowhere") or place.parent == Path("/n") for place in places)
 
 
@@ -290,7 +289,7 @@ def test_an_archive_brings_one_file_that_was_asked_for_or_nothing(
     home = folder / "home"
     whole = member(name, content if kind == tarfile.REGTYPE else b"", kind, linkname=link, mode=mode) + b"\0" * 1024
     try:
-        fetch.fetch([announced(home)], Saying({"fetch": whole}))
+        fetch([announced(home)], Saying({"fetch": whole}))
     except SchedulerError:
         assert [path for path in folder.rglob("*") if not path.is_dir()] == []
         return
@@ -334,7 +333,7 @@ def test_a_bomb_goes_off_in_little_memory(bomb: str, tmp_path: Path, tried: Trie
     tracemalloc.start()
     try:
         with pytest.raises(SchedulerError):
-            fetch.fetch([announced(tmp_path / "home")], Saying({"fetch": endless(first, piece)}))
+            fetch([announced(tmp_path / "home")], Saying({"fetch": endless(first, piece)}))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -352,7 +351,7 @@ def test_an_archive_with_any_byte_changed_brings_what_was_announced_or_nothing(
     whole = bytearray(member("far/a.root", b"x") + b"\0" * 1024)
     whole[place] = byte
     try:
-        fetch.fetch([announced(folder / "home")], Saying({"fetch": bytes(whole)}))
+        fetch([announced(folder / "home")], Saying({"fetch": bytes(whole)}))
     except SchedulerError:
         assert [path for path in folder.rglob("*") if path.is_file()] == []
         return
@@ -410,7 +409,7 @@ def test_a_result_of_any_kind_is_told_of_and_can_be_kept(text: bytes, tmp_path: 
     row = a_row(tmp_path)
     outputs = [written(tmp_path, text), written(tmp_path, text, kind="error")]
     for status in (row.status, Status(JobState.FAILED, Cause.EXIT_CODE, exit_code=1)):
-        now, results = results_of(a_row(tmp_path, status=status), fetch.Manifest(outputs))
+        now, results = results_of(a_row(tmp_path, status=status), Manifest(outputs))
         json.dumps(results)
         assert now.final
 
@@ -419,7 +418,7 @@ def test_a_result_of_a_gigabyte_is_not_read(tmp_path: Path, tried: Tried) -> Non
     tried(1)
     output = written(tmp_path, b"[", size=1 << 30)
     tracemalloc.start()
-    status, results = results_of(a_row(tmp_path), fetch.Manifest([output, announced(tmp_path)]))
+    status, results = results_of(a_row(tmp_path), Manifest([output, announced(tmp_path)]))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 << 20
@@ -432,4 +431,4 @@ def test_compressed_or_other_archives_are_none_to_us(tmp_path: Path, tried: Trie
     tried(1)
     buffer = io.BytesIO(gzip.compress(member("far/a.root", b"x") + b"\0" * (64 << 20)))
     with pytest.raises(SchedulerError):
-        fetch.fetch([announced(tmp_path)], Saying({"fetch": buffer.getvalue()}))
+        fetch([announced(tmp_path)], Saying({"fetch": buffer.getvalue()}))

@@ -16,8 +16,8 @@ from scheduler import TransportError
 from scheduler.engine.collect.stripes import LEAST_BYTES
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.openssh.transport import OpensshTransport
-from tests.engine.collect.test_fetch import over_there
-from tests.engine.collect.test_resumable import Far
+from tests.engine.collect.test_fetch import remote_bundle
+from tests.engine.collect.test_resumable import RemoteJob
 from tests.wrapped import Counting
 
 from .relay import Relay
@@ -34,24 +34,24 @@ CHANNELS = 4
 class Distant(Counting):
     """Another transport, as if its machine was far away."""
 
-    def streams_home(self) -> int:
+    def download_streams(self) -> int:
         return CHANNELS
 
 
 @pytest.fixture
-def far(tmp_path: Path) -> Far:
-    bundle, inside = over_there(tmp_path, "output 0 '*.root' ./*.root")
+def far(tmp_path: Path) -> RemoteJob:
+    bundle, inside = remote_bundle(tmp_path, "output 0 '*.root' ./*.root")
     (inside / "large.root").write_bytes(os.urandom(1 << 20) * (CHANNELS * LEAST_BYTES >> 20) + b"end")
-    return Far(bundle, inside / "large.root", tmp_path / "home")
+    return RemoteJob(bundle, inside / "large.root", tmp_path / "home")
 
 
-def came_whole(far: Far) -> bool:
-    return (far.home / far.output.name).read_bytes() == far.output.read_bytes() and not far.parts
+def came_whole(far: RemoteJob) -> bool:
+    return (far.local / far.output.name).read_bytes() == far.output.read_bytes() and not far.parts
 
 
 @pytest.mark.parametrize("sessions", [1, 2, 3, 10])
 def test_it_comes_whole_however_many_sessions_a_server_gives(
-    start_server: Callable[..., Sshd], far: Far, sessions: int
+    start_server: Callable[..., Sshd], far: RemoteJob, sessions: int
 ) -> None:
     server = start_server(extra=f"MaxSessions {sessions}")
     with Distant(OpensshTransport(server.settings)) as line:
@@ -62,7 +62,7 @@ def test_it_comes_whole_however_many_sessions_a_server_gives(
 
 @pytest.mark.parametrize("sessions", [1, 2, 3])
 def test_it_comes_whole_where_a_second_login_needs_a_person(
-    start_server: Callable[..., Sshd], far: Far, sessions: int
+    start_server: Callable[..., Sshd], far: RemoteJob, sessions: int
 ) -> None:
     """A session that is refused is tried by ssh over a connection of its own."""
     server = start_server(extra=f"MaxSessions {sessions}")
@@ -73,7 +73,7 @@ def test_it_comes_whole_where_a_second_login_needs_a_person(
         assert came_whole(far)
 
 
-def test_a_cut_line_is_gone_on_with(server: Sshd, far: Far, tmp_path: Path) -> None:
+def test_a_cut_line_is_gone_on_with(server: Sshd, far: RemoteJob, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     budget = iter([3_000_000, 15_000_000, None])
     with Relay(server.port, budget=lambda: next(budget, None)) as relay:
@@ -100,7 +100,7 @@ def test_how_long_the_line_is_is_asked_once(server: Sshd) -> None:
             return super().run(program, args, **streams)
 
     with Noting(server.settings) as line:
-        assert all(1 <= ask() <= 8 for ask in (line.side_by_side, line.streams_home))
+        assert all(1 <= ask() <= 8 for ask in (line.upload_streams, line.download_streams))
     assert asked == ["echo"]
 
 
@@ -113,11 +113,11 @@ def test_a_server_that_has_refused_a_session_is_asked_for_no_second_one_again(
 
     server = start_server(extra="MaxSessions 1")
     with Distant(server.settings) as line, ThreadPoolExecutor(3) as pool:
-        assert line.side_by_side() == line.streams_home() == 7
-        list(pool.map(lambda _: line.run(Program("true", "sleep 0.5")), range(3)))
-        assert line.side_by_side() == line.streams_home() == 1
+        assert line.upload_streams() == line.download_streams() == 7
+        list(pool.map(lambda _: line.run(Program("true", "sleep 3")), range(3)))
+        assert line.upload_streams() == line.download_streams() == 1
 
 
 def test_other_lines_are_asked_for_no_more_than_one_channel_home(plain_transport: Transport) -> None:
     if not isinstance(plain_transport, OpensshTransport):
-        assert plain_transport.streams_home() == 1
+        assert plain_transport.download_streams() == 1

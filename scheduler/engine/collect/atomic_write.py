@@ -1,4 +1,4 @@
-"""Files that come to their place here: whole or not at all, with few system calls. No word of where they come from."""
+"""Local files that appear under their name only when they are complete, with few system calls. Nothing remote."""
 
 # A Path costs more to make than most of these calls.
 # ruff: noqa: PTH103, PTH105, PTH108, PTH116, PTH123
@@ -9,43 +9,47 @@ import hashlib
 import itertools
 import os
 
-_PIECE_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 18
 _numbers = itertools.count()
 
 
 def put(path: str, content: bytes) -> None:
-    """A file of that content; until it is whole it has another name.
+    """Write a file. Until it is complete, its content is in a temporary file beside it.
+
+    Args:
+        path: the local path; missing parent folders are made.
+        content: all of its bytes.
 
     Raises:
-        OSError: it cannot be written; what was there before is there still.
+        OSError: it cannot be written; a file that was at `path` before is unchanged.
     """
     folder, slash, _ = path.rpartition("/")
-    part = f"{folder}{slash}.{os.getpid()}-{next(_numbers)}.part"
-    file = _opened(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW)
+    temporary = f"{folder}{slash}.{os.getpid()}-{next(_numbers)}.part"
+    file = _open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW)
     try:
         try:
             while content:
                 content = content[os.write(file, content) :]
         finally:
             os.close(file)
-        os.replace(part, path)
+        os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(part)
+            os.unlink(temporary)
         raise
 
 
 def put_empty(path: str) -> None:
-    """A file of no bytes where there is none: it is whole as soon as it has its name.
+    """Create an empty file. It needs no temporary file: it is complete as soon as it exists.
 
     Raises:
-        FileExistsError: there is something.
-        OSError: it cannot be made.
+        FileExistsError: `path` exists.
+        OSError: it cannot be created.
     """
-    os.close(_opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    os.close(_open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
 
 
-def _opened(path: str, flags: int) -> int:
+def _open(path: str, flags: int) -> int:
     try:
         return os.open(path, flags, 0o666)
     except FileNotFoundError:
@@ -54,18 +58,22 @@ def _opened(path: str, flags: int) -> int:
 
 
 def size_of(path: str) -> int:
-    """Of a file here.
+    """The size of a local file in bytes.
 
     Raises:
-        OSError: there is none.
+        OSError: it does not exist, or cannot be examined.
     """
     return os.stat(path).st_size
 
 
 def sha256_of(path: str) -> str:
-    """Of a file here, in bounded memory."""
+    """The SHA-256 of a local file in hexadecimal, computed in bounded memory.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What a job's outputs amount to: its results, its error in full, whether it did complete. Reads what came home."""
+"""What a job's collected outputs mean: its results, its error in full, whether it completed. Reads local files only."""
 
 from __future__ import annotations
 
@@ -13,54 +13,62 @@ from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.rows import JobRow
 
 MOST_RESULT_BYTES = 64 << 20
-"""It is held in memory, and in the ledger."""
+"""The largest result.json: it is held in memory, and in the ledger."""
 MOST_ERROR_CHARACTERS = 1 << 20
 _LAST_LINES = 15
 _LAST_BYTES = 16384
 
 
 def results_of(row: JobRow, manifest: Manifest) -> tuple[Status, dict[str, Any]]:
-    """The status that stands after its outputs were looked at, and the results.
+    """A finished job's final status and results, once its outputs are local.
 
-    The results are those of its ``result.json``; then ``exit_code``, ``output_files`` (pattern → paths here),
-    ``stdout`` and ``stderr`` (paths here), ``attempts`` if there were several, and ``error`` if it did not complete.
+    Args:
+        row: the job.
+        manifest: its outputs.
+
+    Returns:
+        Its status: `JobState.FAILED` instead of completed if a declared output or a valid ``result.json`` is missing.
+        And its results: the contents of its ``result.json``; then ``exit_code``, ``output_files`` (pattern → local
+        paths), ``stdout`` and ``stderr`` (local paths), ``attempts`` if there were several, and ``error`` if it did not
+        complete.
     """
     outputs = manifest.of(row.key)
     own, problem = _own_results(outputs)
-    status = _judged(row, outputs, problem, gone=row.key in manifest.gone)
+    status = _checked(row, outputs, problem, gone=row.key in manifest.gone)
     results = {**own, "exit_code": status.exit_code, "output_files": _by_pattern(row, outputs)}
     if row.tries:
         results["attempts"] = row.tries + 1
     for kind in ("stdout", "stderr"):
-        results[kind] = next((o.home for o in outputs if o.kind == kind), None)
+        results[kind] = next((output.local_path for output in outputs if output.kind == kind), None)
     if status.state is not JobState.COMPLETED:
         results["error"] = _error(row, status, outputs)
     return status, results
 
 
 def _own_results(outputs: Sequence[Output]) -> tuple[dict[str, Any], str]:
+    """What the job wrote to result.json, and what is wrong with that file."""
     for output in outputs:
         if output.kind == "result":
             if output.size > MOST_RESULT_BYTES:
                 most = MOST_RESULT_BYTES >> 20
-                return {}, f"its result.json is larger than {most} MiB; leave what is large in a file of output_files"
+                return {}, f"its result.json is larger than {most} MiB; write large data to a file of output_files"
             try:
-                value = json.loads(Path(output.home).read_text(encoding="utf-8"))
+                value = json.loads(Path(output.local_path).read_text(encoding="utf-8"))
             except (OSError, ValueError, RecursionError) as error:
                 return {}, f"its result.json is not JSON: {error}"
             return (value if isinstance(value, dict) else {"result": value}), ""
     return {}, ""
 
 
-def _judged(row: JobRow, outputs: Sequence[Output], problem: str, *, gone: bool) -> Status:
-    """Completed means that what it had to leave is here."""
+def _checked(row: JobRow, outputs: Sequence[Output], problem: str, *, gone: bool) -> Status:
+    """A job is completed only if its declared outputs are local and its result.json is valid."""
     status = row.status
     if status.state is not JobState.COMPLETED:
         return status
     found = {output.kind for output in outputs}
     missing = [pattern for n, pattern in enumerate(row.patterns) if str(n) not in found]
     if gone:
-        problem = "its folder over there is gone, with its outputs"
+        problem = "its remote folder no longer exists, so its outputs cannot be downloaded"
     elif missing:
         problem = f"no file matches the declared output {missing[0]}"
     return replace(status, state=JobState.FAILED, cause=Cause.MISSING_OUTPUT, reason=problem) if problem else status
@@ -70,22 +78,22 @@ def _by_pattern(row: JobRow, outputs: Sequence[Output]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {pattern: [] for pattern in row.patterns}
     for output in outputs:
         if output.kind.isdecimal():
-            found[row.patterns[int(output.kind)]].append(output.home)
+            found[row.patterns[int(output.kind)]].append(output.local_path)
     return {pattern: sorted(paths) for pattern, paths in found.items()}
 
 
 def _error(row: JobRow, status: Status, outputs: Sequence[Output]) -> str:
-    """What · where · what was said last."""
+    """What happened; then the traceback, or the last lines of stderr or stdout and where that file is."""
     lines = [f"{status}: {status.reason}" if status.reason else str(status)]
-    remote = next((_exception(Path(o.home)) for o in outputs if o.kind == "error"), "")
-    if "\n" in remote:  # a traceback; it stands at the end of stderr too
+    remote = next((_exception(Path(output.local_path)) for output in outputs if output.kind == "error"), "")
+    if "\n" in remote:  # a traceback, which also ends stderr
         return "\n".join([*lines, remote])
     lines += [remote] if remote else []
     for kind in ("stderr", "stdout"):
-        path = next((Path(o.home) for o in outputs if o.kind == kind), None)
-        said = last_lines(path, _LAST_LINES) if path is not None else ""
-        if said:
-            return "\n".join([*lines, f"last lines of {kind} ({path}):", said])
+        path = next((Path(output.local_path) for output in outputs if output.kind == kind), None)
+        printed = last_lines(path, _LAST_LINES) if path is not None else ""
+        if printed:
+            return "\n".join([*lines, f"last lines of {kind} ({path}):", printed])
     return "\n".join(lines)
 
 
@@ -99,7 +107,12 @@ def _exception(path: Path) -> str:
 
 
 def last_lines(path: Path, count: int) -> str:
-    """The end of a text file here; bytes that are not UTF-8 are shown as escapes."""
+    """The last lines of a local text file; empty if it cannot be read.
+
+    Args:
+        path: the file. Bytes that are not UTF-8 are shown as escapes.
+        count: how many lines.
+    """
     try:
         with path.open("rb") as file:
             file.seek(0, 2)

@@ -1,4 +1,4 @@
-"""What a program prints over there as a file that can be read here while it runs, with bounded memory."""
+"""Standard output of a remote program as a file that can be read while the program runs, in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,43 +11,48 @@ from scheduler.errors import SchedulerError, TransportError
 from scheduler.transports.base import Program, Reply, Transport
 
 AHEAD_BYTES = 4 << 20
-"""So much may have come that nobody has read yet; then the program has to wait."""
-TOGETHER_BYTES = 1 << 18
-"""A reader who asks for so much is not woken for less while more may come: changing threads costs more than reading."""
+"""At most about so many received bytes are held unread; then the program has to wait."""
+WAKE_BYTES = 1 << 18
+"""A reader that wants at least so many bytes is not woken for fewer while more may come: a switch between threads costs
+more than the reading."""
 
 
 class _Stopped(SchedulerError):
-    """The reader has gone; the program's output has nowhere to go."""
+    """The reader has left; further output is dropped."""
 
 
 class Stream:
-    """Standard output of a running program. After its end, `reply` is what the program said."""
+    """Standard output of a running program.
+
+    Attributes:
+        reply: the program's exit code and standard error, once it has finished.
+    """
 
     def __init__(self) -> None:
-        self._pieces: deque[memoryview] = deque()
+        self._chunks: deque[memoryview] = deque()
         self._ahead = self._wanted = 0
         self._changed = threading.Condition()
         self._ended = self._stopped = self._full = False
-        self._failed: SchedulerError | None = None
-        self._has_spoken = False
+        self._error: SchedulerError | None = None
+        self._has_started = False
         self.reply: Reply | None = None
 
     @property
     def is_refused(self) -> bool:
-        """It has failed before a byte had come."""
-        return self._failed is not None and not self._has_spoken
+        """The run failed before its first byte of output arrived."""
+        return self._error is not None and not self._has_started
 
     def read(self, size: int, /) -> bytes:
-        """At most so many of the next bytes; none at the end.
+        """The next bytes, at most `size`; empty at the end of the output.
 
         Raises:
-            TransportError: the line was cut, and all that came before has been read.
+            TransportError: the connection was lost, and everything that had arrived before has been read.
         """
         with self._changed:
-            self._wanted = min(size, TOGETHER_BYTES)
+            self._wanted = min(size, WAKE_BYTES)
             self._changed.wait_for(lambda: self._ahead >= self._wanted or self._ended)
-            if not self._pieces and self._failed is not None:
-                raise self._failed
+            if not self._chunks and self._error is not None:
+                raise self._error
             taken = b"".join(self._taken(size))
             self._ahead -= len(taken)
             if self._full and self._ahead < AHEAD_BYTES // 2:
@@ -56,7 +61,7 @@ class Stream:
         return taken
 
     def readline(self, size: int, /) -> bytes:
-        """The next bytes up to the end of a line, at most so many."""
+        """The next bytes up to and including a newline, at most `size`."""
         line = b""
         while len(line) < size and not line.endswith(b"\n"):
             byte = self.read(1)
@@ -66,22 +71,22 @@ class Stream:
         return line
 
     def _taken(self, size: int) -> Iterator[memoryview]:
-        while self._pieces and size > 0:
-            piece = self._pieces.popleft()
-            if len(piece) > size:
-                self._pieces.appendleft(piece[size:])
-                piece = piece[:size]
-            size -= len(piece)
-            yield piece
+        while self._chunks and size > 0:
+            chunk = self._chunks.popleft()
+            if len(chunk) > size:
+                self._chunks.appendleft(chunk[size:])
+                chunk = chunk[:size]
+            size -= len(chunk)
+            yield chunk
 
-    def _put(self, piece: bytes) -> None:
+    def _put(self, chunk: bytes) -> None:
         with self._changed:
             self._changed.wait_for(lambda: not self._full or self._stopped)
             if self._stopped:
-                raise _Stopped("nobody reads any more")
-            self._has_spoken = True
-            self._pieces.append(memoryview(piece))
-            self._ahead += len(piece)
+                raise _Stopped("the reader has left")
+            self._has_started = True
+            self._chunks.append(memoryview(chunk))
+            self._ahead += len(chunk)
             self._full = self._ahead >= AHEAD_BYTES
             if self._ahead >= self._wanted:
                 self._changed.notify_all()
@@ -94,9 +99,9 @@ class Stream:
         except _Stopped:
             pass
         except SchedulerError as error:
-            self._failed = error
+            self._error = error
         except OSError as error:
-            self._failed = TransportError(f"the stream broke: {error}")
+            self._error = TransportError(f"the output of {program.name} could not be received: {error}")
         finally:
             self._note(ended=True)
 
@@ -107,10 +112,16 @@ class Stream:
 
 
 @contextmanager
-def opened(
+def open_stream(
     transport: Transport, program: Program, args: Iterable[str] = (), *, stdin: Iterable[bytes], timeout: float
 ) -> Iterator[Stream]:
-    """The output of `program` while it runs. Leaving early ends the reading, and the program with it."""
+    """Run `program` in a thread of its own and read its output meanwhile.
+
+    Leaving the context early stops the reading, and with it the program.
+
+    Args:
+        args, stdin, timeout: as for `Transport.run`.
+    """
     stream = Stream()
     worker = threading.Thread(target=stream._run, args=(transport, program, args, stdin, timeout), daemon=True)
     worker.start()

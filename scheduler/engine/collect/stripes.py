@@ -1,8 +1,9 @@
-"""What a program sends home over several channels of one connection, as one stream: of large files a stripe in turn.
+"""fetch.sh on several channels of one connection: each sends every Nth stripe of a large file, read here as one stream.
 
-OpenSSH takes 2 MB of a channel before it is told to go on: on a long line that is the speed of one channel. The first
-channel sends all that is said about a file, and small files; the others send nothing but their stripes. Since the bytes
-are read in their order, what is here of a file after a cut is its beginning, as if it had come over one channel.
+OpenSSH sends 2 MB on a channel before it waits for an acknowledgement: on a connection with a long round trip that
+limits the speed of a channel. Channel 0 sends the line ``from OFFSET``, the SHA-256, and small files; the others send
+only their stripes. Stripes are read in the order of the file: an interrupted download leaves the beginning of the
+file, as if it had come over one channel.
 """
 
 from __future__ import annotations
@@ -11,135 +12,145 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from scheduler.engine.collect.resumable import NotKept, Part
-from scheduler.engine.collect.stream import Stream, opened
+from scheduler.engine.collect.resumable import FileNotKept, Part
+from scheduler.engine.collect.stream import Stream, open_stream
 from scheduler.errors import SchedulerError
 from scheduler.transports.base import Program, Reply, Transport
 
 STRIPE_BYTES = 1 << 21
-"""Half of what a stream holds that nobody has read yet, so that no channel waits while another one is read."""
+"""Half of the unread bytes that a stream holds, so that no channel waits while another is read. Also in fetch.sh."""
 LEAST_BYTES = 8 << 20
-"""For less, a channel costs more than it saves."""
+"""For fewer bytes, opening a channel costs more time than it saves."""
 
 
-class Anew(SchedulerError):
-    """The rest is to be asked for again.
+class ReopenChannels(SchedulerError):
+    """The rest must be requested again in a new run of fetch.sh.
 
     Attributes:
-        channels: over so many.
-        forget: what is here of the file that is now read is no beginning of it.
+        channels: how many to open.
+        restart: the remote file does not begin with the local part of the file that is now read.
     """
 
-    def __init__(self, channels: int, *, forget: bool = False) -> None:
-        super().__init__("the channels have to be opened anew")
-        self.channels, self.forget = channels, forget
+    def __init__(self, channels: int, *, restart: bool = False) -> None:
+        super().__init__("the channels have to be opened again")
+        self.channels, self.restart = channels, restart
 
 
 @dataclass(frozen=True)
-class Stripes:
-    """The outputs of one program, run once a channel."""
+class Channels:
+    """The outputs of fetch.sh, which runs once on each channel."""
 
-    channels: Sequence[Stream]
+    streams: Sequence[Stream]
 
     @property
     def reply(self) -> Reply | None:
-        """What a program said that failed, or else the first one, if it has ended."""
-        replies = [one.reply for one in self.channels if one.reply is not None]
-        return next((one for one in replies if one.exit_code != 0), self.channels[0].reply)
+        """The reply of a run that failed, or else of channel 0; None while it runs."""
+        replies = [one.reply for one in self.streams if one.reply is not None]
+        return next((one for one in replies if one.exit_code != 0), self.streams[0].reply)
 
     def read(self, size: int) -> bytes:
-        """What comes in no stripes."""
+        """The next bytes of channel 0, at most `size`."""
         with self.channel(0) as first:
             return first.read(size) or b""
 
     @contextlib.contextmanager
     def channel(self, number: int) -> Iterator[Stream]:
-        """To read from one of them.
+        """The stream of one channel, for reading.
 
         Raises:
-            Anew: the server has not given this channel, but others.
+            ReopenChannels: the server refused this channel, but accepted others.
         """
         try:
-            yield self.channels[number]
+            yield self.streams[number]
         except SchedulerError:
-            given = [one for one in self.channels if not one.is_refused]
-            if self.channels[number].is_refused and given:
-                raise Anew(len(given)) from None
+            accepted = [one for one in self.streams if not one.is_refused]
+            if self.streams[number].is_refused and accepted:
+                raise ReopenChannels(len(accepted)) from None
             raise
 
 
-class Striped:
-    """One file on its way, of which the site is asked for what comes after `offset`."""
+class StripedFile:
+    """One large file as it arrives: a `resumable.Source` that takes each stripe from its channel."""
 
-    def __init__(self, stripes: Stripes, offset: int) -> None:
-        self._stripes, self._offset, self._at = stripes, offset, offset
-        self._even = -(-offset // STRIPE_BYTES) * STRIPE_BYTES
+    def __init__(self, channels: Channels, offset: int) -> None:
+        """`offset`: the site was asked to send the file from this byte on."""
+        self._channels, self._offset, self._at = channels, offset, offset
+        self._first_stripe = -(-offset // STRIPE_BYTES) * STRIPE_BYTES
 
     def readline(self, size: int) -> bytes:
-        """A line of the first channel.
+        """The next line of channel 0, at most `size` bytes.
 
         Raises:
-            Anew: the site begins the file anew, and the other channels do not know it.
+            ReopenChannels: channel 0 sends the file from its beginning, but the other channels send from `offset` on.
         """
-        with self._stripes.channel(0) as first:
+        with self._channels.channel(0) as first:
             line = first.readline(size)
-        if line == b"from 0\n" and self._offset and len(self._stripes.channels) > 1:
-            raise Anew(len(self._stripes.channels), forget=True)
+        if line == b"from 0\n" and self._offset and len(self._channels.streams) > 1:
+            raise ReopenChannels(len(self._channels.streams), restart=True)
         return line
 
     def read(self, size: int) -> bytes:
-        """The next bytes, at most `size`; none where the channel that should have them has ended."""
-        number, left = 0, self._even - self._at
+        """The next bytes of the file, at most `size`; empty if the channel that carries them has ended."""
+        number, left = 0, self._first_stripe - self._at
         if left <= 0:
-            stripe, done = divmod(self._at - self._even, STRIPE_BYTES)
-            number, left = stripe % len(self._stripes.channels), STRIPE_BYTES - done
-        with self._stripes.channel(number) as turn:
-            piece = turn.read(min(size, left)) or b""
-        self._at += len(piece)
-        return piece
+            stripe, done = divmod(self._at - self._first_stripe, STRIPE_BYTES)
+            number, left = stripe % len(self._channels.streams), STRIPE_BYTES - done
+        with self._channels.channel(number) as stream:
+            chunk = stream.read(min(size, left)) or b""
+        self._at += len(chunk)
+        return chunk
 
 
-def worth(transport: Transport, size: int) -> int:
-    """So many channels are worth opening for large files of so many bytes.
+def channels_for(transport: Transport, size: int) -> int:
+    """How many channels to open for `size` bytes of large files.
 
     Raises:
-        TransportError: the machine was not reached.
+        TransportError: the site could not be reached.
     """
     most = size // LEAST_BYTES
-    return min(transport.streams_home(), most) if most > 1 else 1
+    return min(transport.download_streams(), most) if most > 1 else 1
 
 
 @contextlib.contextmanager
-def opened_by(
+def open_channels(
     transport: Transport, program: Program, stdin: Sequence[bytes], *, channels: int, timeout: float
-) -> Iterator[Stripes]:
-    """The output of `program` while it runs on so many channels.
-
-    Each is told how long the first part of `stdin` is, which channel it is itself, and how many there are.
-    """
-    with contextlib.ExitStack() as all_open:
-        words = [[str(len(stdin[0])), str(number), str(channels)] for number in range(channels)]
-        runs = [opened(transport, program, args, stdin=stdin, timeout=timeout) for args in words]
-        yield Stripes([all_open.enter_context(run) for run in runs])
-
-
-def receive(source: Stripes, left: dict[str, Part], arrived: Callable[[int], None], broken: dict[str, str]) -> int:
-    """Take large files, in their order; each is out of `left` once it has come.
+) -> Iterator[Channels]:
+    """Run `program` on several channels at once and read their outputs meanwhile.
 
     Args:
-        broken: gets those that could not be kept, and why. The others go on.
+        transport: the connection.
+        program: its arguments are the length of the first element of `stdin`, the number of its channel, and how many
+            channels there are.
+        stdin: what each run reads.
+        channels: how many.
+        timeout: as for `Transport.run`.
+    """
+    with contextlib.ExitStack() as all_open:
+        args = [[str(len(stdin[0])), str(number), str(channels)] for number in range(channels)]
+        runs = [open_stream(transport, program, one, stdin=stdin, timeout=timeout) for one in args]
+        yield Channels([all_open.enter_context(run) for run in runs])
+
+
+def receive(source: Channels, left: dict[str, Part], arrived: Callable[[int], None], not_kept: dict[str, str]) -> int:
+    """Receive large files in their order, and remove each from `left` when it has been read.
+
+    Args:
+        source: the running channels.
+        left: the requested files by their remote path.
+        arrived: called with the size of each chunk.
+        not_kept: receives files that could not be kept, and why. The other files continue.
 
     Returns:
-        0; or over how many channels what is left is to be asked for anew.
+        0 if all have been read; else the number of channels on which to request what is left.
     """
-    for name, part in list(left.items()):
+    for path, part in list(left.items()):
         try:
-            part.receive(Striped(source, part.offset), arrived)
-        except NotKept as error:
-            broken[name] = str(error)
-        except Anew as error:
-            if error.forget:
-                part.forget(arrived)
+            part.receive(StripedFile(source, part.offset), arrived)
+        except FileNotKept as error:
+            not_kept[path] = str(error)
+        except ReopenChannels as error:
+            if error.restart:
+                part.restart(arrived)
             return error.channels
-        del left[name]
+        del left[path]
     return 0

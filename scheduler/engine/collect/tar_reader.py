@@ -1,7 +1,8 @@
-"""The members of a tar stream that somebody else has made, read with bounded memory. No word of what they are for.
+"""A reader for tar streams from an untrusted source, in bounded memory. It knows nothing of outputs.
 
-tarfile would read them as well, but takes longer over thousands of small files than all else that is done with them.
-Known are the headers that tar programs write for files and links: ustar, GNU's long names; pax's path, linkpath, size.
+tarfile could read them too, but for thousands of small files it takes longer than everything else done with them.
+Supported are the headers that tar programs write for files and hard links: ustar, GNU long names, and of pax the keys
+path, linkpath and size (formats: GNU tar manual, "Basic Tar Format"; POSIX.1-2017, pax).
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Protocol
 from scheduler.errors import OutputError, TransportError
 
 LONGEST_HEADER = 1 << 16
-"""A long name or the like; what is longer than that is not read."""
+"""The most bytes of an extended header or a long name that are read."""
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
 _AHEAD_BYTES = 1 << 20
 _SPARE_BYTES = 1 << 20
-_FOR_EACH = 4 * _BLOCK + 2 * LONGEST_HEADER
-"""A member's header, its padding, and headers with its long names."""
-_LONG_NAME, _LONG_LINK, _PAX, _PAX_FOR_ALL = b"L", b"K", b"x", b"g"
+_BYTES_PER_MEMBER = 4 * _BLOCK + 2 * LONGEST_HEADER
+"""A member's header, its padding, and the headers with its long names."""
+_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"x", b"g"
 _FILE, _OLD_FILE, _LINK = b"0", b"\0", b"1"
 
 
@@ -33,11 +34,12 @@ class Source(Protocol):
 
 @dataclass(slots=True)
 class Member:
-    """A file of an archive, or a further link to one that came before. To be read before the next one.
+    """A file of an archive, or a hard link to an earlier one. Its content can be read until the next member is.
 
     Attributes:
-        size: of its bytes; of a link none come.
-        link: the name of that other one, or None.
+        name: its path in the archive.
+        size: its size in bytes; 0 for a link.
+        link: for a link, the name of the earlier member; else None.
     """
 
     name: str
@@ -53,7 +55,7 @@ class Member:
 
 
 class _Bounded:
-    """A stream of which no more is read than may come."""
+    """A stream of which at most `left` bytes are read."""
 
     def __init__(self, source: Source, left: int) -> None:
         self._source, self._left = source, left
@@ -61,7 +63,7 @@ class _Bounded:
         self.left_of_member = 0
 
     def take(self, size: int) -> bytes:
-        """Exactly so many bytes."""
+        """The next `size` bytes."""
         at, end = self._at, self._at + size
         if end > len(self._held):
             self._hold(size)
@@ -70,89 +72,94 @@ class _Bounded:
         return self._held[at:end]
 
     def skip(self, size: int) -> None:
-        """Read so many bytes, and keep none."""
+        """Read `size` bytes and drop them."""
         while size > 0:
             size -= len(self.take(min(size, _AHEAD_BYTES)))
 
-    def end(self) -> None:
-        """Read what follows the archive: only then its program has ended."""
+    def drain(self) -> None:
+        """Read to the end of the stream: the program that writes it has finished only then."""
         while self._read():
             pass
 
     def _hold(self, size: int) -> None:
-        pieces = [self._held[self._at :]]
-        have = len(pieces[0])
+        chunks = [self._held[self._at :]]
+        have = len(chunks[0])
         while have < size:
-            piece = self._read()
-            if not piece:
-                raise TransportError("the outputs came in pieces: the archive ends too early; collect again")
-            pieces.append(piece)
-            have += len(piece)
-        self._held, self._at = b"".join(pieces), 0
+            chunk = self._read()
+            if not chunk:
+                raise TransportError("the archive of outputs ended early; collect again")
+            chunks.append(chunk)
+            have += len(chunk)
+        self._held, self._at = b"".join(chunks), 0
 
     def _read(self) -> bytes:
-        piece = self._source.read(_AHEAD_BYTES) or b""
-        self._left -= len(piece)
+        chunk = self._source.read(_AHEAD_BYTES) or b""
+        self._left -= len(chunk)
         if self._left < 0:
-            raise OutputError("the site sends more than it has announced; the rest was not read")
-        return piece
+            raise OutputError("the site sent more bytes than the manifest lists; the rest was not read")
+        return chunk
 
 
 def members(source: Source, *, files: int, size: int) -> Iterator[Member]:
-    """The files and links in a stream that may hold so many of them, of so many bytes together.
+    """The files and hard links in a tar stream.
+
+    Args:
+        source: the stream.
+        files: how many members it may hold.
+        size: how many bytes they may have together.
 
     Raises:
-        OutputError: it holds more, or something else, or makes no sense.
-        TransportError: it ends too early.
+        OutputError: it holds more, or members of another kind, or is not a tar archive.
+        TransportError: it ends early.
     """
-    stream = _Bounded(source, size + files * _FOR_EACH + _SPARE_BYTES)
-    said: dict[bytes, bytes] = {}
+    stream = _Bounded(source, size + files * _BYTES_PER_MEMBER + _SPARE_BYTES)
+    extended: dict[bytes, bytes] = {}
     while (header := stream.take(_BLOCK)) != _ZEROS:
         kind, length = header[156:157], _length(header)
-        if kind in (_LONG_NAME, _LONG_LINK, _PAX, _PAX_FOR_ALL):
-            said |= _said(kind, _words(stream, length))
+        if kind in (_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL):
+            extended |= _read_extended(kind, _take_extended(stream, length))
             continue
         if kind not in (_FILE, _OLD_FILE, _LINK):
-            raise OutputError(f"the site sent something that was not asked for: {_name(header)[:200]!r}")
+            raise OutputError(f"the site sent something that was not requested: {_name(header)[:200]!r}")
         member = Member(
-            name=os.fsdecode(said.get(b"path") or _name(header)),
-            size=0 if kind == _LINK else _number(said.get(b"size"), length),
-            link=os.fsdecode(said.get(b"linkpath") or _text(header[157:257])) if kind == _LINK else None,
+            name=os.fsdecode(extended.get(b"path") or _name(header)),
+            size=0 if kind == _LINK else _decimal(extended.get(b"size"), length),
+            link=os.fsdecode(extended.get(b"linkpath") or _text(header[157:257])) if kind == _LINK else None,
             _stream=stream,
         )
-        said.clear()
+        extended.clear()
         padding = -member.size % _BLOCK
         stream.left_of_member = member.size
         yield member
         stream.skip(stream.left_of_member + padding)
-    stream.end()
+    stream.drain()
 
 
 def _length(header: bytes) -> int:
-    """The size that a header tells, once its sum is right.
+    """The size field of a header whose checksum is right.
 
     Raises:
-        OutputError: it is no header.
+        OutputError: the checksum is wrong.
     """
     if sum(header) - sum(header[148:156]) + 256 != _octal(header[148:156]):
-        raise OutputError("the site sent an archive that makes no sense: a header's sum is wrong")
+        raise _invalid("the checksum of a header is wrong")
     return _octal(header[124:136])
 
 
 def _octal(field: bytes) -> int:
-    """Sizes of 8 GB and more are written otherwise; no file of an archive is so large."""
+    """Sizes of 8 GB and more are encoded otherwise; no file of these archives is so large."""
     digits = _text(field).strip()
     if digits.strip(b"01234567"):
-        raise OutputError(f"the site sent an archive that makes no sense: {field!r} is no number")
+        raise _invalid(f"{field!r} is not an octal number")
     return int(digits or b"0", 8)
 
 
-def _number(told: bytes | None, otherwise: int) -> int:
-    if told is None:
-        return otherwise
-    if not told.isdigit() or len(told) > 18:
-        raise OutputError(f"the site sent an archive that makes no sense: {told[:20]!r} is no number")
-    return int(told)
+def _decimal(field: bytes | None, default: int) -> int:
+    if field is None:
+        return default
+    if not field.isdigit() or len(field) > 18:
+        raise _invalid(f"{field[:20]!r} is not a number")
+    return int(field)
 
 
 def _text(field: bytes) -> bytes:
@@ -166,26 +173,31 @@ def _name(header: bytes) -> bytes:
     return name
 
 
-def _words(stream: _Bounded, length: int) -> bytes:
-    """What a header says that stands before a member's own."""
+def _take_extended(stream: _Bounded, length: int) -> bytes:
+    """The content of a header that precedes a member's own."""
     if length > LONGEST_HEADER:
-        raise OutputError(f"the site sent a file's name of {length} bytes; nothing more was read")
+        raise OutputError(f"the site sent a file name of {length} bytes; the rest was not read")
     return stream.take(length + -length % _BLOCK)[:length]
 
 
-def _said(kind: bytes, words: bytes) -> dict[bytes, bytes]:
+def _read_extended(kind: bytes, content: bytes) -> dict[bytes, bytes]:
+    """What an extended header says of the next member; nothing of a global one is used."""
     if kind in (_LONG_NAME, _LONG_LINK):
-        return {b"path" if kind == _LONG_NAME else b"linkpath": _text(words)}
-    said: dict[bytes, bytes] = {}
-    while words:  # "LENGTH KEY=VALUE\n", the length being that of all of it
-        told, _, _ = words.partition(b" ")
-        length = _number(told, 0)
-        key, equals, value = words[len(told) + 1 : length].partition(b"=")
-        if not equals or not value.endswith(b"\n") or length > len(words):
-            raise OutputError("the site sent an archive that makes no sense: an extended header is cut")
+        return {b"path" if kind == _LONG_NAME else b"linkpath": _text(content)}
+    values: dict[bytes, bytes] = {}
+    while content:  # records "LENGTH KEY=VALUE\n"; the length counts the whole record
+        digits, _, _ = content.partition(b" ")
+        length = _decimal(digits, 0)
+        key, equals, value = content[len(digits) + 1 : length].partition(b"=")
+        if not equals or not value.endswith(b"\n") or length > len(content):
+            raise _invalid("an extended header is incomplete")
         if key.startswith(b"GNU.sparse."):
-            raise OutputError("the site sent a sparse file, which nobody asked for; nothing more was read")
+            raise OutputError("the site sent a sparse file, which was not requested; the rest was not read")
         if key in (b"path", b"linkpath", b"size") and kind == _PAX:
-            said[key] = value[:-1]
-        words = words[length:]
-    return said
+            values[key] = value[:-1]
+        content = content[length:]
+    return values
+
+
+def _invalid(why: str) -> OutputError:
+    return OutputError(f"the site sent an invalid tar archive: {why}")

@@ -13,7 +13,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from scheduler.batch.base import BatchSystem, write_indices
+from scheduler.batch.base import BatchSystem
+from scheduler.batch.indices import write_indices
 from scheduler.engine import programs
 from scheduler.engine.poll.reconcile import Reconciler
 from scheduler.engine.poll.reply import PollReply, read
@@ -77,11 +78,11 @@ def _weigh(
     polls = ledger.polls
     version = polls.version()
     elements = polls.elements([batch for batch, _ in moved.values()])
-    names = {batch.batch_id.split(";")[0]: batch.name for batch, _ in asked if batch.batch_id}
+    names = {system.job_id(batch.batch_id): batch.name for batch, _ in asked if batch.batch_id}
     lines = chain.from_iterable(heard.live.get(batch.name, ()) for batch, _ in moved.values())
     weighing = Reconciler(
         heard, system.read_live(lines), system.read_history(heard.history, names),
-        unwatched=unwatched, strikes_out=system.strikes_out,
+        system=system, unwatched=unwatched,
     )  # fmt: skip
     for which, (batch, digest) in moved.items():
         weighing.weigh(batch, elements[which], digest)

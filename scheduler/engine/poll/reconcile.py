@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from scheduler.batch.base import Key
+from scheduler.batch.base import BatchSystem, Key
 from scheduler.engine.poll.reply import PollReply
 from scheduler.engine.poll.settle import settle
 from scheduler.job.evidence import Evidence, Observation
@@ -25,12 +25,13 @@ class Reconciler:
 
     def __init__(
         self, heard: PollReply, live: Mapping[Key, Observation], history: Mapping[Key, Observation], *,
-        unwatched: float, strikes_out: bool,
+        system: BatchSystem, unwatched: float,
     ) -> None:  # fmt: skip
         """`unwatched`: so many of the seconds since the last poll are not held against a job that is silent."""
         self.news = News()
         self._heard, self._live, self._history, self._unwatched = heard, live, history, unwatched
-        self._known = {name for name, _ in (*live, *history)} if strikes_out else set[str]()
+        self._system = system
+        self._known = {name for name, _ in (*live, *history)} if system.drops_cancelled_tasks else set[str]()
         self._going_on: dict[tuple[int, int], tuple[Status, Evidence, bool]] = {}
         self._now = time.time()
 
@@ -78,14 +79,15 @@ class Reconciler:
         self, batch: AskedBatch, one: Element, live: Observation | None, history: Observation | None
     ) -> Evidence:
         key, heard = (batch.bundle, one.element), self._heard
-        end, since = heard.ends.get(key), self._silent_since(one)
+        end, since, log = heard.ends.get(key), self._silent_since(one), heard.logs.get(key, ())
         age = (heard.clock - end.ended).total_seconds() if heard.clock and end and end.ended else math.inf
         evidence = Evidence(
             end=end,
             end_age_seconds=age,
             live=live,
             history=history,
-            log=heard.logs.get(key, ()),
+            log=log,
+            log_cause=self._system.log_cause(log),
             queue_answered=heard.live_answered,
             history_answered=heard.history_answered,
             silent_polls=one.silent + 1,

@@ -8,7 +8,6 @@ waited for, a while. A requeue makes an end file a thing of the past: the job wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -79,21 +78,6 @@ _WAITING = (JobState.QUEUED, JobState.HELD)
 _MAKES_AWAY = (Cause.NODE_FAILURE, Cause.PREEMPTED)  # which undo nothing that the script had ended before
 _KILLED = (Cause.TIME_LIMIT, Cause.OUT_OF_MEMORY, Cause.CANCELLED, Cause.DEPENDENCY, *_MAKES_AWAY)
 _DOUBTFUL = (Cause.LOST, Cause.UNKNOWN, Cause.SIGNAL, Cause.REFUSED)
-_LOG_WORDS = (
-    ("DUE TO TIME LIMIT", Cause.TIME_LIMIT),
-    ("exceeded memory limit", Cause.OUT_OF_MEMORY),
-    ("oom-kill", Cause.OUT_OF_MEMORY),
-    ("oom_kill", Cause.OUT_OF_MEMORY),
-    ("Out Of Memory", Cause.OUT_OF_MEMORY),
-    ("DUE TO PREEMPTION", Cause.PREEMPTED),
-    ("DUE TO NODE FAILURE", Cause.NODE_FAILURE),
-    ("CANCELLED AT", Cause.CANCELLED),
-    ("PBS: job killed: walltime", Cause.TIME_LIMIT),
-    ("PBS: job killed: cput", Cause.TIME_LIMIT),
-    ("PBS: job killed: mem", Cause.OUT_OF_MEMORY),
-    ("PBS: job killed: vmem", Cause.OUT_OF_MEMORY),
-    ("Cgroup mem", Cause.OUT_OF_MEMORY),  # PBS's cgroup hook: "Cgroup memory limit exceeded", "Cgroup memsw limit …"
-)  # what batch systems write into a job's log; the time limit before the plain "CANCELLED AT" that it contains
 
 
 def _newest_word(evidence: Evidence) -> Observation | None:
@@ -110,7 +94,7 @@ def _ended_alone(evidence: Evidence) -> bool:
     end, live = evidence.end, evidence.live
     if end is None:
         return False
-    if _by_itself(end) or _log_cause(evidence.log) in (Cause.CANCELLED, Cause.TIME_LIMIT):
+    if _by_itself(end) or evidence.log_cause in (Cause.CANCELLED, Cause.TIME_LIMIT):
         return True  # the script that runs them all begins such a one no more
     return not end.signal and live is not None and live.active and live.state not in _WAITING
 
@@ -161,7 +145,7 @@ def _by_itself(end: End) -> bool:
 
 def _proved(before: Status, word: Observation | None, end: End, evidence: Evidence) -> Status:
     """The script told its end, and the batch system, if it was heard, does not claim to have killed it."""
-    from_log = _log_cause(evidence.log)
+    from_log = evidence.log_cause
     if from_log is not None and (end.signal or end.exit_code > 128):
         return _ended(before, word, end, from_log, evidence)
     if word is not None and word.state is JobState.FAILED and end.exit_code == 0:
@@ -190,7 +174,7 @@ def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:
     if _by_itself(end):
         heard = evidence.queue_answered or evidence.end_age_seconds >= FRESH_SECONDS
         return _by_exit_code(before, None, end) if heard else before
-    cause = _log_cause(evidence.log)
+    cause = evidence.log_cause
     if cause is not None:
         return _ended(before, None, end, cause, evidence)
     patient = evidence.history_answered is None or evidence.silent_polls >= PATIENT_POLLS
@@ -200,7 +184,7 @@ def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:
 def _without_proof(before: Status, word: Observation, evidence: Evidence) -> Status:
     """The batch system says that it has ended, but the script has not: it was killed, or never began, or its end file
     is not visible yet."""
-    from_log = _log_cause(evidence.log)
+    from_log = evidence.log_cause
     if from_log is not None and word.state is not JobState.COMPLETED:
         return _ended(before, word, None, from_log, evidence)
     if evidence.silent_polls < PATIENT_POLLS:
@@ -214,7 +198,7 @@ def _without_proof(before: Status, word: Observation, evidence: Evidence) -> Sta
 def _absent(before: Status, evidence: Evidence) -> Status:
     if before.state is JobState.CREATED or before.final or not evidence.silent:
         return before
-    from_log = _log_cause(evidence.log)
+    from_log = evidence.log_cause
     if from_log is not None and evidence.silent_polls >= PATIENT_POLLS:
         return _ended(before, None, None, from_log, evidence)
     if evidence.struck_out and evidence.silent_polls >= PATIENT_POLLS:
@@ -252,11 +236,6 @@ def _final(before: Status, word: Observation | None, end: End | None, cause: Cau
         ended=(end.ended if end else None) or (word.ended if word else None),
         attempt=end.attempt if end is not None else before.attempt,
     )
-
-
-def _log_cause(log: Sequence[str]) -> Cause | None:
-    text = "\n".join(line for line in log if "DUE TO JOB REQUEUE" not in line)  # that was an earlier run
-    return next((cause for words, cause in _LOG_WORDS if words in text), None)
 
 
 _SIGNALS = {

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from scheduler.batch.base import Accepted, BatchSystem, Full, Outcome, Refused, Unknown, write_indices
+from scheduler.batch.base import BatchSystem
+from scheduler.batch.indices import write_indices
+from scheduler.batch.outcome import Accepted, Full, Outcome, Refused, Unknown
 from scheduler.engine import programs
 from scheduler.engine.submit import spool, upload
 from scheduler.errors import BatchError, JobError

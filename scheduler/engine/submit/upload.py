@@ -73,7 +73,7 @@ def stage(files: Sequence[Large], to: tuple[Expanded, str], transport: Transport
     plans = [_in_order(large, here) for large in files]
     gaps = [gap for large, plan in zip(files, plans, strict=True) for gap in _gaps(large, plan)]
     if gaps:
-        missing, streams = sum(gap.count for gap in gaps), transport.side_by_side()
+        missing, streams = sum(gap.count for gap in gaps), transport.upload_streams()
         most = max(_LEAST_PIECE_BYTES, -(-missing // streams))
         sent = _Sending([part for gap in gaps for part in _split(gap, most)], to, transport).by(streams)
         plans = [_in_order(large, [*here, *sent]) for large in files]

@@ -1,4 +1,4 @@
-"""Outputs come home whole, and nothing that a cluster sends is written anywhere else."""
+"""Outputs are downloaded completely, and nothing that a site sends is written outside the job's folder."""
 
 from __future__ import annotations
 
@@ -13,20 +13,26 @@ from pathlib import Path
 import pytest
 
 from scheduler import Cause, JobState, OutputError, Status, TransportError
-from scheduler.engine.collect import fetch
+from scheduler.engine.collect.fetch import fetch
+from scheduler.engine.collect.manifest import Manifest, manifest
 from scheduler.engine.collect.results import results_of
 from scheduler.ledger.rows import JobRow
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 
 
-class Saying(Transport):
-    """A site that answers each program with the bytes it was told to, true or not."""
+class Scripted(Transport):
+    """A site that answers each program with given bytes, whether they are true or not.
+
+    Attributes:
+        ran: the names of the programs that were run.
+        received: what each program read from stdin.
+    """
 
     def __init__(self, **answers: bytes) -> None:
         self.answers = answers
-        self.asked: list[str] = []
-        self.said: dict[str, bytes] = {}
+        self.ran: list[str] = []
+        self.received: dict[str, bytes] = {}
 
     def run(
         self,
@@ -37,8 +43,8 @@ class Saying(Transport):
         stdout: Callable[[bytes], None] | None = None,
         timeout: float = 60.0,
     ) -> Reply:
-        self.asked.append(program.name)
-        self.said[program.name] = stdin if isinstance(stdin, bytes) else b"".join(stdin)
+        self.ran.append(program.name)
+        self.received[program.name] = stdin if isinstance(stdin, bytes) else b"".join(stdin)
         answer = self.answers[program.name]
         if stdout is not None:
             for start in range(0, len(answer), 1000):
@@ -50,12 +56,12 @@ class Saying(Transport):
 
 
 def a_row(
-    home: Path, *, patterns: list[str] | None = None, folder: str = "/far/tok", status: Status | None = None
+    working_dir: Path, *, patterns: list[str] | None = None, folder: str = "/remote/tok", status: Status | None = None
 ) -> JobRow:
-    """A job that has ended."""
+    """A finished job."""
     return JobRow(
         key=5, bundle="tok", first=0, element=0, folder=folder, sent=True, name="x.tok-0", batch_id="1", job_id="a job",
-        campaign=None, site="here", type="script", working_dir=str(home), patterns=patterns or ["*.root"],
+        campaign=None, site="local", type="script", working_dir=str(working_dir), patterns=patterns or ["*.root"],
         status=status or Status(JobState.COMPLETED, exit_code=0, ended=datetime.now(timezone.utc)), silent=0,
         silent_since=None, collected=False, results=None, created=0.0, updated=0.0,
     )  # fmt: skip
@@ -73,7 +79,7 @@ def a_list(*files: tuple[str, str, str, bytes]) -> bytes:
 
 
 def a_tar(*members: tuple[str, bytes, bytes]) -> bytes:
-    """A tar of name, content, type."""
+    """A tar archive of members (name, content, type)."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content, kind in members:
@@ -84,38 +90,38 @@ def a_tar(*members: tuple[str, bytes, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def collected(row: JobRow, site: Transport, scratch: Path) -> fetch.Manifest:
-    """List and fetch."""
-    listed = fetch.manifest([row], site, scratch)
-    fetch.fetch(listed.outputs, site)
+def collected(row: JobRow, site: Transport, scratch: Path) -> Manifest:
+    """List the outputs of a job, and download them."""
+    listed = manifest([row], site, scratch)
+    fetch(listed.outputs, site)
     return listed
 
 
-def test_a_file_comes_home_and_is_not_sent_again(tmp_path: Path) -> None:
-    home, content = tmp_path / "home", b"events" * 1000
-    listed = a_list(("0", "/far/tok/0/dir", "a b.root", content))
-    site = Saying(manifest=listed, fetch=a_tar(("far/tok/0/dir/a b.root", content, tarfile.REGTYPE)))
-    collected(a_row(home), site, tmp_path)
-    assert (home / "a b.root").read_bytes() == content
-    collected(a_row(home), site, tmp_path)
-    assert site.asked == ["manifest", "fetch", "manifest"]
+def test_a_file_is_downloaded_once(tmp_path: Path) -> None:
+    local, content = tmp_path / "out", b"events" * 1000
+    listed = a_list(("0", "/remote/tok/0/dir", "a b.root", content))
+    site = Scripted(manifest=listed, fetch=a_tar(("remote/tok/0/dir/a b.root", content, tarfile.REGTYPE)))
+    collected(a_row(local), site, tmp_path)
+    assert (local / "a b.root").read_bytes() == content
+    collected(a_row(local), site, tmp_path)
+    assert site.ran == ["manifest", "fetch", "manifest"]
 
 
 @pytest.mark.parametrize(
     "name", ["../evil.root", "/etc/evil.root", "a/../../evil.root", ".."], ids=["up", "absolute", "inside up", "dots"]
 )
-def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
-    site = Saying(manifest=a_list(("0", "/far/tok/0/dir", name, b"x")), fetch=b"")
-    with pytest.raises(OutputError, match="outside its folder"):
-        collected(a_row(tmp_path / "home"), site, tmp_path)
+def test_a_name_that_leads_out_of_the_jobs_folder_is_rejected(tmp_path: Path, name: str) -> None:
+    site = Scripted(manifest=a_list(("0", "/remote/tok/0/dir", name, b"x")), fetch=b"")
+    with pytest.raises(OutputError, match="outside the job's folder"):
+        collected(a_row(tmp_path / "out"), site, tmp_path)
     assert not list(tmp_path.rglob("evil*"))
 
 
 @pytest.mark.parametrize("kind", ["7", "stdin", "-1", ""])
-def test_an_output_of_no_pattern_is_refused(tmp_path: Path, kind: str) -> None:
-    site = Saying(manifest=a_list((kind, "/far/tok/0/dir", "a.root", b"x")), fetch=b"")
-    with pytest.raises(OutputError, match="no pattern"):
-        collected(a_row(tmp_path / "home"), site, tmp_path)
+def test_an_output_that_belongs_to_no_pattern_is_rejected(tmp_path: Path, kind: str) -> None:
+    site = Scripted(manifest=a_list((kind, "/remote/tok/0/dir", "a.root", b"x")), fetch=b"")
+    with pytest.raises(OutputError, match="belongs to no pattern"):
+        collected(a_row(tmp_path / "out"), site, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -123,48 +129,48 @@ def test_an_output_of_no_pattern_is_refused(tmp_path: Path, kind: str) -> None:
     [
         ("../../evil", tarfile.REGTYPE),
         ("/etc/evil", tarfile.REGTYPE),
-        ("far/tok/0/dir/other.root", tarfile.REGTYPE),
-        ("far/tok/0/dir/a.root", tarfile.SYMTYPE),
-        ("far/tok/0/dir/a.root", tarfile.LNKTYPE),
-        ("far/tok/0/dir/a.root", tarfile.CHRTYPE),
-        ("far/tok/0/dir/a.root", tarfile.FIFOTYPE),
-        ("far/tok/0/dir/a.root", tarfile.DIRTYPE),
+        ("remote/tok/0/dir/other.root", tarfile.REGTYPE),
+        ("remote/tok/0/dir/a.root", tarfile.SYMTYPE),
+        ("remote/tok/0/dir/a.root", tarfile.LNKTYPE),
+        ("remote/tok/0/dir/a.root", tarfile.CHRTYPE),
+        ("remote/tok/0/dir/a.root", tarfile.FIFOTYPE),
+        ("remote/tok/0/dir/a.root", tarfile.DIRTYPE),
     ],
-    ids=["up", "absolute", "unasked", "symlink", "hard link", "device", "fifo", "folder"],
+    ids=["up", "absolute", "not requested", "symlink", "hard link", "device", "fifo", "folder"],
 )
-def test_a_stream_brings_only_files_that_were_asked_for(tmp_path: Path, name: str, kind: bytes) -> None:
-    home = tmp_path / "home"
-    listed = a_list(("0", "/far/tok/0/dir", "a.root", b"x"))
-    with pytest.raises(OutputError, match="not asked for"):
-        collected(a_row(home), Saying(manifest=listed, fetch=a_tar((name, b"x", kind))), tmp_path)
-    assert not (home / "a.root").exists()
+def test_only_requested_files_are_accepted_from_a_stream(tmp_path: Path, name: str, kind: bytes) -> None:
+    local = tmp_path / "out"
+    listed = a_list(("0", "/remote/tok/0/dir", "a.root", b"x"))
+    with pytest.raises(OutputError, match="not requested"):
+        collected(a_row(local), Scripted(manifest=listed, fetch=a_tar((name, b"x", kind))), tmp_path)
+    assert not (local / "a.root").exists()
     assert not list(tmp_path.rglob("evil*"))
 
 
-@pytest.mark.parametrize("sent", [b"much more than was said", b"y", b""], ids=["larger", "other", "empty"])
-def test_a_file_that_is_not_what_was_announced_does_not_get_its_name(tmp_path: Path, sent: bytes) -> None:
-    home = tmp_path / "home"
-    listed = a_list(("0", "/far/tok/0/dir", "a.root", b"x"))
-    site = Saying(manifest=listed, fetch=a_tar(("far/tok/0/dir/a.root", sent, tarfile.REGTYPE)))
-    with pytest.raises(OutputError, match="changes still"):
-        collected(a_row(home), site, tmp_path)
-    assert not home.exists() or not list(home.iterdir())
+@pytest.mark.parametrize("sent", [b"much more than was listed", b"y", b""], ids=["larger", "other", "empty"])
+def test_a_file_that_differs_from_the_manifest_does_not_get_its_name(tmp_path: Path, sent: bytes) -> None:
+    local = tmp_path / "out"
+    listed = a_list(("0", "/remote/tok/0/dir", "a.root", b"x"))
+    site = Scripted(manifest=listed, fetch=a_tar(("remote/tok/0/dir/a.root", sent, tarfile.REGTYPE)))
+    with pytest.raises(OutputError, match="may still be changing"):
+        collected(a_row(local), site, tmp_path)
+    assert not local.exists() or not list(local.iterdir())
 
 
-def test_a_stream_that_ends_early_is_a_broken_line(tmp_path: Path) -> None:
+def test_a_stream_that_ends_early_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     content = os.urandom(50_000)
-    listed = a_list(("0", "/far/tok/0/dir", "a.root", content))
-    whole = a_tar(("far/tok/0/dir/a.root", content, tarfile.REGTYPE))
+    listed = a_list(("0", "/remote/tok/0/dir", "a.root", content))
+    whole = a_tar(("remote/tok/0/dir/a.root", content, tarfile.REGTYPE))
     with pytest.raises((TransportError, OutputError)):
-        collected(a_row(tmp_path / "home"), Saying(manifest=listed, fetch=whole[:20_000]), tmp_path)
-    assert not (tmp_path / "home" / "a.root").exists()
-    assert not list((tmp_path / "home").glob(".*"))
+        collected(a_row(tmp_path / "out"), Scripted(manifest=listed, fetch=whole[:20_000]), tmp_path)
+    assert not (tmp_path / "out" / "a.root").exists()
+    assert not list((tmp_path / "out").glob(".*"))
 
 
-def test_a_file_that_does_not_come_is_named(tmp_path: Path) -> None:
-    listed = a_list(("0", "/far/tok/0/dir", "a.root", b"x"))
-    with pytest.raises(OutputError, match=r"did not come.*a\.root"):
-        collected(a_row(tmp_path / "home"), Saying(manifest=listed, fetch=a_tar()), tmp_path)
+def test_the_error_names_a_file_that_was_not_sent(tmp_path: Path) -> None:
+    listed = a_list(("0", "/remote/tok/0/dir", "a.root", b"x"))
+    with pytest.raises(OutputError, match=r"not sent.*a\.root"):
+        collected(a_row(tmp_path / "out"), Scripted(manifest=listed, fetch=a_tar()), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -172,17 +178,22 @@ def test_a_file_that_does_not_come_is_named(tmp_path: Path) -> None:
     [b"", b"files 3\n", b"files 1\n0\t0\0/a\0b.root\0", b"nonsense"],
     ids=["none", "no names", "no sizes", "other"],
 )
-def test_a_list_that_is_not_whole_is_refused(tmp_path: Path, answer: bytes) -> None:
+def test_an_incomplete_list_is_rejected(tmp_path: Path, answer: bytes) -> None:
     with pytest.raises(OutputError):
-        collected(a_row(tmp_path / "home"), Saying(manifest=answer, fetch=b""), tmp_path)
+        collected(a_row(tmp_path / "out"), Scripted(manifest=answer, fetch=b""), tmp_path)
 
 
-def over_there(tmp_path: Path, outputs: str) -> tuple[Path, Path]:
-    """A bundle's folder over there with one element, and the folder in which its job ran."""
+def remote_bundle(tmp_path: Path, outputs: str) -> tuple[Path, Path]:
+    """A bundle with one element, and the folder in which its job ran.
+
+    Args:
+        tmp_path: the folder in which the bundle is made.
+        outputs: the body of the function in its outputs.sh.
+    """
     bundle = tmp_path / "work it's" / "tok"
     inside = bundle / "0" / "dir"
     inside.mkdir(parents=True)
-    (bundle / "0" / "stdout.0").write_text("said\n")
+    (bundle / "0" / "stdout.0").write_text("text\n")
     (bundle / "0" / "outputs.sh").write_text(f'dir="$control/dir"\noutputs() {{\n{outputs}\n}}\n')
     return bundle, inside
 
@@ -200,68 +211,68 @@ HOSTILE = [
 ]
 
 
-def test_hostile_names_come_home_as_they_are(tmp_path: Path) -> None:
-    bundle, inside = over_there(tmp_path, "output 0 '*.root' ./*.root")
+def test_files_with_hostile_names_are_downloaded_under_these_names(tmp_path: Path) -> None:
+    bundle, inside = remote_bundle(tmp_path, "output 0 '*.root' ./*.root")
     for number, name in enumerate(HOSTILE):
         (inside / name).write_bytes(bytes([number]) * 1000)
-    home = tmp_path / "home"
-    listed = collected(a_row(home, folder=str(bundle)), LocalTransport(), tmp_path)
-    assert {Path(output.home).name for output in listed.outputs} == {*HOSTILE, "job.stdout"}
+    local = tmp_path / "out"
+    listed = collected(a_row(local, folder=str(bundle)), LocalTransport(), tmp_path)
+    assert {Path(output.local_path).name for output in listed.outputs} == {*HOSTILE, "job.stdout"}
     for number, name in enumerate(HOSTILE):
-        assert (home / name).read_bytes() == bytes([number]) * 1000
+        assert (local / name).read_bytes() == bytes([number]) * 1000
     assert not list(tmp_path.rglob("pwned"))
 
 
-def test_a_folder_as_a_pattern_brings_all_that_is_in_it(tmp_path: Path) -> None:
-    bundle, inside = over_there(tmp_path, "output 0 plots ./plots")
+def test_a_pattern_that_matches_a_folder_downloads_all_files_in_it(tmp_path: Path) -> None:
+    bundle, inside = remote_bundle(tmp_path, "output 0 plots ./plots")
     (inside / "plots" / "deep\ner").mkdir(parents=True)
     (inside / "plots" / "a.png").write_bytes(b"a")
     (inside / "plots" / "deep\ner" / ".b").write_bytes(b"")
-    collected(a_row(tmp_path / "home", patterns=["plots"], folder=str(bundle)), LocalTransport(), tmp_path)
-    assert (tmp_path / "home" / "plots" / "a.png").read_bytes() == b"a"
-    assert (tmp_path / "home" / "plots" / "deep\ner" / ".b").read_bytes() == b""
+    collected(a_row(tmp_path / "out", patterns=["plots"], folder=str(bundle)), LocalTransport(), tmp_path)
+    assert (tmp_path / "out" / "plots" / "a.png").read_bytes() == b"a"
+    assert (tmp_path / "out" / "plots" / "deep\ner" / ".b").read_bytes() == b""
 
 
-def test_a_progress_is_told_to_its_end_and_seldom(tmp_path: Path) -> None:
-    bundle, inside = over_there(tmp_path, "output 0 '*.root' ./*.root")
+def test_progress_is_reported_seldom_and_to_its_end(tmp_path: Path) -> None:
+    bundle, inside = remote_bundle(tmp_path, "output 0 '*.root' ./*.root")
     for number in range(300):
         (inside / f"{number}.root").write_bytes(b"x" * 1000)
-    told: list[tuple[int, int]] = []
-    listed = fetch.manifest([a_row(tmp_path / "home", folder=str(bundle))], LocalTransport(), tmp_path)
-    fetch.fetch(listed.outputs, LocalTransport(), lambda done, total: told.append((done, total)))
-    assert [total for _, total in told] == [300_005] * 2
-    assert told[-1] == (300_005, 300_005)
+    reported: list[tuple[int, int]] = []
+    listed = manifest([a_row(tmp_path / "out", folder=str(bundle))], LocalTransport(), tmp_path)
+    fetch(listed.outputs, LocalTransport(), lambda done, total: reported.append((done, total)))
+    assert [total for _, total in reported] == [300_005] * 2
+    assert reported[-1] == (300_005, 300_005)
 
 
-def test_a_folder_that_is_gone_makes_a_completed_job_one_without_outputs(tmp_path: Path) -> None:
-    row = a_row(tmp_path / "home", folder=str(tmp_path / "nowhere"))
+def test_a_completed_job_whose_remote_folder_is_gone_failed_with_missing_output(tmp_path: Path) -> None:
+    row = a_row(tmp_path / "out", folder=str(tmp_path / "nowhere"))
     listed = collected(row, LocalTransport(), tmp_path)
     status, results = results_of(row, listed)
     assert (status.state, status.cause) == (JobState.FAILED, Cause.MISSING_OUTPUT)
-    assert "gone" in results["error"]
+    assert "its remote folder no longer exists" in results["error"]
 
 
-def test_results_hold_the_jobs_own_and_where_its_files_are(tmp_path: Path) -> None:
-    bundle, inside = over_there(tmp_path, "output 0 '*.root' ./*.root")
+def test_results_hold_result_json_and_the_local_paths_of_outputs(tmp_path: Path) -> None:
+    bundle, inside = remote_bundle(tmp_path, "output 0 '*.root' ./*.root")
     (inside / "a.root").write_bytes(b"1")
     (inside / "result.json").write_text('{"x": 1.5, "exit_code": "mine"}')
-    row, home = a_row(tmp_path / "home", folder=str(bundle)), tmp_path / "home"
+    row, local = a_row(tmp_path / "out", folder=str(bundle)), tmp_path / "out"
     status, results = results_of(row, collected(row, LocalTransport(), tmp_path))
     assert status.state is JobState.COMPLETED
     assert results == {
         "x": 1.5,
         "exit_code": 0,
-        "output_files": {"*.root": [str(home / "a.root")]},
-        "stdout": str(home / "job.stdout"),
+        "output_files": {"*.root": [str(local / "a.root")]},
+        "stdout": str(local / "job.stdout"),
         "stderr": None,
     }
 
 
-def test_a_result_that_is_not_json_is_no_success(tmp_path: Path) -> None:
-    bundle, inside = over_there(tmp_path, "output 0 '*.root' ./*.root")
+def test_a_job_whose_result_is_not_json_failed(tmp_path: Path) -> None:
+    bundle, inside = remote_bundle(tmp_path, "output 0 '*.root' ./*.root")
     (inside / "a.root").write_bytes(b"1")
     (inside / "result.json").write_text("{'x': 1}")
-    row = a_row(tmp_path / "home", folder=str(bundle))
+    row = a_row(tmp_path / "out", folder=str(bundle))
     status, results = results_of(row, collected(row, LocalTransport(), tmp_path))
     assert status.state is JobState.FAILED
     assert "result.json is not JSON" in results["error"]

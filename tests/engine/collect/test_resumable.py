@@ -1,4 +1,4 @@
-"""Large outputs come home in pieces: a cut loses nothing that has come, and nothing gets its name that is not whole."""
+"""Downloads of large outputs are resumed after a lost connection, and only a complete file gets its name."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from scheduler import OutputError, TransportError
-from scheduler.engine.collect import fetch
-from scheduler.engine.collect.fetch import LARGE_BYTES
+from scheduler.engine.collect.fetch import Progress, fetch
+from scheduler.engine.collect.manifest import LARGE_BYTES, manifest
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from scheduler.transports.local import LocalTransport
-from tests.engine.collect.test_fetch import a_row, over_there
+from scheduler.transports.local.transport import LocalTransport
+from tests.engine.collect.test_fetch import a_row, remote_bundle
 
 SIZE = LARGE_BYTES + 1_234_567
 CONTENT = os.urandom(1 << 20) * (SIZE // (1 << 20)) + os.urandom(SIZE % (1 << 20))
@@ -23,12 +23,19 @@ CONTENT = os.urandom(1 << 20) * (SIZE // (1 << 20)) + os.urandom(SIZE % (1 << 20
 
 @dataclass
 class Metered(Transport):
-    """This machine. `cut_after`: so many bytes of what fetch says, the line is cut; `meanwhile` is called then."""
+    """This machine, over a connection that counts bytes.
+
+    Attributes:
+        cut_after: the connection is lost after so many bytes of output of fetch.sh; None: never.
+        meanwhile: called when it is lost.
+        received: bytes of output of fetch.sh.
+        ran: the names of the programs that were run.
+    """
 
     cut_after: int | None = None
     meanwhile: Callable[[], object] = lambda: None
-    down: int = 0
-    asked: list[str] = field(default_factory=list)
+    received: int = 0
+    ran: list[str] = field(default_factory=list)
 
     def run(
         self,
@@ -39,115 +46,121 @@ class Metered(Transport):
         stdout: Callable[[bytes], None] | None = None,
         timeout: float = 60.0,
     ) -> Reply:
-        self.asked.append(program.name)
+        self.ran.append(program.name)
         return LocalTransport().run(program, args, stdin=stdin, stdout=self._counted(stdout), timeout=timeout)
 
     def _counted(self, take: Callable[[bytes], None] | None) -> Callable[[bytes], None] | None:
         if take is None:
             return None
 
-        def taken(piece: bytes) -> None:
-            self.down += len(piece)
-            if self.cut_after is not None and self.down > self.cut_after:
-                take(piece[: len(piece) - (self.down - self.cut_after)])
+        def counted(chunk: bytes) -> None:
+            self.received += len(chunk)
+            if self.cut_after is not None and self.received > self.cut_after:
+                take(chunk[: len(chunk) - (self.received - self.cut_after)])
                 self.meanwhile()
                 raise TransportError("cut, on purpose")
-            take(piece)
+            take(chunk)
 
-        return taken
+        return counted
 
     def close(self) -> None:
         """Nothing is open."""
 
 
 @dataclass
-class Far:
-    """A job that has ended over there with a large output and a small one, and the folder here they come to."""
+class RemoteJob:
+    """A finished job with a large output and a small one.
+
+    Attributes:
+        folder: its bundle on the remote side.
+        output: its large output on the remote side.
+        local: the folder that outputs are downloaded to.
+    """
 
     folder: Path
     output: Path
-    home: Path
+    local: Path
 
-    def collect(self, transport: Transport, progress: fetch.Progress | None = None) -> None:
-        row = a_row(self.home, folder=str(self.folder))
-        listed = fetch.manifest([row], transport, self.home.parent)
-        fetch.fetch(listed.outputs, transport, progress)
+    def collect(self, transport: Transport, progress: Progress | None = None) -> None:
+        row = a_row(self.local, folder=str(self.folder))
+        listed = manifest([row], transport, self.local.parent)
+        fetch(listed.outputs, transport, progress)
 
     @property
     def parts(self) -> list[Path]:
-        """What is here of files that are not whole."""
-        return list(self.home.glob(".*.part"))
+        """The parts of incomplete downloads."""
+        return list(self.local.glob(".*.part"))
 
 
 @pytest.fixture
-def far(tmp_path: Path) -> Far:
-    bundle, inside = over_there(tmp_path, "output 0 '*.root' ./*.root")
+def far(tmp_path: Path) -> RemoteJob:
+    bundle, inside = remote_bundle(tmp_path, "output 0 '*.root' ./*.root")
     (inside / "it's large.root").write_bytes(CONTENT)
     (inside / "small.root").write_bytes(b"small")
-    return Far(bundle, inside / "it's large.root", tmp_path / "home")
+    return RemoteJob(bundle, inside / "it's large.root", tmp_path / "out")
 
 
-def test_a_large_file_comes_home_whole_among_small_ones(far: Far) -> None:
-    line, told = Metered(), list[tuple[int, int]]()
-    far.collect(line, lambda done, total: told.append((done, total)))
-    assert (far.home / far.output.name).read_bytes() == CONTENT
-    assert (far.home / "small.root").read_bytes() == b"small"
-    assert line.asked == ["manifest", "fetch"]
-    assert told[-1] == (SIZE + 5 + 5, SIZE + 5 + 5)  # "small" and the job's "said"
+def test_a_large_file_is_downloaded_along_with_small_ones(far: RemoteJob) -> None:
+    transport, reported = Metered(), list[tuple[int, int]]()
+    far.collect(transport, lambda done, total: reported.append((done, total)))
+    assert (far.local / far.output.name).read_bytes() == CONTENT
+    assert (far.local / "small.root").read_bytes() == b"small"
+    assert transport.ran == ["manifest", "fetch"]
+    assert reported[-1] == (SIZE + 5 + 5, SIZE + 5 + 5)  # "small" and "text\n" in stdout
     assert not far.parts
 
 
 @pytest.mark.parametrize(
-    "cut_after", [7, 4_000_000, SIZE + 10, SIZE + 60], ids=["head", "middle", "hash", "end of hash"]
+    "cut_after", [7, 4_000_000, SIZE + 10, SIZE + 60], ids=["first line", "middle", "hash", "end of hash"]
 )
-def test_after_a_cut_only_the_rest_is_sent(far: Far, cut_after: int) -> None:
+def test_after_a_lost_connection_only_the_rest_is_sent(far: RemoteJob, cut_after: int) -> None:
     with pytest.raises(TransportError):
         far.collect(Metered(cut_after))
-    assert not (far.home / far.output.name).exists()
-    line, told = Metered(), list[tuple[int, int]]()
-    far.collect(line, lambda done, total: told.append((done, total)))
-    assert (far.home / far.output.name).read_bytes() == CONTENT
-    assert SIZE - cut_after < line.down < SIZE - min(cut_after, SIZE) + 30_000
-    assert told[-1][0] == told[-1][1] <= SIZE - min(cut_after, SIZE) + 50
+    assert not (far.local / far.output.name).exists()
+    transport, reported = Metered(), list[tuple[int, int]]()
+    far.collect(transport, lambda done, total: reported.append((done, total)))
+    assert (far.local / far.output.name).read_bytes() == CONTENT
+    assert SIZE - cut_after < transport.received < SIZE - min(cut_after, SIZE) + 30_000
+    assert reported[-1][0] == reported[-1][1] <= SIZE - min(cut_after, SIZE) + 50
     assert not far.parts
 
 
-def test_many_cuts_come_to_one_file(far: Far) -> None:
+def test_a_download_survives_many_lost_connections(far: RemoteJob) -> None:
     for _ in range(9):
         with pytest.raises(TransportError):
             far.collect(Metered(1_000_000))
-    line = Metered()
-    far.collect(line)
-    assert (far.home / far.output.name).read_bytes() == CONTENT
-    assert line.down < SIZE - 8_000_000
+    transport = Metered()
+    far.collect(transport)
+    assert (far.local / far.output.name).read_bytes() == CONTENT
+    assert transport.received < SIZE - 8_000_000
 
 
-def test_a_file_that_has_changed_since_the_cut_comes_from_its_beginning(far: Far) -> None:
+def test_a_file_that_has_changed_since_is_sent_from_its_beginning(far: RemoteJob) -> None:
     with pytest.raises(TransportError):
         far.collect(Metered(4_000_000))
     other = bytes(SIZE)
     far.output.write_bytes(other)
-    told = list[tuple[int, int]]()
-    far.collect(Metered(), lambda done, total: told.append((done, total)))
-    assert (far.home / far.output.name).read_bytes() == other
-    assert told[-1] == (SIZE + 10, SIZE + 10)
+    reported = list[tuple[int, int]]()
+    far.collect(Metered(), lambda done, total: reported.append((done, total)))
+    assert (far.local / far.output.name).read_bytes() == other
+    assert reported[-1] == (SIZE + 10, SIZE + 10)
 
 
-def test_a_file_that_changes_while_it_is_sent_does_not_get_its_name(far: Far) -> None:
+def test_a_file_that_changes_while_it_is_sent_does_not_get_its_name(far: RemoteJob) -> None:
     class Changing(Metered):
         def run(self, program: Program, *args: object, **options: object) -> Reply:
             if program.name == "fetch":
                 far.output.write_bytes(CONTENT[:-1] + b"x" + b"more")
             return super().run(program, *args, **options)  # type: ignore[arg-type]
 
-    with pytest.raises(OutputError, match="changes still"):
+    with pytest.raises(OutputError, match="may still be changing"):
         far.collect(Changing())
-    assert not (far.home / far.output.name).exists()
+    assert not (far.local / far.output.name).exists()
     assert not far.parts
-    with pytest.raises(OutputError, match=r"did not come whole|changes still"):
+    with pytest.raises(OutputError, match=r"not sent completely|may still be changing"):
         far.output.write_bytes(CONTENT)
         far.collect(_Shrinking(far.output))
-    assert not (far.home / far.output.name).exists()
+    assert not (far.local / far.output.name).exists()
 
 
 class _Shrinking(Metered):
@@ -161,47 +174,47 @@ class _Shrinking(Metered):
         return super().run(program, *args, **options)  # type: ignore[arg-type]
 
 
-def test_a_large_file_that_is_home_is_not_sent_again(far: Far) -> None:
+def test_a_large_file_that_is_local_is_not_sent_again(far: RemoteJob) -> None:
     far.collect(Metered())
-    line = Metered()
-    far.collect(line)
-    assert line.asked == ["manifest", "fetch"]
-    assert line.down < 200
-    (far.home / far.output.name).write_bytes(bytes(SIZE))  # of an earlier run, say
+    transport = Metered()
+    far.collect(transport)
+    assert transport.ran == ["manifest", "fetch"]
+    assert transport.received < 200
+    (far.local / far.output.name).write_bytes(bytes(SIZE))  # as an earlier run could have left it
     far.collect(Metered())
-    assert (far.home / far.output.name).read_bytes() == CONTENT
+    assert (far.local / far.output.name).read_bytes() == CONTENT
 
 
-def test_two_processes_at_one_file_do_not_mix_their_pieces(far: Far) -> None:
+def test_two_processes_that_download_one_file_do_not_mix_their_parts(far: RemoteJob) -> None:
     other = Metered(4_000_000)
     with pytest.raises(TransportError):
         far.collect(Metered(5_000_000, meanwhile=lambda: _expect_cut(far, other)))
-    assert other.down >= 4_000_000
+    assert other.received >= 4_000_000
     far.collect(Metered())
-    assert (far.home / far.output.name).read_bytes() == CONTENT
+    assert (far.local / far.output.name).read_bytes() == CONTENT
     assert not far.parts
 
 
-def _expect_cut(far: Far, line: Metered) -> None:
+def _expect_cut(far: RemoteJob, transport: Metered) -> None:
     with pytest.raises(TransportError):
-        far.collect(line)
+        far.collect(transport)
 
 
-@pytest.mark.parametrize("said", [b"from 9\n", b"from -1\n", b"from 0\n\0" * 100, b"nonsense\n", b"from 0"])
-def test_what_a_site_says_of_a_file_is_not_believed(far: Far, said: bytes) -> None:
+@pytest.mark.parametrize("reply", [b"from 9\n", b"from -1\n", b"from 0\n\0" * 100, b"nonsense\n", b"from 0"])
+def test_an_invalid_reply_about_a_file_is_rejected(far: RemoteJob, reply: bytes) -> None:
     class Lying(Metered):
         def run(self, program: Program, *args: object, **options: object) -> Reply:
             if program.name != "fetch":
                 return super().run(program, *args, **options)  # type: ignore[arg-type]
-            options["stdout"](said)  # type: ignore[operator]
+            options["stdout"](reply)  # type: ignore[operator]
             return Reply("fetch", 0, b"", b"")
 
     with pytest.raises((OutputError, TransportError)):
         far.collect(Lying())
-    assert not (far.home / far.output.name).exists()
+    assert not (far.local / far.output.name).exists()
 
 
-def test_memory_does_not_grow_with_a_file(far: Far) -> None:
+def test_memory_does_not_grow_with_the_size_of_a_file(far: RemoteJob) -> None:
     def peak() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
@@ -210,5 +223,5 @@ def test_memory_does_not_grow_with_a_file(far: Far) -> None:
     with far.output.open("r+b") as file:
         file.truncate(300 << 20)
     far.collect(Metered())
-    assert (far.home / far.output.name).stat().st_size == 300 << 20
+    assert (far.local / far.output.name).stat().st_size == 300 << 20
     assert peak() - before < 60

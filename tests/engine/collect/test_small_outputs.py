@@ -1,4 +1,4 @@
-"""Outputs of no bytes are not sent, and a job whose folder over there is not whole holds up nobody."""
+"""Empty outputs are created locally, and a job with an incomplete remote folder does not affect other jobs."""
 
 from __future__ import annotations
 
@@ -11,77 +11,79 @@ from pathlib import Path
 import pytest
 
 from scheduler import OutputError
-from scheduler.engine.collect import fetch
+from scheduler.engine.collect.manifest import manifest
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from tests.engine.collect.test_fetch import Saying, a_list, a_row, a_tar, collected
+from tests.engine.collect.test_fetch import Scripted, a_list, a_row, a_tar, collected
 from tests.unpacked import SHELLS, installed
 
 
-def test_what_is_empty_is_made_here_and_not_sent(tmp_path: Path) -> None:
+def test_empty_files_are_created_locally_and_not_sent(tmp_path: Path) -> None:
     files = [
-        ("stdout", "/far/tok/0", "stdout.0", b""),
-        ("0", "/far/tok/0/dir", "a.root", b"x"),
-        ("0", "/far/tok/0/dir", "b.root", b""),
+        ("stdout", "/remote/tok/0", "stdout.0", b""),
+        ("0", "/remote/tok/0/dir", "a.root", b"x"),
+        ("0", "/remote/tok/0/dir", "b.root", b""),
     ]
-    site = Saying(manifest=a_list(*files), fetch=a_tar(("far/tok/0/dir/a.root", b"x", tarfile.REGTYPE)))
-    collected(a_row(tmp_path / "home"), site, tmp_path)
-    assert site.said["fetch"] == b"far/tok/0/dir/a.root\0"
-    assert {path.name: path.read_bytes() for path in (tmp_path / "home").iterdir()} == {
+    site = Scripted(manifest=a_list(*files), fetch=a_tar(("remote/tok/0/dir/a.root", b"x", tarfile.REGTYPE)))
+    collected(a_row(tmp_path / "out"), site, tmp_path)
+    assert site.received["fetch"] == b"remote/tok/0/dir/a.root\0"
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
         "job.stdout": b"", "a.root": b"x", "b.root": b"",
     }  # fmt: skip
-    site = Saying(manifest=a_list(files[0]))
+    site = Scripted(manifest=a_list(files[0]))
     collected(a_row(tmp_path / "other"), site, tmp_path)
-    assert site.asked == ["manifest"]
+    assert site.ran == ["manifest"]
 
 
-def test_what_is_empty_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
-    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
-    home.mkdir()
+def test_an_empty_file_replaces_an_earlier_file_or_link(tmp_path: Path) -> None:
+    local, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    local.mkdir()
     elsewhere.write_bytes(b"not to be touched")
-    (home / "a.root").write_bytes(b"of an earlier run")
-    (home / "b.root").symlink_to(elsewhere)
-    (home / "c.root").symlink_to(tmp_path / "nothing")
-    site = Saying(manifest=a_list(*(("0", "/far/tok/0/dir", name, b"") for name in ("a.root", "b.root", "c.root"))))
-    collected(a_row(home), site, tmp_path)
-    assert [(path.is_symlink(), path.read_bytes()) for path in home.iterdir()] == [(False, b"")] * 3
+    (local / "a.root").write_bytes(b"of an earlier run")
+    (local / "b.root").symlink_to(elsewhere)
+    (local / "c.root").symlink_to(tmp_path / "nothing")
+    site = Scripted(
+        manifest=a_list(*(("0", "/remote/tok/0/dir", name, b"") for name in ("a.root", "b.root", "c.root")))
+    )
+    collected(a_row(local), site, tmp_path)
+    assert [(path.is_symlink(), path.read_bytes()) for path in local.iterdir()] == [(False, b"")] * 3
     assert elsewhere.read_bytes() == b"not to be touched"
     assert not (tmp_path / "nothing").exists()
 
 
-def test_what_is_empty_and_has_another_hash_changes_still(tmp_path: Path) -> None:
-    listed = a_list(("0", "/far/tok/0/dir", "a.root", b"x")).replace(b"\0001\n", b"\0000\n")
-    with pytest.raises(OutputError, match="changes still"):
-        collected(a_row(tmp_path / "home"), Saying(manifest=listed), tmp_path)
-    assert not (tmp_path / "home").exists()
+def test_an_empty_file_with_another_hash_is_rejected(tmp_path: Path) -> None:
+    listed = a_list(("0", "/remote/tok/0/dir", "a.root", b"x")).replace(b"\0001\n", b"\0000\n")
+    with pytest.raises(OutputError, match="may still be changing"):
+        collected(a_row(tmp_path / "out"), Scripted(manifest=listed), tmp_path)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("first", [b"shared", b"other!"], ids=["kept", "not kept"])
-def test_links_to_one_file_come_home_or_fail_by_themselves(first: bytes, tmp_path: Path) -> None:
-    files = [("0", "/far/tok/0/dir", name, content) for name, content in
+def test_hard_links_to_one_file_are_downloaded_or_fail_with_it(first: bytes, tmp_path: Path) -> None:
+    files = [("0", "/remote/tok/0/dir", name, content) for name, content in
              (("a.root", b"shared"), ("b.root", b"shared"), ("c.root", b"alone"))]  # fmt: skip
-    link = tarfile.TarInfo("far/tok/0/dir/b.root")
-    link.type, link.linkname = tarfile.LNKTYPE, "far/tok/0/dir/a.root"
-    archive = [a_tar((f"far/tok/0/dir/{name}.root", content, tarfile.REGTYPE)) for name, content in
+    link = tarfile.TarInfo("remote/tok/0/dir/b.root")
+    link.type, link.linkname = tarfile.LNKTYPE, "remote/tok/0/dir/a.root"
+    archive = [a_tar((f"remote/tok/0/dir/{name}.root", content, tarfile.REGTYPE)) for name, content in
                (("a", first), ("c", b"alone"))]  # fmt: skip
-    site = Saying(manifest=a_list(*files), fetch=archive[0][:1024] + link.tobuf() + archive[1])
+    site = Scripted(manifest=a_list(*files), fetch=archive[0][:1024] + link.tobuf() + archive[1])
     if first == b"shared":
-        collected(a_row(tmp_path / "home"), site, tmp_path)
+        collected(a_row(tmp_path / "out"), site, tmp_path)
     else:
-        with pytest.raises(OutputError, match="changes still"):
-            collected(a_row(tmp_path / "home"), site, tmp_path)
-    home = {path.name: path.read_bytes() for path in (tmp_path / "home").iterdir()}
+        with pytest.raises(OutputError, match="may still be changing"):
+            collected(a_row(tmp_path / "out"), site, tmp_path)
+    local = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     kept = {"a.root": b"shared", "b.root": b"shared"} if first == b"shared" else {}
-    assert home == {"c.root": b"alone", **kept}
+    assert local == {"c.root": b"alone", **kept}
 
 
 @pytest.mark.parametrize("shell", sorted(SHELLS))
 @pytest.mark.parametrize("broken", [None, "", "dir=", 'dir="$control/di', "outputs() {", "dir=/nowhere"])
-def test_a_job_whose_folder_is_not_whole_does_not_hold_up_its_siblings(
+def test_a_job_with_an_incomplete_folder_does_not_affect_the_other_jobs(
     shell: str, broken: str | None, tmp_path: Path
 ) -> None:
-    """Six jobs: of the first no folder is left, and the third and fourth are not whole (a disk was full)."""
+    """Six jobs: the folder of the first is gone; those of the third and fourth are incomplete, as on a full disk."""
     if not installed(shell):
-        pytest.skip(f"no {shell} here")
+        pytest.skip(f"{shell} is not installed")
     bundle = tmp_path / "it's a bundle"
     for element in range(1, 6):
         inside = bundle / str(element) / "dir"
@@ -90,12 +92,12 @@ def test_a_job_whose_folder_is_not_whole_does_not_hold_up_its_siblings(
         (bundle / f"{element}/outputs.sh").write_text(
             'dir="$control/dir"\noutputs() {\n  output 0 a.root ./a.root\n}\n'
         )
-        (bundle / f"{element}/stdout.0").write_bytes(b"said")
+        (bundle / f"{element}/stdout.0").write_bytes(b"text")
     for element in (2, 3):
         path = bundle / str(element) / "outputs.sh"
         path.unlink() if broken is None else path.write_text(broken)
-    rows = [replace(a_row(tmp_path / f"home {n}", folder=str(bundle)), key=n, element=n) for n in range(6)]
-    listed = fetch.manifest(rows, Shell(SHELLS[shell]), tmp_path)
+    rows = [replace(a_row(tmp_path / f"out {n}", folder=str(bundle)), key=n, element=n) for n in range(6)]
+    listed = manifest(rows, Shell(SHELLS[shell]), tmp_path)
     found = [(output.job, output.kind, output.size) for output in listed.outputs]
     expected = [[(n, "stdout", 4), *([] if n in (2, 3) else [(n, "0", 1)])] for n in range(1, 6)]
     assert found == [one for job in expected for one in job]
@@ -103,7 +105,7 @@ def test_a_job_whose_folder_is_not_whole_does_not_hold_up_its_siblings(
 
 
 class Shell(Transport):
-    """This machine, with a shell of its own choice."""
+    """This machine; programs run in the given shell."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self.command = command

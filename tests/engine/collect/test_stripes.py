@@ -1,4 +1,4 @@
-"""A large output comes home over several channels at once: whole, once, and gone on with after a cut."""
+"""A large output is downloaded over several channels at once: completely, once, and resumed after a lost connection."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from scheduler import OutputError, TransportError
 from scheduler.engine import programs
 from scheduler.engine.collect.stripes import LEAST_BYTES, STRIPE_BYTES
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from scheduler.transports.local import LocalTransport
-from tests.engine.collect.test_fetch import over_there
-from tests.engine.collect.test_resumable import Far
+from scheduler.transports.local.transport import LocalTransport
+from tests.engine.collect.test_fetch import remote_bundle
+from tests.engine.collect.test_resumable import RemoteJob
 
 CHANNELS = 4
 SIZE = CHANNELS * LEAST_BYTES + 3_456_789
@@ -27,24 +27,25 @@ CONTENT = os.urandom(SIZE)
 
 
 @dataclass
-class Line(Transport):
-    """This machine, as if it were far, behind OpenSSH.
+class ManyChannels(Transport):
+    """This machine, over a connection that is worth several channels, as OpenSSH on a long round trip.
 
     Attributes:
-        down: bytes that `fetch` said on each channel.
-        cut_after: so many bytes on all of them, everything is cut.
-        refused: channels that are not given.
-        before: called before each `fetch`, with the number of its channel.
+        cut_after: the connection is lost after so many bytes of output of fetch.sh on all channels; None: never.
+        refused: the numbers of channels that the server refuses.
+        before: called with the number of a channel before fetch.sh runs on it.
+        received: bytes of output of fetch.sh on each channel.
+        ran: the names of the programs that were run.
     """
 
     cut_after: int | None = None
     refused: frozenset[int] = frozenset()
     before: Callable[[int], object] = lambda number: None
-    down: dict[int, int] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    received: dict[int, int] = field(default_factory=dict)
+    ran: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def streams_home(self) -> int:
+    def download_streams(self) -> int:
         return CHANNELS
 
     def run(
@@ -57,7 +58,7 @@ class Line(Transport):
         timeout: float = 60.0,
     ) -> Reply:
         with self._lock:
-            self.asked.append(program.name)
+            self.ran.append(program.name)
         if program.name == "fetch":
             stdout = self._counted(int(str(args[1])), int(str(args[2])), stdout)
         return LocalTransport().run(program, args, stdin=stdin, stdout=stdout, timeout=timeout)
@@ -70,140 +71,138 @@ class Line(Transport):
         self.before(number)
         assert take is not None
 
-        def taken(piece: bytes) -> None:
+        def counted(chunk: bytes) -> None:
             with self._lock:
-                if self.cut_after is not None and self.sent + len(piece) > self.cut_after:
+                if self.cut_after is not None and self.sent + len(chunk) > self.cut_after:
                     raise TransportError("cut, on purpose")
-                self.down[number] = self.down.get(number, 0) + len(piece)
-            take(piece)
+                self.received[number] = self.received.get(number, 0) + len(chunk)
+            take(chunk)
 
-        return taken
+        return counted
 
     @property
     def sent(self) -> int:
-        """On all channels."""
-        return sum(self.down.values())
+        """Bytes on all channels."""
+        return sum(self.received.values())
 
     def close(self) -> None:
         """Nothing is open."""
 
 
 @pytest.fixture
-def far(tmp_path: Path) -> Far:
-    bundle, inside = over_there(tmp_path, "output 0 '*.root' ./*.root")
+def far(tmp_path: Path) -> RemoteJob:
+    bundle, inside = remote_bundle(tmp_path, "output 0 '*.root' ./*.root")
     (inside / "it's large.root").write_bytes(CONTENT)
     (inside / "small.root").write_bytes(b"small")
-    return Far(bundle, inside / "it's large.root", tmp_path / "home")
+    return RemoteJob(bundle, inside / "it's large.root", tmp_path / "out")
 
 
-def came_whole(far: Far) -> bool:
-    return (far.home / far.output.name).read_bytes() == far.output.read_bytes() and not far.parts
+def is_complete(far: RemoteJob) -> bool:
+    return (far.local / far.output.name).read_bytes() == far.output.read_bytes() and not far.parts
 
 
-def test_each_channel_brings_its_share(far: Far) -> None:
-    line, told = Line(), list[tuple[int, int]]()
-    far.collect(line, lambda done, total: told.append((done, total)))
-    assert came_whole(far)
-    assert (far.home / "small.root").read_bytes() == b"small"
-    assert line.asked == ["manifest"] + ["fetch"] * CHANNELS
-    assert SIZE < line.sent < SIZE + 30_000
-    assert max(line.down.values()) - min(line.down.values()) <= STRIPE_BYTES + 30_000
-    assert told[-1] == (SIZE + 10, SIZE + 10)
+def test_each_channel_carries_its_share(far: RemoteJob) -> None:
+    transport, reported = ManyChannels(), list[tuple[int, int]]()
+    far.collect(transport, lambda done, total: reported.append((done, total)))
+    assert is_complete(far)
+    assert (far.local / "small.root").read_bytes() == b"small"
+    assert transport.ran == ["manifest"] + ["fetch"] * CHANNELS
+    assert SIZE < transport.sent < SIZE + 30_000
+    assert max(transport.received.values()) - min(transport.received.values()) <= STRIPE_BYTES + 30_000
+    assert reported[-1] == (SIZE + 10, SIZE + 10)
 
 
-def test_several_large_files_share_the_channels(far: Far) -> None:
+def test_several_large_files_share_the_channels(far: RemoteJob) -> None:
     sizes = [LEAST_BYTES, LEAST_BYTES + 1, 2 * LEAST_BYTES - 1, LEAST_BYTES + STRIPE_BYTES]
     for number, size in enumerate(sizes):
         (far.output.parent / f"{number}\n.root").write_bytes(os.urandom(size))
-    line = Line()
-    far.collect(line)
-    assert line.asked == ["manifest"] + ["fetch"] * CHANNELS
+    transport = ManyChannels()
+    far.collect(transport)
+    assert transport.ran == ["manifest"] + ["fetch"] * CHANNELS
     for path in far.output.parent.glob("*.root"):
-        assert (far.home / path.name).read_bytes() == path.read_bytes()
+        assert (far.local / path.name).read_bytes() == path.read_bytes()
 
 
-def test_less_than_a_channel_is_worth_comes_over_one(far: Far) -> None:
+def test_few_bytes_are_sent_over_one_channel(far: RemoteJob) -> None:
     far.output.write_bytes(CONTENT[: 2 * LEAST_BYTES - 1])
-    line = Line()
-    far.collect(line)
-    assert came_whole(far)
-    assert line.asked == ["manifest", "fetch"]
+    transport = ManyChannels()
+    far.collect(transport)
+    assert is_complete(far)
+    assert transport.ran == ["manifest", "fetch"]
 
 
 @pytest.mark.parametrize("cut_after", [7, 300_000, 5_000_000, SIZE // 2, SIZE - 1, SIZE + 30])
-def test_after_a_cut_the_beginning_that_has_come_is_gone_on_with(far: Far, cut_after: int) -> None:
+def test_after_a_lost_connection_the_part_is_resumed(far: RemoteJob, cut_after: int) -> None:
     with pytest.raises(TransportError):
-        far.collect(Line(cut_after))
-    assert not (far.home / far.output.name).exists()
-    here = sum(part.stat().st_size for part in far.parts)
-    assert here <= cut_after
-    line = Line()
-    far.collect(line)
-    assert came_whole(far)
-    assert line.sent < SIZE - here + 30_000
+        far.collect(ManyChannels(cut_after))
+    assert not (far.local / far.output.name).exists()
+    local = sum(part.stat().st_size for part in far.parts)
+    assert local <= cut_after
+    transport = ManyChannels()
+    far.collect(transport)
+    assert is_complete(far)
+    assert transport.sent < SIZE - local + 30_000
 
 
-def test_many_cuts_come_to_one_file(far: Far) -> None:
-    cuts, line = 0, Line()
+def test_a_download_survives_many_lost_connections(far: RemoteJob) -> None:
+    cuts, transport = 0, ManyChannels()
     while True:
-        line.cut_after = line.sent + 7_777_777 + 999_999 * cuts
+        transport.cut_after = transport.sent + 7_777_777 + 999_999 * cuts
         try:
-            far.collect(line)
+            far.collect(transport)
             break
         except TransportError:
             cuts += 1
     assert cuts >= 3
-    assert came_whole(far)
+    assert is_complete(far)
 
 
-def test_what_came_over_several_channels_is_gone_on_with_over_one_and_the_other_way(far: Far) -> None:
-    class One(Line):
-        def streams_home(self) -> int:
+def test_a_part_from_several_channels_is_resumed_over_one_and_the_reverse(far: RemoteJob) -> None:
+    class OneChannel(ManyChannels):
+        def download_streams(self) -> int:
             return 1
 
     sent = 0
-    for line in (Line(10_000_000), One(3_000_001), Line(10_000_000), One()):
+    for transport in (ManyChannels(10_000_000), OneChannel(3_000_001), ManyChannels(10_000_000), OneChannel()):
         try:
-            far.collect(line)
+            far.collect(transport)
         except TransportError:
             sent = sum(part.stat().st_size for part in far.parts)
         else:
-            assert line.sent < SIZE - sent + 30_000
-    assert came_whole(far)
+            assert transport.sent < SIZE - sent + 30_000
+    assert is_complete(far)
 
 
 @pytest.mark.parametrize("refused", [{1}, {0}, {3}, {0, 1, 2}, {1, 2, 3}], ids=str)
-def test_what_channels_would_have_brought_that_the_server_does_not_give_the_others_bring(
-    far: Far, refused: set[int]
-) -> None:
-    line = Line(refused=frozenset(refused))
-    far.collect(line)
-    assert came_whole(far)
+def test_the_accepted_channels_carry_the_stripes_of_refused_ones(far: RemoteJob, refused: set[int]) -> None:
+    transport = ManyChannels(refused=frozenset(refused))
+    far.collect(transport)
+    assert is_complete(far)
 
 
-def test_without_any_channel_it_is_said_why(far: Far) -> None:
-    class Refusing(Line):
+def test_if_every_channel_is_refused_the_error_says_why(far: RemoteJob) -> None:
+    class Refusing(ManyChannels):
         def _counted(self, *_: object) -> None:
             raise TransportError("no more sessions")
 
-    line = Refusing()
+    transport = Refusing()
     with pytest.raises(TransportError, match="no more sessions"):
-        far.collect(line)
+        far.collect(transport)
     assert not far.parts
 
 
-def test_a_file_that_has_changed_since_the_cut_comes_from_its_beginning(far: Far) -> None:
+def test_a_file_that_has_changed_since_is_sent_from_its_beginning(far: RemoteJob) -> None:
     with pytest.raises(TransportError):
-        far.collect(Line(SIZE // 2))
+        far.collect(ManyChannels(SIZE // 2))
     far.output.write_bytes(CONTENT[::-1])
-    told = list[tuple[int, int]]()
-    far.collect(Line(), lambda done, total: told.append((done, total)))
-    assert came_whole(far)
-    assert told[-1] == (SIZE + 10, SIZE + 10)
+    reported = list[tuple[int, int]]()
+    far.collect(ManyChannels(), lambda done, total: reported.append((done, total)))
+    assert is_complete(far)
+    assert reported[-1] == (SIZE + 10, SIZE + 10)
 
 
 @pytest.mark.parametrize("number", range(CHANNELS))
-def test_a_file_that_changes_while_it_is_sent_does_not_get_its_name(far: Far, number: int) -> None:
+def test_a_file_that_changes_while_it_is_sent_does_not_get_its_name(far: RemoteJob, number: int) -> None:
     def change(channel: int) -> None:
         if channel == number:
             with far.output.open("r+b") as file:
@@ -211,28 +210,28 @@ def test_a_file_that_changes_while_it_is_sent_does_not_get_its_name(far: Far, nu
                 file.write(bytes([CONTENT[-1] ^ 1]))
 
     try:
-        far.collect(Line(before=change))
+        far.collect(ManyChannels(before=change))
     except OutputError as error:
-        assert "changes still" in str(error)
-        assert not (far.home / far.output.name).exists()
+        assert "may still be changing" in str(error)
+        assert not (far.local / far.output.name).exists()
         assert not far.parts
     else:
-        assert came_whole(far)  # nobody had read so far when it changed
+        assert is_complete(far)  # this byte had not been read when it changed
 
 
 @pytest.mark.parametrize("size", [0, 1, STRIPE_BYTES, SIZE - 1])
-def test_a_file_that_has_become_shorter_does_not_get_its_name(far: Far, size: int) -> None:
+def test_a_file_that_has_become_shorter_does_not_get_its_name(far: RemoteJob, size: int) -> None:
     def shorten(channel: int) -> None:
         os.truncate(far.output, size)
 
     with pytest.raises((OutputError, TransportError)):
-        far.collect(Line(before=shorten))
-    assert not (far.home / far.output.name).exists()
+        far.collect(ManyChannels(before=shorten))
+    assert not (far.local / far.output.name).exists()
 
 
 @pytest.mark.parametrize("number", range(CHANNELS))
-def test_a_file_that_cannot_be_read_on_one_channel_is_said(far: Far, number: int) -> None:
-    class Broken(Line):
+def test_an_error_of_fetch_on_one_channel_is_reported(far: RemoteJob, number: int) -> None:
+    class Broken(ManyChannels):
         def run(self, program: Program, args: Sequence[str | Expanded] = (), **options: object) -> Reply:
             if program.name == "fetch" and args[1] == str(number):
                 program = Program("fetch", "echo 'Input/output error' >&2; exit 74")
@@ -240,36 +239,38 @@ def test_a_file_that_cannot_be_read_on_one_channel_is_said(far: Far, number: int
 
     with pytest.raises(OutputError, match="Input/output error"):
         far.collect(Broken())
-    assert not (far.home / far.output.name).exists()
+    assert not (far.local / far.output.name).exists()
 
 
-def test_a_large_file_that_is_home_is_compared_over_one_channel(far: Far) -> None:
-    far.collect(Line())
-    line = Line()
-    far.collect(line)
-    assert line.asked == ["manifest", "fetch"]
-    assert line.sent < 200
+def test_a_large_file_that_is_local_is_compared_over_one_channel(far: RemoteJob) -> None:
+    far.collect(ManyChannels())
+    transport = ManyChannels()
+    far.collect(transport)
+    assert transport.ran == ["manifest", "fetch"]
+    assert transport.sent < 200
 
 
-@pytest.mark.parametrize("tools", ["ours", "busybox"])
+@pytest.mark.parametrize("tools", ["this machine's", "busybox"])
 @pytest.mark.parametrize("offset", [0, 1, STRIPE_BYTES - 1, STRIPE_BYTES, 3 * STRIPE_BYTES + 7, SIZE])
-def test_the_stripes_are_the_file_with_every_tool(far: Far, tmp_path: Path, tools: str, offset: int) -> None:
+def test_the_stripes_make_up_the_file_with_every_set_of_tools(
+    far: RemoteJob, tmp_path: Path, tools: str, offset: int
+) -> None:
     (tmp_path / "bin").mkdir()
     if tools == "busybox":
         busybox = shutil.which("busybox") or pytest.skip("busybox is not installed")
         for name in ("sh", "dd", "head", "tail", "cat", "cut", "xargs", "sha256sum", "mktemp", "rm"):
             (tmp_path / "bin" / name).symlink_to(busybox)
     sha256 = hashlib.sha256(CONTENT[:offset]).hexdigest()
-    asked = f"{offset}\0{sha256}\0{SIZE}\0{far.output}\0".encode()
-    said = []
+    request = f"{offset}\0{sha256}\0{SIZE}\0{far.output}\0".encode()
+    printed = []
     for number in range(CHANNELS):
-        command = ["sh", "-c", programs.program("fetch").text, "sh", str(len(asked)), str(number), str(CHANNELS)]
+        command = ["sh", "-c", programs.program("fetch").text, "sh", str(len(request)), str(number), str(CHANNELS)]
         path = f"{tmp_path}/bin:{os.environ['PATH']}"
-        done = subprocess.run(command, input=asked, capture_output=True, check=True, env=os.environ | {"PATH": path})
-        said.append(done.stdout)
+        done = subprocess.run(command, input=request, capture_output=True, check=True, env=os.environ | {"PATH": path})
+        printed.append(done.stdout)
     head = f"from {offset}\n".encode()
     even = min(-(-offset // STRIPE_BYTES) * STRIPE_BYTES, SIZE)
     stripes = [CONTENT[start : start + STRIPE_BYTES] for start in range(even, SIZE, STRIPE_BYTES)]
     tail = hashlib.sha256(CONTENT).hexdigest().encode() + b"\n"
-    assert said[0] == head + CONTENT[offset:even] + b"".join(stripes[::CHANNELS]) + tail
-    assert said[1:] == [b"".join(stripes[number::CHANNELS]) for number in range(1, CHANNELS)]
+    assert printed[0] == head + CONTENT[offset:even] + b"".join(stripes[::CHANNELS]) + tail
+    assert printed[1:] == [b"".join(stripes[number::CHANNELS]) for number in range(1, CHANNELS)]

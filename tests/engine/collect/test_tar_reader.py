@@ -1,4 +1,4 @@
-"""Archives as tar programs write them are read to the byte, and nothing that is cut or made up is taken for one."""
+"""Archives of all tar programs are read to the byte; incomplete and invalid ones are rejected."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ NAMES = [
 CONTENTS = [b"", b"x", b"y" * 511, b"z" * 512, os.urandom(513), os.urandom(100_000), b"\0" * 2_000_000, b"end"]
 
 
-class Dribble(io.BytesIO):
-    """A line on which little comes at a time."""
+class SmallReads(io.BytesIO):
+    """A connection on which few bytes arrive at a time."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         return super().read(min(1000, size or 0))
@@ -52,23 +52,23 @@ def archive_of(members: list[tuple[str, bytes]], form: int) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("source", [io.BytesIO, Dribble], ids=["at once", "little by little"])
+@pytest.mark.parametrize("source", [io.BytesIO, SmallReads], ids=["at once", "few bytes at a time"])
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT], ids=["gnu", "pax"])
-def test_each_form_of_archive_brings_all_names_and_contents(form: int, source: type[io.BytesIO]) -> None:
+def test_all_names_and_contents_are_read_from_each_archive_format(form: int, source: type[io.BytesIO]) -> None:
     made = list(zip(NAMES, CONTENTS, strict=True))
     assert read(archive_of(made, form), source) == [(name, content, None) for name, content in made]
 
 
-def test_a_long_name_in_two_fields_is_put_together() -> None:
+def test_a_long_name_in_two_header_fields_is_joined() -> None:
     made = [("deep/" * 30 + "file", b"1"), ("short", b"2")]
     assert read(archive_of(made, tarfile.USTAR_FORMAT)) == [(name, content, None) for name, content in made]
 
 
 @pytest.mark.parametrize("program", ["tar", "bsdtar", "busybox"])
 @pytest.mark.parametrize("form", [(), ("--format=pax",), ("--format=ustar",)], ids=["its own", "pax", "ustar"])
-def test_what_tar_programs_of_this_machine_write_is_read(program: str, form: tuple[str, ...], tmp_path: Path) -> None:
+def test_archives_of_installed_tar_programs_are_read(program: str, form: tuple[str, ...], tmp_path: Path) -> None:
     if shutil.which(program) is None or (program == "busybox" and form):
-        pytest.skip(f"no {program} here, or it knows one form only")
+        pytest.skip(f"{program} is not installed, or supports only one format")
     (tmp_path / "deep" / ("n" * 120)).mkdir(parents=True)
     names = ["a", "deep/b", f"deep/{'n' * 120}/c", "é"]
     for name in names:
@@ -80,13 +80,13 @@ def test_what_tar_programs_of_this_machine_write_is_read(program: str, form: tup
     assert read(done.stdout) in ([*expected, ("again", b"", "a")], [*expected, ("again", b"a" * 1000, None)])
 
 
-def test_a_member_that_nobody_reads_is_passed_over() -> None:
+def test_a_member_whose_content_is_not_read_is_skipped() -> None:
     made = archive_of([("a", b"a" * 3_000_000), ("b", b"b")], tarfile.GNU_FORMAT)
     got = [one.content() if one.name == "b" else b"" for one in members(io.BytesIO(made), files=2, size=3_000_001)]
     assert got == [b"", b"b"]
 
 
-def test_an_archive_that_ends_early_is_a_broken_line_wherever_it_ends() -> None:
+def test_an_archive_that_ends_early_anywhere_is_a_transport_error() -> None:
     made = archive_of([(NAMES[5], b"content"), ("b", b"more" * 200)], tarfile.GNU_FORMAT)
     for end in range(0, 4 * 512 + 1024 + 512, 64):
         with pytest.raises(TransportError):
@@ -100,7 +100,7 @@ def test_an_archive_that_ends_early_is_a_broken_line_wherever_it_ends() -> None:
         b"30 size=" + b"9" * 21 + b"\n", b"\n",
     ],
 )  # fmt: skip
-def test_an_extended_header_that_makes_no_sense_is_refused(record: bytes) -> None:
+def test_an_invalid_extended_header_is_rejected(record: bytes) -> None:
     header = tarfile.TarInfo("pax")
     header.type, header.size = tarfile.XHDTYPE, len(record)
     made = header.tobuf(tarfile.USTAR_FORMAT) + record + b"\0" * (-len(record) % 512)
@@ -108,7 +108,7 @@ def test_an_extended_header_that_makes_no_sense_is_refused(record: bytes) -> Non
         read(made + archive_of([("a", b"x")], tarfile.USTAR_FORMAT))
 
 
-def test_extended_headers_without_an_end_are_held_in_little_memory() -> None:
+def test_endless_extended_headers_are_rejected_in_bounded_memory() -> None:
     record = b"".join(b"19 key%06d=value\n" % number for number in range(1000))
     header = tarfile.TarInfo("pax")
     header.type, header.size = tarfile.XHDTYPE, len(record)
@@ -116,7 +116,7 @@ def test_extended_headers_without_an_end_are_held_in_little_memory() -> None:
     assert len(record) < LONGEST_HEADER
     source = io.BytesIO(one * 300)
     tracemalloc.start()
-    with pytest.raises(OutputError, match="more than it has announced"):
+    with pytest.raises(OutputError, match="more bytes than the manifest lists"):
         list[Member](members(source, files=20, size=1))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
