@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from scheduler.batch.shown_id import shown_id
 from scheduler.job.state import Cause, JobState
 from scheduler.ledger.rows import JobRow
 
@@ -58,7 +59,7 @@ def age(seconds: float) -> str:
 
 def attempt(row: JobRow) -> str:
     """The number of the job's last attempt, from 1; empty if it has only one."""
-    return str(row.tries + 1) if row.tries else ""
+    return str(row.retries + 1) if row.retries else ""
 
 
 def specific_reason(job: JobRow) -> str:
@@ -115,9 +116,9 @@ def as_json(row: JobRow) -> dict[str, Any]:
         "cause": status.cause.word or None,
         "exit_code": status.exit_code,
         "reason": status.reason or None,
-        "batch_id": row.shown_id or None,
+        "batch_id": shown_id(row) or None,
         "node": status.node or None,
-        "attempt": row.tries + 1,
+        "attempt": row.retries + 1,
         "working_dir": row.working_dir,
         "started": status.started.isoformat() if status.started else None,
         "ended": status.ended.isoformat() if status.ended else None,
