@@ -150,7 +150,7 @@ def runner(tmp_path: Path) -> Iterator[Callable[..., Runner]]:
 
     yield make
     for one in opened:
-        one.cancel(one._keys)
+        one.cancel(one._tracked)
         one.close()
 
 

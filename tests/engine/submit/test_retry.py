@@ -309,7 +309,7 @@ def test_by_hand_what_cannot_be_tried_again_is_refused_with_the_reason_and_the_o
     with world.runner() as runner:
         runner.submit([bad, good, runs])
         runner.wait([bad, good], timeout=600)
-        with pytest.raises(JobError, match="2 of 3 jobs are not tried again, 'good' first: it completed"):
+        with pytest.raises(JobError, match="2 of 3 jobs are not retried, 'good' first: it completed"):
             runner.retry([good, bad, runs])
         with pytest.raises(JobError, match=r"'runs' first: it has not ended"):
             runner.retry([runs])

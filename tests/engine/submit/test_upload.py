@@ -143,7 +143,7 @@ def test_after_a_cut_only_what_is_not_there_is_sent(desk: Desk) -> None:
         runner.submit([job])
     line.cut_after, before = None, line.up["upload"]
     with desk.runner(line) as runner:
-        runner._keys[job] = runner.ledger.chosen()[0].key  # as a later process would adopt it
+        runner._tracked.add([job], [runner.ledger.chosen()[0].key])  # as a later process would adopt it
         runner.submit([job])
         assert line.up["upload"] - before < SIZE - LARGE_BYTES // 2
         assert line.asked[-1] == "submit"
