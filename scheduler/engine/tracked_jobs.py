@@ -17,8 +17,8 @@ class TrackedJobs:
 
     Args:
         ledger: where the rows are.
-        due: gives the keys of the rows that have failed and are about to be retried. Their jobs stay as they are: a failed
-            job would look final.
+        due: gives the keys of the rows that have failed and are about to be retried. Their jobs are not refreshed: a
+            failed job would look final.
     """
 
     def __init__(self, ledger: Ledger, *, due: Callable[[Sequence[JobRow]], Collection[int]]) -> None:
