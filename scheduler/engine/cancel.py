@@ -27,9 +27,9 @@ def cancel(keys: Sequence[int], site: Site, system: BatchSystem, ledger: Ledger,
         BatchError: its cancel command failed, in its own words.
         TransportError: the site was not reached.
     """
-    ledger.attempts.never_again(keys)  # before they are looked at: nobody may move them from then on
+    ledger.attempts.disable_retry(keys)  # before they are looked at: nobody may move them from then on
     waiting = [row for row in ledger.of_keys(keys) if row.waiting and not row.status.final]
-    ledger.slots.strike_out({row.key: replace(_STRUCK_OUT, retries=row.retries) for row in waiting})
+    ledger.slots.cancel_waiting({row.key: replace(_STRUCK_OUT, retries=row.retries) for row in waiting})
     withdraw.withdraw(keys, site, system, ledger, transport)
     batches: dict[tuple[str, int], list[JobRow]] = {}
     for row in ledger.of_keys(keys):

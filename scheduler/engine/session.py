@@ -77,7 +77,7 @@ class SiteSession:
             OutputError: a file is not what was announced, or cannot be written here. Collect again.
             TransportError: the line was cut; what is home stays.
         """
-        ended = self.ledger.ended(keys)
+        ended = self.ledger.uncollected(keys)
         going_on = self.due(ended)
         rows = [row for row in ended if row.key not in going_on]
         if not rows:

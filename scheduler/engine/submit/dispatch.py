@@ -48,7 +48,7 @@ class Dispatcher:
             self._note(token, f"submit: {error}")
             raise
         if answers.busy and firsts:
-            self.ledger.slots.take_back(token, firsts)
+            self.ledger.slots.release(token, firsts)
         return submission.record_statuses(answers, self.ledger.of_bundle(token), self.system, self.ledger)
 
     def fill(self) -> dict[int, str]:
@@ -61,7 +61,7 @@ class Dispatcher:
         Raises:
             TransportError, JobError, BatchError: as `submission.send`.
         """
-        given = self.ledger.slots.give(self.site.name, self.site.limits.queued, owner=owner())
+        given = self.ledger.slots.assign(self.site.name, self.site.limits.queued, owner=owner())
         taken_back: dict[int, str] = {}
         for token, firsts in given.items():
             taken_back |= self.send(token, firsts=firsts)

@@ -100,7 +100,7 @@ def give_up_those_that_cannot(wishes: Sequence[RetryRequest], site: Site, system
         except (ConfigError, JobError) as error:
             wrong[wish.row.key] = f"not tried again: {error}"
     _write_down([wish.row for wish in wishes], wrong, ledger)
-    ledger.attempts.never_again(wrong)
+    ledger.attempts.disable_retry(wrong)
     return len(wrong)
 
 

@@ -120,7 +120,7 @@ def _stage(path: Path, to: tuple[Expanded, str], transport: Transport) -> str | 
 
 
 def _forget(token: str, ledger: Ledger) -> None:
-    ledger.forget(token)
+    ledger.delete_bundle(token)
     spool.discard(ledger.spool(token))
 
 
@@ -241,7 +241,7 @@ def record_statuses(answers: Answers, rows: Sequence[JobRow], system: BatchSyste
                 changes[row.key] = status
     said = {key: f"submit: {status.reason or 'accepted'}" for key, status in changes.items()}
     ledger.observe(changes, said, was=JobState.SUBMITTING)  # others may have seen it run, or end, by now
-    ledger.attempts.take_back(taken_back)
+    ledger.attempts.undo(taken_back)
     return taken_back
 
 

@@ -69,7 +69,7 @@ class Desk:
         self.keys = self.ledger.record_intent(
             token="tok", site="s", site_json={}, python="", probe="", batches=batches, jobs=jobs
         )
-        self.ledger.slots.give("s", None, owner=owner())
+        self.ledger.slots.assign("s", None, owner=owner())
         self.ledger.record_folder("tok", "/w/tok")
         self.ledger.record_ids("tok", {0: "10", size: "20"})
         self.ledger.observe(dict.fromkeys(self.keys, Status(JobState.QUEUED)), {})
@@ -341,14 +341,14 @@ def test_a_job_that_goes_on_to_another_attempt_is_asked_after_there_and_comes_ba
     move = Move(row, first=0, element=0, resources="{}", why="again")
     batches = [(0, 1, "x.two-0", False)]
     assert desk.ledger.attempts.record(token="two", site="s", site_json={}, batches=batches, moves=[move])
-    desk.ledger.slots.give("s", None, owner=owner())
+    desk.ledger.slots.assign("s", None, owner=owner())
     desk.ledger.record_folder("two", "/w/two")
     desk.ledger.record_ids("two", {0: "30"})
     desk.says(*RUNNING, "l x.two-0|N/A|30|RUNNING|n9|7|None")
     assert desk.poll() == {"read", "jobs", "batches"}
     assert desk.poll() == set()
     assert set(desk.states()) == {"running"}
-    desk.ledger.attempts.take_back({desk.keys[1]: "refused"})
+    desk.ledger.attempts.undo({desk.keys[1]: "refused"})
     desk.says(*RUNNING)
     desk.settled()
     assert desk.states() == ["running", "failed: node failure", *["running"] * 6]
@@ -415,5 +415,5 @@ def test_a_runner_reads_no_rows_while_nothing_changes_and_takes_in_what_does(tmp
 def test_whether_some_batch_waits_is_asked_without_holding_up_others(desk: Desk) -> None:
     other = Ledger(desk.folder)
     with other.database.writing():
-        assert desk.ledger.slots.give("s", None, owner=owner()) == {}
+        assert desk.ledger.slots.assign("s", None, owner=owner()) == {}
     other.close()
