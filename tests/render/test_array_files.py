@@ -103,7 +103,7 @@ def test_what_cannot_be_unpacked_is_told_and_leaves_nothing(tmp_path: Path) -> N
     whole = (there / "batches/0/elements").read_bytes()
     (there / "batches/0/elements").write_bytes(whole[: len(whole) // 2])  # the disk was full
     done = unpack_element(there, 0, 2)
-    assert done.returncode == 73 and "the payload was not begun" in done.stderr
+    assert done.returncode == 73 and "the payload was not started" in done.stderr
     assert not (there / "2").exists() and not [*there.glob(".unpacked*")]
     assert unpack_element(there, 0, 0).returncode == 0
     done = unpack_element(there, 0, 5)  # there is no such element

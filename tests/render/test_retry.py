@@ -50,13 +50,13 @@ HEADER = """\
 #SBATCH --output              batches/0/log.0
 #SBATCH --partition           production
 #SBATCH --time                06:00:00
-# b0-scan.bbb-0: an array; each element has a script of its own.
+# b0-scan.bbb-0: an array. Each job has its own script.
 first=0
 bundle=${SLURM_SUBMIT_DIR:?}
 batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 index=${SLURM_ARRAY_TASK_ID:-0}
 . "$bundle/element.sh"
-unpack_element "$bundle" "$first" $((first + index)) || exit   # it has said why
+unpack_element "$bundle" "$first" $((first + index)) || exit   # it has printed why
 . "$bundle/$((first + index))/script.sh"
 """
 

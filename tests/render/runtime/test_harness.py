@@ -117,7 +117,7 @@ def test_a_second_copy_runs_nothing_and_ends_well(make: Make) -> None:
     assert job.run("7") == (0, "")
     code, said = job.run("8")
     assert code == 0
-    assert "7 runs this job already" in said
+    assert "7 already runs this job" in said
     assert (job.out / "runs").read_text() == "run\n"
 
 
@@ -162,7 +162,7 @@ def test_a_job_that_has_ended_well_is_not_run_again_by_a_requeue(make: Make) -> 
     job.run()
     code, said = job.run(attempt=1)
     assert code == 0
-    assert "has ended already" in said
+    assert "has already finished" in said
     assert (job.out / "runs").read_text() == "run\n"
     assert job.end(1) is None
 
@@ -190,7 +190,7 @@ def test_a_bundle_that_cannot_be_written_runs_nothing(make: Make) -> None:
     (job.folder / "guards").touch()
     code, said = job.run()
     assert code == 73
-    assert "the payload was not begun" in said
+    assert "the payload was not started" in said
     assert not job.out.exists()
 
 
