@@ -59,9 +59,9 @@ def test_an_error_while_the_module_is_imported_is_the_functions_error(make: Make
 @pytest.mark.parametrize(
     ("body", "code", "message", "stderr"),
     [
-        ("def f():\n    sys.exit(3)\n", 3, "the function left with exit code 3", ""),
+        ("def f():\n    sys.exit(3)\n", 3, "the function called sys.exit(3)", ""),
         ("def f():\n    sys.exit('no beam')\n", 1, "no beam", "no beam\n"),
-        ("def f():\n    sys.exit(True)\n", 1, "the function left with exit code True", ""),
+        ("def f():\n    sys.exit(True)\n", 1, "the function called sys.exit(True)", ""),
         ("def f():\n    os._exit(5)\n", 5, None, ""),
     ],
 )

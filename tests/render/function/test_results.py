@@ -71,7 +71,7 @@ BAD = {
     "decimal.Decimal(1)": "result is of type decimal.Decimal",
     "[Number]": "result[0] is the class kinds.Number",
     "[Number(1j)]": "result[0] is of type kinds.Number",
-    "loop": "result[0] holds itself",
+    "loop": "result[0] contains itself",
     "{1: 2, '1': 3}": 'two keys become the same text in JSON: result["1"]',
     "object": "result is the class object",
 }
