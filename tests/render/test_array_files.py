@@ -63,7 +63,7 @@ def begin(bundle: Path, index: int, shell: str = "bash") -> subprocess.Popen[str
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_each_element_unpacks_its_own_and_no_others(shell: str, tmp_path: Path) -> None:
+def test_each_job_unpacks_its_own_files_and_no_others(shell: str, tmp_path: Path) -> None:
     if not installed(shell):
         pytest.skip(f"{shell} is not installed")
     there = unpack(bundle_of(tmp_path / "here"), tmp_path / "it's $there")
@@ -79,14 +79,14 @@ def test_each_element_unpacks_its_own_and_no_others(shell: str, tmp_path: Path) 
     assert all(not path.stat().st_mode & 0o077 for path in (there / "1").rglob("*"))
 
 
-def test_few_files_are_made_over_there_however_many_jobs(tmp_path: Path) -> None:
+def test_the_number_of_remote_files_does_not_depend_on_the_number_of_jobs(tmp_path: Path) -> None:
     few, many = (unpack(bundle_of(tmp_path / f"h{n}", n), tmp_path / f"t{n}") for n in (2, 40))
     files = [sorted(str(path.relative_to(top)) for path in top.rglob("*")) for top in (few, many)]
     assert files[0] == files[1]
     assert "batches/0/elements" in files[0] and "shared/0" in files[0] and "0" not in files[0]
 
 
-def test_copies_of_an_element_that_begin_at_once_run_it_once(tmp_path: Path) -> None:
+def test_copies_of_a_job_that_start_at_once_run_it_once(tmp_path: Path) -> None:
     there = unpack(bundle_of(tmp_path / "here"), tmp_path / "there")
     said = [process.communicate(timeout=600)[0] for process in [begin(there, 2) for _ in range(6)]]
     assert [path.name for path in (there / "ends").glob("[0-9]*")] == ["2.0"]
@@ -98,7 +98,7 @@ def unpack_element(bundle: Path, first: int, number: int, shell: str = "sh") -> 
     return subprocess.run([shell, "-c", program], capture_output=True, text=True)
 
 
-def test_what_cannot_be_unpacked_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_files_that_cannot_be_unpacked_are_reported_and_leave_nothing(tmp_path: Path) -> None:
     there = unpack(bundle_of(tmp_path / "here"), tmp_path / "there")
     whole = (there / "batches/0/elements").read_bytes()
     (there / "batches/0/elements").write_bytes(whole[: len(whole) // 2])  # the disk was full
@@ -111,7 +111,7 @@ def test_what_cannot_be_unpacked_is_told_and_leaves_nothing(tmp_path: Path) -> N
     assert unpack_element(there, 7, 7).returncode == 73  # no such batch
 
 
-def test_inputs_that_several_need_or_that_are_large_go_once_and_by_themselves(tmp_path: Path) -> None:
+def test_shared_and_large_inputs_are_sent_once_and_separately(tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path)
     assert sorted(name for name in bundle.files if name.startswith("shared/")) == ["shared/0", "shared/1"]
     assert [name for name in bundle.files if name.startswith("1/in/")] == ["1/in/0", "1/in/1"]
@@ -125,7 +125,7 @@ def test_inputs_that_several_need_or_that_are_large_go_once_and_by_themselves(tm
     assert "elements" not in str(sorted(alone.files)) and alone.together == {}
 
 
-def test_an_input_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
+def test_an_input_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("12345")
     some = Elements(0, [{"in/0": tmp_path / "a"}])
     assert some.index() == b"0 4\n" and some.size == 4 * 512 == sum(map(len, some.tars()))
@@ -139,7 +139,7 @@ def test_an_input_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
         Elements(0, [{"in/0": tmp_path / "a"}]).index()
 
 
-def test_gathered_leaves_all_else_alone() -> None:
+def test_files_of_no_batch_are_left_alone() -> None:
     files: dict[str, bytes | Path] = {
         "0/a": b"1",
         "1/a": b"2",
@@ -157,7 +157,7 @@ def test_gathered_leaves_all_else_alone() -> None:
     assert gathered(files, {}) == (files, [])
 
 
-def test_a_bundle_that_cannot_be_read_leaves_no_spool(tmp_path: Path) -> None:
+def test_a_bundle_with_an_unreadable_file_leaves_no_spool(tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path / "here")
     (tmp_path / "here/own2").unlink()
     with pytest.raises(JobError, match="own2"):

@@ -99,7 +99,7 @@ def test_a_containers_values_arrive_in_every_kind_of_quotes(tmp_path: Path, shel
     assert environment(ran_in).items() >= ENVIRONMENT.items()
 
 
-def test_an_image_gets_its_arguments_as_they_are(tmp_path: Path, shell: list[str]) -> None:
+def test_an_image_gets_its_arguments_unchanged(tmp_path: Path, shell: list[str]) -> None:
     arguments = [f"{{{{ {name} }}}}" for name in PARAMS]
     passable = {name: value for name, value in ENVIRONMENT.items() if "\r\n" not in value}
     ran_in = run(container(tmp_path, arguments=arguments, params=PARAMS, env_vars=passable), tmp_path, shell)
@@ -147,14 +147,12 @@ def test_any_text_arrives(tmp_path_factory: pytest.TempPathFactory, values: list
         {"arguments": ["{{ v"], "params": {"v": 1}},
     ],
 )
-def test_what_cannot_be_passed_is_refused_with_the_job_and_the_argument_named(
-    tmp_path: Path, more: dict[str, Any]
-) -> None:
+def test_an_argument_that_cannot_be_passed_is_refused_by_job_and_number(tmp_path: Path, more: dict[str, Any]) -> None:
     with pytest.raises(JobError, match=r"^job 'b0': arguments\[0\]: "):
         render([script(tmp_path, **more)], HERE)
 
 
 @pytest.mark.parametrize("value", ["a\0b", "\ud800"])
-def test_what_cannot_stand_in_a_command_is_refused_with_the_job_named(tmp_path: Path, value: str) -> None:
+def test_a_value_that_no_command_can_hold_is_refused_by_job(tmp_path: Path, value: str) -> None:
     with pytest.raises(JobError, match=r"^job 'b0': container_command: "):
         render([container(tmp_path, container_command="echo {{ v }}", params={"v": value})], HERE)

@@ -61,7 +61,7 @@ unpack_element "$bundle" "$first" $((first + index)) || exit   # it has printed 
 """
 
 
-def test_one_job_has_a_header_with_what_it_asks_for_now_and_the_nodes_that_failed() -> None:
+def test_the_directives_have_the_new_resources_and_exclude_the_nodes_that_failed() -> None:
     made = bundle(wish(exclude=("n1", "n2")))
     assert made.files["batches/0/script.sh"].decode() == HEADER
     assert made.files["batches/list"] == b"0\t1\tbatches/0/script.sh\n"
@@ -73,13 +73,13 @@ def test_one_job_has_a_header_with_what_it_asks_for_now_and_the_nodes_that_faile
     ]  # fmt: skip
 
 
-def test_nodes_that_failed_are_added_to_those_that_the_user_stays_away_from() -> None:
+def test_nodes_that_failed_are_added_to_those_that_the_user_excludes() -> None:
     native = Resources(native=["--exclude=n7", "--gres=disk:4G"])
     script = bundle(wish(resources=native, exclude=("n1",))).files["batches/0/script.sh"].decode()
     assert [line.split()[2] for line in script.splitlines() if "--exclude" in line] == ["n1,n7"]
 
 
-def test_of_the_other_batch_systems_no_node_can_be_excluded() -> None:
+def test_other_batch_systems_cannot_exclude_nodes() -> None:
     ask = {"name": "x.bbb-0", "count": 1, "first": 0, "resources": Resources()}
     for system in (find("pbs"), find("shell")):
         assert system.directives(BatchRequest(**ask, exclude=("n1",))) == system.directives(BatchRequest(**ask))  # type: ignore[arg-type]
@@ -93,7 +93,7 @@ def test_on_pbs_a_single_job_is_not_rerunnable_and_an_array_must_be() -> None:
     assert "#PBS -J 0-1\n#PBS -r y\n" in array.files["batches/0/script.sh"].decode()
 
 
-def test_a_requeue_by_slurm_itself_cannot_be_asked_for_beside_ours() -> None:
+def test_a_requeue_by_slurm_cannot_be_requested() -> None:
     script = bundle(wish()).files["batches/0/script.sh"].decode()
     assert "#SBATCH --no-requeue" in script
     for text in ("--requeue", "--no-requeue"):
@@ -121,19 +121,19 @@ def test_equal_jobs_of_one_bundle_share_an_array_no_longer_than_the_site_allows(
     assert copies[4][1] == "/far/zzz"
 
 
-def test_what_functions_and_plain_machines_need_goes_along() -> None:
+def test_functions_and_machines_without_a_batch_system_get_the_files_they_need() -> None:
     assert "run_function.py" in bundle(wish(type="function")).files
     assert {"worker.sh"} == set(bundle(wish(resources=Resources()), place=site("shell")).files) - set(
         bundle(wish(resources=Resources())).files
     )
 
 
-def test_a_template_that_is_gone_is_named_with_the_job(tmp_path: Path) -> None:
+def test_a_missing_template_is_named_with_the_job(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"job 'b0-1' on site 's': template .*gone\.j2 does not exist"):
         bundle(wish(template=str(tmp_path / "gone.j2")))
 
 
-def test_a_template_of_ones_own_makes_the_header_again(tmp_path: Path) -> None:
+def test_the_jobs_own_template_makes_the_script_of_a_retry(tmp_path: Path) -> None:
     own = tmp_path / "own.j2"
     own.write_text('{% extends "slurm.sh.j2" %}\n{% block directives %}{{ super() }}#SBATCH --own\n{% endblock %}')
     script = bundle(wish(template=str(own))).files["batches/0/script.sh"].decode()

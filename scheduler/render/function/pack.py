@@ -27,7 +27,7 @@ import cloudpickle
 
 from scheduler.errors import JobError
 from scheduler.render.function import Unfit
-from scheduler.render.function.modules import is_ours, exists, modules_in_pickle, sources_of, top_of
+from scheduler.render.function.modules import exists, is_ours, modules_in_pickle, sources_of, top_of
 from scheduler.render.function.params import is_json, name_of, plain_params, refuse_wrong_params
 from scheduler.render.function.script import from_script, is_script
 
