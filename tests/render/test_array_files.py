@@ -1,4 +1,4 @@
-"""The files of an array's elements: in one file on their way, and unpacked by each job for itself, under every sh."""
+"""The files of an array's jobs: they are sent in one file, and each job unpacks its own, with every installed sh."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_header_is_that_of_tarfile(name: str, size: int, mode: int, kind: byte
 
 
 def bundle_of(folder: Path, count: int = 3) -> Bundle:
-    """An array of jobs that copy their input to their output; nobody else has the same."""
+    """An array of jobs that copy their input to their output; each has its own input."""
     folder.mkdir(exist_ok=True)
     (folder / "job.sh").write_text("cat own common >copy; test -x tool && ./tool >>copy\n")
     (folder / "common").write_text("common\n")
@@ -55,7 +55,7 @@ def bundle_of(folder: Path, count: int = 3) -> Bundle:
 
 
 def begin(bundle: Path, index: int, shell: str = "bash") -> subprocess.Popen[str]:
-    """An element of the array, as Slurm begins it."""
+    """Run one task of the array as Slurm does."""
     environment = {**os.environ, "SLURM_SUBMIT_DIR": str(bundle), "SLURM_JOB_ID": f"7{index}"}
     environment |= {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(index)}
     command = [*SHELLS[shell], str(bundle / "batches/0/script.sh")]
@@ -101,12 +101,12 @@ def unpack_element(bundle: Path, first: int, number: int, shell: str = "sh") -> 
 def test_files_that_cannot_be_unpacked_are_reported_and_leave_nothing(tmp_path: Path) -> None:
     there = unpack(bundle_of(tmp_path / "here"), tmp_path / "there")
     whole = (there / "batches/0/elements").read_bytes()
-    (there / "batches/0/elements").write_bytes(whole[: len(whole) // 2])  # the disk was full
+    (there / "batches/0/elements").write_bytes(whole[: len(whole) // 2])  # as if the disk had been full
     done = unpack_element(there, 0, 2)
     assert done.returncode == 73 and "the payload was not started" in done.stderr
     assert not (there / "2").exists() and not [*there.glob(".unpacked*")]
     assert unpack_element(there, 0, 0).returncode == 0
-    done = unpack_element(there, 0, 5)  # there is no such element
+    done = unpack_element(there, 0, 5)  # no such job
     assert done.returncode == 73 and not (there / "5").exists()
     assert unpack_element(there, 7, 7).returncode == 73  # no such batch
 
@@ -116,7 +116,7 @@ def test_shared_and_large_inputs_are_sent_once_and_separately(tmp_path: Path) ->
     assert sorted(name for name in bundle.files if name.startswith("shared/")) == ["shared/0", "shared/1"]
     assert [name for name in bundle.files if name.startswith("1/in/")] == ["1/in/0", "1/in/1"]
     (tmp_path / "own1").write_bytes(bytes(SMALL_BYTES + 1))
-    bundle = bundle_of(tmp_path)  # writes it anew: small again
+    bundle = bundle_of(tmp_path)  # writes the small input once more
     (tmp_path / "own1").write_bytes(bytes(SMALL_BYTES + 1))
     jobs = [job for _, job in bundle.jobs]
     again = render(jobs, HERE, token="abcdefghjk")

@@ -1,6 +1,6 @@
-"""Jobs and a site become scripts: golden ones in full, and what is said of templates that are wrong.
+"""Jobs and a site become scripts: the golden scripts in full, and which jobs form a batch.
 
-After a change that is meant, ``SCHEDULER_WRITE_GOLDEN=1 pytest tests/test_render.py`` writes the golden files anew.
+After an intended change, ``SCHEDULER_WRITE_GOLDEN=1 pytest tests/render/test_bundle.py`` rewrites the golden files.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ SITES: dict[str, dict[str, Any]] = {
     },
     "shell": {"transport": "local", "scheduler": "shell", "work_dir": "/tmp/work", "python": "python3"},
 }  # fmt: skip
-# Code that is sourced is not followed (SC1090, SC1091), sets what is used here (SC2154), uses what is set here (SC2034)
-# and calls what is defined here (SC2317, SC2329); in single quotes nothing is meant to expand (SC2016); `ls` lists
-# files whose names are ours (SC2012); a quoted value may stand between quoted words (SC2140).
+# shellcheck does not follow sourced files (SC1090, SC1091). They set variables that a script uses (SC2154), use
+# variables that it sets (SC2034), and call functions that it defines (SC2317, SC2329). Nothing is meant to expand in
+# single quotes (SC2016); `ls` lists files whose names are ours (SC2012); a quoted value may be between quoted words
+# (SC2140).
 EXCLUDED = "SC1090,SC1091,SC2154,SC2034,SC2317,SC2329,SC2016,SC2012,SC2140"
 
 
@@ -122,7 +123,7 @@ def bundle_of(system: str, kind: str, folder: Path) -> Bundle:
 
 
 def scripts_of(bundle: Bundle) -> dict[str, str]:
-    """Every sh file that is made for these jobs."""
+    """Every sh file that is made for the jobs of a bundle."""
     made = {path: content for path, content in bundle.files.items() if path.endswith(".sh") and path[0] != "h"}
     return {path: content.decode() for path, content in made.items() if isinstance(content, bytes) and "/" in path}
 

@@ -1,4 +1,4 @@
-"""A command with params becomes shell text: judged by real shells, which are given every value in every place."""
+"""A command with params becomes shell text. Real shells judge it, with every value in every context."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_any_text_is_one_word_in_any_context(place: str, values: list[str], sh: 
     assert run(text, sh, tmp_path) == "".join(value + "\0" for value in values).encode()
 
 
-# Places where a value could be executed, or could be no single word: refused, for that value at least.
+# Contexts in which a value could be executed, or could be more than one word: such a value is refused.
 REFUSED = {
     "a here-document": "cat <<E\n{{ v }}\nE",
     "behind a here-document": "cat <<'E'\nit's\nE\necho \"{{ v }}\"",

@@ -1,4 +1,4 @@
-"""Which jobs share a node, what is asked for it, and what the scripts that are sent say of them."""
+"""Which jobs share a node, which resources a pack requests, and which files it has."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def whole_nodes(scheduler: str = "slurm", **limits: Any) -> Site:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Makes a script job that asks for these resources."""
+    """Makes a script job that requests these resources."""
     script = tmp_path / "s.sh"
     script.write_text("true\n")
 

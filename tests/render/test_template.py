@@ -1,4 +1,4 @@
-"""Templates of the user: they extend ours, and what is wrong with one is said with its name."""
+"""The user's templates: they extend ours, and a message about an error names the template."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def jobs(folder: Path, count: int = 1, template: Path | None = None) -> list[Job
 
 
 def script(folder: Path, text: str, *, count: int = 1, name: str = "own.sh.j2", by: str = "job", **more: str) -> str:
-    """What is handed to the batch system, with a template of that text given by the job or by the site."""
+    """The script that is submitted if the job or the site has a template of this text."""
     path = folder / name
     path.write_text(text)
     of_site = {"template": str(path)} if by == "site" else {}

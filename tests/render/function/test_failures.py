@@ -1,4 +1,4 @@
-"""When a function fails, its own traceback is on stderr, and a short error beside the exit code."""
+"""A function that fails: its own traceback on stderr, a short error, and the exit code."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_the_folder_may_change_while_it_runs(make: Make, node: Node) -> None:
 
 
 def test_a_python_that_is_too_old_is_named(node: Node) -> None:
-    """Python 2 gets as far as the message; if there is none, its version is only pretended."""
+    """Python 2 reaches the message. Without a Python 2, another Python claims to be an old version."""
     call = {"how": "pickle", "module": "", "qualname": "f", "python": [2, 6], "why": "it is old", "modules": []}
     node.unpack({"function/call.json": json.dumps(call).encode()})
     outcome = node.start()
@@ -155,7 +155,7 @@ def test_a_python_that_is_too_old_is_named(node: Node) -> None:
 
 
 def test_run_function_needs_nothing_but_the_control_folder(make: Make, node: Node) -> None:
-    """As in a container: neither this package nor a home is there."""
+    """In a container, neither this package nor a home directory exists."""
     sent = packed(make, "def f():\n    return sorted(set(sys.modules) & {'scheduler', 'site', 'cloudpickle'})\n")
     node.unpack({**sent.files, "params.json": b"{}", "run_function.py": RUN_FUNCTION.read_bytes()})
     node.job.mkdir(parents=True)

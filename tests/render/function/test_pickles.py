@@ -1,4 +1,4 @@
-"""What cannot travel as source goes by cloudpickle, to the same Python; what can go neither way is refused."""
+"""Functions that cannot travel as source are pickled for the same Python; others are refused."""
 
 from __future__ import annotations
 

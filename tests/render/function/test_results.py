@@ -1,4 +1,4 @@
-"""What a function returns, comes home as JSON; what JSON cannot hold is an error that says where it is."""
+"""What a function returns becomes JSON. A value that JSON cannot hold is an error that names the part."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Name(str, enum.Enum):
 class Text(str):
     pass
 
-class Number:  # as numpy's
+class Number:  # like a numpy scalar
     def __init__(self, value):
         self.value = value
     def tolist(self):

@@ -1,4 +1,4 @@
-"""Of a script only what the function refers to travels; its statements never run again. A case is a file in scripts/.
+"""Of a script only what the function refers to is sent; its other statements do not run. A case is a file in scripts/.
 
 The lines that begin with `#` say what is expected. Each case is run as a script that packs its own `f`; a statement at
 its end imports a module that is not there when the function runs.
@@ -38,7 +38,7 @@ ENDING = "\nimport packing_for_tests\npacking_for_tests.pack(f)\n"
 
 @dataclass(frozen=True)
 class Home:
-    """Where a script lies and is run."""
+    """The folder where a script is and runs."""
 
     folder: Path
 
@@ -69,7 +69,7 @@ def expected(case: str) -> dict[str, str]:
 
 
 def pythons_for(packed: PackedFunction) -> list[str]:
-    """All that have what the cases use; a pickle runs on one."""
+    """The Pythons that have what the cases use; a pickle runs only on the one that wrote it."""
     if packed.python is None:
         return [path for version, path in pythons().items() if version >= (3, 7)]
     return [sys.executable]
@@ -129,7 +129,7 @@ def test_a_package_run_by_its_name(home: Home, node: Node) -> None:
 
 
 def test_a_module_can_import_the_script(home: Home, node: Node) -> None:
-    """As it does here: under its own name it is another module, and runs as such."""
+    """As it can locally: under its own name the script is another module, and runs as such."""
     home.write({"scan.py": "N = 1\ndef f():\n    import other\n    return other.N\n"})
     home.write({"other.py": "from scan import N\n", "go.py": "from scan import f\n" + ENDING})
     assert result_of(node, home.run("go.py")) == {"result": 1}

@@ -1,4 +1,4 @@
-"""harness.sh, run for real under every sh there is: what it says of an end is so, whatever happened to the job."""
+"""harness.sh, run by every installed sh: the end file is true, whatever happened to the job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Make = Callable[..., Unpacked]
 
 @pytest.fixture(params=SHELLS)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Makes a job of a payload, to be run by each sh."""
+    """Makes a job from a payload that each installed sh runs."""
     if not installed(request.param):
         pytest.skip(f"{request.param} is not installed")
 
@@ -34,7 +34,7 @@ def told(end: End | None) -> tuple[int, str] | None:
 
 
 def stop(job: Unpacked, name: str, *, ready: str = "ready", **how: Any) -> int:
-    """Send its script a signal once the payload is ready. Gives the script's exit code."""
+    """Send the script a signal once the payload is ready. Returns the exit code of the script."""
     process = job.begin(**how)
     until(lambda: (job.out / ready).exists())
     os.kill(process.pid, getattr(signal, f"SIG{name}"))
@@ -87,7 +87,7 @@ def test_child_processes_of_the_payload_get_the_signal_too(make: Make) -> None:
 
 @pytest.mark.parametrize("time", range(8))
 def test_a_signal_to_all_processes_at_once_is_recorded(make: Make, time: int) -> None:
-    """As PBS and Slurm do. Bash may then have forgotten the payload's exit code, and say -1 for it."""
+    """PBS and Slurm do that. Bash may then have lost the exit code of the payload, and report -1."""
     job = make("touch ready; sleep 60; sleep 60")
     process = job.begin()
     until(lambda: (job.out / "ready").exists())
@@ -246,7 +246,7 @@ def test_the_outputs_of_a_failed_payload_are_not_checked(make: Make) -> None:
 
 
 def test_an_end_file_is_complete_or_does_not_exist(make: Make) -> None:
-    """No half of it under its own name: it is written beside and renamed."""
+    """It is written under another name and renamed."""
     job = make("true")
     (job.folder / "ends/.0.0").write_text("half of an end that was cut")
     job.run()

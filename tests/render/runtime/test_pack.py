@@ -1,4 +1,4 @@
-"""pack.sh, run for real under every sh there is: jobs side by side on one node, each with its own end."""
+"""pack.sh, run by every installed sh: jobs side by side on one node, each with its own end file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SITE = Site.from_mapping(
 
 
 class Pack:
-    """Jobs of these shell texts (name → text), unpacked below `folder`, to be run as one by `shell`."""
+    """A pack of jobs (name → shell text), unpacked below `folder`, which `shell` runs."""
 
     def __init__(self, folder: Path, shell: str, texts: dict[str, str], walltimes: dict[str, str]) -> None:
         folder.mkdir(parents=True)
@@ -46,7 +46,7 @@ class Pack:
         self.elements = {job.job_id: element for element, job in bundle.jobs}
 
     def begin(self, job_id: str = "7", attempt: int = 0) -> subprocess.Popen[str]:
-        """Start it, in a session of its own, as the batch system's job of that number."""
+        """Start the pack in its own session, with this number as its id in the batch system."""
         environment = {**os.environ, "SLURM_SUBMIT_DIR": str(self.folder), "SLURM_JOB_ID": job_id}
         environment |= {"SLURM_RESTART_COUNT": str(attempt), "SLURM_CPUS_PER_TASK": "16"}
         return subprocess.Popen(
@@ -56,7 +56,7 @@ class Pack:
         )  # fmt: skip
 
     def run(self, job_id: str = "7", attempt: int = 0) -> str:
-        """Run it to its end. Gives what it said to the batch system's log."""
+        """Run the pack to its end. Returns what it wrote to the log of the batch system."""
         process = self.begin(job_id, attempt)
         said, _ = process.communicate(timeout=600)
         assert process.returncode == 0, said
@@ -67,7 +67,7 @@ class Pack:
         return read_end(path.read_text().partition(" ")[2]) if path.exists() else None
 
     def ends(self, attempt: int = 0) -> dict[str, tuple[int, str]]:
-        """How each has ended."""
+        """The end of each job."""
         found = {name: self.end(name, attempt) for name in self.elements}
         return {name: (end.exit_code, end.signal) for name, end in found.items() if end is not None}
 
@@ -84,7 +84,7 @@ Make = Callable[..., Pack]
 
 @pytest.fixture(params=SHELLS)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Makes a pack, to be run by each sh."""
+    """Makes a pack that each installed sh runs."""
     if not installed(request.param):
         pytest.skip(f"{request.param} is not installed")
 
