@@ -39,8 +39,8 @@ def settle(before: Status, evidence: Evidence) -> Status:
     if end is not None and word is not None and word.active and evidence.live is None:
         word = None  # the history lags: the queue does not have it, and the script has ended
     after = _weighed(before, word, end, evidence)
-    if after.tries != before.tries:
-        after = replace(after, tries=before.tries)
+    if after.retries != before.retries:
+        after = replace(after, retries=before.retries)
     return after if not before.final or _outweighs(before, word, evidence) else before
 
 
@@ -65,7 +65,7 @@ def _weighed(before: Status, word: Observation | None, end: End | None, evidence
 
 def _outweighs(before: Status, word: Observation | None, evidence: Evidence) -> bool:
     """A final state is left if it was doubtful, if the queue has the job again, or if the job was killed after all."""
-    if before.cause in _DOUBTFUL or (evidence.end is not None and evidence.end.attempt > before.attempt):
+    if before.cause in _DOUBTFUL or (evidence.end is not None and evidence.end.requeues > before.requeues):
         return True
     if word is None or not word.active:
         return word is not None and before.state is JobState.COMPLETED and word.cause in _KILLED
@@ -103,7 +103,7 @@ def _of_this_run(end: End | None, word: Observation | None) -> End | None:
     """The end file, unless the batch system has begun another run since."""
     if end is None or word is None or word.state in _WAITING:
         return end
-    if word.attempt is not None and word.attempt > end.attempt:
+    if word.requeues is not None and word.requeues > end.requeues:
         return None
     later = word.started is not None and end.ended is not None and word.started - end.ended > RUNS_APART
     return None if later else end
@@ -126,16 +126,16 @@ def _going_on(before: Status, word: Observation, end: End | None, evidence: Evid
         reason=word.reason if state is not JobState.RUNNING else "",
         node=word.node,
         started=word.started if not waiting else None,
-        attempt=_attempt(before, word, evidence.end),
+        requeues=_requeues(before, word, evidence.end),
     )
 
 
-def _attempt(before: Status, word: Observation, end: End | None) -> int:
+def _requeues(before: Status, word: Observation, end: End | None) -> int:
     """Squeue does not say it; the end file of the run before does."""
-    if word.attempt is not None:
-        return word.attempt
+    if word.requeues is not None:
+        return word.requeues
     over = end is not None and (word.state in _WAITING or _of_this_run(end, word) is None)
-    return max(before.attempt, end.attempt + 1) if end is not None and over else before.attempt
+    return max(before.requeues, end.requeues + 1) if end is not None and over else before.requeues
 
 
 def _by_itself(end: End) -> bool:
@@ -234,7 +234,7 @@ def _final(before: Status, word: Observation | None, end: End | None, cause: Cau
         node=next(filter(None, nodes), ""),
         started=(end.started if end else None) or (word.started if word else None) or before.started,
         ended=(end.ended if end else None) or (word.ended if word else None),
-        attempt=end.attempt if end is not None else before.attempt,
+        requeues=end.requeues if end is not None else before.requeues,
     )
 
 

@@ -30,7 +30,7 @@ def judge(rows: Sequence[JobRow], site: Site, ledger: Ledger) -> dict[int, Again
     found: dict[int, Again | Enough] = {}
     for row in rows:
         following = next_attempt(
-            row.status, Retry.from_json(json.loads(row.retry)), tries=row.tries, resources=resources_of(row, site),
+            row.status, Retry.from_json(json.loads(row.retry)), retries=row.retries, resources=resources_of(row, site),
             bounds=_bounds(site), failed_nodes=failed_nodes[row.key],
         )  # fmt: skip
         if following is not None:
@@ -58,7 +58,7 @@ def reason_of(row: JobRow, again: Again, site: Site) -> str:
     parts = [difference(resources_of(row, site), again.resources)]
     parts += [f"not on {', '.join(again.exclude)}"] if again.exclude else []
     said = "; ".join(part for part in parts if part)
-    return f"attempt {row.tries + 2}, after {row.status}" + (f": {said}" if said else "")
+    return f"attempt {row.retries + 2}, after {row.status}" + (f": {said}" if said else "")
 
 
 def plan(wishes: Sequence[RetryRequest], site: Site, system: BatchSystem, ledger: Ledger) -> str | None:
@@ -154,7 +154,7 @@ def _bounds(site: Site) -> Bounds:
 def _failed_nodes(rows: Sequence[JobRow], ledger: Ledger) -> dict[int, list[str]]:
     """On which nodes attempts of these jobs ended in a node failure."""
     ends: list[tuple[int, Status]] = [
-        (one.job, one.status) for one in ledger.attempts.of(row.key for row in rows if row.tries)
+        (one.job, one.status) for one in ledger.attempts.of(row.key for row in rows if row.retries)
     ]
     ends += [(row.key, row.status) for row in rows]
     found: dict[int, list[str]] = {row.key: [] for row in rows}

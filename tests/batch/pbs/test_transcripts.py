@@ -62,7 +62,7 @@ LOGGED = {"time-limit": Cause.TIME_LIMIT, "out-of-memory": Cause.OUT_OF_MEMORY, 
 @pytest.mark.parametrize("row", rows("log"))
 def test_without_a_history_the_log_distinguishes_a_limit_from_another_signal(row: Expected) -> None:
     log = case(row.name, row.build).text.splitlines()[-4:]
-    end = End(attempt=0, exit_code=143, signal="TERM")
+    end = End(requeues=0, exit_code=143, signal="TERM")
     evidence = Evidence(end=end, log=log, log_cause=SYSTEM.log_cause(log), queue_answered=True, history_answered=None)
     assert settle(Status(JobState.RUNNING), evidence).cause is LOGGED[row.outcome]
 

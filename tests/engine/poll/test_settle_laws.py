@@ -55,7 +55,7 @@ def test_without_a_proof_of_success_no_job_is_completed(before: Status, evidence
 def test_questions_that_failed_change_nothing(before: Status, evidence: Evidence, ended_just_now: bool) -> None:
     silent = replace(evidence, queue_answered=False, live=None, history=None, log=(), log_cause=None)
     end = silent.end if ended_just_now and evidence.end and evidence.end.ended else None
-    unheard = replace(silent, end=end and replace(end, attempt=before.attempt), end_age_seconds=1.0)
+    unheard = replace(silent, end=end and replace(end, requeues=before.requeues), end_age_seconds=1.0)
     assert settle(before, unheard) == before
 
 
@@ -107,16 +107,16 @@ def requeued(state: JobState, **more: datetime) -> Evidence:
 
 def test_a_requeue_is_another_attempt() -> None:
     waiting = settle(Status(JobState.RUNNING, started=T0), requeued(JobState.QUEUED))
-    assert (waiting.attempt, waiting.started, waiting.reason) == (1, None, "BeginTime")
+    assert (waiting.requeues, waiting.started, waiting.reason) == (1, None, "BeginTime")
     running = settle(waiting, requeued(JobState.RUNNING, started=T0 + timedelta(minutes=8)))
-    assert (running.attempt, running.started, running.reason) == (1, T0 + timedelta(minutes=8), "")
+    assert (running.requeues, running.started, running.reason) == (1, T0 + timedelta(minutes=8), "")
 
 
 def test_the_end_has_the_attempt_the_times_and_the_node_of_the_script() -> None:
     end = End(2, 0, started=T0, ended=T0 + timedelta(minutes=1), node="node7")
     word = Observation("COMPLETED", JobState.COMPLETED, node="node[7-8]", started=T0 - timedelta(seconds=1))
-    after = settle(Status(JobState.RUNNING, attempt=1), Evidence(end, word, queue_answered=True))
-    assert (after.attempt, after.started, after.ended, after.node) == (2, end.started, end.ended, "node7")
+    after = settle(Status(JobState.RUNNING, requeues=1), Evidence(end, word, queue_answered=True))
+    assert (after.requeues, after.started, after.ended, after.node) == (2, end.started, end.ended, "node7")
 
 
 def test_a_killed_job_says_why_in_a_sentence_with_the_batch_systems_own_word() -> None:

@@ -56,7 +56,7 @@ def test_the_end_file_has_times_and_host(make: Make) -> None:
     end = job.end()
     assert end is not None and end.started and end.ended
     assert end.started <= end.ended
-    assert (end.node, end.attempt) == (os.uname().nodename, 0)
+    assert (end.node, end.requeues) == (os.uname().nodename, 0)
 
 
 def test_a_killed_payload_is_distinguished_from_one_that_exits(make: Make) -> None:
