@@ -10,8 +10,9 @@ from types import TracebackType
 
 from scheduler.engine.collect.fetch import Progress
 from scheduler.engine.connect import nobody_to_ask, transport_to
+from scheduler.engine.context import SiteContext
 from scheduler.engine.session import SiteSession
-from scheduler.engine.submit import submission
+from scheduler.engine.submit.record import record_intent
 from scheduler.errors import BatchError, JobError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
@@ -59,7 +60,8 @@ class Runner:
         self.ledger = ledger if ledger is not None else Ledger()
         person = None if prompt else nobody_to_ask()
         self.transport = transport if transport is not None else transport_to(self.site, person=person)
-        self.session = SiteSession(self.site, batch_system(self.site), self.ledger, self.transport)
+        context = SiteContext(self.site, batch_system(self.site), self.ledger, self.transport)
+        self.session = SiteSession(context)
         self._sleep = sleep
         self._keys: dict[Job, int] = {}
         self._taken: dict[Job, tuple[object, Status]] = {}
@@ -80,7 +82,7 @@ class Runner:
     @property
     def trouble(self) -> str:
         """Why the last question had no answer, for a person; empty if it had."""
-        return self.session.trouble
+        return self.session.last_error
 
     # the many-jobs way
 
@@ -197,7 +199,7 @@ class Runner:
 
     def check_job_status(self, job: Job) -> None:
         """Look at one job (and, since it costs the same, at all others); if it has ended, bring its outputs home."""
-        self.session.look(self.keys([job]))
+        self.session.poll_and_collect(self.keys([job]))
         self._refresh([job])
 
     def cancel_job(self, job: Job) -> None:
@@ -232,7 +234,7 @@ class Runner:
     def _record(self, jobs: Sequence[Job]) -> str | None:
         """Write down that these jobs are to be sent; None if another process of this campaign was faster."""
         bundle = render(jobs, self.site, campaign=self.campaign)
-        keys = submission.record(bundle, self.site, self.ledger, campaign=self.campaign)
+        keys = record_intent(bundle, self.site, self.ledger, campaign=self.campaign)
         if not keys:
             return None
         self._keys.update(zip((job for _, job in bundle.jobs), keys, strict=True))
@@ -248,7 +250,7 @@ class Runner:
 
     def _fill(self) -> None:
         """Send what the site has room for: what waits for longer goes first."""
-        self._told(self.session.dispatcher.fill)
+        self._told(self.session.dispatcher.send_waiting)
 
     def _told(self, act: Callable[[], object]) -> None:
         try:
@@ -266,7 +268,9 @@ class Runner:
         mark_of = {job: marks.get(self._keys.get(job, -1)) for job in jobs}
         moved = [job for job, mark in mark_of.items() if self._taken.get(job) != (mark, job.status)]
         rows = {row.key: row for row in self.ledger.of_keys(self.keys(moved))}
-        going_on = self.session.due(list(rows.values()))  # an end that another process is about to follow up is none
+        going_on = self.session.due_for_retry(
+            list(rows.values())
+        )  # an end that another process is about to follow up is none
         for job in moved:
             row = rows.get(self._keys.get(job, -1))
             if row is not None and row.key not in going_on:
@@ -279,7 +283,7 @@ class Runner:
             words = refused[0].status.reason
             which = f"{len(refused)} of {len(jobs)} jobs were refused, {refused[0].job_id!r} first"
             message = f"site {self.site.name!r}: {which}: {words}"
-            raise BatchError(message, command=self.session.system.submit_command, words=words)
+            raise BatchError(message, command=self.session.context.system.submit_command, words=words)
 
 
 def _unheard(row: JobRow) -> bool:

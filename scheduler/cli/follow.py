@@ -26,7 +26,7 @@ def wait(rows: Sequence[JobRow], ledger: Ledger, *, title: str, timeout: float |
     """
 
     def wait_at(work: SiteSession, keys: list[int]) -> None:
-        one_site = title if title.endswith(work.site.name) else f"{title} on {work.site.name}"
+        one_site = title if title.endswith(work.context.site.name) else f"{title} on {work.context.site.name}"
         watch(work, keys, title=one_site, timeout=timeout)
 
     return _each_site(rows, ledger, wait_at)
@@ -39,15 +39,16 @@ def watch(work: SiteSession, keys: list[int], *, title: str, timeout: float | No
         WaitTimeout, LoginError, HostKeyError, OutputError: as `SiteSession.wait`.
     """
     trouble = ""
-    with meter(title, lambda: work.ledger.of_keys(keys)) as shown:
+    with meter(title, lambda: work.context.ledger.of_keys(keys)) as shown:
 
         def seen() -> None:
             nonlocal trouble
-            if work.trouble and work.trouble != trouble:
+            if work.last_error and work.last_error != trouble:
                 console.say(
-                    f"{work.site.name}: no answer: {work.trouble}\nThe jobs go on, and so does the waiting.", "yellow"
+                    f"{work.context.site.name}: no answer: {work.last_error}\nThe jobs go on, and so does the waiting.",
+                    "yellow",
                 )
-            trouble = work.trouble
+            trouble = work.last_error
             shown.look()
 
         work.wait(keys, timeout=timeout, seen=seen, progress=shown.fetched)
@@ -63,9 +64,9 @@ def collect(rows: Sequence[JobRow], ledger: Ledger) -> bool:
 
     def collect_at(work: SiteSession, keys: list[int]) -> None:
         fresh = ledger.of_keys(keys)
-        if any(not row.status.final for row in fresh) or work.due(fresh):
+        if any(not row.status.final for row in fresh) or work.due_for_retry(fresh):
             _poll(work)
-        with meter(f"from {work.site.name}", lambda: ledger.of_keys(keys)) as shown:
+        with meter(f"from {work.context.site.name}", lambda: ledger.of_keys(keys)) as shown:
             work.collect(keys, progress=shown.fetched)
 
     return _each_site(rows, ledger, collect_at)
@@ -90,8 +91,8 @@ def retry(
 
 def _poll(work: SiteSession) -> None:
     work.poll()
-    if work.trouble:
-        raise TransportError(f"the queue of {work.site.name} did not answer: {work.trouble}")
+    if work.last_error:
+        raise TransportError(f"the queue of {work.context.site.name} did not answer: {work.last_error}")
 
 
 def _each_site(rows: Sequence[JobRow], ledger: Ledger, act: Callable[[SiteSession, list[int]], None]) -> bool:

@@ -63,7 +63,7 @@ def _end_over_there(job: JobRow, kind: str, ledger: Ledger, lines: int) -> bytes
 
     with session_at(job.site, ledger) as work:
         arguments = [job.folder or "", str(job.element), kind, str(lines)]
-        reply = work.transport.run(programs.program("tail"), arguments)
+        reply = work.context.transport.run(programs.program("tail"), arguments)
     if reply.exit_code != 0:
         raise SchedulerError(f"job {job.job_id!r} on {job.site}: {reply.err.strip()}")
     return reply.stdout

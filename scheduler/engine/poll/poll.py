@@ -13,23 +13,19 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from scheduler.batch.base import BatchSystem, write_indices
+from scheduler.batch.base import write_indices
 from scheduler.engine import programs
+from scheduler.engine.context import SiteContext
 from scheduler.engine.poll.reconcile import Reconciler
 from scheduler.engine.poll.reply import PollReply, read
 from scheduler.engine.poll.settle import GAP_SECONDS
-from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import AskedBatch
-from scheduler.site.site import Site
-from scheduler.transports.base import Transport
 
 POLL_SECONDS = 120.0
 """So long a poll may be without a byte: a frozen controller answers after 10 s, an accounting database in a minute."""
 
 
-def poll(
-    site: Site, system: BatchSystem, ledger: Ledger, transport: Transport, *, asked_before: float = math.inf
-) -> str:
+def poll(context: SiteContext, *, asked_before: float = math.inf) -> str:
     """Ask once after every job of the site that has not ended, and record what is new.
 
     Args:
@@ -41,6 +37,7 @@ def poll(
     Raises:
         TransportError: the site was not reached; nothing is known to have changed.
     """
+    site, ledger = context.site, context.ledger
     batches = ledger.polls.asked(site.name)
     if not batches:
         return ""
@@ -48,14 +45,15 @@ def poll(
     asked = [(batch, _question(batch)) for batch in batches]
     question = "".join(f"{tokens[batch.bundle]}\t{line}\n" for batch, line in asked).encode()
     ask_history = "no" if ledger.sites.history_of(site.name) == "none" else "yes"
-    reply = transport.run(programs.program("poll", site.scheduler), [ask_history], stdin=question, timeout=POLL_SECONDS)
+    program = programs.program("poll", site.scheduler)
+    reply = context.transport.run(program, [ask_history], stdin=question, timeout=POLL_SECONDS)
     heard = read(reply, list(tokens))
-    if heard.history_answered is False and system.no_history(heard.history_words):
+    if heard.history_answered is False and context.system.no_history(heard.history_words):
         ledger.sites.record_history(site.name, "none")
         ask_history = "no"
     if ask_history == "no":
         heard.history_answered = None
-    _weigh(asked, heard, system, ledger, unwatched=max(0.0, time.time() - asked_before - GAP_SECONDS))
+    _weigh(asked, heard, context, unwatched=max(0.0, time.time() - asked_before - GAP_SECONDS))
     return "" if heard.live_answered else heard.live_words
 
 
@@ -68,13 +66,13 @@ def _question(batch: AskedBatch) -> str:
 
 
 def _weigh(
-    asked: Sequence[tuple[AskedBatch, str]], heard: PollReply, system: BatchSystem, ledger: Ledger, *, unwatched: float
+    asked: Sequence[tuple[AskedBatch, str]], heard: PollReply, context: SiteContext, *, unwatched: float
 ) -> None:
     """`unwatched`: so many of the seconds since the last poll are not held against a job that is silent."""
     moved = {(batch.bundle, batch.first): (batch, digest) for batch, digest in _moved(asked, heard)}
     if not moved:
         return
-    polls = ledger.polls
+    polls, system = context.ledger.polls, context.system
     version = polls.version()
     elements = polls.elements([batch for batch, _ in moved.values()])
     names = {batch.batch_id.split(";")[0]: batch.name for batch, _ in asked if batch.batch_id}

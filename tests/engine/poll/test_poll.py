@@ -13,6 +13,7 @@ import pytest
 
 from scheduler import Cause, Job, JobState, JobType, Runner, Site
 from scheduler.batch.base import find
+from scheduler.engine.context import SiteContext
 from scheduler.engine.poll.poll import poll
 from scheduler.engine.poll.settle import FRESH_SECONDS
 from scheduler.job.state import Status
@@ -83,7 +84,7 @@ class Desk:
         said: list[str] = []
         with self.ledger.database.reading() as db:
             db.set_trace_callback(said.append)
-        poll(self.site, find(self.site.scheduler), self.ledger, self.line)
+        poll(SiteContext(self.site, find(self.site.scheduler), self.ledger, self.line))
         with self.ledger.database.reading() as db:
             db.set_trace_callback(None)
         done = {one.split()[1].lower() for one in said if one.startswith("UPDATE")}

@@ -16,7 +16,7 @@ import pytest
 
 from scheduler import Cause, ConfigError, Job, JobError, JobType, Resources, Retry, Runner, Site
 from scheduler.cli.reconnect import session_at
-from scheduler.engine.poll import poll
+from scheduler.engine.poll.poll import poll
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.local import LocalTransport
 from tests import ROOT
@@ -251,8 +251,8 @@ def test_outputs_of_a_job_that_is_about_to_be_tried_again_are_left_alone(world: 
         until(lambda: list(world.work.glob("*/ends/0.0")))
         ledger, key = runner.ledger, runner.keys([one])[0]
         work = runner.session
-        poll.poll(work.site, work.system, ledger, work.transport)  # as one that is killed before it plans
-        assert work.due(ledger.of_keys([key])) == {key}
+        poll(work.context)  # as one that is killed before it plans
+        assert work.due_for_retry(ledger.of_keys([key])) == {key}
         runner.collect([one])
         assert not ledger.of_keys([key])[0].collected
         assert not one.final  # an end that is about to be followed by another attempt is none
@@ -265,7 +265,7 @@ def test_a_work_folder_that_cannot_be_written_is_no_reason_not_to_follow_the_oth
     with world.runner() as runner:
         runner.submit([one, other])
         until(lambda: list(world.work.glob("*/ends/0.0")))
-        poll.poll(runner.site, runner.session.system, runner.ledger, runner.transport)
+        poll(runner.session.context)
         aside = world.work.rename(world.folder / "aside")
         world.work.write_text("a file where the work folder was")
         runner.poll()
