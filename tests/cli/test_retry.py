@@ -85,7 +85,7 @@ def test_what_cannot_be_tried_again_is_said(desk: Desk, sweep: str) -> None:
     shutil.rmtree(desk.folder.parent / "work over there's")
     gone = desk.scheduler("retry", "job-bad-0", "--json", code=1).json[0]
     assert (gone["again"], gone["state"], gone["results"]["exit_code"]) == (False, "failed", 3)
-    assert "the folder of the attempt before" in gone["why_not"] and gone["why_not"].endswith("is gone")
+    assert "the folder of the earlier attempt" in gone["why_not"] and gone["why_not"].endswith("no longer exists")
 
 
 def test_what_goes_on_is_not_tried_again(desk: Desk) -> None:
@@ -93,7 +93,7 @@ def test_what_goes_on_is_not_tried_again(desk: Desk) -> None:
     desk.write("job.sh", JOB)
     desk.scheduler("submit", file, "-s", "local")
     wait_for(lambda: desk.ran, what="its begin")
-    assert "it has not ended" in desk.scheduler("retry", "job-endless-0", code=1).out
+    assert "it has not finished" in desk.scheduler("retry", "job-endless-0", code=1).out
     desk.scheduler("cancel", "job-endless-0")
     desk.scheduler("wait", code=3)
     assert "1 of 1 job submitted again" in desk.scheduler("retry", "job-endless-0").out  # a cancelled one, by its name

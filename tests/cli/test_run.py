@@ -141,7 +141,7 @@ def test_a_campaign_is_the_files_own_or_the_one_that_is_asked_for(desk: Desk) ->
 
 def test_a_timeout_leaves_the_jobs_alone_and_says_how_to_go_on(desk: Desk) -> None:
     done = desk.scheduler("run", desk.sweep("slow", count=1), "-s", "local", "--timeout", "0.5", code=1)
-    assert "they go on" in done.err and "scheduler wait --campaign" in done.err
+    assert "they are not affected" in done.err and "scheduler wait --campaign" in done.err
     assert desk.scheduler("wait", "--timeout", "1m", "--json").json[0]["state"] == "completed"
 
 

@@ -157,7 +157,7 @@ def test_on_slurm_a_node_that_failed_is_stayed_away_from_and_a_refusal_leaves_th
         assert (str(job.status), job.status.tries) == ("failed: exit code 7", 1)
         assert (node, _node_of(cluster, again.shown_id)) in (("node1", "node2"), ("node2", "node1"))
         results = dict(job.get_results())
-        with pytest.raises(JobError, match=r"'j' first: not tried again: sbatch .* said no .*[Mm]emory"):
+        with pytest.raises(JobError, match=r"'j' first: not retried: sbatch refused it .*[Mm]emory"):
             runner.retry([job], memory="900 GB")
         assert (str(job.status), job.status.tries, job.get_results()) == ("failed: exit code 7", 1, results)
 

@@ -61,7 +61,7 @@ def _table(jobs: Sequence[JobRow], after: dict[int, JobRow], refused: dict[int, 
         column("NOW", [str(job.status) if _is_again(before, job) else "as it was" for before, job in pairs]),
         column("ATTEMPT", map(format.attempt, now), right=True),
         column("BATCH ID", [job.shown_id for job in now]),
-        column("WHY NOT", [refused.get(job.key, "").removeprefix("not tried again: ") for job in now], may_be_cut=True),
+        column("WHY NOT", [refused.get(job.key, "").removeprefix("not retried: ") for job in now], may_be_cut=True),
     ])  # fmt: skip
     again = sum(_is_again(job, after[job.key]) for job in jobs)
     console.print_line(f"{again} of {console.number_of(len(jobs), 'job')} submitted again", "bold")

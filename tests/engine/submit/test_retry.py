@@ -138,7 +138,7 @@ def test_more_time_is_asked_for_after_the_time_limit_until_the_site_allows_no_mo
         runner.wait([one], timeout=90)
         history = [said for _, said in runner.ledger.history(runner.keys([one])[0])]
     assert (one.status.cause, one.status.tries, world.ran("a")) == (Cause.TIME_LIMIT, 2, 3)
-    assert one.status.reason.endswith("; not tried again: it had all the time that the site allows, 00:00:03")
+    assert one.status.reason.endswith("; not retried: it had all the time that the site allows, 00:00:03")
     assert "attempt 2, after failed: time limit: walltime 00:00:01 → 00:00:02" in history
     assert "attempt 3, after failed: time limit: walltime 00:00:02 → 00:00:03" in history
 
@@ -214,7 +214,7 @@ def test_a_folder_that_is_gone_leaves_the_job_what_it_was_and_harms_no_other(wor
         end.unlink()
         runner.wait(timeout=60)
     assert (str(gone.status), gone.status.tries, world.ran("gone")) == ("failed: exit code 7", 0, 1)
-    assert f"not tried again: the folder of the attempt before, {lost}/0, is gone" in gone.status.reason
+    assert f"not retried: the folder of the earlier attempt, {lost}/0, no longer exists" in gone.status.reason
     assert Path(gone.get_results()["stdout"]).read_text() == "attempt 1\n"
     assert (there.is_completed(), world.ran("there")) == (True, 2)
 
@@ -228,7 +228,7 @@ def test_a_template_that_is_gone_keeps_one_job_from_another_attempt_and_no_other
         own.unlink()
         runner.wait(timeout=60)
     assert (str(one.status), world.ran("a"), other.is_completed()) == ("failed: exit code 7", 1, True)
-    assert "not tried again: job 'a' on site 'here': template" in one.status.reason
+    assert "not retried: job 'a' on site 'here': template" in one.status.reason
 
 
 def test_what_was_cancelled_is_not_tried_again_however_it_ends(world: World) -> None:
@@ -302,7 +302,7 @@ def test_by_hand_what_cannot_be_tried_again_is_refused_with_the_reason_and_the_o
         runner.wait([bad, good], timeout=60)
         with pytest.raises(JobError, match="2 of 3 jobs are not tried again, 'good' first: it completed"):
             runner.retry([good, bad, runs])
-        with pytest.raises(JobError, match=r"'runs' first: it has not ended"):
+        with pytest.raises(JobError, match=r"'runs' first: it has not finished"):
             runner.retry([runs])
         with pytest.raises(JobError, match="was not submitted by this runner"):
             runner.retry([world.job("stranger")])
@@ -331,7 +331,7 @@ def test_by_hand_a_folder_that_is_gone_is_said_and_the_results_that_are_home_sta
         runner.wait([one], timeout=60)
         results = dict(one.get_results())
         shutil.rmtree(world.work)
-        with pytest.raises(JobError, match=r"the folder of the attempt before, .*, is gone"):
+        with pytest.raises(JobError, match=r"the folder of the earlier attempt, .*, no longer exists"):
             runner.retry([one])
     assert (str(one.status), one.get_results()) == ("failed: exit code 7", results)
 
