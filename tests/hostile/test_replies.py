@@ -23,7 +23,7 @@ from scheduler.engine.collect.results import MOST_RESULT_BYTES, results_of
 from scheduler.engine.collect.tar_reader import LONGEST_HEADER
 from scheduler.engine.context import SiteContext
 from scheduler.engine.poll.poll import poll
-from scheduler.engine.poll.reply import read
+from scheduler.engine.poll.reply import read_poll_reply
 from scheduler.engine.submit.reply import read_submit_reply
 from scheduler.errors import SchedulerError
 from scheduler.ledger.ledger import Ledger
@@ -100,8 +100,8 @@ def test_any_words_of_a_queue_or_a_history_are_read(lines: list[str], system: st
 @given(text=st.lists(junk, max_size=12).map("\n".join))
 def test_any_reply_to_a_poll_is_heard_and_concerns_only_what_was_asked(text: str, tried: Tried) -> None:
     tried(1)
-    heard = read(Reply("poll", 0, text.encode(errors="replace"), b""), ["tok"])
-    assert {bundle for bundle, _ in (*heard.ends, *heard.ids, *heard.begun, *heard.logs)} <= {"tok"}
+    heard = read_poll_reply(Reply("poll", 0, text.encode(errors="replace"), b""), ["tok"])
+    assert {bundle for bundle, _ in (*heard.ends, *heard.ids, *heard.started, *heard.logs)} <= {"tok"}
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ def test_a_cause_that_the_script_tells_is_told_to_the_person() -> None:
         "container image x does not exist": End(0, 72, cannot="container image x does not exist"),
         "the payload ended with exit code 3": End(0, 3),
         "the payload was ended by signal SEGV": End(0, 139),
-        "the job was sent TERM, and nobody says by whom": End(0, 143, "TERM"),
+        "the job received TERM; its sender is not known": End(0, 143, "TERM"),
     }
     for reason, end in ends.items():
         evidence = Evidence(end, queue_answered=True, silent_polls=PATIENT_POLLS)
