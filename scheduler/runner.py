@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from scheduler.engine.collect.fetch import Progress
-from scheduler.engine.connect import nobody_to_ask, transport_to
+from scheduler.engine.connect import no_prompter, transport_to
 from scheduler.engine.context import SiteContext
 from scheduler.engine.session import SiteSession
 from scheduler.engine.submit.record import record_intent
@@ -58,10 +58,9 @@ class Runner:
         self.site = site if isinstance(site, Site) else find_site(site)
         self.campaign = campaign
         self.ledger = ledger if ledger is not None else Ledger()
-        person = None if prompt else nobody_to_ask()
-        self.transport = transport if transport is not None else transport_to(self.site, person=person)
-        context = SiteContext(self.site, batch_system(self.site), self.ledger, self.transport)
-        self.session = SiteSession(context)
+        prompter = None if prompt else no_prompter()
+        self.transport = transport if transport is not None else transport_to(self.site, prompter=prompter)
+        self.session = SiteSession(SiteContext(self.site, batch_system(self.site), self.ledger, self.transport))
         self._sleep = sleep
         self._keys: dict[Job, int] = {}
         self._taken: dict[Job, tuple[object, Status]] = {}

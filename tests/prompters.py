@@ -32,7 +32,7 @@ def code() -> str:
     return f"{number % 1_000_000:06d}"
 
 
-class Prepared(Prompter):
+class PreparedPrompter(Prompter):
     """Somebody with an answer for every question that has one of these words in it.
 
     Attributes:

@@ -31,11 +31,11 @@ class Wrapped(Transport):
     def prepare(self) -> None:
         self.inner.prepare()
 
-    def side_by_side(self) -> int:
-        return self.inner.side_by_side()
+    def upload_streams(self) -> int:
+        return self.inner.upload_streams()
 
-    def streams_home(self) -> int:
-        return self.inner.streams_home()
+    def download_streams(self) -> int:
+        return self.inner.download_streams()
 
     def close(self) -> None:
         self.inner.close()

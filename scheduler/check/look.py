@@ -15,6 +15,7 @@ from scheduler.quoting import quote_path
 from scheduler.render.bundle import batch_system, python_probe
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Transport
+from scheduler.transports.find import traits_of
 
 LOOK_SECONDS = 180.0
 """So long nothing may come: a server that is frozen has its own limits over there."""
@@ -53,13 +54,13 @@ _HOW_TO_LOG_IN = "log in by hand as the page 'Sites' of the documentation says f
 
 
 def _reached(site: Site) -> list[Finding]:
-    if site.transport == "local":
+    if not traits_of(site.transport).uses_ssh:
         return []
     return [ok("host key", f"{site.host} is the host that it was")]
 
 
 def _logged_in(site: Site) -> list[Finding]:
-    return [ok("login", "this machine" if site.transport == "local" else f"let in by {site.host}")]
+    return [ok("login", "this machine" if site.is_local else f"let in by {site.host or site.transport}")]
 
 
 def _asked(

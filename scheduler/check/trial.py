@@ -181,7 +181,7 @@ def _function(folder: Path) -> Callable[..., Any]:
 @contextmanager
 def _folder(site: Site) -> Iterator[Path]:
     """A folder of our own. Where jobs run in their working_dir, compute nodes must see it: it is made in this one."""
-    at = Path.cwd() if site.transport == "local" else None
+    at = Path.cwd() if site.is_local else None
     folder = Path(tempfile.mkdtemp(prefix="scheduler-check-", dir=at))
     try:
         yield folder

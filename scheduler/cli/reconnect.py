@@ -39,7 +39,7 @@ def session_at(name: str, ledger: Ledger) -> Iterator[SiteSession]:
         ConfigError: what was recorded of the site cannot be understood.
     """
     site = site_of_jobs(name, ledger)
-    with transport_to(site, person=console.person()) as transport:
+    with transport_to(site, prompter=console.prompter()) as transport:
         yield SiteSession(SiteContext(site, find(site.scheduler), ledger, transport))
 
 
@@ -72,7 +72,6 @@ def _as_its_file_says(then: Site) -> Site | None:
                     f"{error}\nGoing on with site {then.name!r} as it was when its jobs were submitted.", "yellow"
                 )
             continue
-        same_machine = (now.transport == "local") == (then.transport == "local")
-        if same_machine and all(getattr(now, key) == getattr(then, key) for key in _OF_THE_PLACE):
+        if now.is_local == then.is_local and all(getattr(now, key) == getattr(then, key) for key in _OF_THE_PLACE):
             return now
     return None

@@ -1,4 +1,4 @@
-"""How a site is reached: which transport its file asks for. The heavy ones are imported when they are needed."""
+"""From a site to its transport. The transport's own libraries are imported only when a connection is needed."""
 
 from __future__ import annotations
 
@@ -6,48 +6,28 @@ from typing import TYPE_CHECKING
 
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
+from scheduler.transports.find import connect_function
 
 if TYPE_CHECKING:
     from scheduler.transports.prompt import Prompter
-    from scheduler.transports.settings import SshSettings
 
 
-def transport_to(site: Site, *, person: Prompter | None = None) -> Transport:
-    """A transport to the site's machine; it connects when it is first used.
+def transport_to(site: Site, *, prompter: Prompter | None = None) -> Transport:
+    """A transport to the site's host; it connects at its first use.
 
     Args:
-        person: who is asked when a login needs a password or a code; by default whoever sits at the terminal.
+        site: its `transport`, `host` and `ssh` decide how it is reached.
+        prompter: asks the user for a password, passphrase or one-time code; by default at the terminal.
+
+    Raises:
+        ConfigError: the site's host, user or port is not usable for SSH.
     """
-    if site.transport == "local":
-        from scheduler.transports.local import LocalTransport
-
-        return LocalTransport()
-    if site.transport == "openssh":
-        from scheduler.transports.openssh.transport import OpensshTransport
-
-        return OpensshTransport(_settings(site), person=person)
-    from scheduler.transports.ssh.transport import SshTransport
-
-    return SshTransport(_settings(site), person=person)
+    connect = connect_function(site.transport)
+    return connect(site.host, site.ssh.model_dump(), prompter=prompter)
 
 
-def nobody_to_ask() -> Prompter:
-    """For programs that want no questions: a login that needs a person fails at once."""
-    from scheduler.transports.prompt import Nobody
+def no_prompter() -> Prompter:
+    """A prompter that never asks: a login that needs a password, passphrase or one-time code fails at once."""
+    from scheduler.transports.prompt import NoPrompter
 
-    return Nobody("this program wants nobody to be asked (prompt=False)")
-
-
-def _settings(site: Site) -> SshSettings:
-    from scheduler.transports.settings import SshSettings
-
-    ssh = site.ssh
-    return SshSettings(
-        host=site.host or "",
-        user=ssh.user,
-        port=ssh.port,
-        identity_file=ssh.identity_file,
-        proxy_jump=ssh.proxy_jump,
-        known_hosts=ssh.known_hosts,
-        accept_new_host_key=ssh.accept_new_host_key,
-    )
+    return NoPrompter("prompts are turned off by this program (prompt=False)")

@@ -222,7 +222,7 @@ def _context(making: _Making, job: Job, element: int, ask: Ask, directives: str,
 
 def _outputs(job: Job, site: Site) -> str:
     """Where the job runs, and what it must leave: read by its script and, later, by whoever lists its outputs."""
-    place = quote(job.working_dir) if site.transport == "local" else '"$control/dir"'
+    place = quote(job.working_dir) if site.is_local else '"$control/dir"'
     lines = [f"dir={place}", "outputs() {", "  :"]
     for number, pattern in enumerate(job.output_files):
         lines.append(f"  output {number} {quote(pattern)} {' '.join(_globs(pattern))}")

@@ -124,7 +124,7 @@ def _script(job: Job, site: Site, shared: Shared) -> Payload:
 
 def python_of(site: Site) -> str:
     """The Python of the site, as a shell word. On this very machine, unless the site says otherwise, it is our own."""
-    if site.transport == "local" and "python" not in site.model_fields_set:
+    if site.is_local and "python" not in site.model_fields_set:
         return quote(sys.executable)
     return quote_path(site.python, what="python")
 

@@ -24,6 +24,7 @@ from scheduler.site.settings import (
     Program,
     SshSettings,
 )
+from scheduler.transports.find import traits_of, transport_names
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -41,6 +42,12 @@ def batch_systems() -> list[str]:
 def _batch_system(word: str) -> str:
     if word not in batch_systems():
         raise ValueError(f"no such batch system: {word[:60]!r}; {did_you_mean(word, batch_systems())}")
+    return word
+
+
+def _transport(word: str) -> str:
+    if word not in transport_names():
+        raise ValueError(f"no such transport: {word[:60]!r}; {did_you_mean(word, transport_names())}")
     return word
 
 
@@ -74,7 +81,7 @@ class Site(Checked):
     """
 
     description: Annotated[Text, AfterValidator(printable)] = ""
-    transport: Literal["local", "ssh", "openssh"]
+    transport: Annotated[Text, AfterValidator(_transport)]
     host: Host | None = None
     ssh: SshSettings = SshSettings()
     scheduler: Annotated[Text, AfterValidator(_batch_system)]
@@ -124,7 +131,7 @@ class Site(Checked):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        if self.transport != "local" and self.host is None:
+        if self.host is None and traits_of(self.transport).needs_host:
             raise ValueError(f"host: is missing; transport: {self.transport} needs to know where to")
         for key in _PLACED:
             if getattr(self.defaults, key):
@@ -148,6 +155,11 @@ class Site(Checked):
     def sources(self) -> tuple[Path, ...]:
         """The files it was read from; each one overrides those before it."""
         return self._sources
+
+    @property
+    def is_local(self) -> bool:
+        """The site's programs and jobs run on this machine and on this machine's file system."""
+        return traits_of(self.transport).is_local
 
     @property
     def resources(self) -> Resources:

@@ -52,6 +52,21 @@ class Reply:
         return self.stderr.decode("utf-8", "backslashreplace")
 
 
+@dataclass(frozen=True)
+class Traits:
+    """What the rest of the program must know of a transport before its code is loaded.
+
+    Attributes:
+        is_local: its programs, and the jobs of its sites, run on this machine and on this machine's file system.
+        needs_host: the site file must have ``host:``.
+        uses_ssh: it logs in by SSH, with the keys that the site file has under ``ssh:``.
+    """
+
+    is_local: bool = False
+    needs_host: bool = False
+    uses_ssh: bool = False
+
+
 class Transport(ABC):
     """The way to one machine. Opened by the first `run`; one connection for all."""
 
@@ -83,7 +98,7 @@ class Transport(ABC):
         """What is to be run is not known yet, but something will be: begin to connect, if that takes time. It returns
         at once, asks nobody, and raises nothing: what goes wrong is told by the next `run`."""
 
-    def side_by_side(self) -> int:
+    def upload_streams(self) -> int:
         """So many programs at once move bytes there fastest. It may ask the line how long it is, once.
 
         Raises:
@@ -91,7 +106,7 @@ class Transport(ABC):
         """
         return 1
 
-    def streams_home(self) -> int:
+    def download_streams(self) -> int:
         """So many programs at once bring bytes from there fastest. It may ask the line how long it is, once.
 
         Raises:

@@ -1,4 +1,4 @@
-"""How a person is asked for a password, a passphrase or a code: at their terminal, and never where nobody is. No SSH.
+"""How a prompter is asked for a password, a passphrase or a code: at their terminal, and never where nobody is. No SSH.
 
 What is answered is kept by nobody here; it is never shown, logged or written down.
 """
@@ -40,7 +40,7 @@ class Prompter(ABC):
         return nullcontext()
 
 
-class Nobody(Prompter):
+class NoPrompter(Prompter):
     """Where questions are not wanted."""
 
     def __init__(self, reason: str) -> None:
@@ -56,7 +56,7 @@ class Nobody(Prompter):
         return None
 
 
-class AtTerminal(Prompter):
+class TerminalPrompter(Prompter):
     """Whoever sits at the terminal that this process belongs to, wherever its input and output go.
 
     Args:

@@ -20,7 +20,7 @@ from scheduler.cli.commands.check import check
 from scheduler.engine.connect import transport_to
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests.fakepbs_host import Here
 from tests.testcluster import Cluster
 from tests.unpacked import until

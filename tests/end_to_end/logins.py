@@ -13,7 +13,7 @@ from scheduler import Site
 from scheduler.transports.base import Transport
 from scheduler.transports.openssh.transport import OpensshTransport
 from scheduler.transports.ssh.transport import SshSettings, SshTransport
-from tests.prompters import PASSWORD, Prepared, Terminal, code
+from tests.prompters import PASSWORD, PreparedPrompter, Terminal, code
 from tests.testcluster import Cluster
 
 WAYS = ("ssh", "openssh")
@@ -52,9 +52,9 @@ def way_to(cluster: Cluster, way: str, login: str, folder: Path) -> Iterator[Tra
     with ExitStack() as stack:
         if way == "openssh" and login in ("twofactor", "password"):
             stack.enter_context(_opened_by_hand(config, folder / "open"))
-        person = Prepared({"Password:": PASSWORD, "Verification code:": code}) if way == "ssh" else None
+        prompter = PreparedPrompter({"Password:": PASSWORD, "Verification code:": code}) if way == "ssh" else None
         made: Callable[..., Transport] = SshTransport if way == "ssh" else OpensshTransport
-        yield stack.enter_context(made(settings, person=person))
+        yield stack.enter_context(made(settings, prompter=prompter))
 
 
 def _config(cluster: Cluster, login: str, folder: Path) -> str:

@@ -12,7 +12,7 @@ from scheduler import BatchError, Job, JobType, Runner, TransportError
 from scheduler.engine.connect import transport_to
 from scheduler.errors import LoginError
 from scheduler.ledger.ledger import Ledger
-from tests.prompters import Prepared, code
+from tests.prompters import PreparedPrompter, code
 from tests.testcluster import Cluster
 from tests.transports.relay import Relay
 
@@ -102,22 +102,22 @@ def test_a_wait_whose_line_is_lost_says_that_a_code_is_needed_and_goes_on_when_s
 ) -> None:
     """It neither asks nor hangs in the middle, where nobody may be; the job goes on meanwhile."""
     (job, _) = _jobs(tmp_path)
-    known, person = tmp_path / "known_hosts", Prepared({"Verification code:": code})
+    known, prompter = tmp_path / "known_hosts", PreparedPrompter({"Verification code:": code})
     key = (cluster.folder / "known_hosts").read_text().splitlines()[0].partition(" ")[2]
     with Relay(22, host=cluster.host) as relay:
         known.write_text(f"[127.0.0.1]:{relay.port} {key}\n")
         ssh = {**ssh_of(cluster, "twofactor"), "port": relay.port, "known_hosts": str(known)}
         site = cluster.site("twofactor", host="127.0.0.1", ssh=ssh)
-        with Runner(site, ledger=Ledger(tmp_path / "state"), transport=transport_to(site, person=person)) as runner:
+        with Runner(site, ledger=Ledger(tmp_path / "state"), transport=transport_to(site, prompter=prompter)) as runner:
             runner.submit([job])
             relay.cut()
             with pytest.raises(LoginError, match="nobody is asked again after a connection was lost"):
                 runner.wait([job], timeout=60)
             assert not job.status.final
-            assert len(person.asked) == 1
+            assert len(prompter.asked) == 1
             runner.wait([job], timeout=60)
     assert job.is_completed()
-    assert len(person.asked) == 2
+    assert len(prompter.asked) == 2
 
 
 def _jobs(folder: Path) -> tuple[Job, Job]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from scheduler.engine.connect import nobody_to_ask, transport_to
+from scheduler.engine.connect import no_prompter, transport_to
 from scheduler.site.site import Site
 from scheduler.transports.base import Program
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from scheduler.transports.openssh.transport import OpensshTransport
 from scheduler.transports.ssh.transport import SshTransport
 
@@ -54,7 +54,7 @@ def test_what_a_site_says_of_its_login_is_said_to_ssh(tmp_path: Path, monkeypatc
         "known_hosts": "/k/n",
     }
     with (
-        transport_to(site("openssh", ssh=ssh), person=nobody_to_ask()) as transport,
+        transport_to(site("openssh", ssh=ssh), prompter=no_prompter()) as transport,
         pytest.raises(Exception, match=r"not reached\. ssh failed without a word"),
     ):
         transport.run(Program("secret", "echo secret"), ["a secret"])

@@ -13,7 +13,7 @@ from scheduler import JobState, Runner, WaitTimeout
 from scheduler.engine.connect import transport_to
 from scheduler.errors import LoginError
 from scheduler.transports.base import Reply
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests.testcluster import Cluster
 
 from .breaking import wait_for

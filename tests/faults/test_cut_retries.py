@@ -11,7 +11,7 @@ from scheduler import Job, JobType, Resources, Retry, Runner, Site
 from scheduler.engine.connect import transport_to
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Program, Transport
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests.testcluster import Cluster
 
 from .campaign import drive

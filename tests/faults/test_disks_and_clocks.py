@@ -15,7 +15,7 @@ import pytest
 
 from scheduler import BatchError, LedgerError, OutputError, WaitTimeout
 from scheduler.transports.base import Expanded, Program, Reply
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests.wrapped import Streams, Wrapped
 
 from .campaign import FAILS, USUAL, Campaign, Task, campaign_at, drive, is_whole, site_here

@@ -16,7 +16,7 @@ import pytest
 from scheduler import Runner, Site, TransportError
 from scheduler.engine.connect import transport_to
 from scheduler.transports.base import Reply
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests.testcluster import Cluster
 from tests.transports.relay import Relay
 

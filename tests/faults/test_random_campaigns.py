@@ -17,7 +17,7 @@ import pytest
 
 from scheduler import Runner
 from scheduler.engine.connect import transport_to
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests.testcluster import Cluster
 
 from .campaign import FAILS, USUAL, Campaign, Counts, Task, campaign_at, drive, site_here

@@ -20,7 +20,7 @@ from scheduler.ledger.ledger import Ledger
 from scheduler.quoting import quote_path
 from scheduler.render.bundle import render
 from scheduler.transports.base import Expanded
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests.testcluster import Cluster
 from tests.unpacked import until
 

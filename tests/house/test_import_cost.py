@@ -27,7 +27,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize("unneeded", ["paramiko", "simple_slurm", "typer", "rich"])
 def test_working_on_this_machine_loads_no_ssh_no_slurm_and_no_screen(unneeded: str) -> None:
     assert unneeded not in loaded_after(
-        "import scheduler.runner, scheduler.transports.local, scheduler.batch.shell.system"
+        "import scheduler.runner, scheduler.transports.local.transport, scheduler.batch.shell.system"
     )
 
 

@@ -43,7 +43,7 @@ REACHES_OUT = {
 # A foreign library, or a sharp module of the standard library, has one home.
 ONLY_IN = {
     "paramiko": ("transports.ssh.*",),
-    "cryptography": ("transports.ssh.*",),
+    "cryptography": ("transports.certificates",),
     "socket": ("transports.ssh.*",),
     "subprocess": ("transports.*",),
     "sqlite3": ("ledger.*",),

@@ -18,7 +18,7 @@ from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.owner import owner
 from scheduler.ledger.slots import PROBE_SECONDS
 from scheduler.transports.base import Program, Reply
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 
 # The ledger
 

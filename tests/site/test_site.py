@@ -147,7 +147,7 @@ def test_the_words_of_batch_systems_are_the_files_that_are_there() -> None:
         ({"limits": {"poll_seconds": 0}}, r"limits\.poll_seconds: must be above 0"),
         ({"limits": {"poll_seconds": True}}, r"limits\.poll_seconds: must be a number"),
         ({"limits": {"running": "4"}}, r"limits\.running: must be a whole number, not '4'"),
-        ({"transport": "carrier pigeon"}, r"transport: must be one of 'local', 'ssh' or 'openssh'"),
+        ({"transport": "carrier pigeon"}, r"transport: no such transport: 'carrier pigeon'; known: local, openssh, ssh"),
         ({"transport": "ssh"}, "host: is missing"),
         ({"host": "-oProxyCommand=x"}, "host: must be a host's name"),
         ({"host": "me@there"}, r"host: must be a host's name \(give the user as ssh\.user\)"),

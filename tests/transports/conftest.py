@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from scheduler.transports.base import Transport
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from scheduler.transports.openssh.transport import OpensshTransport
 from scheduler.transports.ssh.transport import SshSettings, SshTransport
 

@@ -34,7 +34,7 @@ CHANNELS = 4
 class Distant(Counting):
     """Another transport, as if its machine was far away."""
 
-    def streams_home(self) -> int:
+    def download_streams(self) -> int:
         return CHANNELS
 
 
@@ -100,7 +100,7 @@ def test_how_long_the_line_is_is_asked_once(server: Sshd) -> None:
             return super().run(program, args, **streams)
 
     with Noting(server.settings) as line:
-        assert all(1 <= ask() <= 8 for ask in (line.side_by_side, line.streams_home))
+        assert all(1 <= ask() <= 8 for ask in (line.upload_streams, line.download_streams))
     assert asked == ["echo"]
 
 
@@ -113,11 +113,11 @@ def test_a_server_that_has_refused_a_session_is_asked_for_no_second_one_again(
 
     server = start_server(extra="MaxSessions 1")
     with Distant(server.settings) as line, ThreadPoolExecutor(3) as pool:
-        assert line.side_by_side() == line.streams_home() == 7
+        assert line.upload_streams() == line.download_streams() == 7
         list(pool.map(lambda _: line.run(Program("true", "sleep 0.5")), range(3)))
-        assert line.side_by_side() == line.streams_home() == 1
+        assert line.upload_streams() == line.download_streams() == 1
 
 
 def test_other_lines_are_asked_for_no_more_than_one_channel_home(plain_transport: Transport) -> None:
     if not isinstance(plain_transport, OpensshTransport):
-        assert plain_transport.streams_home() == 1
+        assert plain_transport.download_streams() == 1

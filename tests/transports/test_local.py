@@ -11,7 +11,7 @@ import pytest
 
 from scheduler.errors import TimedOut
 from scheduler.transports.base import Program
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 
 
 def is_running(pid: int) -> bool:

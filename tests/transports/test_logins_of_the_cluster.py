@@ -16,9 +16,9 @@ import pytest
 from scheduler.errors import HostKeyError, LoginError, TransportError
 from scheduler.transports.base import Program, Transport
 from scheduler.transports.openssh.transport import OpensshTransport
-from scheduler.transports.prompt import Nobody
+from scheduler.transports.prompt import NoPrompter
 from scheduler.transports.ssh.transport import SshSettings, SshTransport
-from tests.prompters import PASSWORD, Prepared, Terminal, code
+from tests.prompters import PASSWORD, PreparedPrompter, Terminal, code
 from tests.testcluster import Cluster
 
 from .hello import HELLO
@@ -31,7 +31,7 @@ ANSWERS: Mapping[str, str | Callable[[], str]] = {"Password:": PASSWORD, "Verifi
 QUESTIONS = {"twofactor": ["Verification code:"], "password": ["Password:", "Verification code:"]}
 AT_TERMINAL = """
 import sys
-from scheduler.transports.{module} import {name}, SshSettings
+from scheduler.transports.{module}.transport import {name}, SshSettings
 from scheduler.transports.base import Program
 with {name}(SshSettings(*sys.argv[1:3], known_hosts=sys.argv[3], identity_file=sys.argv[4])) as transport:
     for number in range(3):
@@ -41,7 +41,7 @@ with {name}(SshSettings(*sys.argv[1:3], known_hosts=sys.argv[3], identity_file=s
 LOSING = """
 import sys
 from scheduler.errors import LoginError
-from scheduler.transports.openssh import OpensshTransport, SshSettings
+from scheduler.transports.openssh.transport import OpensshTransport, SshSettings
 from scheduler.transports.base import Program
 port, known, key = sys.argv[1:]
 settings = SshSettings("127.0.0.1", "twofactor", port=int(port), known_hosts=known, identity_file=key)
@@ -103,12 +103,12 @@ def refused(transport: Transport, kind: type[TransportError]) -> str:
 
 @pytest.mark.parametrize("user", QUESTIONS)
 def test_a_host_with_codes_asks_once_for_many_programs(settings: Callable[..., SshSettings], user: str) -> None:
-    person = Prepared(ANSWERS)
-    with SshTransport(settings(user=user), person=person) as transport:
+    prompter = PreparedPrompter(ANSWERS)
+    with SshTransport(settings(user=user), prompter=prompter) as transport:
         for _ in range(3):
             assert transport.run(Program("who", "id -un")).out == f"{user}\n"
-    assert [question.partition(": ")[2] for question in person.asked] == QUESTIONS[user]
-    assert all(question.startswith(f"{user}@") for question in person.asked)
+    assert [question.partition(": ")[2] for question in prompter.asked] == QUESTIONS[user]
+    assert all(question.startswith(f"{user}@") for question in prompter.asked)
 
 
 @pytest.mark.parametrize("name", ["SshTransport", "OpensshTransport"])
@@ -131,12 +131,12 @@ def test_the_question_comes_to_the_terminal_once(settings: Callable[..., SshSett
 
 
 def test_a_wrong_code_is_refused_after_one_question(settings: Callable[..., SshSettings]) -> None:
-    person = Prepared({**ANSWERS, "Verification code:": "000000"})
-    message = refused(SshTransport(settings(user="twofactor"), person=person), LoginError)
+    prompter = PreparedPrompter({**ANSWERS, "Verification code:": "000000"})
+    message = refused(SshTransport(settings(user="twofactor"), prompter=prompter), LoginError)
     assert "was accepted, but the host wants a second proof too" in message
     assert "your answers: refused" in message
     assert "000000" not in message
-    assert len(person.asked) == 1
+    assert len(prompter.asked) == 1
 
 
 @pytest.mark.parametrize("user", QUESTIONS)
@@ -144,7 +144,7 @@ def test_where_nobody_may_be_asked_it_fails_at_once_with_what_is_needed(
     settings: Callable[..., SshSettings], way: Way, user: str
 ) -> None:
     started = time.monotonic()
-    message = refused(way(settings(user=user), person=Nobody("nobody is here")), LoginError)
+    message = refused(way(settings(user=user), prompter=NoPrompter("nobody is here")), LoginError)
     assert time.monotonic() - started < 15
     assert "nobody is here" in message
     assert "keyboard-interactive" in message
@@ -167,15 +167,15 @@ def relayed(
 def test_a_code_is_not_asked_for_in_place_of_a_connection_that_was_lost(relayed: tuple[SshSettings, Relay]) -> None:
     """As in the middle of a `wait`, when nobody may be there: it says so. Who starts again is asked again."""
     settings, relay = relayed
-    person = Prepared(ANSWERS)
-    with SshTransport(settings, person=person) as transport:
+    prompter = PreparedPrompter(ANSWERS)
+    with SshTransport(settings, prompter=prompter) as transport:
         assert transport.run(HELLO).out == "hello\n"
         relay.cut()
         with pytest.raises(LoginError, match="nobody is asked again after a connection was lost"):
             transport.run(HELLO)
-        assert len(person.asked) == 1
+        assert len(prompter.asked) == 1
         assert transport.run(HELLO).out == "hello\n"
-    assert len(person.asked) == 2
+    assert len(prompter.asked) == 2
 
 
 def test_ssh_does_not_ask_in_place_of_a_connection_that_was_lost(relayed: tuple[SshSettings, Relay]) -> None:
@@ -208,10 +208,10 @@ def test_a_connection_that_was_opened_by_hand_with_a_code_is_used(
         while not (tmp_path / "open").exists():
             assert time.monotonic() < deadline, terminal.screen
             time.sleep(0.05)
-        with OpensshTransport(shared, person=Nobody("nobody is here")) as transport:
+        with OpensshTransport(shared, prompter=NoPrompter("nobody is here")) as transport:
             assert [transport.run(HELLO).out for _ in range(3)] == ["hello\n"] * 3
         assert terminal.process.poll() is None
-    message = refused(OpensshTransport(shared, person=Nobody("nobody is here")), LoginError)
+    message = refused(OpensshTransport(shared, prompter=NoPrompter("nobody is here")), LoginError)
     assert "Permission denied (keyboard-interactive)" in message
     assert "ControlMaster" in message
 
@@ -274,12 +274,12 @@ def test_a_host_behind_a_gate_is_reached(
 def test_a_gate_that_wants_a_code_asks_for_it_once(
     cluster: Cluster, settings: Callable[..., SshSettings], key_for_all: Path
 ) -> None:
-    person = Prepared(ANSWERS)
+    prompter = PreparedPrompter(ANSWERS)
     reached = inner(settings, cluster, proxy_jump=f"twofactor@{cluster.host}", config_file=str(key_for_all))
-    with SshTransport(reached, person=person) as transport:
+    with SshTransport(reached, prompter=prompter) as transport:
         for _ in range(3):
             assert transport.run(Program("who", "id -un")).out == "alice\n"
-    assert [question.partition(": ")[2] for question in person.asked] == ["Verification code:"]
+    assert [question.partition(": ")[2] for question in prompter.asked] == ["Verification code:"]
 
 
 @pytest.mark.parametrize("port", [2201, 2202])

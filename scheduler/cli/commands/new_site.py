@@ -18,6 +18,7 @@ from scheduler.errors import ConfigError
 from scheduler.site.catalog import find_site, site_folders
 from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import Site, batch_systems
+from scheduler.transports.find import traits_of
 
 Ask = Callable[[str, str], str]
 """Called with a question and the answer to take if none is given."""
@@ -107,9 +108,9 @@ def _of_a_new_one() -> list[Question]:
 def _of_ours(base: Site) -> list[Question]:
     """Of a packaged site: its facts stand; what is the person's own is asked."""
     found = (
-        []
-        if base.transport == "local"
-        else [Question("ssh.user", "Your name over there, if ~/.ssh/config has another")]
+        [Question("ssh.user", "Your name over there, if ~/.ssh/config has another")]
+        if traits_of(base.transport).uses_ssh
+        else []
     )
     return [
         *found,
@@ -120,10 +121,11 @@ def _of_ours(base: Site) -> list[Question]:
 
 
 def _asked_here(question: Question, values: Mapping[str, Any], base: Site | None) -> bool:
-    over_ssh = base.transport != "local" if base else values.get("transport") != "local"
     batch = base.scheduler if base else values.get("scheduler")
     if question.key in ("host", "ssh.user"):
-        return over_ssh
+        transport = base.transport if base else values["transport"]
+        traits = traits_of(transport)
+        return traits.needs_host if question.key == "host" else traits.uses_ssh
     return question.key not in ("account", "queue") or batch != "shell"
 
 
@@ -142,8 +144,7 @@ def _good_answer(question: Question, values: Mapping[str, Any], ask: Ask) -> str
 def _check(key: str, answer: str, values: Mapping[str, Any]) -> None:
     trial: dict[str, Any] = {**_TRIAL, **values}
     _put(trial, key, answer)
-    if trial.get("transport") == "ssh":
-        trial.setdefault("host", "host")
+    trial.setdefault("host", "host")
     try:
         Site.from_mapping(trial, name="new")
     except ConfigError as error:

@@ -119,7 +119,7 @@ def _opened(file: Path, site: str, *, campaign: str | None, again: bool) -> Iter
     job_file = read_job_file(file)
     jobs, place, ledger = job_file.jobs(), find_site(site), Ledger()
     name = selection.run_of(ledger, campaign_of(job_file, campaign), place.name, again=again)
-    transport = transport_to(place, person=console.person())
+    transport = transport_to(place, prompter=console.prompter())
     with Runner(place, campaign=name, ledger=ledger, transport=transport) as runner:
         try:
             yield Sending(job_file, runner, name, jobs)

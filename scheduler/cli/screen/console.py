@@ -87,11 +87,11 @@ def _standing_aside() -> Iterator[None]:
             start()
 
 
-def person() -> Prompter:
-    """Who sits at the terminal, to be asked for passwords and codes."""
-    from scheduler.transports.prompt import AtTerminal
+def prompter() -> Prompter:
+    """Asks the user at the terminal for passwords, passphrases and one-time codes."""
+    from scheduler.transports.prompt import TerminalPrompter
 
-    return AtTerminal(_standing_aside)
+    return TerminalPrompter(_standing_aside)
 
 
 def visible(text: str, *, keep: str = "") -> str:

@@ -108,7 +108,7 @@ def channels_for(transport: Transport, size: int) -> int:
         TransportError: the site could not be reached.
     """
     most = size // LEAST_BYTES
-    return min(transport.streams_home(), most) if most > 1 else 1
+    return min(transport.download_streams(), most) if most > 1 else 1
 
 
 @contextlib.contextmanager

@@ -84,7 +84,7 @@ def stage(files: Sequence[LargeFile], to: tuple[Expanded, str], transport: Trans
     plans = [_in_order(large, stored) for large in files]
     missing = [one for large, plan in zip(files, plans, strict=True) for one in _missing(large, plan)]
     if missing:
-        size, channels = sum(one.count for one in missing), transport.side_by_side()
+        size, channels = sum(one.count for one in missing), transport.upload_streams()
         most = max(_LEAST_RANGE_BYTES, -(-size // channels))
         uploads = _Uploads([part for one in missing for part in _split(one, most)], to, transport)
         sent = uploads.run(channels)

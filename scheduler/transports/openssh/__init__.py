@@ -1,1 +1,5 @@
-"""SSH by the ssh command, through a control master that is kept open."""
+"""``transport: openssh``: SSH by OpenSSH's own `ssh`, with its ControlMaster connections."""
+
+from scheduler.transports.base import Traits
+
+TRAITS = Traits(needs_host=True, uses_ssh=True)

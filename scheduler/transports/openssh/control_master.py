@@ -33,9 +33,9 @@ _LONGEST_FOLDER = 60
 class ControlMaster:
     """Which connection the next `ssh` is to take; it is made when there is none."""
 
-    def __init__(self, settings: SshSettings, person: Prompter) -> None:
+    def __init__(self, settings: SshSettings, prompter: Prompter) -> None:
         self._settings = settings
-        self._person = person
+        self._prompter = prompter
         self._lock = threading.Lock()
         self._folder: Path | None = None
         self._has_been_in = False
@@ -87,7 +87,7 @@ class ControlMaster:
 
     def _expired(self) -> str:
         """ssh shows an expired certificate without a word, and the host refuses it without one."""
-        from scheduler.transports.ssh.certificates import EXPIRED, renewal, trouble_of
+        from scheduler.transports.certificates import EXPIRED, renewal, trouble_of
 
         process = started(["ssh", "-G", *self._command("silent")[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         said = process.communicate(timeout=_LOCAL_SECONDS)[0].decode("utf-8", "replace")
@@ -99,7 +99,7 @@ class ControlMaster:
         """Why nobody is asked now; empty if somebody may be."""
         if self._has_been_in:
             return "nobody is asked again after a connection was lost: start again to be asked"
-        return self._person.absent()
+        return self._prompter.absent()
 
     def _made(self) -> Path:
         if self._folder is None:
@@ -122,8 +122,8 @@ class ControlMaster:
         extra = ["-M", "-N", "-f", "-S", str(folder / "m"), "-o", f"ControlPersist={_PERSIST_SECONDS}"]
         command = self._command("asking" if asking else "silent", *extra)
         seconds = _HOPS * self._settings.connect_timeout + (ANSWER_SECONDS if asking else 0.0)
-        with self._person.attention() if asking else contextlib.nullcontext():
-            code, words = _heard(command, seconds, self._person if asking else None)
+        with self._prompter.attention() if asking else contextlib.nullcontext():
+            code, words = _heard(command, seconds, self._prompter if asking else None)
         if code is None:
             raise TimedOut(f"{self._settings.host}: no answer in time. ssh said: {words or 'nothing'}\nTry again later")
         if code != 0:
@@ -166,12 +166,12 @@ def _end(command: Sequence[str]) -> bool:
     return process.returncode == 0
 
 
-def _heard(command: Sequence[str], seconds: float, person: Prompter | None) -> tuple[int | None, str]:
+def _heard(command: Sequence[str], seconds: float, prompter: Prompter | None) -> tuple[int | None, str]:
     """Exit code (None: it took too long) and standard error of an ssh; the person sees that too, as it comes."""
-    process = started(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, at_terminal=person is not None)
+    process = started(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, at_terminal=prompter is not None)
     words: list[bytes] = []
     # An older ssh keeps this pipe open in the background, so its end cannot be waited for.
-    listener = threading.Thread(target=_listen, args=(process, words, person), daemon=True)
+    listener = threading.Thread(target=_listen, args=(process, words, prompter), daemon=True)
     listener.start()
     code: int | None = None
     try:
@@ -186,10 +186,10 @@ def _heard(command: Sequence[str], seconds: float, person: Prompter | None) -> t
     return code, b"".join(words).decode("utf-8", "replace").strip()
 
 
-def _listen(process: subprocess.Popen[bytes], words: list[bytes], person: Prompter | None) -> None:
+def _listen(process: subprocess.Popen[bytes], words: list[bytes], prompter: Prompter | None) -> None:
     assert process.stderr is not None  # noqa: S101 - it is a pipe
     with process.stderr as pipe:
         while piece := pipe.read(4096):
             words.append(piece)
-            if person is not None:
-                person.tell(piece.decode("utf-8", "replace"))
+            if prompter is not None:
+                prompter.tell(piece.decode("utf-8", "replace"))

@@ -10,13 +10,14 @@ import math
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
 from scheduler.transports.openssh.control_master import ControlMaster, started
 from scheduler.transports.pipes import Pipes, reap
-from scheduler.transports.prompt import AtTerminal, Prompter
+from scheduler.transports.prompt import Prompter, TerminalPrompter
 from scheduler.transports.settings import SshSettings
 
 __all__ = ["OpensshTransport", "SshSettings"]
@@ -34,9 +35,9 @@ _OWN_FAILURE = 255
 class OpensshTransport(Transport):
     """Runs programs on `settings.host`. May be used by several threads at once."""
 
-    def __init__(self, settings: SshSettings, *, person: Prompter | None = None) -> None:
+    def __init__(self, settings: SshSettings, *, prompter: Prompter | None = None) -> None:
         self._settings = settings
-        self._masters = ControlMaster(settings, person or AtTerminal())
+        self._masters = ControlMaster(settings, prompter or TerminalPrompter())
         self._running: set[subprocess.Popen[bytes]] = set()
         self._slots = threading.BoundedSemaphore(_RUNS_AT_ONCE)
         self._round_trip: float | None = None
@@ -64,13 +65,13 @@ class OpensshTransport(Transport):
             raise self._masters.refusal(exchange.words_before)
         return exchange.reply(line_lost=code < 0)
 
-    def side_by_side(self) -> int:
+    def upload_streams(self) -> int:
         if self._round_trip is None:
             self._round_trip = self._measured()
         return max(1, min(_RUNS_AT_ONCE, math.ceil(self._round_trip / _FULL_AT_SECONDS)))
 
-    def streams_home(self) -> int:
-        return self.side_by_side()
+    def download_streams(self) -> int:
+        return self.upload_streams()
 
     def close(self) -> None:
         for process in list(self._running):
@@ -101,6 +102,15 @@ class OpensshTransport(Transport):
                 if pipe is not None:
                     pipe.close()
             reap(process)
+
+
+def connect(host: str | None, ssh: Mapping[str, Any], *, prompter: Prompter | None = None) -> OpensshTransport:
+    """The transport of a site with ``transport: openssh``.
+
+    Raises:
+        ConfigError: the host, user or port is not usable for SSH.
+    """
+    return OpensshTransport(SshSettings(host or "", **ssh), prompter=prompter)
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int:

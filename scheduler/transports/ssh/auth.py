@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import paramiko
 
 from scheduler.errors import LoginError, TimedOut
+from scheduler.transports.certificates import EXPIRED, renewal
 from scheduler.transports.settings import Hop
-from scheduler.transports.ssh.certificates import EXPIRED, renewal
 from scheduler.transports.ssh.keyboard_interactive import answer
 from scheduler.transports.ssh.keys import LOCKED, Candidate, Keys, candidates, keys_of_agent
 
@@ -32,27 +32,27 @@ def ways_in(transport: paramiko.Transport, hop: Hop) -> Sequence[str]:
     return ()
 
 
-def log_in(transport: paramiko.Transport, hop: Hop, wallet: Keys, ways: Sequence[str]) -> None:
+def log_in(transport: paramiko.Transport, hop: Hop, credentials: Keys, ways: Sequence[str]) -> None:
     """Log in to `hop` with the keys that it names, those of the agent, those in their usual places, and with answers.
 
     Args:
         ways: those that it takes.
 
     Raises:
-        LoginError: none of them was let in, or a person is needed and none is there.
+        LoginError: none of them was let in, or a prompter is needed and none is there.
         TimedOut: it did not answer.
     """
-    attempt = _Attempt(transport, hop, wallet, ways)
+    attempt = _Attempt(transport, hop, credentials, ways)
     with keys_of_agent(hop, attempt.tried.append) as agent_keys:
-        attempt.keys = candidates(hop, agent_keys, wallet, attempt.tried.append)
+        attempt.keys = candidates(hop, agent_keys, credentials, attempt.tried.append)
         attempt.go()
 
 
 class _Attempt:
     """One login: what the host allows still, what it has accepted, and what was tried in vain."""
 
-    def __init__(self, transport: paramiko.Transport, hop: Hop, wallet: Keys, ways: Sequence[str]) -> None:
-        self._transport, self._hop, self._wallet = transport, hop, wallet
+    def __init__(self, transport: paramiko.Transport, hop: Hop, credentials: Keys, ways: Sequence[str]) -> None:
+        self._transport, self._hop, self._credentials = transport, hop, credentials
         self.keys: Iterator[Candidate] = iter(())
         self.tried: list[str] = []
         self._allowed = ways
@@ -82,22 +82,22 @@ class _Attempt:
         return False
 
     def _by_answers(self) -> bool:
-        if self._wallet.unasked():
+        if self._credentials.unasked():
             return False
         with self._noting("your answers"):
-            self._took("your answers", answer(self._transport, self._hop, self._wallet.person))
+            self._took("your answers", answer(self._transport, self._hop, self._credentials.prompter))
             return True
         return False
 
     def _by_password(self) -> bool:
-        password = self._wallet.passwords.pop(self._hop.where, None)
-        if password is None and not self._wallet.unasked():
-            password = self._wallet.person.ask(f"{self._hop.where}: password:", shown=False)
+        password = self._credentials.passwords.pop(self._hop.where, None)
+        if password is None and not self._credentials.unasked():
+            password = self._credentials.prompter.ask(f"{self._hop.where}: password:", shown=False)
         if password is None:
             return False
         with self._noting("your password"), _in_time(self._transport, self._hop):
             self._took("your password", self._transport.auth_password(self._hop.user, password, fallback=False))
-            self._wallet.passwords[self._hop.where] = password
+            self._credentials.passwords[self._hop.where] = password
             return True
         return False
 
@@ -133,7 +133,7 @@ class _Attempt:
 
     def _advice(self) -> str:
         locked = [line.partition(":")[0] for line in self.tried if line.endswith(LOCKED)]
-        unasked = self._wallet.unasked()
+        unasked = self._credentials.unasked()
         if any(EXPIRED in line for line in self.tried):
             return renewal(f"{self._hop.where} {' '.join(self.tried)}")
         if {"keyboard-interactive", "password"} & set(self._allowed) and unasked:

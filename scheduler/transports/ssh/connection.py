@@ -63,8 +63,8 @@ class Watchdog:
 class Connection:
     """A connection; once it was entered, programs run over it. Closing it cuts whatever runs on it."""
 
-    def __init__(self, hops: Sequence[Hop], wallet: Keys) -> None:
-        self._hops, self._wallet = hops, wallet
+    def __init__(self, hops: Sequence[Hop], credentials: Keys) -> None:
+        self._hops, self._credentials = hops, credentials
         self._base: socket.socket | None = None
         self._proxy: ProxyCommand | None = None
         self._transports: list[paramiko.Transport] = []
@@ -78,8 +78,8 @@ class Connection:
         self.watchdog = Watchdog(self)
 
     def greet_meanwhile(self) -> None:
-        """Reach the first host, check its key, hear how it lets people in: in a thread. No person is asked there: only
-        where none can be it goes on and logs in. What goes wrong is told by `enter`."""
+        """In a thread: connect to the first host, check its key, ask for its authentication methods. The user is not
+        asked there; the thread logs in only if nobody can be asked. `enter` raises what went wrong."""
         self._greeter = threading.Thread(target=self._greet, name="scheduler-ssh-greeter", daemon=True)
         self._greeter.start()
 
@@ -94,7 +94,7 @@ class Connection:
         try:
             self._reach(self._hops[0])
             self._ask_ways(self._hops[0])
-            if self._wallet.unasked():
+            if self._credentials.unasked():
                 self._log_in(self._hops[0])
         except SchedulerError as error:  # it is raised where it is heard
             self._not_greeted = error
@@ -202,9 +202,9 @@ class Connection:
         if self._ways is None:
             self._ask_ways(hop)
         ways, self._ways = self._ways or (), None
-        patience = 0.0 if self._wallet.unasked() else PATIENCE_SECONDS
+        patience = 0.0 if self._credentials.unasked() else PATIENCE_SECONDS
         with self._in_words(hop), self.watchdog.within(3 * hop.connect_seconds + patience):
-            log_in(self._transports[-1], hop, self._wallet, ways)
+            log_in(self._transports[-1], hop, self._credentials, ways)
         self._transports[-1].set_keepalive(hop.keepalive_seconds)
         self._entered += 1
 

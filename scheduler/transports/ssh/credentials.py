@@ -13,16 +13,16 @@ _Key = TypeVar("_Key")
 
 @dataclass
 class Credentials(Generic[_Key]):
-    """A person, and what they have been asked once.
+    """A prompter, and what they have been asked once.
 
     Attributes:
-        person: who may be asked.
+        prompter: who may be asked.
         keys: private keys that they have unlocked, by their files.
         passwords: by host; one-time codes are never kept.
         lost: there was a connection before: nobody may be sitting there any more.
     """
 
-    person: Prompter = field(repr=False)
+    prompter: Prompter = field(repr=False)
     keys: dict[Path, _Key] = field(default_factory=dict, repr=False)
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
     lost: bool = False
@@ -31,7 +31,7 @@ class Credentials(Generic[_Key]):
         """Why nobody is asked now, as the second half of a sentence; empty if somebody may be."""
         if self.lost:
             return "nobody is asked again after a connection was lost: start again to be asked"
-        return self.person.absent()
+        return self.prompter.absent()
 
     def forget(self) -> None:
         """Keep nothing."""

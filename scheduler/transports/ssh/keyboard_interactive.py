@@ -21,7 +21,7 @@ _Asked = tuple[str, str, Sequence[tuple[str, bool]]]
 
 
 class _Dialogue:
-    """Paramiko asks from a thread of its own, where no Ctrl-C would be heard; the person is asked from ours."""
+    """Paramiko asks from a thread of its own, where no Ctrl-C would be heard; the prompter is asked from ours."""
 
     def __init__(self, transport: paramiko.Transport, hop: Hop) -> None:
         self._transport, self._hop = transport, hop
@@ -56,7 +56,7 @@ class _Dialogue:
         return answers
 
 
-def answer(transport: paramiko.Transport, hop: Hop, person: Prompter) -> Sequence[str]:
+def answer(transport: paramiko.Transport, hop: Hop, prompter: Prompter) -> Sequence[str]:
     """Let the host ask the person all that it wants to know.
 
     Returns:
@@ -72,7 +72,7 @@ def answer(transport: paramiko.Transport, hop: Hop, person: Prompter) -> Sequenc
     dialogue.start()
     try:
         while (asked := dialogue.next()) is not None:
-            dialogue.reply(_answers(*asked, hop=hop, person=person))
+            dialogue.reply(_answers(*asked, hop=hop, prompter=prompter))
     except queue.Empty:
         raise TimedOut(f"{hop.where}: no answer to the login in {ANSWER_SECONDS:g} seconds. Try again later") from None
     finally:
@@ -84,16 +84,16 @@ def answer(transport: paramiko.Transport, hop: Hop, person: Prompter) -> Sequenc
 
 
 def _answers(
-    title: str, instructions: str, prompts: Sequence[tuple[str, bool]], *, hop: Hop, person: Prompter
+    title: str, instructions: str, prompts: Sequence[tuple[str, bool]], *, hop: Hop, prompter: Prompter
 ) -> list[str]:
     said = "\n".join(text.strip() for text in (title, instructions) if text.strip())
     if said:
-        person.tell(f"{hop.where}: {said}")
-    return [_one(prompt, shown, hop=hop, person=person) for prompt, shown in prompts]
+        prompter.tell(f"{hop.where}: {said}")
+    return [_one(prompt, shown, hop=hop, prompter=prompter) for prompt, shown in prompts]
 
 
-def _one(prompt: str, shown: bool, *, hop: Hop, person: Prompter) -> str:
-    given = person.ask(f"{hop.where}: {prompt.strip()}", shown=shown)
+def _one(prompt: str, shown: bool, *, hop: Hop, prompter: Prompter) -> str:
+    given = prompter.ask(f"{hop.where}: {prompt.strip()}", shown=shown)
     if given is None:
         raise LoginError(f"{hop.where}: nobody answered its question {prompt.strip()!r} in {ANSWER_SECONDS:g} seconds")
     return given

@@ -12,8 +12,8 @@ from pathlib import Path
 import paramiko
 from paramiko.agent import AgentKey, AgentSSH
 
+from scheduler.transports.certificates import certificates_of, trouble_of
 from scheduler.transports.settings import Hop
-from scheduler.transports.ssh.certificates import certificates_of, trouble_of
 from scheduler.transports.ssh.credentials import Credentials
 from scheduler.transports.ssh.known_hosts import HostKey
 
@@ -29,7 +29,7 @@ Candidate = tuple[str, paramiko.PKey]
 Keys = Credentials[paramiko.PKey]
 
 
-def candidates(hop: Hop, agent_keys: Sequence[AgentKey], wallet: Keys, note: Note) -> Iterator[Candidate]:
+def candidates(hop: Hop, agent_keys: Sequence[AgentKey], credentials: Keys, note: Note) -> Iterator[Candidate]:
     """The keys to try, in order: those that were named, the agent's, those that merely lie in ~/.ssh.
 
     Those that a person must unlock come last: nobody is asked for what is not needed.
@@ -37,23 +37,23 @@ def candidates(hop: Hop, agent_keys: Sequence[AgentKey], wallet: Keys, note: Not
     used: set[bytes] = set()
     locked: list[Path] = []
     if hop.chosen:
-        yield from _named(hop, agent_keys, wallet, used, locked, note)
+        yield from _named(hop, agent_keys, credentials, used, locked, note)
     if not hop.identities_only:
         for key in agent_keys:
             if key.asbytes() not in used:
                 used.add(key.asbytes())
                 name = f"agent's {HostKey(key.get_name(), key.asbytes())} {key.comment}".rstrip()
-                yield from _certified(name, key, certificates_of(key, hop.certificate_files))
+                yield from _certified(name, key, certificates_of(key.asbytes(), hop.certificate_files))
     if not hop.chosen:
-        yield from _named(hop, agent_keys, wallet, used, locked, note)
+        yield from _named(hop, agent_keys, credentials, used, locked, note)
     for path in locked:
-        unlocked = _unlocked(path, wallet, note)
+        unlocked = _unlocked(path, credentials, note)
         if unlocked is not None:
             yield from _with_certificates(path, unlocked, hop)
 
 
 def _named(
-    hop: Hop, agent_keys: Sequence[AgentKey], wallet: Keys, used: set[bytes], locked: list[Path], note: Note
+    hop: Hop, agent_keys: Sequence[AgentKey], credentials: Keys, used: set[bytes], locked: list[Path], note: Note
 ) -> Iterator[Candidate]:
     for path in hop.identity_files:
         public = _public_half(path)
@@ -61,7 +61,7 @@ def _named(
             continue
         in_agent = next((key for key in agent_keys if key.asbytes() == public), None)
         try:
-            key = in_agent or wallet.keys.get(path) or _load(path, note)
+            key = in_agent or credentials.keys.get(path) or _load(path, note)
         except paramiko.PasswordRequiredException:
             locked.append(path)
             continue
@@ -72,7 +72,7 @@ def _named(
 
 def _with_certificates(path: Path, key: paramiko.PKey, hop: Hop) -> Iterator[Candidate]:
     beside = path.with_name(path.name.removesuffix(".pub") + "-cert.pub")
-    return _certified(str(path), key, certificates_of(key, (beside, *hop.certificate_files)))
+    return _certified(str(path), key, certificates_of(key.asbytes(), (beside, *hop.certificate_files)))
 
 
 def _certified(name: str, key: paramiko.PKey, certificates: Sequence[Path]) -> Iterator[Candidate]:
@@ -111,18 +111,18 @@ def _load(path: Path, note: Note, passphrase: str | None = None) -> paramiko.PKe
     return None
 
 
-def _unlocked(path: Path, wallet: Keys, note: Note) -> paramiko.PKey | None:
+def _unlocked(path: Path, credentials: Keys, note: Note) -> paramiko.PKey | None:
     """The key, once the person has said its passphrase; they are not asked again as long as the transport is open."""
-    if wallet.unasked():
+    if credentials.unasked():
         note(f"{path}: {LOCKED}")
         return None
     for _ in range(_PASSPHRASES):
-        passphrase = wallet.person.ask(f"Passphrase of {path}:", shown=False)
+        passphrase = credentials.prompter.ask(f"Passphrase of {path}:", shown=False)
         if not passphrase:
             break
         key = _load(path, note, passphrase)
         if key is not None:
-            wallet.keys[path] = key
+            credentials.keys[path] = key
             return key
     note(f"{path}: encrypted, and its passphrase was not given")
     return None

@@ -6,14 +6,15 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import paramiko
 
 from scheduler.errors import LoginError, SchedulerError
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
-from scheduler.transports.prompt import AtTerminal, Prompter
+from scheduler.transports.prompt import Prompter, TerminalPrompter
 from scheduler.transports.settings import SshSettings
 from scheduler.transports.ssh.config import route
 from scheduler.transports.ssh.connection import Connection
@@ -45,13 +46,13 @@ class SshTransport(Transport):
 
     Args:
         settings: where to, and how to log in.
-        person: who is asked when a login needs a password or a code; by default whoever sits at the terminal. Asked is
-            once a connection, and not in place of one that was lost: nobody may be there any more.
+        prompter: asks the user for a password, passphrase or one-time code; by default at the terminal. The user is
+            asked once per connection, and not when a lost connection is replaced: nobody may be there any more.
     """
 
-    def __init__(self, settings: SshSettings, *, person: Prompter | None = None) -> None:
+    def __init__(self, settings: SshSettings, *, prompter: Prompter | None = None) -> None:
         self._settings = settings
-        self._wallet: Keys = Credentials(person or AtTerminal())
+        self._credentials: Keys = Credentials(prompter or TerminalPrompter())
         self._lock = threading.Lock()
         self._line: Connection | None = None
         self._ahead: Connection | None = None
@@ -78,10 +79,10 @@ class SshTransport(Transport):
         with self._lock:
             if self._line is None and self._ahead is None:
                 with contextlib.suppress(SchedulerError):
-                    self._ahead = Connection(route(self._settings), self._wallet)
+                    self._ahead = Connection(route(self._settings), self._credentials)
                     self._ahead.greet_meanwhile()
 
-    def side_by_side(self) -> int:
+    def upload_streams(self) -> int:
         with plainly(self._settings.host):
             seconds = self._connected()[0].round_trip(self._settings.connect_timeout)
         return max(1, min(_RUNS_AT_ONCE, math.ceil(seconds / _FULL_AT_SECONDS)))
@@ -89,7 +90,7 @@ class SshTransport(Transport):
     def close(self) -> None:
         with self._lock:
             lines, self._line, self._ahead = [self._line, self._ahead], None, None
-            self._wallet.forget()
+            self._credentials.forget()
         for line in filter(None, lines):
             line.close()
 
@@ -127,13 +128,13 @@ class SshTransport(Transport):
             self._line = None
             line, self._ahead = self._ahead, None
             if line is None or line.is_stale:
-                line = Connection(route(self._settings), self._wallet)
+                line = Connection(route(self._settings), self._credentials)
             try:
                 line.enter()
             except LoginError:
-                self._wallet.lost = False  # who is told that a person is needed, and comes again, is that person
+                self._credentials.lost = False  # who is told that a person is needed, and comes again, is that person
                 raise
-            self._line, self._wallet.lost = line, True
+            self._line, self._credentials.lost = line, True
             return line, True
 
     def _forget(self, line: Connection) -> None:
@@ -141,6 +142,15 @@ class SshTransport(Transport):
             if self._line is line:
                 self._line = None
         line.close()
+
+
+def connect(host: str | None, ssh: Mapping[str, Any], *, prompter: Prompter | None = None) -> SshTransport:
+    """The transport of a site with ``transport: ssh``.
+
+    Raises:
+        ConfigError: the host, user or port is not usable for SSH.
+    """
+    return SshTransport(SshSettings(host or "", **ssh), prompter=prompter)
 
 
 def _when_there_is_room(line: Connection, command: str, seconds: float) -> paramiko.Channel:

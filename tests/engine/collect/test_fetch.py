@@ -18,7 +18,7 @@ from scheduler.engine.collect.manifest import Manifest, manifest
 from scheduler.engine.collect.results import results_of
 from scheduler.ledger.rows import JobRow
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 
 
 class Scripted(Transport):

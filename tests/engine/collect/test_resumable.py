@@ -14,7 +14,7 @@ from scheduler import OutputError, TransportError
 from scheduler.engine.collect.fetch import Progress, fetch
 from scheduler.engine.collect.manifest import LARGE_BYTES, manifest
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests.engine.collect.test_fetch import a_row, remote_bundle
 
 SIZE = LARGE_BYTES + 1_234_567

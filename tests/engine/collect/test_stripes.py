@@ -17,7 +17,7 @@ from scheduler import OutputError, TransportError
 from scheduler.engine import programs
 from scheduler.engine.collect.stripes import LEAST_BYTES, STRIPE_BYTES
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests.engine.collect.test_fetch import remote_bundle
 from tests.engine.collect.test_resumable import RemoteJob
 
@@ -45,7 +45,7 @@ class ManyChannels(Transport):
     ran: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def streams_home(self) -> int:
+    def download_streams(self) -> int:
         return CHANNELS
 
     def run(
@@ -159,7 +159,7 @@ def test_a_download_survives_many_lost_connections(far: RemoteJob) -> None:
 
 def test_a_part_from_several_channels_is_resumed_over_one_and_the_reverse(far: RemoteJob) -> None:
     class OneChannel(ManyChannels):
-        def streams_home(self) -> int:
+        def download_streams(self) -> int:
             return 1
 
     sent = 0

@@ -18,7 +18,7 @@ from scheduler import Cause, ConfigError, Job, JobError, JobType, Resources, Ret
 from scheduler.cli.reconnect import session_at
 from scheduler.engine.poll.poll import poll
 from scheduler.ledger.ledger import Ledger
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 from tests import ROOT
 from tests.unpacked import until
 from tests.wrapped import Counting
@@ -346,7 +346,7 @@ sys.path.insert(0, sys.argv[2])
 from tests.engine.submit.test_retry import World
 from tests.wrapped import Counting
 from scheduler.ledger.ledger import Ledger
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 world = World.__new__(World)
 world.folder = Path(sys.argv[1]); world.work, world.runs = world.folder / "work it's", world.folder / "runs"
 

@@ -16,7 +16,7 @@ from scheduler import Job, JobError, JobType, Runner, Site, TransportError
 from scheduler.engine.submit.upload import LARGE_BYTES
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from scheduler.transports.local import LocalTransport
+from scheduler.transports.local.transport import LocalTransport
 
 SIZE = LARGE_BYTES + 6_012_345
 CHANNELS = 4
@@ -41,7 +41,7 @@ class Line(Transport):
     up: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def side_by_side(self) -> int:
+    def upload_streams(self) -> int:
         return self.channels
 
     def run(

@@ -6,13 +6,17 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from scheduler.errors import TransportError
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
 from scheduler.transports.pipes import Pipes, reap
+
+if TYPE_CHECKING:
+    from scheduler.transports.prompt import Prompter
 
 _WHERE = "this machine"
 
@@ -39,6 +43,11 @@ class LocalTransport(Transport):
 
     def close(self) -> None:
         """There is no connection to give back."""
+
+
+def connect(host: str | None, ssh: Mapping[str, Any], *, prompter: Prompter | None = None) -> LocalTransport:
+    """The transport of a site with ``transport: local``; the arguments, those of every transport, are not used."""
+    return LocalTransport()
 
 
 @contextlib.contextmanager

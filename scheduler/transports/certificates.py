@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -22,13 +22,18 @@ EXPIRED = "which expired on"
 _RENEWALS = {"nersc": "`sshproxy.sh` at NERSC", "cineca": "`step ssh login` at CINECA"}
 
 
-def certificates_of(key: paramiko.PKey, paths: Sequence[Path]) -> list[Path]:
-    """Those of these files that hold a certificate of this key, as far as it can be read."""
+def certificates_of(key: bytes, paths: Sequence[Path]) -> list[Path]:
+    """The files among `paths` that hold a certificate of a key, or hold something that cannot be read.
+
+    Args:
+        key: the public key, in SSH's wire format (RFC 4253, 6.6).
+        paths: files that may not exist.
+    """
     found = []
     for path in dict.fromkeys(paths):
         with contextlib.suppress(OSError):
             certificate = _read(path)
-            if certificate is None or _blob(certificate) == key.asbytes():
+            if certificate is None or _blob(certificate) == key:
                 found.append(path)
     return found
 
@@ -66,8 +71,7 @@ def _read(path: Path) -> SSHCertificate | None:
 
 def _blob(certificate: SSHCertificate) -> bytes:
     line = certificate.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    blob: bytes = paramiko.pkey.PublicBlob.from_string(line.decode()).key_blob
-    return blob
+    return base64.b64decode(line.split()[1])
 
 
 def _date(seconds: float) -> str:
