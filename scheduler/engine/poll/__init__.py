@@ -6,7 +6,7 @@
             the live queue, all states              one query; its exit code is printed: an error is no evidence
             the end files                           read after the queue: a job that leaves it has written its end file
             the history                             only of jobs that are not in the queue and did not end by themselves
-            log lines, ids, what has started        only where they can matter
+            log lines, ids, what has started        only where they matter
         for each batch whose lines differ from those that settled it last:
             for each of its unfinished jobs:
                 settle(status before, evidence)     pure: end file > queue > history > log; never silence alone, except
