@@ -72,7 +72,7 @@ class Terminal:
         os.close(theirs)
         self.screen = ""
 
-    def shows(self, text: str, seconds: float = 60.0) -> None:
+    def shows(self, text: str, seconds: float = 300.0) -> None:
         """Wait until this is on the screen."""
         deadline = time.monotonic() + seconds
         while text not in self.screen:
@@ -83,7 +83,7 @@ class Terminal:
         """A line, and the key at its end."""
         os.write(self._ours, f"{line}\n".encode())
 
-    def ends(self, seconds: float = 60.0) -> int:
+    def ends(self, seconds: float = 300.0) -> int:
         """Its exit code, and all that it showed in `screen`."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:

@@ -106,7 +106,7 @@ class Reader:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SCHEDULER_", "XDG_", "SLURM_"))}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         done = subprocess.run(
-            command, cwd=self.folder, env={**kept, **own, "PATH": path}, stdin=subprocess.DEVNULL, timeout=200,
+            command, cwd=self.folder, env={**kept, **own, "PATH": path}, stdin=subprocess.DEVNULL, timeout=600,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}"

@@ -36,7 +36,7 @@ def run(script: str, *arguments: object, folder: Path, params: object = None) ->
         file.write_text(json.dumps(params), encoding="utf-8")
         environment["JOB_PARAMS_FILE"] = str(file)
     command = [sys.executable, str(EXAMPLE / script), *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def simulate(folder: Path, params: dict[str, object], script: str = "b0_toy.py") -> dict[str, Any]:

@@ -21,7 +21,7 @@ from scheduler.engine.connect import transport_to
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.local.transport import LocalTransport
-from tests.fakepbs_host import Here
+from tests.fakepbs_host import LocalFakePbs
 from tests.testcluster import Cluster
 from tests.unpacked import until
 from tests.wrapped import Counting, Streams
@@ -203,7 +203,7 @@ def test_no_container_runtime_is_named(cluster: Cluster) -> None:
 def test_tiny_jobs_of_each_type_go_all_the_way(cluster: Cluster) -> None:
     site = cluster.site("far")
     with transport_to(site) as way:
-        found = by_name(try_jobs(site, way, image="/opt/images/small.sif", timeout=120))
+        found = by_name(try_jobs(site, way, image="/opt/images/small.sif", timeout=600))
     assert list(found) == ["job: script", "container", "job: function", "job: container"]
     assert failures(found) == [] and "Python 3.13" in found["job: function"].words
     assert "(on a compute node)" in found["container"].words
@@ -213,7 +213,7 @@ def test_tiny_jobs_of_each_type_go_all_the_way(cluster: Cluster) -> None:
 def test_jobs_that_fail_on_the_compute_node_are_named_with_what_they_said(cluster: Cluster) -> None:
     site = cluster.site("far", python="/nowhere/python3", container={"runtime": "apptainer", "modules": ["nosuch"]})
     with transport_to(site) as way:
-        found = by_name(try_jobs(site, way, image="/nowhere/image.sif", timeout=120))
+        found = by_name(try_jobs(site, way, image="/nowhere/image.sif", timeout=600))
     assert failures(found) == ["container", "job: function", "job: container"]
     assert "/nowhere/python3" in found["job: function"].words
 
@@ -243,7 +243,7 @@ def test_this_machine_is_looked_at_and_tried(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     site = here(tmp_path, limits={"poll_seconds": 0.1})
     assert failures(looked(site)) == []
-    assert failures(by_name(try_jobs(site, LocalTransport(), image=None, timeout=60))) == []
+    assert failures(by_name(try_jobs(site, LocalTransport(), image=None, timeout=600))) == []
     assert [path.name for path in tmp_path.iterdir()] == ["work it's"]
 
 
@@ -254,10 +254,10 @@ def test_a_machine_without_slurm_is_told_so(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def pbs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
+def pbs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalFakePbs]:
     """The pretended PBS on this machine, on PATH."""
     prefix = Path("/tmp") / f"pbs-{time.monotonic_ns()}"  # its socket needs a short name
-    started = Here.started(prefix)
+    started = LocalFakePbs.started(prefix)
     monkeypatch.setenv("PATH", started.path)
     try:
         yield started
@@ -266,7 +266,7 @@ def pbs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
         shutil.rmtree(prefix)
 
 
-def test_a_pbs_is_looked_at_too(tmp_path: Path, pbs: Here) -> None:
+def test_a_pbs_is_looked_at_too(tmp_path: Path, pbs: LocalFakePbs) -> None:
     site = here(tmp_path, scheduler="pbs", queue="limitq", limits={"walltime": "10m"})
     found = looked(site)
     assert failures(found) == []
@@ -284,12 +284,14 @@ def test_a_pbs_is_looked_at_too(tmp_path: Path, pbs: Here) -> None:
         ({"queue": "limitq", "limits": {"walltime": "1h"}}, "walltime", "limitq allows 00:10:00"),
     ],
 )
-def test_troubles_at_a_pbs_are_named(tmp_path: Path, pbs: Here, keys: dict[str, Any], name: str, words: str) -> None:
+def test_troubles_at_a_pbs_are_named(
+    tmp_path: Path, pbs: LocalFakePbs, keys: dict[str, Any], name: str, words: str
+) -> None:
     found = looked(here(tmp_path, scheduler="pbs", **keys))
     assert failures(found) == [name] and words in found[name].words
 
 
-def test_a_pbs_without_history_or_without_a_server_is_named(tmp_path: Path, pbs: Here) -> None:
+def test_a_pbs_without_history_or_without_a_server_is_named(tmp_path: Path, pbs: LocalFakePbs) -> None:
     (pbs.prefix / "home" / "nohistory").touch()
     assert "job_history_enable" in looked(here(tmp_path, scheduler="pbs"))["history"].words
     (pbs.prefix / "home" / "down").touch()

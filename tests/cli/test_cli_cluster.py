@@ -25,6 +25,7 @@ def far(desk: Desk, cluster: Cluster) -> Desk:
 def test_what_a_killed_process_submitted_comes_home_with_another(far: Desk) -> None:
     file = far.sweep("good", "slow", count=3, outputs="[]")
     over_there = (far.folder / "job.sh").read_text().replace('"$RAN"', '"$HOME/ran.$SLURM_ARRAY_JOB_ID"')
+    over_there = over_there.replace('until [ -e "$RAN.go" ]; do sleep 0.1; done', "sleep 2")
     far.write("job.sh", over_there)
     far.killed_after_submit("run", file, "--site", "far")
     assert len(far.scheduler("status", "--json").json) == 6
@@ -39,7 +40,7 @@ def test_what_a_killed_process_submitted_comes_home_with_another(far: Desk) -> N
 
 def test_a_job_that_runs_over_there_is_read_and_cancelled_from_here(far: Desk) -> None:
     file = far.sweep("endless", count=1)
-    far.write("job.sh", '#!/bin/sh\necho "begun"\nsleep 60\n')
+    far.write("job.sh", '#!/bin/sh\necho "begun"\nsleep 3600\n')
     far.killed_after_submit("run", file, "--site", "far")
     wait_for(lambda: far.scheduler("logs", "job-endless-0").out == "begun\n", what="its first line")
     far.scheduler("cancel", "job-endless-0")

@@ -17,6 +17,7 @@ def states(desk: Desk, *words: str) -> dict[str, str]:
 def test_what_a_killed_process_submitted_is_finished_by_a_new_one(desk: Desk) -> None:
     desk.killed_after_submit("run", desk.sweep("good", "slow", "bad", outputs="[]"), "--site", "local")
     assert len(states(desk)) == 6
+    desk.let_slow_jobs_end()
     done = desk.scheduler("wait", code=3)
     assert "4 completed, 2 failed" in done.lines[-1]
     assert (desk.folder / "job-slow-1" / "out.txt").exists() and (desk.folder / "job-good-0" / "result.json").exists()
@@ -26,6 +27,7 @@ def test_what_a_killed_process_submitted_is_finished_by_a_new_one(desk: Desk) ->
 def test_the_same_file_goes_on_after_the_process_was_killed(desk: Desk) -> None:
     file = desk.sweep("slow", outputs="[out.txt]")
     desk.killed_after_submit("run", file, "--site", "local")
+    desk.let_slow_jobs_end()
     assert "2 completed" in desk.scheduler("run", file, "--site", "local").lines[-1]
     assert desk.ran == ["job-slow-0", "job-slow-1"]
 
@@ -42,9 +44,9 @@ def test_what_has_ended_is_brought_home_without_waiting(desk: Desk) -> None:
 
 def test_logs_are_read_over_there_while_it_runs_and_here_afterwards(desk: Desk) -> None:
     desk.killed_after_submit("run", desk.sweep("slow", count=1), "--site", "local")
-    wait_for(lambda: desk.ran, what="its begin")
-    assert desk.scheduler("logs", "job-slow-0").out == "out of slow\n"
+    wait_for(lambda: desk.scheduler("logs", "job-slow-0").out == "out of slow\n", what="its first line")
     assert not (desk.folder / "job-slow-0" / "job.stdout").exists()
+    desk.let_slow_jobs_end()
     desk.scheduler("wait", "job-slow-0")
     home = desk.scheduler("logs", "job-slow-0", "--stderr", "--lines", "1")
     assert home.out == "err of slow\n" and "job-slow-0/job.stderr" in home.err
@@ -74,8 +76,9 @@ def test_ctrl_c_says_that_jobs_go_on_and_the_command_that_waits_for_them(desk: D
     with desk.scheduler_at_work("run", desk.sweep("slow"), "-s", "local", until="submitted") as process:
         wait_for(lambda: len(desk.ran) == 2, what="their begin")
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(300) == 130
     assert "The jobs go on" in desk.talk and "Traceback" not in desk.talk
+    desk.let_slow_jobs_end()
     resume = shlex.split(desk.talk.splitlines()[-1])
     assert resume[:3] == ["scheduler", "wait", "--campaign"]
     assert "2 completed" in desk.scheduler(*resume[1:]).lines[-1]
@@ -86,7 +89,7 @@ def test_ctrl_c_while_waiting_repeats_the_command(desk: Desk) -> None:
     desk.scheduler("submit", desk.sweep("endless", count=1), "-s", "local")
     with desk.scheduler_at_work("wait", "--site", "local", "job-endless-0", until="0 of 1 done") as process:
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(300) == 130
     assert desk.talk.splitlines()[-1].strip() == "scheduler wait --site local job-endless-0"
     desk.scheduler("cancel", "job-endless-0")
 

@@ -105,6 +105,6 @@ def test_a_terminal_is_asked_and_shown_the_file_before_it_is_written(desk: Desk)
     said = b""
     while b"Is all well there" not in said:
         said += os.read(main, 4096)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=600) == 0
     assert b"Which batch system" in said and b"host: far.example.org" in said
     assert find_site(written(desk, "far")).ssh.user == "anna"

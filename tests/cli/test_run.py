@@ -124,6 +124,7 @@ def test_again_waits_for_the_run_before(desk: Desk) -> None:
     desk.scheduler("submit", file, "-s", "local")
     done = desk.scheduler("run", file, "-s", "local", "--again", code=1)
     assert "another run would write into the same folders" in done.err
+    desk.let_slow_jobs_end()
     desk.scheduler("wait")
     assert desk.ran == ["job-slow-0"]
 
@@ -142,7 +143,8 @@ def test_a_campaign_is_the_files_own_or_the_one_that_is_asked_for(desk: Desk) ->
 def test_a_timeout_leaves_the_jobs_alone_and_says_how_to_go_on(desk: Desk) -> None:
     done = desk.scheduler("run", desk.sweep("slow", count=1), "-s", "local", "--timeout", "0.5", code=1)
     assert "they are not affected" in done.err and "scheduler wait --campaign" in done.err
-    assert desk.scheduler("wait", "--timeout", "1m", "--json").json[0]["state"] == "completed"
+    desk.let_slow_jobs_end()
+    assert desk.scheduler("wait", "--timeout", "10m", "--json").json[0]["state"] == "completed"
 
 
 def test_submit_prints_a_line_a_job(desk: Desk) -> None:

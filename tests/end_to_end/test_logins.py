@@ -112,10 +112,10 @@ def test_a_wait_whose_line_is_lost_says_that_a_code_is_needed_and_goes_on_when_s
             runner.submit([job])
             relay.cut()
             with pytest.raises(LoginError, match="nobody is asked again after a connection was lost"):
-                runner.wait([job], timeout=60)
+                runner.wait([job], timeout=600)
             assert not job.status.final
             assert len(prompter.asked) == 1
-            runner.wait([job], timeout=60)
+            runner.wait([job], timeout=600)
     assert job.is_completed()
     assert len(prompter.asked) == 2
 
@@ -142,7 +142,7 @@ def _arrive(cluster: Cluster, way: str, login: str, folder: Path) -> Arrival:
         ):
             runner.submit([done, long])
             runner.cancel([long])
-            runner.wait([done, long], timeout=120)
+            runner.wait([done, long], timeout=600)
     except (AssertionError, TransportError, BatchError, TimeoutError) as error:
         return Arrival(error=error)
     return Arrival(done, long)

@@ -47,7 +47,6 @@ def _run(site: Site, transport: Transport, folder: Path, runs: str, faults: Dice
     return [] if well else [f"seed {faults.seed}: ran {ran}, ended {ended}"]
 
 
-@pytest.mark.timeout(600)
 def test_jobs_here_make_each_attempt_once_whatever_is_cut(tmp_path: Path) -> None:
     wrong: list[str] = []
     injected = 0
@@ -67,7 +66,6 @@ def test_jobs_here_make_each_attempt_once_whatever_is_cut(tmp_path: Path) -> Non
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(600)
 def test_jobs_on_slurm_make_each_attempt_once_whatever_is_cut(cluster: Cluster, tmp_path: Path) -> None:
     wrong: list[str] = []
     injected = 0

@@ -160,7 +160,7 @@ def test_an_output_that_changes_while_it_is_fetched_is_fetched_again(
     runner.submit(campaign.jobs)
     wait_for(lambda: _all_final(runner))
     with suppress(OutputError, WaitTimeout):
-        runner.wait(campaign.jobs, timeout=20)
+        runner.wait(campaign.jobs, timeout=120)
     assert [row.collected for row in runner.ledger.chosen()].count(False) == 1
     cluster.enter("truncate", "-s", "-4", changed[0])
     drive(runner, campaign.jobs)
@@ -176,7 +176,7 @@ def _all_final(runner: Runner) -> bool:
 def test_a_job_whose_node_fails_is_tried_again_on_another_one(
     start: Start, cluster: Cluster, broken: Breaker, judge: Judge
 ) -> None:
-    campaign = start(cluster.site("retried", retry={"times": 1, "on": ["node failure"]}), (Task(seconds=6),))
+    campaign = start(cluster.site("retried", retry={"times": 1, "on": ["node failure"]}), (Task(first_seconds=3600),))
     (job,) = campaign.jobs
     with campaign.runner() as runner:
         runner.submit([job])

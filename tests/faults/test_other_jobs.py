@@ -27,7 +27,7 @@ class Alice:
 
     def submits(self, *options: str) -> str:
         """Gives the id of a job that sleeps."""
-        self._ids.append(self.does("sbatch", "--parsable", "-A", "eic", "--mem=100M", *options, "--wrap=sleep 100"))
+        self._ids.append(self.does("sbatch", "--parsable", "-A", "eic", "--mem=100M", *options, "--wrap=sleep 3600"))
         return self._ids[-1]
 
     def state_of(self, job_id: str) -> str:
@@ -65,7 +65,7 @@ def test_other_jobs_of_the_same_user_disturb_no_poll(alice: Alice, runner: Runne
     alice.does("scontrol", "requeuehold", requeued)
     mine = job(tmp_path, "mine", "sleep 1; exit 3")
     runner.submit([mine])
-    runner.wait([mine], timeout=60)
+    runner.wait([mine], timeout=600)
     assert (mine.status.cause, mine.status.exit_code) == (Cause.EXIT_CODE, 3)
     assert "PENDING" in alice.state_of(held)
 
@@ -73,7 +73,7 @@ def test_other_jobs_of_the_same_user_disturb_no_poll(alice: Alice, runner: Runne
 def test_a_job_that_has_our_id_by_now_is_not_cancelled(alice: Alice, runner: Runner, tmp_path: Path) -> None:
     """As after a controller that came up anew has begun to count from the same number."""
     other = alice.submits("--job-name=other")
-    mine = job(tmp_path, "mine", "sleep 100")
+    mine = job(tmp_path, "mine", "sleep 3600")
     runner.submit([mine])
     (row,) = runner.ledger.chosen()
     until(lambda: alice.state_of(other) == "RUNNING")
@@ -95,7 +95,7 @@ def test_jobs_that_are_cancelled_in_their_last_second_are_what_they_are_said_to_
     for one in jobs:
         alice.does("scancel", rows[one.job_id].shown_id)
         time.sleep(0.1)
-    runner.wait(jobs, timeout=60)
+    runner.wait(jobs, timeout=600)
     for one in jobs:
         over = Path(one.get_results()["stderr"]).read_text() == "over\n"
         assert one.status.state in (JobState.COMPLETED, JobState.CANCELLED), one.status
@@ -103,7 +103,7 @@ def test_jobs_that_are_cancelled_in_their_last_second_are_what_they_are_said_to_
     assert {str(one.status) for one in jobs} <= {"completed", "cancelled"}
 
 
-def until(happened: Callable[[], bool], seconds: float = 30.0) -> None:
+def until(happened: Callable[[], bool], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not come true"

@@ -64,7 +64,7 @@ class Room:
         environment = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "HOME": str(self.cwd), "SLURM_JOB_ID": "7"}
         environment |= {"SLURM_SUBMIT_DIR": str(bundle), "IMAGE": job.container_image or ""}
         command = [*SHELLS[shell], str(bundle / "0/script.sh")]
-        subprocess.run(command, env=environment, cwd=self.cwd, capture_output=True, timeout=60, check=False)
+        subprocess.run(command, env=environment, cwd=self.cwd, capture_output=True, timeout=600, check=False)
         self.look()
         return Path(job.working_dir)
 

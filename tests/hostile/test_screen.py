@@ -99,7 +99,7 @@ def test_log_lines_of_a_job_are_shown_with_their_escapes_visible(
     with Runner(Site.from_mapping(keys, name="here")) as runner:
         job = Job("b0", JobType.SCRIPT, script_path="a.sh")
         runner.submit([job])
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=600)
     capfd.readouterr()
     assert logs("b0", kind, site=None, campaign=None, lines=1000, attempt=None) == 0
     shown = capfd.readouterr().out

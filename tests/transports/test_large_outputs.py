@@ -114,7 +114,7 @@ def test_a_server_that_has_refused_a_session_is_asked_for_no_second_one_again(
     server = start_server(extra="MaxSessions 1")
     with Distant(server.settings) as line, ThreadPoolExecutor(3) as pool:
         assert line.upload_streams() == line.download_streams() == 7
-        list(pool.map(lambda _: line.run(Program("true", "sleep 0.5")), range(3)))
+        list(pool.map(lambda _: line.run(Program("true", "sleep 3")), range(3)))
         assert line.upload_streams() == line.download_streams() == 1
 
 

@@ -145,7 +145,7 @@ def test_where_nobody_may_be_asked_it_fails_at_once_with_what_is_needed(
 ) -> None:
     started = time.monotonic()
     message = refused(way(settings(user=user), prompter=NoPrompter("nobody is here")), LoginError)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
     assert "nobody is here" in message
     assert "keyboard-interactive" in message
     assert "one-time code" in message or "a code" in message
@@ -204,7 +204,7 @@ def test_a_connection_that_was_opened_by_hand_with_a_code_is_used(
     with Terminal(["ssh", "-F", str(config), "-M", "-N", "farm"]) as terminal:
         terminal.shows("Verification code:")
         terminal.types(code())
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while not (tmp_path / "open").exists():
             assert time.monotonic() < deadline, terminal.screen
             time.sleep(0.05)

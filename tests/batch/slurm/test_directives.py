@@ -149,7 +149,7 @@ def test_the_first_import_of_simple_slurm_leaves_logging_alone_and_says_nothing(
         "assert (root.level, root.handlers) == (logging.WARNING, []), (root.level, root.handlers)\n"
         "logging.getLogger('simple_slurm').debug('not to be seen')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -105,7 +105,7 @@ class Node:
             env={"PATH": os.environ["PATH"], **(environment or {})},
             capture_output=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=600,
             check=False,
         )
         result, error = self.read("result.json"), self.read("error.json")

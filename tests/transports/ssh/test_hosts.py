@@ -141,7 +141,7 @@ def test_a_proxy_command_is_run_by_a_shell_and_ended_at_the_end(server: Sshd, tm
     config = chain_config(server, "farm") + f" ProxyCommand sh -c '{command}'\n"
     says_hello(server.through(config, host="farm"))
     pid = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while Path(f"/proc/{pid}").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -189,7 +189,7 @@ def listener(greeting: bytes, *, hang_up: bool = True) -> Iterator[int]:
         thread.start()
         yield door.getsockname()[1]
         door.shutdown(socket.SHUT_RDWR)
-        thread.join(timeout=5)
+        thread.join(timeout=120)
         for line in held:
             line.close()
 
@@ -213,7 +213,7 @@ def test_a_host_that_says_nothing_is_given_up(server: Sshd) -> None:
         pytest.raises(TimedOut),
     ):
         transport.run(HELLO)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 25
 
 
 def test_a_host_that_freezes_in_the_middle_of_its_greeting_is_given_up(server: Sshd) -> None:
@@ -225,14 +225,14 @@ def test_a_host_that_freezes_in_the_middle_of_its_greeting_is_given_up(server: S
         pytest.raises(TimedOut),
     ):
         transport.run(HELLO)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 25
 
 
 def test_a_failed_connection_leaves_nothing_behind(server: Sshd, tmp_path: Path) -> None:
     before = threading.active_count()
     for _ in range(3):
         refused(known_by(server, tmp_path))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 120
     while threading.active_count() > before:
         assert time.monotonic() < deadline, threading.enumerate()
         time.sleep(0.05)
