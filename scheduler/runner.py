@@ -178,7 +178,7 @@ class Runner:
         self._refresh(jobs)
         if refused:
             first = next(job for job in jobs if self._keys[job] in refused)
-            which = f"{len(refused)} of {len(jobs)} jobs are not tried again, {first.job_id!r} first"
+            which = f"{len(refused)} of {len(jobs)} jobs are not retried, {first.job_id!r} first"
             raise JobError(f"site {self.site.name!r}: {which}: {refused[self._keys[first]]}")
 
     def cancel(self, jobs: Iterable[Job]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from scheduler import Cause, ConfigError, Job, JobError, JobType, Resources, Retry, Runner, Site
-from scheduler.cli.reconnect import session_at
+from scheduler.cli.reconnect import open_session
 from scheduler.engine.poll.poll import poll
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.local.transport import LocalTransport
@@ -309,7 +309,7 @@ def test_a_user_retry_names_the_jobs_that_cannot_be_retried_and_submits_the_othe
     with world.runner() as runner:
         runner.submit([bad, good, runs])
         runner.wait([bad, good], timeout=600)
-        with pytest.raises(JobError, match="2 of 3 jobs are not tried again, 'good' first: it completed"):
+        with pytest.raises(JobError, match="2 of 3 jobs are not retried, 'good' first: it completed"):
             runner.retry([good, bad, runs])
         with pytest.raises(JobError, match=r"'runs' first: it has not finished"):
             runner.retry([runs])
@@ -378,7 +378,7 @@ def test_after_a_process_is_killed_between_plan_and_submission_the_next_one_subm
     ledger = Ledger(world.folder / "state")
     [row] = ledger.chosen()
     assert (str(row.status), row.tries, row.sent) == ("submitting", 1, False)
-    with session_at("local", ledger) as work:
+    with open_session("local", ledger) as work:
         work.wait([row.key], timeout=600)
     [row] = ledger.chosen()
     assert (str(row.status), row.tries, world.ran("a")) == ("completed", 1, 2)
