@@ -90,11 +90,11 @@ class Bench:
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
-        self.line.spent()
+        self.line.take()
         wall, cpu = time.perf_counter(), time.process_time()
         yield
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        print(json.dumps({"what": what, "seconds": wall, "cpu": cpu, "commands": self.line.said}), flush=True)
+        print(json.dumps({"what": what, "seconds": wall, "cpu": cpu, "commands": self.line.ran}), flush=True)
 
 
 def main() -> None:

@@ -74,14 +74,14 @@ def test_trying_jobs_again_costs_one_command_more_for_any_number(
             busy = Program("list", 'squeue -h -t PD,R,CG -n "$1"')
             until(lambda: not runner.transport.run(busy, [names]).out, seconds=600.0)
         poll_until(runner, lambda: all(job.final or job.status.tries for job in jobs))
-        asked = [name for name in transport.spent() if name != "list"]
+        asked = [name for name in transport.take() if name != "list"]
         assert asked.count("submit") == 2 and set(asked) == {"submit", "poll"}
         assert asked[asked.index("poll") :].count("submit") == 1
         rows = [row for row in runner.ledger.of_keys(runner.keys(jobs)) if row.tries]
         assert len(rows) == sum(n % 3 > 0 for n in range(count)) and len({row.bundle for row in rows}) == 1
         assert {row.first for row in rows} == ({row.element for row in rows} if unequal else {0})
         runner.wait(jobs, timeout=600)
-        assert transport.spent().count("submit") == 0
+        assert transport.take().count("submit") == 0
     assert [str(job.status) for job in jobs] == ["failed: exit code 7" if n % 3 else "completed" for n in range(count)]
 
 

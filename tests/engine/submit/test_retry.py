@@ -180,16 +180,16 @@ def test_retries_of_array_tasks_share_a_new_array_and_cost_one_more_command(worl
         runner.submit(jobs)
         until(lambda: all((world.runs / f"j{n}").exists() for n in range(1, 40, 2)))
         until(lambda: len(list(world.work.glob("*/ends/*.0"))) == 40)
-        transport.said.clear()
+        transport.ran.clear()
         runner.poll()
-        assert transport.said == ["poll", "submit"]
+        assert transport.ran == ["poll", "submit"]
         assert [job.status.tries for job in jobs] == [0, 1] * 20
         rows = runner.ledger.of_keys(runner.keys(jobs))
         again = [row for row in rows if row.tries]
         assert len({row.bundle for row in rows}) == 2
         assert {(row.first, row.in_array) for row in again} == {(0, True)}
         runner.wait(jobs, timeout=600)
-        assert transport.said.count("submit") == 1
+        assert transport.ran.count("submit") == 1
     assert all(job.is_completed() for job in jobs)
     assert [world.ran(f"j{n}") for n in range(1, 40, 2)] == [2] * 20
 
@@ -201,9 +201,9 @@ def test_jobs_of_several_submissions_are_retried_in_one_command(world: World) ->
         for one in jobs:
             runner.submit([one])
         until(lambda: len(list(world.work.glob("*/ends/*.0"))) == 3)
-        transport.said.clear()
+        transport.ran.clear()
         runner.poll()
-        assert transport.said == ["poll", "submit"]
+        assert transport.ran == ["poll", "submit"]
         runner.wait(jobs, timeout=600)
     assert [job.is_completed() for job in jobs] == [True] * 3
     assert [Path(job.get_results()["stdout"]).read_text() for job in jobs] == ["attempt 2\n"] * 3
@@ -361,7 +361,7 @@ world.folder = Path(sys.argv[1]); world.work, world.runs = world.folder / "work 
 
 class Deadly(Counting):
     def run(self, program, *args, **more):
-        if program.name == "submit" and "submit" in self.said:
+        if program.name == "submit" and "submit" in self.ran:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().run(program, *args, **more)
 
