@@ -124,9 +124,7 @@ class SiteSession:
         Args:
             keys: the jobs.
             timeout: seconds after which to stop waiting; None: never.
-            seen: called after each poll.
-            progress: called while bytes arrive.
-            sleep: called with the seconds until the next poll.
+            seen: called after each poll. `progress`: while bytes arrive. `sleep`: with the seconds until the next poll.
 
         Raises:
             WaitTimeout: `timeout` has passed. The jobs are not affected.
@@ -148,10 +146,13 @@ class SiteSession:
             if timeout is not None and passed >= timeout:
                 which = f"{sum(left.values())} of {sum(now.values())} jobs"
                 raise WaitTimeout(f"{which} are not finished and collected after {timeout:g} s; they are not affected")
-            longer = min(pause * 1.5, max(SLOWEST_POLL_SECONDS, self.poll_seconds))
-            pause, before = self.poll_seconds if now != before else longer, now
+            pause, before = self.poll_seconds if now != before else self._longer(pause), now
             jitter = pause * random.uniform(1.0, 1.1)  # noqa: S311  (many laptops must not poll at the same moment)
             sleep(jitter if timeout is None else max(0.0, min(jitter, timeout - passed)))
+
+    def _longer(self, pause: float) -> float:
+        """The pause between polls after one that changed nothing, in seconds."""
+        return min(pause * 1.5, max(SLOWEST_POLL_SECONDS, self.poll_seconds))
 
     def _poll_and_collect(self, keys: Sequence[int], progress: Progress | None) -> OutputError | None:
         """The error of outputs that cannot be collected, so that waiting for the other jobs continues."""
