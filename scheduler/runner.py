@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
+from scheduler.batch.base import find
 from scheduler.engine.collect.fetch import Progress
 from scheduler.engine.connect import no_prompter, transport_to
 from scheduler.engine.context import SiteContext
@@ -19,7 +20,7 @@ from scheduler.job.state import Cause, JobState, Status
 from scheduler.job.validation import refuse_shared_folders
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
-from scheduler.render.bundle import batch_system, render
+from scheduler.render.bundle import render
 from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
@@ -60,7 +61,7 @@ class Runner:
         self.ledger = ledger if ledger is not None else Ledger()
         prompter = None if prompt else no_prompter()
         self.transport = transport if transport is not None else transport_to(self.site, prompter=prompter)
-        self.session = SiteSession(SiteContext(self.site, batch_system(self.site), self.ledger, self.transport))
+        self.session = SiteSession(SiteContext(self.site, find(self.site.scheduler), self.ledger, self.transport))
         self._sleep = sleep
         self._keys: dict[Job, int] = {}
         self._taken: dict[Job, tuple[object, Status]] = {}
@@ -267,12 +268,10 @@ class Runner:
         mark_of = {job: marks.get(self._keys.get(job, -1)) for job in jobs}
         moved = [job for job, mark in mark_of.items() if self._taken.get(job) != (mark, job.status)]
         rows = {row.key: row for row in self.ledger.of_keys(self.keys(moved))}
-        going_on = self.session.due_for_retry(
-            list(rows.values())
-        )  # an end that another process is about to follow up is none
+        due = self.session.due_for_retry(list(rows.values()))  # their status is not final: another attempt follows
         for job in moved:
             row = rows.get(self._keys.get(job, -1))
-            if row is not None and row.key not in going_on:
+            if row is not None and row.key not in due:
                 job.observe(row.status, row.results)
                 self._taken[job] = (mark_of[job], job.status)
 

@@ -27,7 +27,8 @@ from scheduler.campaign.jobfile import read_job_file
 from scheduler.campaign.keys import FileKeys, JobKeys
 from scheduler.cli.app import app
 from scheduler.engine.poll import settle
-from scheduler.render.bundle import _context, render
+from scheduler.render.bundle import render
+from scheduler.render.template import context_of
 from scheduler.schema.model import Checked
 from scheduler.site.catalog import find_site
 from scheduler.site.packaged import packaged_folder
@@ -278,7 +279,7 @@ def test_every_key_of_a_job_file_is_explained() -> None:
 def test_every_block_and_variable_of_the_templates_is_explained() -> None:
     base = (packaged_folder("templates") / "base.sh.j2").read_text()
     assert keys("templates.md", "## Blocks") == re.findall(r"{% block (\w+) %}", base)
-    context = set(re.findall(r'^        "(\w+)": ', inspect.getsource(_context), re.MULTILINE))
+    context = set(re.findall(r'^        "(\w+)": ', inspect.getsource(context_of), re.MULTILINE))
     assert set(keys("templates.md", "## Variables")) == context
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scheduler.batch.capabilities import Answer, Offer, number, read_offer
+from scheduler.batch.capabilities import Answer, Capabilities, number, read_capabilities
 from scheduler.transports.base import Reply
 
 
@@ -24,7 +24,7 @@ class Facts:
 
     answers: dict[str, Answer] = field(default_factory=dict)
     missing_programs: list[str] = field(default_factory=list)
-    offer: Offer = field(default_factory=Offer)
+    offer: Capabilities = field(default_factory=Capabilities)
     clock: int | None = None
     asked_at: float = 0.0
     answered_at: float = 0.0
@@ -53,7 +53,7 @@ def read_facts(reply: Reply, *, asked_at: float, answered_at: float) -> Facts:
             batch_lines.append(answer.words)
         else:
             facts.answers.setdefault(name, answer)
-    facts.offer = read_offer(batch_lines)
+    facts.offer = read_capabilities(batch_lines)
     if "clock" in facts.answers:
         facts.clock = _count(facts.answers["clock"].words)
     if "end" not in facts.answers:

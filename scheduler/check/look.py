@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from scheduler.batch.base import Ask
+from scheduler.batch.base import BatchRequest, find
 from scheduler.check.batch_system import batch_system_findings
 from scheduler.check.facts import Facts, read_facts
 from scheduler.check.finding import Finding, failed, ok
@@ -13,7 +13,7 @@ from scheduler.check.machine import machine_findings, software_findings
 from scheduler.engine import programs
 from scheduler.errors import ConfigError, HostKeyError, LoginError, TransportError
 from scheduler.quoting import quote_path
-from scheduler.render.bundle import batch_system, python_probe
+from scheduler.render.site_python import python_probe
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Transport
 from scheduler.transports.find import traits_of
@@ -105,7 +105,8 @@ def _run_check(
 def _trial_script(site: Site) -> tuple[str, list[Finding]]:
     """A script with the directives of a job that requests nothing of its own; a finding if they cannot be rendered."""
     try:
-        directives = batch_system(site).directives(Ask("scheduler-check", 1, 0, site.resources, site.memory_style))
+        request = BatchRequest("scheduler-check", 1, 0, site.resources, site.memory_style)
+        directives = find(site.scheduler).directives(request)
     except ConfigError as error:
         return "#!/bin/sh\ntrue\n", [failed("directives", str(error), "edit native: in the site file")]
     return f"#!/bin/sh\n{directives}\ntrue\n", []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
+from scheduler.batch.base import find
 from scheduler.check.facts import Facts
 from scheduler.check.finding import Finding, failed, note, ok
 from scheduler.site.settings import ContainerSettings
@@ -90,7 +91,7 @@ def software_findings(facts: Facts, site: Site, *, image: str | None) -> Iterato
     runtime = facts.answers.get("container")
     if runtime is not None and runtime.well:
         yield ok("container", f"{runtime.words} (on the login node)")
-    elif runtime is not None and site.scheduler == "shell":
+    elif runtime is not None and not find(site.scheduler).has_queues:
         yield runtime_missing(f"{runtime.words or site.container.runtime} (on this machine)", site)
     elif runtime is not None:
         words = f"{runtime.words or site.container.runtime} (on the login node)"

@@ -38,7 +38,7 @@ def new(
     transport: Annotated[str | None, _setting("NAME", "How to connect: ssh, openssh or local.")] = None,
     host: Annotated[str | None, _setting("HOST", "Login node: a host name, or a Host of ~/.ssh/config.")] = None,
     user: Annotated[str | None, _setting("NAME", "User name on the remote host.")] = None,
-    scheduler: Annotated[str | None, _setting("NAME", "Batch system: slurm, pbs or shell.")] = None,
+    scheduler: Annotated[str | None, _setting("NAME", "Batch system, such as slurm.")] = None,
     work_dir: Annotated[str | None, _setting("PATH", "Remote directory for jobs, visible to compute nodes.")] = None,
     account: Annotated[str | None, _setting("NAME", "Account to charge.")] = None,
     queue: Annotated[str | None, _setting("NAME", "Queue (PBS) or partition (Slurm).")] = None,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from scheduler.batch.base import write_indices
+from scheduler.batch.indices import write_indices
 from scheduler.engine import programs
 from scheduler.engine.context import SiteContext
 from scheduler.engine.poll.poll import POLL_SECONDS

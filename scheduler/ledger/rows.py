@@ -56,6 +56,7 @@ class JobRow:
         folder: the bundle's folder over there, once it is known.
         sent: the site has answered for all of the bundle.
         name, batch_id: of its batch; the id is None until it is known.
+        batch_system: the name of the site's batch system, or empty if the ledger does not know it.
         waiting: its batch waits here until the site has a place for it.
         in_array, packed: its batch is an array; or is one job of the batch system that runs several of ours.
         patterns: its declared outputs.
@@ -93,11 +94,6 @@ class JobRow:
         """Its index in its batch, as the batch system counts: of a pack there is one for all."""
         return 0 if self.packed else self.element - self.first
 
-    @property
-    def shown_id(self) -> str:
-        """Its id as the batch system's own commands show it."""
-        return _shown_id(self.batch_id, self.index, in_array=self.in_array)
-
     in_array: bool = False
     packed: bool = False
     waiting: bool = False
@@ -105,6 +101,7 @@ class JobRow:
     retry: str = "{}"
     template: str | None = None
     tries: int = 0
+    batch_system: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,7 @@ class AttemptRow:
     Attributes:
         tries: its number; the first is 0.
         folder, element: where it is over there.
-        shown_id: as the batch system's own commands show it.
+        batch_system, batch_id, index, in_array: as in `JobRow`.
         resources: what it asked for, as JSON.
         over: when the next one was decided on.
     """
@@ -123,7 +120,10 @@ class AttemptRow:
     tries: int
     folder: str | None
     element: int
-    shown_id: str
+    batch_system: str
+    batch_id: str | None
+    index: int
+    in_array: bool
     status: Status
     resources: str
     over: float
@@ -131,22 +131,14 @@ class AttemptRow:
 
 def attempt_row(row: sqlite3.Row) -> AttemptRow:
     """A row of the ledger's query for attempts."""
-    names = ("job", "tries", "folder", "element", "resources", "over")
-    status = _status(*(row[name] for name in _STATUS))
-    shown = _shown_id(row["batch_id"], row["element"] - row["first"], in_array=row["count"] > 1 and not row["packed"])
-    return AttemptRow(**{name: row[name] for name in names}, shown_id=shown, status=status)
+    names = ("job", "tries", "folder", "element", "batch_system", "batch_id", "resources", "over")
+    status, packed = _status(*(row[name] for name in _STATUS)), bool(row["packed"])
+    index = 0 if packed else row["element"] - row["first"]
+    in_array = row["count"] > 1 and not packed
+    return AttemptRow(**{name: row[name] for name in names}, index=index, in_array=in_array, status=status)
 
 
 _STATUS = ("state", "cause", "exit_code", "raw", "reason", "node", "started", "ended", "attempt", "tries")
-
-
-def _shown_id(batch_id: str | None, index: int, *, in_array: bool) -> str:
-    if batch_id is None:
-        return ""
-    base = batch_id.split(";")[0]
-    if in_array and "[]" in base:  # PBS
-        return base.replace("[]", f"[{index}]")
-    return f"{base}_{index}" if in_array and base.isdecimal() else base
 
 
 def job_rows(rows: Iterable[sqlite3.Row]) -> list[JobRow]:
@@ -157,14 +149,15 @@ def job_rows(rows: Iterable[sqlite3.Row]) -> list[JobRow]:
 
 def _job_row(row: sqlite3.Row, same: Callable[[Any, Any], Any]) -> JobRow:
     bundle, first, element, folder, sent, name, batch_id, job_id, campaign, site, kind, home, patterns = row[1:14]
-    silent, since, collected, results, created, updated, count, packed, place, resources, retry, template = row[24:36]
+    silent, since, collected, results, created, updated, count, packed, place, resources, retry = row[24:35]
+    template, system = row[35:37]
     return JobRow(
         row[0], same(bundle, bundle), first, element, same(folder, folder), bool(sent), same(name, name),
         same(batch_id, batch_id), job_id, same(campaign, campaign), same(site, site), same(kind, kind), home,
         _patterns(patterns), _status(*row[14:24]), silent, since, bool(collected),
         json.loads(results) if results else None, created, updated, count > 1 and not packed, bool(packed),
         place == Slot.WAITS, same(resources, resources), same(retry, retry), template,
-        row[23],
+        row[23], same(system, system),
     )  # fmt: skip
 
 

@@ -73,10 +73,11 @@ CREATE TRIGGER jobs_moved AFTER UPDATE OF bundle, first, element, state, cause, 
 }
 """Version → what makes the next one of it. Written once, and not changed afterwards."""
 _STANDS = "j.state, j.cause, j.exit_code, j.raw, j.reason, j.node, j.started, j.ended, j.attempt, j.tries"
+_BATCH_SYSTEM = "coalesce(json_extract(b.site_json, '$.settings.scheduler'), '') AS batch_system"
 _JOB = (
     "j.key, j.bundle, j.first, j.element, b.folder, b.sent, s.name, s.batch_id, j.job_id, j.campaign, j.site,"
     f" j.type, j.working_dir, j.patterns, {_STANDS}, j.silent, j.silent_since, j.collected, j.results, j.created,"
-    " j.updated, s.count, s.packed, s.place, j.resources, j.retry, j.template"
+    f" j.updated, s.count, s.packed, s.place, j.resources, j.retry, j.template, {_BATCH_SYSTEM}"
 )
 JOBS = (
     f"SELECT {_JOB} FROM jobs j"  # noqa: S608  (words of this file)
@@ -147,7 +148,8 @@ RESULTS = (
 SILENCE = "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ? AND tries = ?"
 HEARD = "UPDATE batches SET heard = ? WHERE bundle = ? AND first = ?"
 ATTEMPTS = (
-    "SELECT a.*, b.folder, s.batch_id, s.name, s.count, s.packed FROM attempts a JOIN bundles b ON b.token = a.bundle"
+    f"SELECT a.*, b.folder, s.batch_id, s.name, s.count, s.packed, {_BATCH_SYSTEM} FROM attempts a"  # noqa: S608
+    " JOIN bundles b ON b.token = a.bundle"
     " JOIN batches s ON s.bundle = a.bundle AND s.first = a.first"
     " WHERE a.job IN (SELECT value FROM json_each(?)) ORDER BY a.job, a.tries"
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scheduler import Cause, Job, JobError, JobState, JobType, Resources, Retry, Runner
+from scheduler.batch.shown_id import shown_id
 from scheduler.engine import programs
 from scheduler.engine.connect import transport_to
 from scheduler.ledger.ledger import Ledger
@@ -120,8 +121,8 @@ def test_on_slurm_memory_and_time_grow_and_a_requeue_is_no_retry_of_ours(cluster
         runner.submit([memory, late, requeued])
         poll_until(runner, requeued.is_running)
         [row] = runner.ledger.of_keys(runner.keys([requeued]))
-        cluster.enter("scontrol", "update", f"JobId={row.shown_id}", "Requeue=1")
-        cluster.enter("scontrol", "requeue", row.shown_id)
+        cluster.enter("scontrol", "update", f"JobId={shown_id(row)}", "Requeue=1")
+        cluster.enter("scontrol", "requeue", shown_id(row))
         poll_until(runner, lambda: not requeued.is_running())
         assert (requeued.state, requeued.status.tries) == (JobState.QUEUED, 0)
         runner.cancel([requeued])
@@ -137,7 +138,7 @@ def test_on_slurm_memory_and_time_grow_and_a_requeue_is_no_retry_of_ours(cluster
     assert earlier[rows["time"].key].status.cause is Cause.TIME_LIMIT
     assert "attempt 2, after failed: time limit: walltime 00:01:00 → 00:01:20" in seen["time"]
     assert (requeued.state, requeued.status.tries) == (JobState.CANCELLED, 0)
-    assert rows["held"].shown_id == row.shown_id
+    assert shown_id(rows["held"]) == shown_id(row)
 
 
 @pytest.mark.cluster
@@ -151,13 +152,13 @@ def test_on_slurm_a_node_that_failed_is_stayed_away_from_and_a_refusal_leaves_th
         runner.submit([job])
         poll_until(runner, lambda: job.final)
         [row] = runner.ledger.of_keys(runner.keys([job]))
-        node = _node_of(cluster, row.shown_id)
+        node = _node_of(cluster, shown_id(row))
         failure = replace(row.status, cause=Cause.NODE_FAILURE, node=node)  # as if it had: other tests use the nodes
         runner.ledger.observe({row.key: failure}, {row.key: "node failure"})
         runner.wait([job], timeout=600)
         [again] = runner.ledger.of_keys([row.key])
         assert (str(job.status), job.status.tries) == ("failed: exit code 7", 1)
-        assert (node, _node_of(cluster, again.shown_id)) in (("node1", "node2"), ("node2", "node1"))
+        assert (node, _node_of(cluster, shown_id(again))) in (("node1", "node2"), ("node2", "node1"))
         results = dict(job.get_results())
         with pytest.raises(JobError, match=r"'j' first: not retried: sbatch refused it .*[Mm]emory"):
             runner.retry([job], memory="900 GB")

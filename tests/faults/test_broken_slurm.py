@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scheduler import Cause, JobState, Runner
+from scheduler.batch.shown_id import shown_id
 from scheduler.engine.connect import transport_to
 from scheduler.transports.base import Reply
 from tests.testcluster import Cluster
@@ -49,7 +50,7 @@ def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
 def _id(campaign: Campaign, job: int = 0) -> str:
     """Slurm's own id of a job."""
     with campaign.runner() as runner:
-        return runner.ledger.chosen(job_id=f"job {job}")[0].shown_id
+        return shown_id(runner.ledger.chosen(job_id=f"job {job}")[0])
 
 
 def _told(runner: Runner) -> str:

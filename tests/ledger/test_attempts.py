@@ -50,7 +50,8 @@ def test_a_job_becomes_its_next_attempt_and_the_one_before_is_kept(ledger: Ledge
     assert (row.status, row.resources) == (Status(JobState.SUBMITTING, tries=1), '{"memory": "450M"}')
     assert [bundle["token"] for bundle in ledger.unsent("here")] == ["bbb"]
     [one] = ledger.attempts.of([1, 2, 3])
-    assert (one.job, one.tries, one.folder, one.element, one.shown_id) == (2, 0, "/far/aaa", 1, "77_1")
+    assert (one.job, one.tries, one.folder, one.element) == (2, 0, "/far/aaa", 1)
+    assert (one.batch_id, one.index, one.in_array) == ("77", 1, True)
     assert (one.status, one.resources) == (FAILED, '{"memory": "300M"}')
     assert [said for _, said in ledger.history(2)] == ["queue: OUT_OF_MEMORY", "to bbb"]
     assert ledger.failed("here") == []

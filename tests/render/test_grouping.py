@@ -61,7 +61,7 @@ def test_unlike_jobs_share_a_node_the_longest_first(make: Make) -> None:
     jobs = [make("short", cpus=32, walltime="10m"), make("long", cpus=16, walltime="2h"), make("more", cpus=17)]
     jobs += [make("mid", cpus=16, walltime="1h")]
     first, second = grouped(jobs, whole_nodes())
-    assert (ids(first), [want.cpus for want in first.asked]) == (["more", "long", "mid"], [17, 16, 16])
+    assert (ids(first), [want.cpus for want in first.each]) == (["more", "long", "mid"], [17, 16, 16])
     assert (ids(second), second.packed) == (["short"], False)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from scheduler.batch.shown_id import shown_id
 from scheduler.cli.screen import console
 from scheduler.cli.selection import Selection
 from scheduler.job.state import Status
@@ -55,9 +56,9 @@ def _attempts(job: JobRow, ledger: Ledger) -> Iterator[_Attempt]:
     left = ledger.history(job.key)
     for row in ledger.attempts.of([job.key]):
         before = [(at, text) for at, text in left if at < row.over]
-        yield _Attempt(row.tries + 1, row.shown_id, row.status, before)
+        yield _Attempt(row.tries + 1, shown_id(row), row.status, before)
         left = [(at, text) for at, text in left if at >= row.over]
-    yield _Attempt(job.tries + 1, job.shown_id, job.status, left)
+    yield _Attempt(job.tries + 1, shown_id(job), job.status, left)
 
 
 def _title(attempt: _Attempt) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from scheduler.batch.base import find
 from scheduler.cli.commands.sites import yaml_lines
 from scheduler.cli.screen import console
 from scheduler.errors import ConfigError
@@ -23,7 +24,7 @@ from scheduler.transports.find import traits_of
 Ask = Callable[[str, str], str]
 """Called with a question and the default answer; returns the answer."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}\Z")
-_MINIMAL_SITE = {"transport": "local", "scheduler": "shell", "work_dir": "/"}
+_MINIMAL_SITE = {"transport": "local", "scheduler": batch_systems()[0], "work_dir": "/"}
 """The settings that a site needs, so that one key can be checked alone."""
 
 
@@ -127,7 +128,7 @@ def _applies(question: Question, values: Mapping[str, Any], base: Site | None) -
     if question.key in ("host", "ssh.user"):
         traits = traits_of(base.transport if base else values["transport"])
         return traits.needs_host if question.key == "host" else traits.uses_ssh
-    return question.key not in ("account", "queue") or batch != "shell"
+    return question.key not in ("account", "queue") or find(str(batch)).has_queues
 
 
 def _valid_answer(question: Question, values: Mapping[str, Any], ask: Ask) -> str:

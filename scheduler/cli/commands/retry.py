@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
+from scheduler.batch.shown_id import shown_id
 from scheduler.cli import follow, report
 from scheduler.cli.screen import console, format
 from scheduler.cli.screen.columns import column, print_columns
@@ -71,7 +72,7 @@ def _print_table(jobs: Sequence[JobRow], after: dict[int, JobRow], refused: dict
         column("WAS", [str(job.status) for job in jobs]),
         column("NOW", [str(job.status) if _is_retried(before, job) else "unchanged" for before, job in pairs]),
         column("ATTEMPT", map(format.attempt, now), right=True),
-        column("BATCH ID", [job.shown_id for job in now]),
+        column("BATCH ID", map(shown_id, now)),
         column("WHY NOT", [refused.get(job.key, "").removeprefix("not retried: ") for job in now], may_be_cut=True),
     ])  # fmt: skip
     retried = sum(_is_retried(before, job) for before, job in pairs)

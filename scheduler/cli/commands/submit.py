@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from scheduler.batch.shown_id import shown_id
 from scheduler.cli import report
 from scheduler.cli.screen import console, format
 from scheduler.cli.submission import file_submission, submit_new_jobs, wait_command
@@ -31,4 +32,4 @@ def _print_lines(jobs: Sequence[JobRow]) -> None:
     """``b0-1  queued      4711_1``: id, state, batch id."""
     widest = max(len(console.printable(job.job_id)) for job in jobs)
     for job in jobs:
-        console.print_line(f"{console.printable(job.job_id):<{widest}}  {job.status!s:<10}  {job.shown_id}".rstrip())
+        console.print_line(f"{console.printable(job.job_id):<{widest}}  {job.status!s:<10}  {shown_id(job)}".rstrip())

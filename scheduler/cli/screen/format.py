@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from scheduler.batch.shown_id import shown_id
 from scheduler.job.state import Cause, JobState
 from scheduler.ledger.rows import JobRow
 
@@ -115,7 +116,7 @@ def as_json(row: JobRow) -> dict[str, Any]:
         "cause": status.cause.word or None,
         "exit_code": status.exit_code,
         "reason": status.reason or None,
-        "batch_id": row.shown_id or None,
+        "batch_id": shown_id(row) or None,
         "node": status.node or None,
         "attempt": row.tries + 1,
         "working_dir": row.working_dir,

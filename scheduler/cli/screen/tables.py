@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from scheduler.batch.shown_id import shown_id
 from scheduler.cli.screen import console, format
 from scheduler.cli.screen.columns import Column, column, print_columns
 from scheduler.job.state import JobState
@@ -42,7 +43,7 @@ def results(jobs: Sequence[JobRow], *, show: Sequence[str]) -> None:
     print_columns([
         *_first_columns(shown),
         column("EXIT", ["" if code is None else str(code) for code in codes], right=True),
-        column("BATCH ID", [job.shown_id for job in shown]),
+        column("BATCH ID", map(shown_id, shown)),
         column("TIME", map(format.duration, shown), right=True),
         *(column(key, texts, right=True, optional=not show) for key, texts in values.items()),
     ])  # fmt: skip
@@ -58,7 +59,7 @@ def status(jobs: Sequence[JobRow]) -> None:
         *_first_columns(shown),
         *([column("SITE", [job.site for job in shown])] if len(sites) > 1 else []),
         *([column("CAMPAIGN", [job.campaign or "" for job in shown])] if len(campaigns) > 1 else []),
-        column("BATCH ID", [job.shown_id for job in shown]),
+        column("BATCH ID", map(shown_id, shown)),
         column("TIME", map(format.duration, shown), right=True),
         column("AGE", [format.age(time.time() - job.created) for job in shown], right=True, optional=True),
         column("REASON", map(format.reason, shown), may_be_cut=True, style="dim"),

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from scheduler.batch.base import write_indices
+from scheduler.batch.indices import write_indices
 from scheduler.engine import programs
 from scheduler.engine.context import SiteContext
 from scheduler.engine.poll.reconcile import Reconciler
@@ -80,11 +80,11 @@ def _reconcile(
     polls, system = context.ledger.polls, context.system
     version = polls.version()
     elements = polls.elements([batch for batch, _ in changed.values()])
-    names = {batch.batch_id.split(";")[0]: batch.name for batch, _ in requested if batch.batch_id}
+    names = {system.job_id(batch.batch_id): batch.name for batch, _ in requested if batch.batch_id}
     lines = chain.from_iterable(reply.live.get(batch.name, ()) for batch, _ in changed.values())
     reconciler = Reconciler(
         reply, system.read_live(lines), system.read_history(reply.history, names),
-        unwatched=unwatched, strikes_out=system.strikes_out,
+        system=system, unwatched=unwatched,
     )  # fmt: skip
     for which, (batch, digest) in changed.items():
         reconciler.reconcile(batch, elements[which], digest)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from scheduler.batch.base import Key
+from scheduler.batch.base import BatchSystem, Key
 from scheduler.engine.poll.reply import PollReply
 from scheduler.engine.poll.settle import settle
 from scheduler.job.evidence import Evidence, Observation
@@ -25,19 +25,20 @@ class Reconciler:
 
     def __init__(
         self, reply: PollReply, live: Mapping[Key, Observation], history: Mapping[Key, Observation], *,
-        unwatched: float, strikes_out: bool,
+        system: BatchSystem, unwatched: float,
     ) -> None:  # fmt: skip
         """
         Args:
             reply: the poll's reply.
             live: what the queue reports, by name of the batch and index.
             history: what the history reports, likewise.
+            system: the batch system.
             unwatched: so many of the seconds since the last poll do not count as silence of a job.
-            strikes_out: the batch system removes cancelled elements from a waiting array without a trace.
         """
         self.news = News()
+        self._system = system
         self._reply, self._live, self._history, self._unwatched = reply, live, history, unwatched
-        self._known = {name for name, _ in (*live, *history)} if strikes_out else set[str]()
+        self._known = {name for name, _ in (*live, *history)} if system.drops_cancelled_tasks else set[str]()
         self._active: dict[tuple[int, int], tuple[Status, Evidence, bool]] = {}
         self._now = time.time()
 
@@ -91,14 +92,15 @@ class Reconciler:
         self, batch: AskedBatch, one: Element, live: Observation | None, history: Observation | None
     ) -> Evidence:
         key, reply = (batch.bundle, one.element), self._reply
-        end, since = reply.ends.get(key), self._silent_since(one)
+        end, since, log = reply.ends.get(key), self._silent_since(one), reply.logs.get(key, ())
         age = (reply.clock - end.ended).total_seconds() if reply.clock and end and end.ended else math.inf
         evidence = Evidence(
             end=end,
             end_age_seconds=age,
             live=live,
             history=history,
-            log=reply.logs.get(key, ()),
+            log=log,
+            log_cause=self._system.log_cause(log),
             queue_answered=reply.live_answered,
             history_answered=reply.history_answered,
             silent_polls=one.silent + 1,

@@ -10,7 +10,6 @@ makes the end file obsolete: the job's next run writes another one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -96,21 +95,6 @@ _WAITING = (JobState.QUEUED, JobState.HELD)
 _NODE_TAKEN = (Cause.NODE_FAILURE, Cause.PREEMPTED)  # these change nothing for a script that had ended before
 _KILLED = (Cause.TIME_LIMIT, Cause.OUT_OF_MEMORY, Cause.CANCELLED, Cause.DEPENDENCY, *_NODE_TAKEN)
 _DOUBTFUL = (Cause.LOST, Cause.UNKNOWN, Cause.SIGNAL, Cause.REFUSED)
-_LOG_WORDS = (
-    ("DUE TO TIME LIMIT", Cause.TIME_LIMIT),
-    ("exceeded memory limit", Cause.OUT_OF_MEMORY),
-    ("oom-kill", Cause.OUT_OF_MEMORY),
-    ("oom_kill", Cause.OUT_OF_MEMORY),
-    ("Out Of Memory", Cause.OUT_OF_MEMORY),
-    ("DUE TO PREEMPTION", Cause.PREEMPTED),
-    ("DUE TO NODE FAILURE", Cause.NODE_FAILURE),
-    ("CANCELLED AT", Cause.CANCELLED),
-    ("PBS: job killed: walltime", Cause.TIME_LIMIT),
-    ("PBS: job killed: cput", Cause.TIME_LIMIT),
-    ("PBS: job killed: mem", Cause.OUT_OF_MEMORY),
-    ("PBS: job killed: vmem", Cause.OUT_OF_MEMORY),
-    ("Cgroup mem", Cause.OUT_OF_MEMORY),  # PBS's cgroup hook: "Cgroup memory limit exceeded", "Cgroup memsw limit …"
-)  # what batch systems write into a job's log; the time limit before the plain "CANCELLED AT" that it contains
 
 
 def _newest_observation(evidence: Evidence) -> Observation | None:
@@ -128,7 +112,7 @@ def _ended_on_its_own(evidence: Evidence) -> bool:
     end, live = evidence.end, evidence.live
     if end is None:
         return False
-    if _by_itself(end) or _log_cause(evidence.log) in (Cause.CANCELLED, Cause.TIME_LIMIT):
+    if _by_itself(end) or evidence.log_cause in (Cause.CANCELLED, Cause.TIME_LIMIT):
         return True  # the script that runs the pack does not start such a job again
     return not end.signal and live is not None and live.active and live.state not in _WAITING
 
@@ -180,7 +164,7 @@ def _by_itself(end: End) -> bool:
 
 def _proved(before: Status, observed: Observation | None, end: End, evidence: Evidence) -> Status:
     """There is an end file, and the batch system, if it reported, does not report that it killed the job."""
-    from_log = _log_cause(evidence.log)
+    from_log = evidence.log_cause
     if from_log is not None and (end.signal or end.exit_code > 128):
         return _killed(before, observed, end, from_log, evidence)
     if observed is not None and observed.state is JobState.FAILED and end.exit_code == 0:
@@ -210,7 +194,7 @@ def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:
     if _by_itself(end):
         reliable = evidence.queue_answered or evidence.end_age_seconds >= FRESH_SECONDS
         return _by_exit_code(before, None, end) if reliable else before
-    cause = _log_cause(evidence.log)
+    cause = evidence.log_cause
     if cause is not None:
         return _killed(before, None, end, cause, evidence)
     waited = evidence.history_answered is None or evidence.silent_polls >= PATIENT_POLLS
@@ -220,7 +204,7 @@ def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:
 def _without_end_file(before: Status, observed: Observation, evidence: Evidence) -> Status:
     """The batch system reports an end, but there is no end file: the script was killed, or never started, or the file
     is not visible yet."""
-    from_log = _log_cause(evidence.log)
+    from_log = evidence.log_cause
     if from_log is not None and observed.state is not JobState.COMPLETED:
         return _killed(before, observed, None, from_log, evidence)
     if evidence.silent_polls < PATIENT_POLLS:
@@ -237,7 +221,7 @@ def _absent(before: Status, evidence: Evidence) -> Status:
     """Neither the batch system nor an end file reports on the job."""
     if before.state is JobState.CREATED or before.final or not evidence.silent:
         return before
-    from_log = _log_cause(evidence.log)
+    from_log = evidence.log_cause
     if from_log is not None and evidence.silent_polls >= PATIENT_POLLS:
         return _killed(before, None, None, from_log, evidence)
     if evidence.struck_out and evidence.silent_polls >= PATIENT_POLLS:
@@ -276,11 +260,6 @@ def _final(before: Status, observed: Observation | None, end: End | None, cause:
         ended=(end.ended if end else None) or (observed.ended if observed else None),
         attempt=end.attempt if end is not None else before.attempt,
     )
-
-
-def _log_cause(log: Sequence[str]) -> Cause | None:
-    text = "\n".join(line for line in log if "DUE TO JOB REQUEUE" not in line)  # that was an earlier run
-    return next((cause for words, cause in _LOG_WORDS if words in text), None)
 
 
 _SIGNALS = {

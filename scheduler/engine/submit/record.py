@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
-from scheduler.batch.base import Accepted, BatchSystem, Full, Refused, Unknown
+from scheduler.batch.base import BatchSystem
+from scheduler.batch.outcome import Accepted, Full, Refused, Unknown
 from scheduler.engine.context import SiteContext
 from scheduler.engine.submit import spool
 from scheduler.engine.submit.reply import CANNOT_WRITE, MISSING_FOLDER, SubmitReply, status_of

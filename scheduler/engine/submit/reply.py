@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from scheduler.batch.base import Accepted, BatchSystem, Full, Outcome, Refused, Unknown
+from scheduler.batch.base import BatchSystem
+from scheduler.batch.outcome import Accepted, Full, Outcome, Refused, Unknown
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.transports.base import Reply
 

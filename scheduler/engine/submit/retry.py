@@ -18,8 +18,8 @@ from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.attempts import Move
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
-from scheduler.render.bundle import new_token
-from scheduler.render.retry import NextBundle, RetryRequest, render_again
+from scheduler.render.frame import new_token
+from scheduler.render.retry import NextBundle, RetryRequest, render_retries
 from scheduler.site.site import Site
 
 
@@ -108,10 +108,10 @@ def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
         ConfigError: a template or a directive is invalid now.
     """
     site, ledger = context.site, context.ledger
-    bundle = render_again(requests, site, context.system, token=new_token())
+    bundle = render_retries(requests, site, context.system, token=new_token())
     path = ledger.spool(bundle.token)
     spool.write(bundle.files, path)
-    batches = [(one.first, len(one.wishes), one.name, one.packed) for one in bundle.batches]
+    batches = [(one.first, len(one.requests), one.name, one.packed) for one in bundle.batches]
     if ledger.attempts.record(
         token=bundle.token, site=site.name, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
     ):
@@ -124,7 +124,7 @@ def _moves(bundle: NextBundle) -> list[Move]:
     return [
         Move(request.row, one.first, element, json.dumps(request.again.resources.to_json()), request.why)
         for one in bundle.batches
-        for element, request in enumerate(one.wishes, start=one.first)
+        for element, request in enumerate(one.requests, start=one.first)
     ]
 
 
@@ -137,7 +137,7 @@ def reject_unrenderable(requests: Sequence[RetryRequest], context: SiteContext) 
     errors: dict[int, str] = {}
     for request in requests:
         try:
-            render_again([request], context.site, context.system, token=new_token())
+            render_retries([request], context.site, context.system, token=new_token())
         except (ConfigError, JobError) as error:
             errors[request.row.key] = f"not retried: {error}"
     _add_reason([request.row for request in requests], errors, context.ledger)

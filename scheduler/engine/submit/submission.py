@@ -6,12 +6,11 @@ system at most once.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scheduler.batch.base import write_indices
+from scheduler.batch.indices import write_indices
 from scheduler.engine import programs
 from scheduler.engine.context import SiteContext
 from scheduler.engine.submit import record, spool, upload
@@ -52,10 +51,9 @@ def send(token: str, context: SiteContext, *, resubmit: bool) -> SubmitReply:
     with spool.chunks(path) as chunks:
         stdin = [spool.EMPTY_TAR] if nothing_to_send else chunks
         reply = _exchange(recorded, context, stdin=stdin, resubmit=resubmit, staged=staged or "")
-    needed = recorded.bundle["python"]
-    if needed and reply.python and reply.python != needed:
+    if recorded.python and reply.python and reply.python != recorded.python:
         record.drop(token, context.ledger)
-        raise JobError(_other_python(context.site, needed, reply.python))
+        raise JobError(_other_python(context.site, recorded.python, reply.python))
     if changed and reply.empty:
         record.drop(token, context.ledger)
         raise JobError(f"{changed!r} was changed before it was sent; nothing was submitted. Submit again")
@@ -81,16 +79,26 @@ def query(token: str, context: SiteContext) -> SubmitReply:
 
 @dataclass(frozen=True)
 class _Recorded:
-    """What the ledger has of a bundle, read once."""
+    """What the ledger has of a bundle, read once.
 
-    bundle: sqlite3.Row
+    Attributes:
+        token: the bundle's.
+        python: the Python version that its pickles need, or empty.
+        probe: a command that prints the version of the site's Python, or empty.
+        batches, states: its batches, and the states of its jobs.
+    """
+
+    token: str
+    python: str
+    probe: str
     batches: Sequence[BatchRow]
     states: Sequence[StateRow]
 
     @classmethod
     def read(cls, token: str, context: SiteContext) -> _Recorded:
         ledger = context.ledger
-        return cls(ledger.bundle(token), ledger.batches(token), ledger.states(token))
+        bundle = ledger.bundle(token)
+        return cls(token, bundle["python"], bundle["probe"], ledger.batches(token), ledger.states(token))
 
     def choices(self, *, resubmit: bool) -> list[str]:
         """Three arguments of submit.sh: the batches to hand over, those to hand over once more, the elements that must
@@ -106,8 +114,8 @@ class _Recorded:
 def _exchange(
     recorded: _Recorded, context: SiteContext, *, stdin: Iterable[bytes], resubmit: bool, staged: str = ""
 ) -> SubmitReply:
-    site, bundle = context.site, recorded.bundle
-    args: list[str | Expanded] = [_work_dir(site), bundle["token"], str(site.limits.running or 0), bundle["probe"]]
+    site = context.site
+    args: list[str | Expanded] = [_work_dir(site), recorded.token, str(site.limits.running or 0), recorded.probe]
     args += [*recorded.choices(resubmit=resubmit), staged]
     program = programs.program("submit", site.scheduler)
     reply = context.transport.run(program, args, stdin=stdin, timeout=SEND_SECONDS)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from scheduler.batch.slurm.system import STATES
+from scheduler.batch.slurm.states import STATES
+from scheduler.batch.slurm.system import SYSTEM
 from scheduler.engine.poll.settle import (
     FRESH_SECONDS,
     PATIENT_POLLS,
@@ -44,7 +45,10 @@ def says(word: str, **more: Any) -> Observation:
 
 def answered(**evidence: Any) -> Evidence:
     """A poll in which everybody who was asked has answered; the site has a history."""
-    return Evidence(**{"queue_answered": True, "history_answered": True, "silent_polls": 1, **evidence})
+    cause = SYSTEM.log_cause(evidence.get("log", ()))
+    return Evidence(
+        **{"queue_answered": True, "history_answered": True, "silent_polls": 1, "log_cause": cause, **evidence}
+    )
 
 
 def without_accounting(**evidence: Any) -> Evidence:

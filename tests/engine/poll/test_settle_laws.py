@@ -8,7 +8,8 @@ from datetime import datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.batch.slurm.system import STATES
+from scheduler.batch.slurm.states import STATES
+from scheduler.batch.slurm.system import SYSTEM
 from scheduler.engine.poll.settle import PATIENT_POLLS, settle
 from scheduler.job.evidence import End, Evidence, Observation
 from scheduler.job.state import Cause, JobState, Status
@@ -28,7 +29,7 @@ EVIDENCE = st.builds(
     Evidence, st.none() | ENDS, st.none() | SIGHTINGS, st.none() | SIGHTINGS, st.lists(LINES, max_size=3).map(tuple),
     st.booleans(), st.sampled_from([None, True, False]), st.integers(1, 9), st.sampled_from([0.0, 299.0, 301.0, 1e5]),
     st.sampled_from([0.0, 59.0, 61.0, 1e5]),
-)  # fmt: skip
+).map(lambda evidence: replace(evidence, log_cause=SYSTEM.log_cause(evidence.log)))  # fmt: skip
 GOING_ON = [state for state in JobState if not state.final]
 OPEN = st.builds(Status, st.sampled_from(GOING_ON))
 ENDED = st.sampled_from(
@@ -52,7 +53,7 @@ def test_without_a_proof_of_success_no_job_is_completed(before: Status, evidence
 
 @given(OPEN | ENDED, EVIDENCE, st.booleans())
 def test_questions_that_failed_change_nothing(before: Status, evidence: Evidence, ended_just_now: bool) -> None:
-    silent = replace(evidence, queue_answered=False, live=None, history=None, log=())
+    silent = replace(evidence, queue_answered=False, live=None, history=None, log=(), log_cause=None)
     end = silent.end if ended_just_now and evidence.end and evidence.end.ended else None
     unheard = replace(silent, end=end and replace(end, attempt=before.attempt), end_age_seconds=1.0)
     assert settle(before, unheard) == before
@@ -94,7 +95,7 @@ def test_a_word_that_nobody_knows_is_shown_and_ends_nothing(before: Status, evid
 
 @given(EVIDENCE)
 def test_a_job_that_was_never_sent_is_not_lost(evidence: Evidence) -> None:
-    nothing = replace(evidence, end=None, live=None, history=None, log=())
+    nothing = replace(evidence, end=None, live=None, history=None, log=(), log_cause=None)
     for state in (JobState.CREATED, JobState.SUBMITTING):
         assert settle(Status(state), nothing) == Status(state)
 
@@ -120,7 +121,10 @@ def test_the_end_has_the_attempt_the_times_and_the_node_of_the_script() -> None:
 
 def test_a_killed_job_says_why_in_a_sentence_with_the_batch_systems_own_word() -> None:
     line = "*** JOB 7 ON node1 CANCELLED AT 2026-01-01 DUE TO TIME LIMIT ***"
-    after = settle(Status(JobState.RUNNING), Evidence(End(0, 143, "TERM"), log=[line], queue_answered=True))
+    after = settle(
+        Status(JobState.RUNNING),
+        Evidence(End(0, 143, "TERM"), log=[line], log_cause=Cause.TIME_LIMIT, queue_answered=True),
+    )
     assert after.reason == f"{Cause.TIME_LIMIT.sentence} ({line})"
 
 
