@@ -4,7 +4,7 @@ Order of evidence: what the script itself wrote at its end; the live queue with 
 all of them are silent for long, in polls that were answered, the job is LOST.
 
 If the end file has exit code 0 and the batch system reports that it killed the job, the batch system is believed: a
-payload may exit with 0 when it is told to stop. So we wait briefly for the batch system's final state. A requeue
+payload may exit with 0 after it received SIGTERM. So we wait briefly for the batch system's final state. A requeue
 makes the end file obsolete: the job's next run writes another one.
 """
 
