@@ -31,7 +31,7 @@ def cancel(keys: Sequence[int], context: SiteContext) -> None:
     site, ledger = context.site, context.ledger
     ledger.attempts.never_again(keys)  # first of all: from now on no process may give them another attempt
     waiting = [row for row in ledger.of_keys(keys) if row.waiting and not row.status.final]
-    ledger.slots.strike_out({row.key: replace(_WHILE_WAITING, tries=row.tries) for row in waiting})
+    ledger.slots.strike_out({row.key: replace(_WHILE_WAITING, retries=row.retries) for row in waiting})
     withdraw(keys, context)
     batches: dict[tuple[str, int], list[JobRow]] = {}
     for row in ledger.of_keys(keys):

@@ -55,7 +55,7 @@ class SiteSession:
             TransportError: the site could not be reached; no status has changed.
         """
         sites, name = self.context.ledger.sites, self.context.site.name
-        before = sites.asked_at(name)
+        before = sites.polled_at(name)
         if sites.claim_poll(name, self.poll_seconds):
             problem = self.dispatcher.resume()
             self.last_error = poll(self.context, asked_before=before) or problem

@@ -55,7 +55,7 @@ def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:
         "stderr": None,
         "error": _FORGOTTEN,
     }
-    ledger.record_results({row.key: results for row in rows}, {row.key: row.tries for row in rows})
+    ledger.record_results({row.key: results for row in rows}, {row.key: row.retries for row in rows})
     for token in dict.fromkeys(row.bundle for row in rows):
         if all(row.status.final for row in ledger.of_bundle(token)):
             close(token, ledger)
@@ -63,7 +63,7 @@ def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:
 
 def _finish(rows: Sequence[JobRow], status: Status, verb: str, ledger: Ledger) -> None:
     ledger.observe(
-        {row.key: replace(status, tries=row.tries) for row in rows},
+        {row.key: replace(status, retries=row.retries) for row in rows},
         {row.key: f"{verb}: {status.reason}" for row in rows},
     )
 

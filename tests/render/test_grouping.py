@@ -122,6 +122,6 @@ def test_jobs_that_are_tried_again_share_nodes_too(tmp_path: Path) -> None:
         until(lambda: len(list((tmp_path / "work").glob("*/ends/[0-9]*"))) == 8)  # so that one poll sees all of them
         runner.wait(jobs, timeout=600)
         rows = runner.ledger.chosen()
-    assert all(job.is_completed() and job.status.tries == 1 for job in jobs), [str(job.status) for job in jobs]
+    assert all(job.is_completed() and job.status.retries == 1 for job in jobs), [str(job.status) for job in jobs]
     assert all(row.packed for row in rows)
     assert len({row.batch_id for row in rows}) <= 4

@@ -48,7 +48,7 @@ def logs(job_id: str, stream: str, *, site: str | None, campaign: str | None, li
 
 def _at_attempt(job: JobRow, number: int, ledger: Ledger) -> JobRow:
     """The job as it was in one of its attempts. Logs of earlier attempts are only in their remote directories."""
-    last = job.tries + 1
+    last = job.retries + 1
     if number > last:
         raise SchedulerError(
             f"job {job.job_id!r} on {job.site}: no attempt {number}; it has {console.number_of(last, 'attempt')}"

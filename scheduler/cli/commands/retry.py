@@ -61,7 +61,7 @@ def _warn_of_lost(jobs: Sequence[JobRow]) -> None:
 
 
 def _is_retried(before: JobRow, after: JobRow) -> bool:
-    return after.tries > before.tries
+    return after.retries > before.retries
 
 
 def _print_table(jobs: Sequence[JobRow], after: dict[int, JobRow], refused: dict[int, str]) -> None:

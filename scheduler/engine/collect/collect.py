@@ -64,5 +64,5 @@ def _record(rows: Sequence[JobRow], listed: Manifest, ledger: Ledger) -> None:
     texts = {row.key: f"collected: {len(listed.of(row.key))} files downloaded" for row in rows}
     texts |= {key: f"outputs: {status}: {status.reason}" for key, status in changed.items()}
     ledger.observe(changed, texts)
-    tries = {row.key: row.tries for row in rows}
-    ledger.record_results({key: results for key, (_, results) in found.items()}, tries)
+    retries = {row.key: row.retries for row in rows}
+    ledger.record_results({key: results for key, (_, results) in found.items()}, retries)

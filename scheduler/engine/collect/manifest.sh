@@ -1,5 +1,5 @@
 # Lists the outputs of finished jobs with size and SHA-256. Reads a line for each job, fields separated by tabs: its number
-# in the request, which argument is the folder of its bundle, its element, its run.
+# in the request, which argument is the folder of its bundle, its element, how often it was requeued.
 # Prints "gone NUMBER" for each job whose folder no longer exists, then "files N", then for each file three strings ended by
 # NUL (the number of its job, a tab, its kind; a folder; its path in that folder), then N sizes, then N hashes.
 # Kind: the number of an output pattern, or stdout, stderr, result, error. Files of $1 bytes and more have "-" instead of a

@@ -19,7 +19,7 @@ from scheduler.engine.context import SiteContext
 from scheduler.engine.poll.reconcile import Reconciler
 from scheduler.engine.poll.reply import PollReply, read_poll_reply
 from scheduler.engine.poll.settle import LONGEST_COUNTED_GAP_SECONDS
-from scheduler.ledger.rows import AskedBatch
+from scheduler.ledger.rows import PolledBatch
 
 POLL_SECONDS = 120.0
 """poll.sh may print nothing for so long: a hanging Slurm controller answers after 10 s, an accounting database within a
@@ -40,7 +40,7 @@ def poll(context: SiteContext, *, asked_before: float = math.inf) -> str:
         TransportError: the site could not be reached; nothing is recorded.
     """
     site, ledger = context.site, context.ledger
-    batches = ledger.polls.asked(site.name)
+    batches = ledger.polls.unfinished(site.name)
     if not batches:
         return ""
     tokens = {token: number for number, token in enumerate(dict.fromkeys(batch.bundle for batch in batches))}
@@ -60,7 +60,7 @@ def poll(context: SiteContext, *, asked_before: float = math.inf) -> str:
     return "" if found.live_answered else found.live_words
 
 
-def _line(batch: AskedBatch) -> str:
+def _line(batch: PolledBatch) -> str:
     """What poll.sh reads of a batch, without the number of its bundle."""
     indices = write_indices(int(number) - batch.first for number in batch.elements.split(","))
     kind = "pack" if batch.packed else "array" if batch.in_array else "one"
@@ -68,7 +68,7 @@ def _line(batch: AskedBatch) -> str:
 
 
 def _reconcile(
-    requested: Sequence[tuple[AskedBatch, str]], reply: PollReply, context: SiteContext, *, unwatched: float
+    requested: Sequence[tuple[PolledBatch, str]], reply: PollReply, context: SiteContext, *, unwatched: float
 ) -> None:
     """Settle the jobs of the batches whose lines have changed, and record the outcome.
 
@@ -91,7 +91,7 @@ def _reconcile(
     polls.record(reconciler.news, version=version)
 
 
-def _changed(requested: Sequence[tuple[AskedBatch, str]], reply: PollReply) -> Iterator[tuple[AskedBatch, str]]:
+def _changed(requested: Sequence[tuple[PolledBatch, str]], reply: PollReply) -> Iterator[tuple[PolledBatch, str]]:
     """The batches whose lines differ from those that have settled them, each with a digest of its request and lines.
 
     The digest is empty if the lines cannot settle the batch.
@@ -102,11 +102,11 @@ def _changed(requested: Sequence[tuple[AskedBatch, str]], reply: PollReply) -> I
         if reply.live_answered and batch.batch_id is not None and batch.bundle not in reply.missing:
             lines = [line, *reply.live.get(batch.name, ()), *other.get((batch.bundle, batch.first), ())]
             digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
-        if not digest or digest != batch.heard:
+        if not digest or digest != batch.settled_digest:
             yield batch, digest
 
 
-def _lines_beside_the_queue(batches: Iterable[AskedBatch], reply: PollReply) -> dict[tuple[str, int], list[str]]:
+def _lines_beside_the_queue(batches: Iterable[PolledBatch], reply: PollReply) -> dict[tuple[str, int], list[str]]:
     """What was printed about batches other than by the queue, by bundle and first element.
 
     The history is left out: it reports only on jobs that the queue does not have, and these settle no batch.

@@ -13,7 +13,7 @@ from scheduler.engine.poll.settle import settle
 from scheduler.job.evidence import Evidence, Observation
 from scheduler.job.state import Status
 from scheduler.ledger.polls import News
-from scheduler.ledger.rows import AskedBatch, Element
+from scheduler.ledger.rows import Element, PolledBatch
 
 
 class Reconciler:
@@ -42,7 +42,7 @@ class Reconciler:
         self._active: dict[tuple[int, int], tuple[Status, Evidence, bool]] = {}
         self._now = time.time()
 
-    def reconcile(self, batch: AskedBatch, elements: Sequence[Element], digest: str) -> None:
+    def reconcile(self, batch: PolledBatch, elements: Sequence[Element], digest: str) -> None:
         """Settle the unfinished jobs of a batch.
 
         Args:
@@ -55,24 +55,24 @@ class Reconciler:
         for one in elements:
             settled = self._settle(batch, one) and settled
         kept = digest if settled else ""
-        if kept != batch.heard:
-            self.news.heard[batch.bundle, batch.first] = kept
+        if kept != batch.settled_digest:
+            self.news.settled_digests[batch.bundle, batch.first] = kept
         if batch.batch_id is None:
             self._learn_id(batch, elements)
 
-    def _settle(self, batch: AskedBatch, one: Element) -> bool:
+    def _settle(self, batch: PolledBatch, one: Element) -> bool:
         """Settle one job; whether the same evidence would change nothing more."""
         status, evidence, stable = self._outcome(batch, one)
         if status != one.status:
-            self.news.statuses[one.key], self.news.said[one.key] = status, _observation_text(status, evidence)
+            self.news.statuses[one.key], self.news.observations[one.key] = status, _observation_text(status, evidence)
         count, since = 0, None
         if evidence.silent:
             count, since = evidence.silent_polls, self._silent_since(one) or self._now
         if count != one.silent:
-            self.news.silence[one.key] = (count, since, one.status.tries)
+            self.news.silence[one.key] = (count, since, one.status.retries)
         return stable
 
-    def _outcome(self, batch: AskedBatch, one: Element) -> tuple[Status, Evidence, bool]:
+    def _outcome(self, batch: PolledBatch, one: Element) -> tuple[Status, Evidence, bool]:
         """A job's status now, the evidence, and whether the same evidence would leave this status as it is."""
         at = (batch.name, _index(batch, one))
         live, history, key = self._live.get(at), self._history.get(at), (batch.bundle, one.element)
@@ -89,7 +89,7 @@ class Reconciler:
         return known
 
     def _evidence(
-        self, batch: AskedBatch, one: Element, live: Observation | None, history: Observation | None
+        self, batch: PolledBatch, one: Element, live: Observation | None, history: Observation | None
     ) -> Evidence:
         key, reply = (batch.bundle, one.element), self._reply
         end, since, log = reply.ends.get(key), self._silent_since(one), reply.logs.get(key, ())
@@ -113,13 +113,13 @@ class Reconciler:
     def _silent_since(self, one: Element) -> float | None:
         return one.silent_since + self._unwatched if one.silent_since else None
 
-    def _is_struck_out(self, batch: AskedBatch, one: Element, evidence: Evidence) -> bool:
+    def _is_struck_out(self, batch: PolledBatch, one: Element, evidence: Evidence) -> bool:
         """No source reports on this array element, and nothing shows that it ever started."""
         unknown = batch.in_array and evidence.live is None and evidence.history is None and evidence.end is None
         reply = self._reply
         return unknown and (batch.bundle, one.element) not in reply.started and batch.bundle not in reply.missing
 
-    def _learn_id(self, batch: AskedBatch, elements: Sequence[Element]) -> None:
+    def _learn_id(self, batch: PolledBatch, elements: Sequence[Element]) -> None:
         """The id of a batch whose submission was interrupted: from its id file, or from an observation by its name."""
         at = [(batch.name, _index(batch, one)) for one in elements]
         observations = (self._live.get(key) or self._history.get(key) for key in at)
@@ -129,7 +129,7 @@ class Reconciler:
             self.news.ids[batch.bundle, batch.first] = batch_id
 
 
-def _index(batch: AskedBatch, one: Element) -> int:
+def _index(batch: PolledBatch, one: Element) -> int:
     """A job's index in its batch, as the batch system counts: 0 for all jobs of a pack."""
     return 0 if batch.packed else one.element - batch.first
 

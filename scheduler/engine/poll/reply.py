@@ -95,7 +95,7 @@ def _read_of_element(found: PollReply, tag: str, rest: str, tokens: Sequence[str
         found.started.add(key)
     else:
         end = read_end(text)
-        if end is not None and (key not in found.ends or end.attempt >= found.ends[key].attempt):
+        if end is not None and (key not in found.ends or end.requeues >= found.ends[key].requeues):
             found.ends[key] = end
 
 
@@ -106,12 +106,12 @@ def read_end(text: str) -> End | None:
         text: ``0 exit=3 signal= started=… ended=… host=… id=… missing=… cannot=…``; times are seconds since 1970.
     """
     head, found, cannot = text.partition(" cannot=")
-    attempt, *pairs = head.split(" ")
+    requeues, *pairs = head.split(" ")
     values = dict(pair.partition("=")[::2] for pair in pairs)
-    if not found or not _is_number(attempt) or not _is_number(values.get("exit", "")):
+    if not found or not _is_number(requeues) or not _is_number(values.get("exit", "")):
         return None
     return End(
-        attempt=int(attempt),
+        requeues=int(requeues),
         exit_code=int(values["exit"]),
         signal=values.get("signal", ""),
         started=_time(values.get("started", "")),

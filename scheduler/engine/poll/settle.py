@@ -52,8 +52,8 @@ def settle(before: Status, evidence: Evidence) -> Status:
     if end is not None and observed is not None and observed.active and evidence.live is None:
         observed = None  # the history lags: the queue does not have the job, and the script has ended
     after = _decide(before, observed, end, evidence)
-    if after.tries != before.tries:
-        after = replace(after, tries=before.tries)
+    if after.retries != before.retries:
+        after = replace(after, retries=before.retries)
     return after if not before.final or _replaces_final(before, observed, evidence) else before
 
 
@@ -81,7 +81,7 @@ def _decide(before: Status, observed: Observation | None, end: End | None, evide
 def _replaces_final(before: Status, observed: Observation | None, evidence: Evidence) -> bool:
     """Whether a final status may change: it was doubtful, or the queue has the job again, or the job was killed after
     all."""
-    if before.cause in _DOUBTFUL or (evidence.end is not None and evidence.end.attempt > before.attempt):
+    if before.cause in _DOUBTFUL or (evidence.end is not None and evidence.end.requeues > before.requeues):
         return True
     if observed is None or not observed.active:
         return observed is not None and before.state is JobState.COMPLETED and observed.cause in _KILLED
@@ -121,7 +121,7 @@ def _end_of_this_run(end: End | None, observed: Observation | None) -> End | Non
     """The end file, unless the batch system has started another run since."""
     if end is None or observed is None or observed.state in _WAITING:
         return end
-    if observed.attempt is not None and observed.attempt > end.attempt:
+    if observed.requeues is not None and observed.requeues > end.requeues:
         return None
     later = observed.started is not None and end.ended is not None and observed.started - end.ended > RUNS_APART
     return None if later else end
@@ -145,16 +145,16 @@ def _active(before: Status, observed: Observation, end: End | None, evidence: Ev
         reason=observed.reason if state is not JobState.RUNNING else "",
         node=observed.node,
         started=observed.started if not waiting else None,
-        attempt=_attempt(before, observed, evidence.end),
+        requeues=_requeues(before, observed, evidence.end),
     )
 
 
-def _attempt(before: Status, observed: Observation, end: End | None) -> int:
-    """The number of this run. squeue does not print it, but it follows from the end file of the run before."""
-    if observed.attempt is not None:
-        return observed.attempt
+def _requeues(before: Status, observed: Observation, end: End | None) -> int:
+    """How often the job was requeued. squeue does not print it, but it follows from the end file of the run before."""
+    if observed.requeues is not None:
+        return observed.requeues
     over = end is not None and (observed.state in _WAITING or _end_of_this_run(end, observed) is None)
-    return max(before.attempt, end.attempt + 1) if end is not None and over else before.attempt
+    return max(before.requeues, end.requeues + 1) if end is not None and over else before.requeues
 
 
 def _by_itself(end: End) -> bool:
@@ -258,7 +258,7 @@ def _final(before: Status, observed: Observation | None, end: End | None, cause:
         node=next(filter(None, nodes), ""),
         started=(end.started if end else None) or (observed.started if observed else None) or before.started,
         ended=(end.ended if end else None) or (observed.ended if observed else None),
-        attempt=end.attempt if end is not None else before.attempt,
+        requeues=end.requeues if end is not None else before.requeues,
     )
 
 

@@ -139,7 +139,7 @@ class Dispatcher:
     def _note(self, token: str, text: str) -> None:
         """Add to the history of those jobs of a bundle that are submitting and do not wait for a slot."""
         ledger = self.context.ledger
-        waiting = {batch.first for batch in ledger.batches(token) if batch.place is Slot.WAITS}
+        waiting = {batch.first for batch in ledger.batches(token) if batch.slot is Slot.WAITS}
         rows = ledger.states(token)
         submitting = [row.key for row in rows if row.state is JobState.SUBMITTING and row.first not in waiting]
         ledger.observe({}, dict.fromkeys(submitting, text))

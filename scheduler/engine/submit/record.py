@@ -80,7 +80,7 @@ def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteC
     elif ids:
         ledger.slots.record_taken(site)
     definite = {first for first, one in reply.outcomes.items() if not isinstance(one, Unknown | Full)}
-    if definite >= {batch.first for batch in batches if batch.place is not Slot.NEVER}:
+    if definite >= {batch.first for batch in batches if batch.slot is not Slot.NEVER}:
         close(token, ledger)
 
 
@@ -92,11 +92,11 @@ def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSys
     """
     changes: dict[int, Status] = {}
     refused: dict[int, str] = {}
-    status_after = cache(lambda first, tries: replace(status_of(reply.outcomes[first], system), tries=tries))
+    status_after = cache(lambda first, retries: replace(status_of(reply.outcomes[first], system), retries=retries))
     for row in rows:
         if row.status.state is JobState.SUBMITTING and row.first in reply.outcomes:
-            outcome, status = reply.outcomes[row.first], status_after(row.first, row.tries)
-            if row.tries and isinstance(outcome, Refused):
+            outcome, status = reply.outcomes[row.first], status_after(row.first, row.retries)
+            if row.retries and isinstance(outcome, Refused):
                 ours = outcome.exit_code in (MISSING_FOLDER, CANNOT_WRITE)
                 refused[row.key] = f"not retried: {outcome.words if ours else status.reason}"
             else:
@@ -112,7 +112,7 @@ def record_lost(token: str, ledger: Ledger) -> None:
     reason = "its bundle is neither on the site nor in the local spool; it was never submitted"
     status = Status(JobState.FAILED, Cause.LOST, reason=reason)
     rows = [row for row in ledger.of_bundle(token) if row.status.state is JobState.SUBMITTING]
-    lost = {row.key: replace(status, tries=row.tries) for row in rows}
+    lost = {row.key: replace(status, retries=row.retries) for row in rows}
     ledger.observe(lost, dict.fromkeys(lost, f"submit: {reason}"), was=JobState.SUBMITTING)
     ledger.record_sent(token)
 

@@ -38,7 +38,7 @@ def decide(rows: Sequence[JobRow], context: SiteContext) -> dict[int, Again | En
     decisions: dict[int, Again | Enough] = {}
     for row in rows:
         decision = next_attempt(
-            row.status, Retry.from_json(json.loads(row.retry)), tries=row.tries,
+            row.status, Retry.from_json(json.loads(row.retry)), retries=row.retries,
             resources=resources_of(row, context.site), bounds=_bounds(context.site), failed_nodes=failed_nodes[row.key],
         )  # fmt: skip
         if decision is not None:
@@ -93,7 +93,7 @@ def history_text(row: JobRow, again: Again, site: Site) -> str:
     parts = [difference(resources_of(row, site), again.resources)]
     parts += [f"not on {', '.join(again.exclude)}"] if again.exclude else []
     changes = "; ".join(part for part in parts if part)
-    return f"attempt {row.tries + 2}, after {row.status}" + (f": {changes}" if changes else "")
+    return f"attempt {row.retries + 2}, after {row.status}" + (f": {changes}" if changes else "")
 
 
 def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
@@ -174,7 +174,7 @@ def _bounds(site: Site) -> Bounds:
 def _failed_nodes(rows: Sequence[JobRow], ledger: Ledger) -> dict[int, list[str]]:
     """The nodes on which attempts of these jobs finished with a node failure."""
     ends: list[tuple[int, Status]] = [
-        (one.job, one.status) for one in ledger.attempts.of(row.key for row in rows if row.tries)
+        (one.job, one.status) for one in ledger.attempts.of(row.key for row in rows if row.retries)
     ]
     ends += [(row.key, row.status) for row in rows]
     found: dict[int, list[str]] = {row.key: [] for row in rows}

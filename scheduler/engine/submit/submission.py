@@ -103,7 +103,7 @@ class _Recorded:
     def choices(self, *, resubmit: bool) -> list[str]:
         """Three arguments of submit.sh: the batches to hand over, those to hand over once more, the elements that must
         not run."""
-        with_slot = [batch for batch in self.batches if batch.place is Slot.HAS]
+        with_slot = [batch for batch in self.batches if batch.slot is Slot.HAS]
         submitting = {row.first for row in self.states if row.state is JobState.SUBMITTING}
         without_id = {batch.first for batch in with_slot if batch.batch_id is None}
         once_more = [b.first for b in with_slot if b.first in without_id & submitting and (resubmit or b.full)]

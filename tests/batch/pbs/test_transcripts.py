@@ -62,7 +62,7 @@ LOGGED = {"time-limit": Cause.TIME_LIMIT, "out-of-memory": Cause.OUT_OF_MEMORY, 
 @pytest.mark.parametrize("row", rows("log"))
 def test_the_log_tells_a_limit_from_any_other_signal_where_there_is_no_history(row: Expected) -> None:
     log = case(row.name, row.build).text.splitlines()[-4:]
-    end = End(attempt=0, exit_code=143, signal="TERM")
+    end = End(requeues=0, exit_code=143, signal="TERM")
     evidence = Evidence(end=end, log=log, log_cause=SYSTEM.log_cause(log), queue_answered=True, history_answered=None)
     assert settle(Status(JobState.RUNNING), evidence).cause is LOGGED[row.outcome]
 

@@ -145,7 +145,8 @@ def test_of_two_batches_only_the_changed_one_is_read(desk: Desk) -> None:
     desk.replies(WAITING[0], *RUNNING[4:])
     assert desk.poll() == {"read", "jobs", "batches"}
     with desk.ledger.database.reading() as db:
-        assert [len(found) for found in desk.ledger.polls.elements(desk.ledger.polls.asked("s")[1:]).values()] == [4]
+        changed = desk.ledger.polls.unfinished("s")[1:]
+        assert [len(found) for found in desk.ledger.polls.elements(changed).values()] == [4]
         assert db.execute("SELECT count(*) FROM jobs WHERE state = 'queued' AND raw = 'PENDING'").fetchone()[0] == 4
     assert desk.states() == ["queued"] * 4 + ["running"] * 4
 
@@ -323,9 +324,9 @@ def test_a_status_recorded_during_a_poll_is_settled_by_the_next_one(desk: Desk) 
     assert set(desk.states()) == {"running"}
     version = desk.ledger.polls.version()
     other.observe({desk.keys[2]: Status(JobState.QUEUED)}, {})
-    desk.ledger.polls.record(News(heard={("tok", 0): "digest", ("tok", 4): "digest"}), version=version)
+    desk.ledger.polls.record(News(settled_digests={("tok", 0): "digest", ("tok", 4): "digest"}), version=version)
     other.close()
-    assert [batch.heard for batch in desk.ledger.polls.asked("s")] == ["", ""]
+    assert [batch.settled_digest for batch in desk.ledger.polls.unfinished("s")] == ["", ""]
 
 
 def test_a_job_that_became_final_during_a_poll_is_not_changed_by_it(desk: Desk) -> None:
@@ -334,7 +335,7 @@ def test_a_job_that_became_final_during_a_poll_is_not_changed_by_it(desk: Desk) 
     desk.line.meanwhile = lambda: desk.ledger.observe({desk.keys[2]: ended}, {})
     desk.poll()
     assert desk.states() == ["running"] * 2 + ["cancelled"] + ["running"] * 5
-    assert [batch.heard == "" for batch in desk.ledger.polls.asked("s")] == [True, False]
+    assert [batch.settled_digest == "" for batch in desk.ledger.polls.unfinished("s")] == [True, False]
 
 
 def test_a_retried_job_is_polled_in_its_new_batch_and_returns_if_the_retry_is_refused(desk: Desk) -> None:
@@ -366,7 +367,7 @@ def test_a_ledger_of_an_older_version_has_no_digests(tmp_path: Path) -> None:
     db.executescript((CASES / "ledger" / "version-1.sql").read_text())
     db.close()
     ledger = Ledger(tmp_path)
-    assert [(batch.heard, batch.elements) for batch in ledger.polls.asked("hpc")] == [("", "0")]
+    assert [(batch.settled_digest, batch.elements) for batch in ledger.polls.unfinished("hpc")] == [("", "0")]
     ledger.close()
 
 

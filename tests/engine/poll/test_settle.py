@@ -240,7 +240,7 @@ FINAL = [
     Row("preempted, then running again", Status(FAILED, Cause.PREEMPTED), answered(live=slurm("RUNNING")),
         JobState.RUNNING),
     Row("preempted, then run to its end", Status(FAILED, Cause.PREEMPTED, ended=at(5)),
-        answered(end=replace(end(0, started=at(8), ended=at(9)), attempt=1)), COMPLETED, exit_code=0),
+        answered(end=replace(end(0, started=at(8), ended=at(9)), requeues=1)), COMPLETED, exit_code=0),
     Row("completed, and the queue is late", Status(COMPLETED, ended=at(5), exit_code=0),
         answered(live=slurm("RUNNING")), COMPLETED, exit_code=0),
     Row("completed, and then an unknown state", Status(COMPLETED, ended=at(5), exit_code=0, raw="COMPLETED"),
@@ -270,9 +270,9 @@ def test_the_status_that_follows_from_the_evidence(row: Row) -> None:
 
 def test_a_failed_node_has_the_batch_systems_name_and_the_status_keeps_its_retries() -> None:
     """The host may have another name for itself, and only the batch system's name can be excluded in a retry."""
-    before = Status(JobState.RUNNING, tries=2)
+    before = Status(JobState.RUNNING, retries=2)
     evidence = answered(end=end(143, "TERM", node="n1.site.org"), live=slurm("NODE_FAIL", node="n1"))
     after = settle(before, evidence)
-    assert (after.cause, after.node, after.tries) == (Cause.NODE_FAILURE, "n1", 2)
+    assert (after.cause, after.node, after.retries) == (Cause.NODE_FAILURE, "n1", 2)
     ended = settle(before, answered(end=end(3, node="n1.site.org"), live=slurm("FAILED", node="n1")))
-    assert (ended.node, ended.tries) == ("n1.site.org", 2)
+    assert (ended.node, ended.retries) == ("n1.site.org", 2)

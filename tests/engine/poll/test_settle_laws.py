@@ -58,7 +58,7 @@ def test_without_an_end_file_that_shows_success_no_job_is_completed(before: Stat
 def test_failed_queries_change_nothing(before: Status, evidence: Evidence, ended_just_now: bool) -> None:
     silent = replace(evidence, queue_answered=False, live=None, history=None, log=(), log_cause=None)
     end = silent.end if ended_just_now and evidence.end and evidence.end.ended else None
-    failed = replace(silent, end=end and replace(end, attempt=before.attempt), end_age_seconds=1.0)
+    failed = replace(silent, end=end and replace(end, requeues=before.requeues), end_age_seconds=1.0)
     assert settle(before, failed) == before
 
 
@@ -110,16 +110,16 @@ def requeued(state: JobState, **more: datetime) -> Evidence:
 
 def test_a_requeue_is_counted() -> None:
     waiting = settle(Status(JobState.RUNNING, started=T0), requeued(JobState.QUEUED))
-    assert (waiting.attempt, waiting.started, waiting.reason) == (1, None, "BeginTime")
+    assert (waiting.requeues, waiting.started, waiting.reason) == (1, None, "BeginTime")
     running = settle(waiting, requeued(JobState.RUNNING, started=T0 + timedelta(minutes=8)))
-    assert (running.attempt, running.started, running.reason) == (1, T0 + timedelta(minutes=8), "")
+    assert (running.requeues, running.started, running.reason) == (1, T0 + timedelta(minutes=8), "")
 
 
 def test_the_final_status_has_the_run_times_and_node_of_the_end_file() -> None:
     end = End(2, 0, started=T0, ended=T0 + timedelta(minutes=1), node="node7")
     observed = Observation("COMPLETED", JobState.COMPLETED, node="node[7-8]", started=T0 - timedelta(seconds=1))
-    after = settle(Status(JobState.RUNNING, attempt=1), Evidence(end, observed, queue_answered=True))
-    assert (after.attempt, after.started, after.ended, after.node) == (2, end.started, end.ended, "node7")
+    after = settle(Status(JobState.RUNNING, requeues=1), Evidence(end, observed, queue_answered=True))
+    assert (after.requeues, after.started, after.ended, after.node) == (2, end.started, end.ended, "node7")
 
 
 def test_the_reason_of_a_killed_job_quotes_the_batch_system() -> None:
