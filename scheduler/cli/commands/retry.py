@@ -54,10 +54,9 @@ def _matches(job: JobRow, *, failed: bool) -> bool:
 def _warn_of_lost(jobs: Sequence[JobRow]) -> None:
     lost = sum(job.status.cause is Cause.LOST for job in jobs)
     if lost:
-        console.print_message(
-            f"{console.number_of(lost, 'job')} recorded as lost: one that is still running on the cluster runs twice",
-            "yellow",
-        )
+        count = console.number_of(lost, "job")
+        warning = f"{count} recorded as lost; if one is still running on the cluster, it will run twice"
+        console.print_message(warning, "yellow")
 
 
 def _is_retried(before: JobRow, after: JobRow) -> bool:
