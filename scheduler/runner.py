@@ -26,8 +26,9 @@ from pathlib import Path
 from scheduler.batch.base import find
 from scheduler.engine.collect.fetch import Progress
 from scheduler.engine.connect import no_prompter, transport_to
+from scheduler.engine.context import SiteContext
 from scheduler.engine.session import SiteSession
-from scheduler.engine.submit import submission
+from scheduler.engine.submit.record import record_intent
 from scheduler.engine.tracked_jobs import TrackedJobs
 from scheduler.errors import JobError
 from scheduler.job.job import Job
@@ -69,8 +70,8 @@ class Runner:
         self.ledger = ledger if ledger is not None else Ledger()
         prompter = None if prompt else no_prompter()
         self.transport = transport if transport is not None else transport_to(self.site, prompter=prompter)
-        self.session = SiteSession(self.site, find(self.site.scheduler), self.ledger, self.transport)
-        self._tracked = TrackedJobs(self.ledger, due=self.session.due)
+        self.session = SiteSession(SiteContext(self.site, find(self.site.scheduler), self.ledger, self.transport))
+        self._tracked = TrackedJobs(self.ledger, due=self.session.due_for_retry)
         self._sleep = sleep
 
     def __enter__(self) -> Runner:
@@ -87,7 +88,7 @@ class Runner:
     @property
     def trouble(self) -> str:
         """Why the last poll failed; empty if it succeeded."""
-        return self.session.trouble
+        return self.session.last_error
 
     def submit(self, jobs: Iterable[Job]) -> None:
         """Submit jobs as one bundle, in one remote command. After an error, the same call continues where it stopped.
@@ -110,9 +111,9 @@ class Runner:
             new = self._tracked.new(jobs)
             token = self._record(new) if new else ""
         if token:
-            self._act(self.session.dispatcher.fill)
+            self._act(self.session.dispatcher.send_waiting)
         self._tracked.refresh(jobs)
-        self._tracked.raise_refused(jobs, site=self.site, command=self.session.system.submit_command)
+        self._tracked.raise_refused(jobs, site=self.site, command=self.session.context.system.submit_command)
 
     def poll(self) -> None:
         """Update all unfinished jobs of the site with one remote command, or none if polled recently.
@@ -147,7 +148,6 @@ class Runner:
         A lost connection and a batch system that does not answer are retried: they say nothing of the jobs.
 
         Args:
-            jobs: the jobs to wait for.
             timeout: the most seconds to wait; None: no limit.
             seen: called after each poll, when the jobs are up to date.
             progress: called with the number of bytes downloaded so far, and of all bytes.
@@ -200,7 +200,7 @@ class Runner:
 
     def check_job_status(self, job: Job) -> None:
         """Poll all jobs, which costs no more than polling one; if `job` has finished, download its outputs."""
-        self.session.look(self.keys([job]))
+        self.session.poll_and_collect(self.keys([job]))
         self._tracked.refresh([job])
 
     def cancel_job(self, job: Job) -> None:
@@ -214,7 +214,7 @@ class Runner:
     def _record(self, jobs: Sequence[Job]) -> str | None:
         """Record the intent to submit. Gives the bundle's token; None if another process of the campaign was first."""
         bundle = render(jobs, self.site, campaign=self.campaign)
-        keys = submission.record(bundle, self.site, self.ledger, campaign=self.campaign)
+        keys = record_intent(bundle, self.site, self.ledger, campaign=self.campaign)
         if not keys:
             return None
         self._tracked.add((job for _, job in bundle.jobs), keys)

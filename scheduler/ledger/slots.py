@@ -19,7 +19,7 @@ from scheduler.ledger.tables import NEW_STATUS
 
 PROBE_SECONDS = 300.0
 """The time after which a full batch system is tried with one more batch, though none of ours has finished meanwhile."""
-WAITS = "waits on this machine: the queue limit of the site is reached"
+WAITS = "waiting for a free slot: the queue limit of the site is reached"
 _RECORD_REASON = """
 UPDATE jobs SET reason = ? WHERE site = ? AND state = 'submitting' AND reason = '' AND EXISTS (
   SELECT 1 FROM batches s WHERE s.bundle = jobs.bundle AND s.first = jobs.first AND s.slot = ?)

@@ -169,7 +169,7 @@ def test_the_rest_goes_as_places_become_free_and_each_runs_once(
         first.poll()
     assert len(ran(tmp_path)) == 4
     assert [job.status.reason for job in jobs[4:]] == [
-        "waits on this machine: the queue limit of the site is reached"
+        "waiting for a free slot: the queue limit of the site is reached"
     ] * 7
     (tmp_path / "go").touch()
     first.wait(jobs, timeout=600)
