@@ -11,7 +11,7 @@ from typing import Any
 import platformdirs
 
 from scheduler.errors import ConfigError, did_you_mean
-from scheduler.schema.yaml import laid_over, path_here, read_mapping
+from scheduler.schema.yaml import laid_over, local_path, read_mapping
 from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import Site
 
@@ -42,7 +42,7 @@ def site_folders() -> list[Path]:
     what ``SCHEDULER_CONFIG_DIR`` says); the packaged ones.
     """
     person = os.environ.get("SCHEDULER_CONFIG_DIR") or platformdirs.user_config_dir("scheduler")
-    return [Path.cwd() / "site_configs", path_here(person) / "sites", packaged_folder("site_configs")]
+    return [Path.cwd() / "site_configs", local_path(person) / "sites", packaged_folder("site_configs")]
 
 
 def find_site(name_or_path: str | os.PathLike[str], *, folders: Sequence[Path] | None = None) -> Site:
@@ -59,7 +59,7 @@ def find_site(name_or_path: str | os.PathLike[str], *, folders: Sequence[Path] |
     Raises:
         ConfigError: there is none (with the nearest known name and where it was looked for), or it is wrong.
     """
-    path = path_here(name_or_path)
+    path = local_path(name_or_path)
     if _is_path(name_or_path):
         return _site_of(path.stem, [path])
     looked_in = site_folders() if folders is None else list(folders)
@@ -124,7 +124,7 @@ def _read(path: Path) -> dict[str, Any]:
     values = read_mapping(path)
     template = values.get("template")
     if isinstance(template, str):
-        found = path_here(template, beside=path)
+        found = local_path(template, beside=path)
         if not found.is_file():
             raise ConfigError(f"{path}: template: there is no file {found}")
         values["template"] = str(found)

@@ -160,7 +160,7 @@ def test_the_words_of_batch_systems_are_the_files_that_are_there() -> None:
         ({"work_dir": "work"}, "work_dir: must begin with '/'"),
         ({"work_dir": "/a/../b"}, r"work_dir: .*no '\.\.'"),
         ({"work_dir": "/a/$(id)"}, r"work_dir: only \$NAME"),
-        ({"work_dir": "/a\n"}, "work_dir: a path cannot hold control characters"),
+        ({"work_dir": "/a\n"}, "work_dir: a path must not contain control characters"),
         (
             {"container": {"runtime": "docker"}},
             r"container\.runtime: must be one of 'apptainer' or 'singularity'",
