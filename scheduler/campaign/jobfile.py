@@ -146,7 +146,7 @@ class JobFile:
             raise self._wrong(f"{key}: {pattern[:60]!r}: {error}") from None
 
     def _working_dir(self, own: str | None, params: Mapping[str, Any]) -> str | None:
-        """The folder, relative to the current directory. The pattern may contain ``..``, but no value of a parameter."""
+        """The folder, relative to the current directory. Only the pattern may contain ``..``, not a parameter."""
         pattern = own if own is not None else self.keys.working_dir
         if pattern is None:
             return None
