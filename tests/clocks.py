@@ -1,4 +1,4 @@
-"""Commands `sleep` and `date` for PATH that go by events instead of seconds, so that limits do not depend on the machine.
+"""Commands `sleep` and `date` for PATH that go by events, so that time limits do not depend on the machine's speed.
 
 A walltime that is longer than any test is over as soon as the payload has done what the test waits for.
 """

@@ -90,7 +90,7 @@ def test_a_missing_interpreter_is_named(target: Target, tmp_path: Path) -> None:
     for job in run_to_the_end(target, tmp_path, make).jobs.values():
         assert (job.status.state, job.status.cause) == (JobState.FAILED, Cause.CANNOT_START)
         assert "such" in job.status.reason and "interpreter" in job.status.reason
-        assert job.status.reason.endswith("the script's first line asks for it")
+        assert job.status.reason.endswith("the first line of the script names it")
 
 
 def test_a_working_dir_that_is_a_file_is_refused_when_the_job_is_made(folder: Path) -> None:

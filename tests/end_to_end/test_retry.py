@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scheduler import Cause, Job, JobError, JobState, JobType, Resources, Retry, Runner
+from scheduler.batch.shown_id import shown_id
 from scheduler.engine import programs
 from scheduler.engine.connect import transport_to
 from scheduler.ledger.ledger import Ledger
@@ -47,7 +48,7 @@ def test_every_kind_of_job_is_retried_and_all_its_attempts_are_kept(target: Targ
         ]
     for job in jobs:
         results = job.get_results()
-        assert (str(job.status), job.status.tries) == ("failed: exit code 3", 1), results
+        assert (str(job.status), job.status.retries) == ("failed: exit code 3", 1), results
         assert results["attempts"] == 2 and "the last line" in results["error"]
         assert Path(results["stdout"]).read_text() == f"out of {job.job_id}\n"
     assert first_logs == [f"out of {job.job_id}\n" for job in jobs]
@@ -73,11 +74,11 @@ def test_retrying_any_number_of_jobs_takes_one_more_command(
             names = ",".join({row.name for row in runner.ledger.of_keys(runner.keys(jobs))})
             busy = Program("list", 'squeue -h -t PD,R,CG -n "$1"')
             until(lambda: not runner.transport.run(busy, [names]).out, seconds=600.0)
-        poll_until(runner, lambda: all(job.final or job.status.tries for job in jobs))
+        poll_until(runner, lambda: all(job.final or job.status.retries for job in jobs))
         asked = [name for name in transport.spent() if name != "list"]
         assert asked.count("submit") == 2 and set(asked) == {"submit", "poll"}
         assert asked[asked.index("poll") :].count("submit") == 1
-        rows = [row for row in runner.ledger.of_keys(runner.keys(jobs)) if row.tries]
+        rows = [row for row in runner.ledger.of_keys(runner.keys(jobs)) if row.retries]
         assert len(rows) == sum(n % 3 > 0 for n in range(count)) and len({row.bundle for row in rows}) == 1
         assert {row.first for row in rows} == ({row.element for row in rows} if unequal else {0})
         runner.wait(jobs, timeout=600)
@@ -120,24 +121,24 @@ def test_on_slurm_memory_and_walltime_grow_and_a_requeue_is_not_a_retry(cluster:
         runner.submit([memory, late, requeued])
         poll_until(runner, requeued.is_running)
         [row] = runner.ledger.of_keys(runner.keys([requeued]))
-        cluster.enter("scontrol", "update", f"JobId={row.shown_id}", "Requeue=1")
-        cluster.enter("scontrol", "requeue", row.shown_id)
+        cluster.enter("scontrol", "update", f"JobId={shown_id(row)}", "Requeue=1")
+        cluster.enter("scontrol", "requeue", shown_id(row))
         poll_until(runner, lambda: not requeued.is_running())
-        assert (requeued.state, requeued.status.tries) == (JobState.QUEUED, 0)
+        assert (requeued.state, requeued.status.retries) == (JobState.QUEUED, 0)
         runner.cancel([requeued])
         runner.wait(timeout=600)
         rows = {one.job_id: one for one in runner.ledger.chosen()}
         histories = {one.job_id: [text for _, text in runner.ledger.history(one.key)] for one in rows.values()}
         earlier = {one.job: one for one in runner.ledger.attempts.of(one.key for one in rows.values())}
-    assert (memory.is_completed(), memory.status.tries) == (True, 1), memory.get_results()
+    assert (memory.is_completed(), memory.status.retries) == (True, 1), memory.get_results()
     assert '"memory": "600M"' in rows["memory"].resources
     assert earlier[rows["memory"].key].status.cause is Cause.OUT_OF_MEMORY
-    assert (late.is_completed(), late.status.tries) == (True, 1), late.get_results()
+    assert (late.is_completed(), late.status.retries) == (True, 1), late.get_results()
     assert '"walltime": "00:01:20"' in rows["time"].resources
     assert earlier[rows["time"].key].status.cause is Cause.TIME_LIMIT
     assert "attempt 2, after failed: time limit: walltime 00:01:00 → 00:01:20" in histories["time"]
-    assert (requeued.state, requeued.status.tries) == (JobState.CANCELLED, 0)
-    assert rows["held"].shown_id == row.shown_id
+    assert (requeued.state, requeued.status.retries) == (JobState.CANCELLED, 0)
+    assert shown_id(rows["held"]) == shown_id(row)
 
 
 @pytest.mark.cluster
@@ -151,17 +152,17 @@ def test_on_slurm_a_failed_node_is_excluded_and_a_refused_retry_leaves_the_job_u
         runner.submit([job])
         poll_until(runner, lambda: job.final)
         [row] = runner.ledger.of_keys(runner.keys([job]))
-        node = _node_of(cluster, row.shown_id)
+        node = _node_of(cluster, shown_id(row))
         failure = replace(row.status, cause=Cause.NODE_FAILURE, node=node)  # pretended: other tests use the nodes
         runner.ledger.observe({row.key: failure}, {row.key: "node failure"})
         runner.wait([job], timeout=600)
         [again] = runner.ledger.of_keys([row.key])
-        assert (str(job.status), job.status.tries) == ("failed: exit code 7", 1)
-        assert (node, _node_of(cluster, again.shown_id)) in (("node1", "node2"), ("node2", "node1"))
+        assert (str(job.status), job.status.retries) == ("failed: exit code 7", 1)
+        assert (node, _node_of(cluster, shown_id(again))) in (("node1", "node2"), ("node2", "node1"))
         results = dict(job.get_results())
         with pytest.raises(JobError, match=r"'j' first: not tried again: sbatch .* said no .*[Mm]emory"):
             runner.retry([job], memory="900 GB")
-        assert (str(job.status), job.status.tries, job.get_results()) == ("failed: exit code 7", 1, results)
+        assert (str(job.status), job.status.retries, job.get_results()) == ("failed: exit code 7", 1, results)
 
 
 def _node_of(cluster: Cluster, job_id: str) -> str:

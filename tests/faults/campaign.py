@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scheduler import Job, JobState, JobType, OutputError, Resources, Runner, Site, TransportError, WaitTimeout
+from scheduler.batch.shown_id import shown_id
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Program, Reply, Transport
 
@@ -151,7 +152,7 @@ class Campaign:
         print(self.folder, recorded)
         ledger = Ledger(self.folder / "ledger")
         for row in ledger.chosen():
-            print(row.job_id, row.shown_id, row.folder, row.status.reason, *ledger.history(row.key), sep="\n  ")
+            print(row.job_id, shown_id(row), row.folder, row.status.reason, *ledger.history(row.key), sep="\n  ")
         ledger.close()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scheduler import Cause, JobState, Runner
+from scheduler.batch.shown_id import shown_id
 from scheduler.engine.connect import transport_to
 from scheduler.transports.base import Reply
 from tests.testcluster import Cluster
@@ -49,7 +50,7 @@ def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
 def _id(campaign: Campaign, job: int = 0) -> str:
     """Slurm's id of a job."""
     with campaign.runner() as runner:
-        return runner.ledger.chosen(job_id=f"job {job}")[0].shown_id
+        return shown_id(runner.ledger.chosen(job_id=f"job {job}")[0])
 
 
 def _history(runner: Runner) -> str:
@@ -198,7 +199,7 @@ def test_a_requeued_job_runs_again_under_its_id_and_a_held_one_waits_for_its_rel
         cluster.enter("scontrol", "update", f"jobid={one}", "StartTime=now")
     cluster.enter("scontrol", "release", ids[1])
     drive(runner, jobs)
-    assert [job.status.attempt for job in jobs] == [1, 1], _history(runner)
+    assert [job.status.requeues for job in jobs] == [1, 1], _history(runner)
     assert ids == [_id(campaign, job) for job in (0, 1)]
     assert campaign.recorded()["0.begun"] == campaign.recorded()["1.begun"] == 2
     runner.close()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scheduler import BatchError, JobState, OutputError, Runner, WaitTimeout
+from scheduler.batch.shown_id import shown_id
 from scheduler.engine.connect import transport_to
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Program, Reply, Transport
@@ -181,12 +182,12 @@ def test_a_job_whose_node_fails_is_retried_on_another_node(
     with campaign.runner() as runner:
         runner.submit([job])
         wait_for(lambda: campaign.recorded().get("0.begun", 0) == 1)
-        batch_id = runner.ledger.chosen()[0].shown_id
+        batch_id = shown_id(runner.ledger.chosen()[0])
         node = cluster.enter("squeue", "-h", "-j", batch_id, "-o", "%N").strip()
         cluster.enter("scontrol", "update", f"nodename={node}", "state=down", "reason=on-purpose")
         drive(runner, [job])
-        assert (job.status.state, job.status.tries) == (JobState.COMPLETED, 1), runner.ledger.history(1)
-        again = cluster.enter("sacct", "-n", "-X", "-P", "-j", runner.ledger.chosen()[0].shown_id, "-o", "NodeList")
+        assert (job.status.state, job.status.retries) == (JobState.COMPLETED, 1), runner.ledger.history(1)
+        again = cluster.enter("sacct", "-n", "-X", "-P", "-j", shown_id(runner.ledger.chosen()[0]), "-o", "NodeList")
         assert again.strip() not in ("", node)
     assert campaign.recorded() == {"0.begun": 2, "0.ended": 1}
     check_counts(campaign.counts())

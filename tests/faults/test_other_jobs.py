@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scheduler import Cause, Job, JobState, JobType, Runner
+from scheduler.batch.shown_id import shown_id
 from scheduler.ledger.ledger import Ledger
 from tests.testcluster import Cluster
 
@@ -90,10 +91,10 @@ def test_the_states_of_jobs_that_are_cancelled_in_their_last_second_are_true(
     jobs = [job(tmp_path, f"late {n}", "sleep 2; echo over >&2") for n in range(8)]
     runner.submit(jobs)
     rows = {row.job_id: row for row in runner.ledger.chosen()}
-    until(lambda: "RUNNING" in alice.state_of(rows["late 0"].shown_id))
+    until(lambda: "RUNNING" in alice.state_of(shown_id(rows["late 0"])))
     time.sleep(1.2)
     for one in jobs:
-        alice.run("scancel", rows[one.job_id].shown_id)
+        alice.run("scancel", shown_id(rows[one.job_id]))
         time.sleep(0.1)
     runner.wait(jobs, timeout=600)
     for one in jobs:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduler import Job, JobType, Resources, SchedulerError, Site
-from scheduler.batch.base import Ask, find
+from scheduler.batch.base import BatchRequest, find
 from scheduler.render.bundle import Bundle, render
 from tests.end_to_end.hostile import CANARY
 from tests.unpacked import HERE, SHELLS, installed, unpack
@@ -209,7 +209,7 @@ def test_no_resource_makes_a_directive_of_its_own(system: str, tried: Tried) -> 
         tried(1)
         try:
             resources = Resources.from_json({name: [text] if name == "native" else text})
-            header = find(system).directives(Ask("b0.aaaaaaaaaa-0", 1, 0, resources))
+            header = find(system).directives(BatchRequest("b0.aaaaaaaaaa-0", 1, 0, resources))
         except SchedulerError as refused:
             assert str(refused).strip()
             return

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from scheduler import Cause, Job, JobState, JobType, Runner, Site
-from scheduler.batch.base import Full, Refused
+from scheduler.batch.outcome import Full, Refused
 from scheduler.batch.pbs.system import SYSTEM as PBS
 from scheduler.batch.slurm.system import SYSTEM as SLURM
 from scheduler.job.state import Status

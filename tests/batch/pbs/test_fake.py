@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.batch.pbs.attributes import read_jobs
 from tests.fakepbs import show
 from tests.fakepbs_host import LocalFakePbs
 
+from .qstat_forms import read_jobs
 from .replay import BUILDS, CASES, Case, case, expected, names
 
 ELSEWHERE = re.compile(

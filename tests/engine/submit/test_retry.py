@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from scheduler import Cause, ConfigError, Job, JobError, JobType, Resources, Retry, Runner, Site
-from scheduler.cli.reconnect import session_at
+from scheduler.cli.reconnect import open_session
 from scheduler.engine.poll import poll
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.local.transport import LocalTransport
@@ -72,10 +72,10 @@ def test_a_job_that_fails_is_tried_again_and_what_came_of_it_is_the_last_attempt
         runner.wait([one], timeout=600)
         [row] = runner.ledger.of_keys(runner.keys([one]))
         [first] = runner.ledger.attempts.of([row.key])
-    assert (str(one.status), one.status.tries, world.ran("a")) == ("completed", 1, 2)
+    assert (str(one.status), one.status.retries, world.ran("a")) == ("completed", 1, 2)
     assert one.get_results()["attempts"] == 2
     assert Path(one.get_results()["stdout"]).read_text() == "attempt 2\n"
-    assert (str(first.status), first.tries) == ("failed: exit code 7", 0)
+    assert (str(first.status), first.retries) == ("failed: exit code 7", 0)
     assert (Path(str(first.folder)) / "0/stdout.0").read_text() == "attempt 1\n"
 
 
@@ -104,7 +104,7 @@ def test_nothing_that_it_needs_must_exist_here_any_more(world: World) -> None:
         shutil.rmtree(data)
         Path(str(one.script_path)).unlink()
         runner.wait([one], timeout=600)
-    assert (one.is_completed(), one.status.tries, world.ran("a")) == (True, 2, 3)
+    assert (one.is_completed(), one.status.retries, world.ran("a")) == (True, 2, 3)
     assert Path(one.get_results()["stdout"]).read_text() == '42{"x": "it\'s"}attempt 3\n'
 
 
@@ -144,7 +144,7 @@ def test_more_time_is_asked_for_after_the_time_limit_until_the_site_allows_no_mo
         runner.submit([one])
         runner.wait([one], timeout=600)
         history = [said for _, said in runner.ledger.history(runner.keys([one])[0])]
-    assert (one.status.cause, one.status.tries, world.ran("a")) == (Cause.TIME_LIMIT, 2, 3)
+    assert (one.status.cause, one.status.retries, world.ran("a")) == (Cause.TIME_LIMIT, 2, 3)
     assert one.status.reason.endswith("; not tried again: it had all the time that the site allows, 00:03:00")
     assert "attempt 2, after failed: time limit: walltime 00:01:00 → 00:02:00" in history
     assert "attempt 3, after failed: time limit: walltime 00:02:00 → 00:03:00" in history
@@ -183,9 +183,9 @@ def test_single_elements_of_arrays_share_a_new_array_and_cost_one_more_command(w
         transport.said.clear()
         runner.poll()
         assert transport.said == ["poll", "submit"]
-        assert [job.status.tries for job in jobs] == [0, 1] * 20
+        assert [job.status.retries for job in jobs] == [0, 1] * 20
         rows = runner.ledger.of_keys(runner.keys(jobs))
-        again = [row for row in rows if row.tries]
+        again = [row for row in rows if row.retries]
         assert len({row.bundle for row in rows}) == 2
         assert {(row.first, row.in_array) for row in again} == {(0, True)}
         runner.wait(jobs, timeout=600)
@@ -220,7 +220,7 @@ def test_a_folder_that_is_gone_leaves_the_job_what_it_was_and_harms_no_other(wor
         end = lost / "0/script.sh"  # its end file is there still, and is read by the poll that decides
         end.unlink()
         runner.wait(timeout=600)
-    assert (str(gone.status), gone.status.tries, world.ran("gone")) == ("failed: exit code 7", 0, 1)
+    assert (str(gone.status), gone.status.retries, world.ran("gone")) == ("failed: exit code 7", 0, 1)
     assert f"not tried again: the folder of the attempt before, {lost}/0, is gone" in gone.status.reason
     assert Path(gone.get_results()["stdout"]).read_text() == "attempt 1\n"
     assert (there.is_completed(), world.ran("there")) == (True, 2)
@@ -278,7 +278,7 @@ def test_a_work_folder_that_cannot_be_written_is_no_reason_not_to_follow_the_oth
         world.work.write_text("a file where the work folder was")
         runner.poll()
         assert "nothing was submitted: " in runner.trouble
-        assert (one.queued, one.status.tries) == (True, 1)
+        assert (one.queued, one.status.retries) == (True, 1)
         world.work.unlink()
         aside.rename(world.work)
         go.touch()
@@ -377,11 +377,11 @@ def test_a_driver_killed_between_the_plan_and_the_sending_leaves_what_the_next_o
     assert subprocess.run(command, timeout=600).returncode == -signal.SIGKILL
     ledger = Ledger(world.folder / "state")
     [row] = ledger.chosen()
-    assert (str(row.status), row.tries, row.sent) == ("submitting", 1, False)
-    with session_at("here", ledger) as work:
+    assert (str(row.status), row.retries, row.sent) == ("submitting", 1, False)
+    with open_session("here", ledger) as work:
         work.wait([row.key], timeout=600)
     [row] = ledger.chosen()
-    assert (str(row.status), row.tries, world.ran("a")) == ("completed", 1, 2)
+    assert (str(row.status), row.retries, world.ran("a")) == ("completed", 1, 2)
     assert not list((world.folder / "state/spool").iterdir())
     ledger.close()
 
@@ -398,7 +398,7 @@ with world.runner(campaign="scan") as runner:
     time.sleep(max(0.0, float(sys.argv[3]) - time.time()))
     runner.submit(jobs)
     runner.wait(jobs, timeout=600)
-print(" ".join(f"{job.status}/{job.status.tries}" for job in jobs))
+print(" ".join(f"{job.status}/{job.status.retries}" for job in jobs))
 """
 
 

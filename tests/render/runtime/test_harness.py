@@ -56,7 +56,7 @@ def test_when_and_where_it_ran_is_told(make: Make) -> None:
     end = job.end()
     assert end is not None and end.started and end.ended
     assert end.started <= end.ended
-    assert (end.node, end.attempt) == (os.uname().nodename, 0)
+    assert (end.node, end.requeues) == (os.uname().nodename, 0)
 
 
 def test_a_payload_that_is_killed_is_told_from_one_that_exits(make: Make) -> None:
