@@ -180,10 +180,10 @@ batch_check() {
   find_pbs qstat 2>/dev/null || return 0
   printf 'version\t%s\n' "$(limited 60 qstat --version 2>&1 | head -n 1 | sed 's/^pbs_version = /PBS /')"
   words=$(limited 60 qstat -u "$me" -w 2>&1 >/dev/null)
-  said live $? "$words"
+  fact live $? "$words"
   limited 60 qstat -B -f >"$scratch/server" || return
   awk -F ' = ' '{ sub(/^ */, "", $1) } $1 == "max_array_size" { print "array\t" $2 }' "$scratch/server"
-  if grep -q 'job_history_enable = True' "$scratch/server"; then said history 0 ''; else said history 1 "job_history_enable is not True"; fi
+  if grep -q 'job_history_enable = True' "$scratch/server"; then fact history 0 ''; else fact history 1 "job_history_enable is not True"; fi
   limited 60 qstat -Q -f >"$scratch/queues" || return
   awk -F ' = ' '
     function show() { if (queue != "") print "queue\t" queue "\t" state "\t" limit "\t" (queue == first ? "default" : "") }
