@@ -41,8 +41,8 @@ GOOD = "--compactFile $DETECTOR_PATH/$DETECTOR_CONFIG.xml -N 10 -G --outputFile 
 def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for the eic_xl image, with a stand-in for apptainer on PATH; the current folder is empty.
 
-    Site `local` has its own queue in the home folder: a job that waits there is started with the environment of whichever
-    process starts it, and that must be one of this test's.
+    So is the home folder, which holds the queue of site `local`: a job that waits there has the environment of the process
+    that starts it, and that must be one of this test.
     """
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", f"{standins.install_apptainer(tmp_path / 'bin')}:{os.environ['PATH']}")
