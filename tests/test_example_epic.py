@@ -41,7 +41,7 @@ GOOD = "--compactFile $DETECTOR_PATH/$DETECTOR_CONFIG.xml -N 10 -G --outputFile 
 def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for the eic_xl image, with a stand-in for apptainer on PATH; the current folder is empty.
 
-    So is the home folder, which holds the queue of site `local`: a job that waits there has the environment of the process
+    So is the home folder, which holds the queue of site `local`: a job in that queue has the environment of the process
     that starts it, and that must be one of this test.
     """
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
