@@ -39,12 +39,17 @@ def test_each_operation_takes_the_same_commands_for_any_number_of_jobs(
     with Runner(target.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
         jobs = _jobs(count, unequal=unequal)
         runner.submit(jobs)
-        assert transport.spent() == ["submit"]
+        assert transport.take() == ["submit"]
         runner.session.poll()
+<<<<<<< HEAD
         assert transport.spent() == ["poll"]
         runner.wait(jobs, timeout=2 * target.patience)
+=======
+        assert transport.take() == ["poll"]
+        runner.wait(jobs, timeout=2 * place.patience)
+>>>>>>> main
         assert all(job.is_completed() for job in jobs)
-        assert set(transport.spent()) <= {"poll", "manifest", "fetch"}
+        assert set(transport.take()) <= {"poll", "manifest", "fetch"}
         late = _jobs(count, unequal=unequal)
         for job in late:
             job.working_dir += " late"
@@ -52,12 +57,16 @@ def test_each_operation_takes_the_same_commands_for_any_number_of_jobs(
         while not all(job.final for job in late):
             time.sleep(0.05)
             runner.poll()
-        transport.spent()
+        transport.take()
         runner.collect(late)
+<<<<<<< HEAD
         assert transport.spent() == _collect_commands(target)
+=======
+        assert transport.take() == _home_by(place)
+>>>>>>> main
         runner.collect(late)
         runner.cancel(late)
-        assert transport.spent() == []
+        assert transport.take() == []
 
 
 def test_cancelling_forty_jobs_takes_one_command(target: Target, folder: Path) -> None:
@@ -66,10 +75,15 @@ def test_cancelling_forty_jobs_takes_one_command(target: Target, folder: Path) -
         Path("long.sh").write_text("#!/bin/sh\nsleep 3600\n")
         jobs = [Job(f"l{n}", JobType.SCRIPT, script_path="long.sh", resources=alone(n % 2)) for n in range(40)]
         runner.submit(jobs)
-        transport.spent()
+        transport.take()
         runner.cancel(jobs)
+<<<<<<< HEAD
         assert transport.spent() == ["cancel"]
         runner.wait(jobs, timeout=2 * target.patience)
+=======
+        assert transport.take() == ["cancel"]
+        runner.wait(jobs, timeout=2 * place.patience)
+>>>>>>> main
         assert {str(job.status) for job in jobs} == {"cancelled"}
 
 
@@ -83,11 +97,20 @@ def test_a_large_file_is_uploaded_first_and_downloaded_in_as_many_commands_as_a_
         inputs = {"large": folder / "large"}
         job = Job("l", JobType.SCRIPT, script_path="move.sh", input_files=inputs, output_files=["out.bin"])
         runner.submit([job])
+<<<<<<< HEAD
         commands = transport.spent()
         assert commands == ["upload"] * (len(commands) - 1) + ["submit"] and 2 <= len(commands) <= 9
+=======
+        said = transport.take()
+        assert said == ["upload"] * (len(said) - 1) + ["submit"] and 2 <= len(said) <= 9
+>>>>>>> main
         while not job.final:
             runner.poll()
-        transport.spent()
+        transport.take()
         runner.collect([job])
+<<<<<<< HEAD
         assert transport.spent() == _collect_commands(target)
+=======
+        assert transport.take() == _home_by(place)
+>>>>>>> main
         assert (Path(job.working_dir) / "out.bin").read_bytes() == Path("large").read_bytes()
