@@ -41,13 +41,8 @@ def test_each_operation_takes_the_same_commands_for_any_number_of_jobs(
         runner.submit(jobs)
         assert transport.take() == ["submit"]
         runner.session.poll()
-<<<<<<< HEAD
-        assert transport.spent() == ["poll"]
-        runner.wait(jobs, timeout=2 * target.patience)
-=======
         assert transport.take() == ["poll"]
-        runner.wait(jobs, timeout=2 * place.patience)
->>>>>>> main
+        runner.wait(jobs, timeout=2 * target.patience)
         assert all(job.is_completed() for job in jobs)
         assert set(transport.take()) <= {"poll", "manifest", "fetch"}
         late = _jobs(count, unequal=unequal)
@@ -59,11 +54,7 @@ def test_each_operation_takes_the_same_commands_for_any_number_of_jobs(
             runner.poll()
         transport.take()
         runner.collect(late)
-<<<<<<< HEAD
-        assert transport.spent() == _collect_commands(target)
-=======
-        assert transport.take() == _home_by(place)
->>>>>>> main
+        assert transport.take() == _collect_commands(target)
         runner.collect(late)
         runner.cancel(late)
         assert transport.take() == []
@@ -77,13 +68,8 @@ def test_cancelling_forty_jobs_takes_one_command(target: Target, folder: Path) -
         runner.submit(jobs)
         transport.take()
         runner.cancel(jobs)
-<<<<<<< HEAD
-        assert transport.spent() == ["cancel"]
-        runner.wait(jobs, timeout=2 * target.patience)
-=======
         assert transport.take() == ["cancel"]
-        runner.wait(jobs, timeout=2 * place.patience)
->>>>>>> main
+        runner.wait(jobs, timeout=2 * target.patience)
         assert {str(job.status) for job in jobs} == {"cancelled"}
 
 
@@ -97,20 +83,11 @@ def test_a_large_file_is_uploaded_first_and_downloaded_in_as_many_commands_as_a_
         inputs = {"large": folder / "large"}
         job = Job("l", JobType.SCRIPT, script_path="move.sh", input_files=inputs, output_files=["out.bin"])
         runner.submit([job])
-<<<<<<< HEAD
-        commands = transport.spent()
+        commands = transport.take()
         assert commands == ["upload"] * (len(commands) - 1) + ["submit"] and 2 <= len(commands) <= 9
-=======
-        said = transport.take()
-        assert said == ["upload"] * (len(said) - 1) + ["submit"] and 2 <= len(said) <= 9
->>>>>>> main
         while not job.final:
             runner.poll()
         transport.take()
         runner.collect([job])
-<<<<<<< HEAD
-        assert transport.spent() == _collect_commands(target)
-=======
-        assert transport.take() == _home_by(place)
->>>>>>> main
+        assert transport.take() == _collect_commands(target)
         assert (Path(job.working_dir) / "out.bin").read_bytes() == Path("large").read_bytes()
