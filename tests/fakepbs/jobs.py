@@ -187,6 +187,13 @@ class Array(Job):
         pairs: Pairs = [*self._shared(), *self._of_array(), ("project", project), ("Submit_Host", self.server)]
         return _present([*pairs, ("max_run_subjobs", self.range[1])])
 
+    def shown_of(self, element: Job) -> Pairs:
+        """The attributes of a task that has not started, or whose record is gone."""
+        changed: dict[str, Any] = {"job_state": element.state, "substate": element.substate}
+        if element.over:
+            changed["comment"] = "Subjob finished"
+        return [(name, changed.get(name, value)) for name, value in _present(self._shared())]
+
     def _shared(self) -> Pairs:
         return [*(pair for pair in self._first(element=False) if not re.match("exec_|resources_used", pair[0])),
                 ("stime", _time(self.started)), ("obittime", _time(self.ended)), *self._middle(),
