@@ -53,7 +53,7 @@ class FileSubmission:
         return [row for row in self.rows() if row.status.cause is Cause.REFUSED]
 
     def already_submitted(self) -> list[JobRow]:
-        """Those of the jobs that this campaign has submitted before and that were not refused."""
+        """The jobs that this campaign has submitted before and that were not refused."""
         ids = {job.job_id for job in self.jobs}
         earlier = self.runner.ledger.of_campaign(self.campaign, self.runner.site.name)
         newest = {row.job_id: row for row in earlier if row.job_id in ids and row.status.cause is not Cause.REFUSED}
