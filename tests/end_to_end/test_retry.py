@@ -75,14 +75,14 @@ def test_trying_jobs_again_costs_one_command_more_for_any_number(
             busy = Program("list", 'squeue -h -t PD,R,CG -n "$1"')
             until(lambda: not runner.transport.run(busy, [names]).out, seconds=600.0)
         poll_until(runner, lambda: all(job.final or job.status.retries for job in jobs))
-        asked = [name for name in transport.spent() if name != "list"]
+        asked = [name for name in transport.take() if name != "list"]
         assert asked.count("submit") == 2 and set(asked) == {"submit", "poll"}
         assert asked[asked.index("poll") :].count("submit") == 1
         rows = [row for row in runner.ledger.of_keys(runner.keys(jobs)) if row.retries]
         assert len(rows) == sum(n % 3 > 0 for n in range(count)) and len({row.bundle for row in rows}) == 1
         assert {row.first for row in rows} == ({row.element for row in rows} if unequal else {0})
         runner.wait(jobs, timeout=600)
-        assert transport.spent().count("submit") == 0
+        assert transport.take().count("submit") == 0
     assert [str(job.status) for job in jobs] == ["failed: exit code 7" if n % 3 else "completed" for n in range(count)]
 
 
@@ -160,7 +160,7 @@ def test_on_slurm_a_node_that_failed_is_stayed_away_from_and_a_refusal_leaves_th
         assert (str(job.status), job.status.retries) == ("failed: exit code 7", 1)
         assert (node, _node_of(cluster, shown_id(again))) in (("node1", "node2"), ("node2", "node1"))
         results = dict(job.get_results())
-        with pytest.raises(JobError, match=r"'j' first: not tried again: sbatch .* said no .*[Mm]emory"):
+        with pytest.raises(JobError, match=r"'j' first: not retried: sbatch refused it .*[Mm]emory"):
             runner.retry([job], memory="900 GB")
         assert (str(job.status), job.status.retries, job.get_results()) == ("failed: exit code 7", 1, results)
 
