@@ -13,7 +13,7 @@ import pytest
 from scheduler import Job, JobType, Resources, Runner, SchedulerError
 from scheduler.ledger.ledger import Ledger
 from tests.end_to_end.hostile import CANARY, JOB_IDS, VALUES
-from tests.end_to_end.voyage import in_folder
+from tests.end_to_end.running import in_hostile_folder
 from tests.testcluster import Cluster
 
 from .values import HARD
@@ -51,7 +51,7 @@ def footprint(cluster: Cluster) -> set[str]:
 def test_a_thousand_values_arrive_and_none_is_executed(cluster: Cluster, tmp_path: Path, tried: Tried) -> None:
     before, values = footprint(cluster), carried_values()
     sent: dict[Job, list[str]] = {}
-    with in_folder(tmp_path) as inside:
+    with in_hostile_folder(tmp_path) as inside:
         (inside / "it's a $witness.sh").write_text(WITNESS)
         for number in range(JOBS):
             mine = [next(values) for _ in range(EACH)]
