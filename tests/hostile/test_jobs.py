@@ -16,7 +16,7 @@ from scheduler import Job, JobType, Resources, SchedulerError, Site
 from scheduler.batch.base import BatchRequest, find
 from scheduler.render.bundle import Bundle, render
 from tests.end_to_end.hostile import CANARY
-from tests.unpacked import HERE, SHELLS, installed, unpack
+from tests.unpacked import LOCAL_SLURM, SHELLS, installed, unpack
 
 from .values import LARGE, carried, hostile
 
@@ -57,7 +57,7 @@ class Room:
         values: dict[str, Any] = {"working_dir": self.folder / f"out/{self.number}", **script, **fields}
         return Job(values.pop("job_id", "b0"), kind, **values)
 
-    def run(self, job: Job, shell: str, site: Site = HERE) -> Path:
+    def run(self, job: Job, shell: str, site: Site = LOCAL_SLURM) -> Path:
         """Run a job's script to its end, and check that no value was executed and no file is in a wrong place."""
         bundle = unpack(render([job], site), self.folder / f"bundle/{self.number}")
         check_script(bundle / "0/script.sh")
@@ -146,7 +146,7 @@ def test_any_value_in_any_field_is_refused_with_a_message_or_stays_data(field: s
         tried(1)
         try:
             job = room.job(**FIELDS[field](room, text))
-            bundle = render([job], HERE)
+            bundle = render([job], LOCAL_SLURM)
         except SchedulerError as refused:
             assert str(refused).strip()
             room.look()
@@ -190,7 +190,7 @@ def test_a_megabyte_is_refused_or_arrives_as_a_param(text: str, room: Room, trie
     for field in ("job_id", "output_files", "queue", "native", "memory"):
         tried(1)
         try:
-            render([room.job(**FIELDS[field](room, text))], HERE)
+            render([room.job(**FIELDS[field](room, text))], LOCAL_SLURM)
         except SchedulerError as refused:
             assert len(str(refused)) < 2000, "a message does not repeat a megabyte"
             continue

@@ -93,8 +93,8 @@ def test_any_reply_to_a_submission_is_an_outcome_or_none(words: str, code: str, 
 def test_any_output_of_a_queue_or_history_command_can_be_read(lines: list[str], system: str, tried: Tried) -> None:
     tried(len(lines))
     dialect = find(system)
-    for sightings in (dialect.read_live(lines), dialect.read_history(lines, {"1": "b0.tok-0"})):
-        assert all(index >= -1 for _, index in sightings)
+    for observations in (dialect.read_live(lines), dialect.read_history(lines, {"1": "b0.tok-0"})):
+        assert all(index >= -1 for _, index in observations)
 
 
 @MANY
