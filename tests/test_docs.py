@@ -38,7 +38,18 @@ from scheduler.site.site import Site
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs/pages"
 ALL = [*sorted(PAGES.glob("*.md")), ROOT / "README.md"]
-RUN = ["README.md", "quickstart.md", "day-two.md", "jobs.md", "job-files.md", "command-line.md", "retry.md"]
+RUN = [
+    *(
+        "README.md",
+        "quickstart.md",
+        "tutorial.md",
+        "day-two.md",
+        "jobs.md",
+        "job-files.md",
+        "command-line.md",
+        "retry.md",
+    ),
+]
 MOST_NOT_RUN = 5
 
 _FENCE = re.compile(r"( *)```(\w+)?(?: title=\"(.+)\")?\Z")

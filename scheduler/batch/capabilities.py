@@ -13,7 +13,7 @@ separated by tabs; every line may be missing::
     queue    name  state  walltime  default         state: "up", or what it is instead; walltime: the longest, as
                                                     D-HH:MM:SS; default: "default" or ""
 
-In ``NAME.sh``, ``said live CODE OUTPUT`` prints one of the lines with an exit code.
+In ``NAME.sh``, ``fact live CODE OUTPUT`` prints one of the lines with an exit code.
 """
 
 from __future__ import annotations

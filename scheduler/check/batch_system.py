@@ -16,29 +16,29 @@ _MOST_NAMES = 12
 
 def batch_system_findings(facts: Facts, site: Site) -> Iterator[Finding]:
     """The findings about the batch system of a site. If its commands do not work, there is only one finding."""
-    offer = facts.offer
-    if offer.missing:
-        words = f"{site.scheduler}: {', '.join(offer.missing)}: command not found"
+    capabilities = facts.capabilities
+    if capabilities.missing:
+        words = f"{site.scheduler}: {', '.join(capabilities.missing)}: command not found"
         do = "check scheduler: in the site file, or put the commands on the PATH of login shells (/etc/profile)"
         yield failed("batch system", words, do)
         return
-    if offer.live is None:
-        error = facts.answers["complaint"].words if "complaint" in facts.answers else "its commands printed nothing"
+    if capabilities.live is None:
+        error = facts.answers["batch_error"].words if "batch_error" in facts.answers else "its commands printed nothing"
         yield failed("batch system", f"{site.scheduler}: {error}", "run its commands by hand on the login node")
         return
-    version = offer.version or site.scheduler
-    if offer.live.well:
+    version = capabilities.version or site.scheduler
+    if capabilities.live.well:
         yield ok("batch system", f"{version}; the queue can be queried")
     else:
         do = "the queue cannot be queried: try later, or contact the site's support"
-        yield failed("batch system", f"{version}: {offer.live.words}", do)
-    if offer.history is not None:
-        yield _history(offer.history)
+        yield failed("batch system", f"{version}: {capabilities.live.words}", do)
+    if capabilities.history is not None:
+        yield _history(capabilities.history)
     yield from _queue(facts, site)
     yield from _account(facts, site)
     yield from _limits(facts, site)
-    if offer.trial is not None:
-        yield _directives(offer.trial)
+    if capabilities.trial is not None:
+        yield _directives(capabilities.trial)
 
 
 def _history(answer: Answer) -> Finding:
@@ -50,11 +50,11 @@ def _history(answer: Answer) -> Finding:
 
 def _queue(facts: Facts, site: Site) -> Iterator[Finding]:
     """A Slurm site file may name several partitions, separated by commas."""
-    if not facts.offer.queues:
+    if not facts.capabilities.queues:
         return
-    do = f"set queue: to one of {', '.join(one.name for one in facts.offer.queues[:_MOST_NAMES])}"
+    do = f"set queue: to one of {', '.join(one.name for one in facts.capabilities.queues[:_MOST_NAMES])}"
     for name in site.queue.split(",") if site.queue else [None]:
-        queue = facts.offer.queue(name)
+        queue = facts.capabilities.queue(name)
         if queue is None and name is None:
             yield note("queue", "the site file sets no queue, and the batch system has no default one", do)
         elif queue is None:
@@ -68,7 +68,7 @@ def _queue(facts: Facts, site: Site) -> Iterator[Finding]:
 
 
 def _account(facts: Facts, site: Site) -> Iterator[Finding]:
-    accounts = list(dict.fromkeys(name for name, _ in facts.offer.accounts))
+    accounts = list(dict.fromkeys(name for name, _ in facts.capabilities.accounts))
     listed = ", ".join(accounts[:_MOST_NAMES])
     if not accounts:
         if site.account:
@@ -79,16 +79,16 @@ def _account(facts: Facts, site: Site) -> Iterator[Finding]:
         do = f"set account: to one of {listed}; or ask to be added to this account"
         yield failed("account", f"{site.account!r} is not one of your accounts", do)
     else:
-        queues = [queue for name, queue in facts.offer.accounts if name == site.account and queue]
+        queues = [queue for name, queue in facts.capabilities.accounts if name == site.account and queue]
         yield ok("account", site.account + (f", for {', '.join(queues[:_MOST_NAMES])}" if queues else ""))
 
 
 def _limits(facts: Facts, site: Site) -> Iterator[Finding]:
     names = site.queue.split(",") if site.queue else [None]
-    queues = [queue for queue in map(facts.offer.queue, names) if queue is not None and queue.walltime]
+    queues = [queue for queue in map(facts.capabilities.queue, names) if queue is not None and queue.walltime]
     if queues:
         yield _walltime(max(queues, key=lambda queue: queue.walltime or 0), site)
-    largest, ours = facts.offer.array_size, site.limits.array_size or 1000
+    largest, ours = facts.capabilities.array_size, site.limits.array_size or 1000
     if largest is not None:
         words = f"the batch system allows {largest} array tasks; the site file allows {ours}"
         do = f"set limits: {{array_size: {largest}}}"

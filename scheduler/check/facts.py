@@ -16,7 +16,7 @@ class Facts:
     Attributes:
         answers: the exit code and output of each command, by the names that check.sh gives them.
         missing_programs: programs that jobs need and the login node does not have.
-        offer: what the batch system reports about itself.
+        capabilities: what the batch system reports about itself.
         clock: the remote time in seconds since 1970; None if it was not printed.
         asked_at, answered_at: local times before and after the remote command, in seconds since 1970.
         trouble: why check.sh did not reach its end; empty if it did.
@@ -24,7 +24,7 @@ class Facts:
 
     answers: dict[str, Answer] = field(default_factory=dict)
     missing_programs: list[str] = field(default_factory=list)
-    offer: Capabilities = field(default_factory=Capabilities)
+    capabilities: Capabilities = field(default_factory=Capabilities)
     clock: int | None = None
     asked_at: float = 0.0
     answered_at: float = 0.0
@@ -53,7 +53,7 @@ def read_facts(reply: Reply, *, asked_at: float, answered_at: float) -> Facts:
             batch_lines.append(answer.words)
         else:
             facts.answers.setdefault(name, answer)
-    facts.offer = read_capabilities(batch_lines)
+    facts.capabilities = read_capabilities(batch_lines)
     if "clock" in facts.answers:
         facts.clock = _count(facts.answers["clock"].words)
     if "end" not in facts.answers:

@@ -76,7 +76,7 @@ def run(
     _exit(run.run(file, site, campaign=campaign, again=again, timeout=timeout, show=show or (), json=json))
 
 
-@app.command("submit")
+@app.command()
 def submit(
     file: JobFile, site: SubmitSite, campaign: SubmitCampaign = None, again: Again = False, json: AsJson = False
 ) -> None:
@@ -126,7 +126,7 @@ def wait(
 ) -> None:  # fmt: skip
     """Wait for jobs and download their outputs.
 
-    Without arguments: for all unfinished jobs, also those submitted in another session.
+    Without arguments: for all jobs that are unfinished or not collected, also those submitted in another session.
     """
     from scheduler.cli.commands import wait
     from scheduler.cli.selection import Selection
@@ -138,7 +138,7 @@ def wait(
 def collect(
     job_ids: JobIds = None, site: OfSite = None, campaign: OfCampaign = None, show: Show = None, json: AsJson = False
 ) -> None:
-    """Download outputs of finished jobs, without waiting for others."""
+    """Download outputs of finished jobs without waiting for others."""
     from scheduler.cli.commands import collect
     from scheduler.cli.selection import Selection
 

@@ -10,7 +10,7 @@ import typer
 
 
 def _seconds(text: str | float) -> float:
-    """``90`` (seconds), ``90s``, ``5m``, ``1:30:00``."""
+    """Seconds from ``90``, ``90s``, ``5m`` or ``1:30:00``."""
     from scheduler.job.units import parse_walltime
 
     try:

@@ -64,7 +64,7 @@ class Selection:
         return shlex.join([*dashes, *self.job_ids])
 
     def refuse_ambiguous(self, rows: Sequence[JobRow]) -> None:
-        """For acts that cannot be undone: an id must not select more than one of these jobs.
+        """Check that no id selects more than one of these jobs, before something that cannot be undone.
 
         Raises:
             SchedulerError: several of them have the same id.
@@ -85,7 +85,7 @@ def newest(ledger: Ledger, job_id: str, *, site: str | None, campaign: str | Non
     """
     rows = _rows_of_id(job_id, ledger, site=site, campaign=campaign)
     if len(rows) > 1:
-        console.print_message(f"{_same_id(rows)}; this is the last one", "dim")
+        console.print_message(f"{_same_id(rows)}; using the one submitted last", "dim")
     return rows[-1]
 
 

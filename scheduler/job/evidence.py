@@ -14,7 +14,7 @@ from scheduler.job.state import Cause, JobState
 class End:
     """What the script wrote when its payload had ended. `signal` is one that the script was sent, or empty."""
 
-    attempt: int
+    requeues: int
     exit_code: int
     signal: str = ""
     started: datetime | None = None
@@ -34,7 +34,7 @@ class Observation:
     exit_code: int | None = None
     reason: str = ""
     node: str = ""
-    attempt: int | None = None
+    requeues: int | None = None
     started: datetime | None = None
     ended: datetime | None = None
     batch_id: str = ""

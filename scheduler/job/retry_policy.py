@@ -46,20 +46,26 @@ class Enough:
 
 
 def next_attempt(
-    status: Status, retry: Retry, *, tries: int, resources: Resources, bounds: Bounds, failed_nodes: Sequence[str] = ()
+    status: Status,
+    retry: Retry,
+    *,
+    retries: int,
+    resources: Resources,
+    bounds: Bounds,
+    failed_nodes: Sequence[str] = (),
 ) -> Again | Enough | None:
     """What follows on this end of a job; None: nothing, and nobody expected anything.
 
     Args:
-        tries: further attempts that there have been.
+        retries: further attempts that there have been.
         resources: what the attempt that ended had asked for.
         bounds: what the site allows.
         failed_nodes: on which nodes attempts of this job ended in a node failure, the last one included.
     """
     if not retry.times or not _is_worth_it(status, retry):
         return None
-    if tries >= retry.times:
-        return Enough(f"that was attempt {tries + 1}, and the last")
+    if retries >= retry.times:
+        return Enough(f"that was attempt {retries + 1}, and the last")
     more: Resources | Enough = resources
     if status.cause is Cause.OUT_OF_MEMORY:
         more = _with_more_memory(resources, retry.memory_factor, bounds)
@@ -79,18 +85,18 @@ def _is_worth_it(status: Status, retry: Retry) -> bool:
 def _with_more_memory(resources: Resources, factor: float, bounds: Bounds) -> Resources | Enough:
     now, most = resources.memory_mib, min(bounds.memory_mib or MAX_MEMORY_MIB, MAX_MEMORY_MIB)
     if now is None or not bounds.memory_is_asked_for:
-        return Enough("not tried again: it asks for no memory that could be made more")
+        return Enough("not retried: it asks for no memory that could be made more")
     if now >= most:
-        return Enough(f"not tried again: it had all the memory that the site allows, {most}M")
+        return Enough(f"not retried: it had all the memory that the site allows, {most}M")
     return with_other(resources, memory=f"{min(math.ceil(now * factor), most)}M")
 
 
 def _with_more_time(resources: Resources, factor: float, bounds: Bounds) -> Resources | Enough:
     now, most = resources.walltime, min(bounds.walltime or MAX_WALLTIME, MAX_WALLTIME)
     if now is None:
-        return Enough("not tried again: it asks for no walltime that could be made more")
+        return Enough("not retried: it asks for no walltime that could be made more")
     if now >= most:
-        return Enough(f"not tried again: it had all the time that the site allows, {format_walltime(most)}")
+        return Enough(f"not retried: it had all the time that the site allows, {format_walltime(most)}")
     return with_other(resources, walltime=format_walltime(min(now * factor, most)))
 
 

@@ -136,8 +136,8 @@ def test_little_free_space_and_the_age_policy_are_notes() -> None:
 
 
 def test_walltimes_are_read_in_the_formats_of_slurm_and_pbs() -> None:
-    offer = read_capabilities(["queue\ta\tup\t2-00:00:00\t", "queue\tb\tup\t72:00:00\t", "queue\tc\tup\t30:00\t"])
-    lengths = [queue.walltime for queue in offer.queues]
+    reported = read_capabilities(["queue\ta\tup\t2-00:00:00\t", "queue\tb\tup\t72:00:00\t", "queue\tc\tup\t30:00\t"])
+    lengths = [queue.walltime for queue in reported.queues]
     assert lengths == [timedelta(days=2), timedelta(days=3), timedelta(minutes=30)]
 
 

@@ -72,7 +72,7 @@ def test_a_working_site_is_checked_with_one_remote_command(cluster: Cluster, use
     with transport:
         found = by_name(inspect_site(site, transport, image="/opt/images/small.sif"))
     assert [one for one in found.values() if one.mark is not Mark.OK] == []
-    assert transport.said == ["check"]
+    assert transport.ran == ["check"]
     names = ["host key", "login", "shell", "work_dir", "free space", "free inodes", "clock", "batch system", "history"]
     assert list(found) == [
         *names,

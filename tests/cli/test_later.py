@@ -177,7 +177,7 @@ def test_an_id_in_several_campaigns_selects_the_last_for_logs_and_all_for_status
         workspace.scheduler("run", file, "-s", "local", "--campaign", campaign)
     same_id = "2 jobs have the id 'job-good-0': campaign one on local, campaign two on local"
     logs = workspace.scheduler("logs", "job-good-0")
-    assert f"{same_id}; this is the last one" in logs.err
+    assert f"{same_id}; using the one submitted last" in logs.err
     status = workspace.scheduler("status", "job-good-0")
     assert same_id in status.err
     assert [line.split()[2] for line in status.lines[1:3]] == ["one", "two"]

@@ -48,7 +48,7 @@ def test_every_kind_of_job_is_tried_again_and_all_its_attempts_are_kept(place: P
         ]
     for job in jobs:
         results = job.get_results()
-        assert (str(job.status), job.status.tries) == ("failed: exit code 3", 1), results
+        assert (str(job.status), job.status.retries) == ("failed: exit code 3", 1), results
         assert results["attempts"] == 2 and "the last words" in results["error"]
         assert Path(results["stdout"]).read_text() == f"out of {job.job_id}\n"
     assert said == [f"out of {job.job_id}\n" for job in jobs]
@@ -74,15 +74,15 @@ def test_trying_jobs_again_costs_one_command_more_for_any_number(
             names = ",".join({row.name for row in runner.ledger.of_keys(runner.keys(jobs))})
             busy = Program("list", 'squeue -h -t PD,R,CG -n "$1"')
             until(lambda: not runner.transport.run(busy, [names]).out, seconds=600.0)
-        poll_until(runner, lambda: all(job.final or job.status.tries for job in jobs))
-        asked = [name for name in transport.spent() if name != "list"]
+        poll_until(runner, lambda: all(job.final or job.status.retries for job in jobs))
+        asked = [name for name in transport.take() if name != "list"]
         assert asked.count("submit") == 2 and set(asked) == {"submit", "poll"}
         assert asked[asked.index("poll") :].count("submit") == 1
-        rows = [row for row in runner.ledger.of_keys(runner.keys(jobs)) if row.tries]
+        rows = [row for row in runner.ledger.of_keys(runner.keys(jobs)) if row.retries]
         assert len(rows) == sum(n % 3 > 0 for n in range(count)) and len({row.bundle for row in rows}) == 1
         assert {row.first for row in rows} == ({row.element for row in rows} if unequal else {0})
         runner.wait(jobs, timeout=600)
-        assert transport.spent().count("submit") == 0
+        assert transport.take().count("submit") == 0
     assert [str(job.status) for job in jobs] == ["failed: exit code 7" if n % 3 else "completed" for n in range(count)]
 
 
@@ -124,20 +124,20 @@ def test_on_slurm_memory_and_time_grow_and_a_requeue_is_no_retry_of_ours(cluster
         cluster.enter("scontrol", "update", f"JobId={shown_id(row)}", "Requeue=1")
         cluster.enter("scontrol", "requeue", shown_id(row))
         poll_until(runner, lambda: not requeued.is_running())
-        assert (requeued.state, requeued.status.tries) == (JobState.QUEUED, 0)
+        assert (requeued.state, requeued.status.retries) == (JobState.QUEUED, 0)
         runner.cancel([requeued])
         runner.wait(timeout=600)
         rows = {one.job_id: one for one in runner.ledger.chosen()}
         seen = {one.job_id: [said for _, said in runner.ledger.history(one.key)] for one in rows.values()}
         earlier = {one.job: one for one in runner.ledger.attempts.of(one.key for one in rows.values())}
-    assert (memory.is_completed(), memory.status.tries) == (True, 1), memory.get_results()
+    assert (memory.is_completed(), memory.status.retries) == (True, 1), memory.get_results()
     assert '"memory": "600M"' in rows["memory"].resources
     assert earlier[rows["memory"].key].status.cause is Cause.OUT_OF_MEMORY
-    assert (late.is_completed(), late.status.tries) == (True, 1), late.get_results()
+    assert (late.is_completed(), late.status.retries) == (True, 1), late.get_results()
     assert '"walltime": "00:01:20"' in rows["time"].resources
     assert earlier[rows["time"].key].status.cause is Cause.TIME_LIMIT
     assert "attempt 2, after failed: time limit: walltime 00:01:00 → 00:01:20" in seen["time"]
-    assert (requeued.state, requeued.status.tries) == (JobState.CANCELLED, 0)
+    assert (requeued.state, requeued.status.retries) == (JobState.CANCELLED, 0)
     assert shown_id(rows["held"]) == shown_id(row)
 
 
@@ -157,12 +157,12 @@ def test_on_slurm_a_node_that_failed_is_stayed_away_from_and_a_refusal_leaves_th
         runner.ledger.observe({row.key: failure}, {row.key: "node failure"})
         runner.wait([job], timeout=600)
         [again] = runner.ledger.of_keys([row.key])
-        assert (str(job.status), job.status.tries) == ("failed: exit code 7", 1)
+        assert (str(job.status), job.status.retries) == ("failed: exit code 7", 1)
         assert (node, _node_of(cluster, shown_id(again))) in (("node1", "node2"), ("node2", "node1"))
         results = dict(job.get_results())
-        with pytest.raises(JobError, match=r"'j' first: not tried again: sbatch .* said no .*[Mm]emory"):
+        with pytest.raises(JobError, match=r"'j' first: not retried: sbatch refused it .*[Mm]emory"):
             runner.retry([job], memory="900 GB")
-        assert (str(job.status), job.status.tries, job.get_results()) == ("failed: exit code 7", 1, results)
+        assert (str(job.status), job.status.retries, job.get_results()) == ("failed: exit code 7", 1, results)
 
 
 def _node_of(cluster: Cluster, job_id: str) -> str:

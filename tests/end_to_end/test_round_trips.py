@@ -37,12 +37,12 @@ def test_each_verb_costs_the_same_for_any_number_of_jobs(place: Place, folder: P
     with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
         jobs = _jobs(count, unequal=unequal)
         runner.submit(jobs)
-        assert transport.spent() == ["submit"]
+        assert transport.take() == ["submit"]
         runner.session.poll()
-        assert transport.spent() == ["poll"]
+        assert transport.take() == ["poll"]
         runner.wait(jobs, timeout=2 * place.patience)
         assert all(job.is_completed() for job in jobs)
-        assert set(transport.spent()) <= {"poll", "manifest", "fetch"}
+        assert set(transport.take()) <= {"poll", "manifest", "fetch"}
         late = _jobs(count, unequal=unequal)
         for job in late:
             job.working_dir += " late"
@@ -50,12 +50,12 @@ def test_each_verb_costs_the_same_for_any_number_of_jobs(place: Place, folder: P
         while not all(job.final for job in late):
             time.sleep(0.05)
             runner.poll()
-        transport.spent()
+        transport.take()
         runner.collect(late)
-        assert transport.spent() == _home_by(place)
+        assert transport.take() == _home_by(place)
         runner.collect(late)
         runner.cancel(late)
-        assert transport.spent() == []
+        assert transport.take() == []
 
 
 def test_cancelling_forty_jobs_costs_one_command(place: Place, folder: Path) -> None:
@@ -64,9 +64,9 @@ def test_cancelling_forty_jobs_costs_one_command(place: Place, folder: Path) -> 
         Path("long.sh").write_text("#!/bin/sh\nsleep 3600\n")
         jobs = [Job(f"l{n}", JobType.SCRIPT, script_path="long.sh", resources=alone(n % 2)) for n in range(40)]
         runner.submit(jobs)
-        transport.spent()
+        transport.take()
         runner.cancel(jobs)
-        assert transport.spent() == ["cancel"]
+        assert transport.take() == ["cancel"]
         runner.wait(jobs, timeout=2 * place.patience)
         assert {str(job.status) for job in jobs} == {"cancelled"}
 
@@ -79,11 +79,11 @@ def test_a_large_input_goes_ahead_and_comes_home_in_as_many_commands_as_a_small_
         inputs = {"large": folder / "large"}
         job = Job("l", JobType.SCRIPT, script_path="move.sh", input_files=inputs, output_files=["out.bin"])
         runner.submit([job])
-        said = transport.spent()
+        said = transport.take()
         assert said == ["upload"] * (len(said) - 1) + ["submit"] and 2 <= len(said) <= 9
         while not job.final:
             runner.poll()
-        transport.spent()
+        transport.take()
         runner.collect([job])
-        assert transport.spent() == _home_by(place)
+        assert transport.take() == _home_by(place)
         assert (Path(job.working_dir) / "out.bin").read_bytes() == Path("large").read_bytes()

@@ -38,7 +38,7 @@ def _silent(reply: Reply) -> Reply:
 def _sleep_a_day(campaign: Campaign) -> None:
     """All that this process remembers by the clock is a day older."""
     with sqlite3.connect(campaign.folder / "ledger" / "ledger.sqlite") as db:
-        db.execute("UPDATE sites SET asked_at = asked_at - ?", (_DAY,))
+        db.execute("UPDATE sites SET polled_at = polled_at - ?", (_DAY,))
         db.execute("UPDATE jobs SET silent_since = silent_since - ?", (_DAY,))
     db.close()
 

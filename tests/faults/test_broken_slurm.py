@@ -197,7 +197,7 @@ def test_a_requeued_job_runs_again_under_its_id_and_a_held_one_waits_for_its_rel
         cluster.enter("scontrol", "update", f"jobid={one}", "StartTime=now")
     cluster.enter("scontrol", "release", ids[1])
     drive(runner, jobs)
-    assert [job.status.attempt for job in jobs] == [1, 1], _told(runner)
+    assert [job.status.requeues for job in jobs] == [1, 1], _told(runner)
     assert ids == [_id(campaign, job) for job in (0, 1)]
     assert campaign.recorded()["0.begun"] == campaign.recorded()["1.begun"] == 2
     runner.close()

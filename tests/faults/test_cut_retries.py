@@ -42,7 +42,7 @@ def _run(site: Site, transport: Transport, folder: Path, runs: str, faults: Dice
     drive(Runner(site, ledger=ledger, transport=CuttingTransport(transport, faults), sleep=lambda _: None), jobs)
     ledger.close()
     ran = [int(word) for word in transport.run(_COUNT, [runs]).out.split()]
-    ended = [(job.is_completed(), job.status.tries) for job in jobs]
+    ended = [(job.is_completed(), job.status.retries) for job in jobs]
     well = ran == [n + 1 for n in _FAILS] and ended == [(True, n) for n in _FAILS]
     return [] if well else [f"seed {faults.seed}: ran {ran}, ended {ended}"]
 

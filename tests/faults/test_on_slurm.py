@@ -186,7 +186,7 @@ def test_a_job_whose_node_fails_is_tried_again_on_another_one(
         node = cluster.enter("squeue", "-h", "-j", batch_id, "-o", "%N").strip()
         cluster.enter("scontrol", "update", f"nodename={node}", "state=down", "reason=on-purpose")
         drive(runner, [job])
-        assert (job.status.state, job.status.tries) == (JobState.COMPLETED, 1), runner.ledger.history(1)
+        assert (job.status.state, job.status.retries) == (JobState.COMPLETED, 1), runner.ledger.history(1)
         again = cluster.enter("sacct", "-n", "-X", "-P", "-j", shown_id(runner.ledger.chosen()[0]), "-o", "NodeList")
         assert again.strip() not in ("", node)
     assert campaign.recorded() == {"0.begun": 2, "0.ended": 1}

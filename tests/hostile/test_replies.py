@@ -22,9 +22,10 @@ from scheduler.engine.collect.fetch import fetch
 from scheduler.engine.collect.manifest import Manifest, Output, manifest
 from scheduler.engine.collect.results import MOST_RESULT_BYTES, results_of
 from scheduler.engine.collect.tar_reader import LONGEST_HEADER
+from scheduler.engine.context import SiteContext
 from scheduler.engine.poll.poll import poll
-from scheduler.engine.poll.reply import read
-from scheduler.engine.submit.submission import read_answers
+from scheduler.engine.poll.reply import read_poll_reply
+from scheduler.engine.submit.reply import read_submit_reply
 from scheduler.errors import SchedulerError
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Expanded, Program, Reply, Transport
@@ -83,7 +84,7 @@ class Saying(Transport):
 def test_any_answer_to_a_submission_is_an_outcome_or_none(words: str, code: str, system: str, tried: Tried) -> None:
     tried(1)
     text = f"folder\t{words}\n0\t{code}\t{words}\n{words}\t0\t1\n"
-    answers = read_answers(Reply("submit", 0, text.encode(errors="replace"), b""), find(system))
+    answers = read_submit_reply(Reply("submit", 0, text.encode(errors="replace"), b""), find(system))
     assert all(isinstance(first, int) and first >= 0 for first in answers.outcomes)
 
 
@@ -100,8 +101,8 @@ def test_any_words_of_a_queue_or_a_history_are_read(lines: list[str], system: st
 @given(text=st.lists(junk, max_size=12).map("\n".join))
 def test_any_reply_to_a_poll_is_heard_and_concerns_only_what_was_asked(text: str, tried: Tried) -> None:
     tried(1)
-    heard = read(Reply("poll", 0, text.encode(errors="replace"), b""), ["tok"])
-    assert {bundle for bundle, _ in (*heard.ends, *heard.ids, *heard.begun, *heard.logs)} <= {"tok"}
+    heard = read_poll_reply(Reply("poll", 0, text.encode(errors="replace"), b""), ["tok"])
+    assert {bundle for bundle, _ in (*heard.ends, *heard.ids, *heard.started, *heard.logs)} <= {"tok"}
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_no_reply_to_a_poll_ends_in_anything_but_a_state(
 ) -> None:
     tried(1)
     site, ledger, _ = submitted
-    poll(site, find("slurm"), ledger, Saying({"poll": text.encode(errors="replace")}, code))
+    poll(SiteContext(site, find("slurm"), ledger, Saying({"poll": text.encode(errors="replace")}, code)))
     states = [row.status.state for row in ledger.chosen()]
     assert states and all(isinstance(state, JobState) for state in states)
 

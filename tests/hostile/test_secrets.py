@@ -15,7 +15,7 @@ from scheduler import Job, JobError, JobType, Runner, SchedulerError, Site
 from scheduler.batch.base import find
 from scheduler.engine import programs
 from scheduler.engine.submit import spool as spooling
-from scheduler.engine.submit import submission
+from scheduler.engine.submit.reply import read_submit_reply
 from scheduler.ledger.ledger import Ledger
 from scheduler.quoting import quote_path
 from scheduler.render.bundle import render
@@ -166,7 +166,7 @@ def test_the_files_of_others_are_not_taken_for_ours(tmp_path: Path, tried: Tried
         "",
     ]
     reply = LocalTransport().run(programs.program("submit", "shell"), args, stdin=spool.read_bytes())
-    assert submission.read_answers(reply, find("shell")).folder
+    assert read_submit_reply(reply, find("shell")).folder
     assert sorted(path.name for path in theirs.iterdir()) == ["precious"]
 
 

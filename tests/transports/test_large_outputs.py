@@ -57,7 +57,7 @@ def test_it_comes_whole_however_many_sessions_a_server_gives(
     with Distant(OpensshTransport(server.settings)) as line:
         far.collect(line)
         assert came_whole(far)
-        assert line.said.count("fetch") >= CHANNELS
+        assert line.ran.count("fetch") >= CHANNELS
 
 
 @pytest.mark.parametrize("sessions", [1, 2, 3])

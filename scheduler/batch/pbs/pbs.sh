@@ -3,7 +3,7 @@
 # one table of the user's jobs, and the history only for the few jobs that left the queue without an end file.
 unset PBS_DPREFIX   # it would make qsub read directives with another prefix than #PBS
 me=$(id -un)
-questions=100       # the most queries of the history in one poll
+most_queries=100       # the most queries of the history in one poll
 
 # Runs a command with a time limit.
 #   $1 seconds
@@ -20,10 +20,10 @@ limited() {
 # The commands of PBS may be on PATH for login shells only, or not at all: then its settings file names their folder.
 find_pbs() {
   find_command "$1" && return
-  there=$(sed -n 's/^PBS_EXEC=//p' "${PBS_CONF_FILE:-/etc/pbs.conf}" 2>/dev/null)
-  there=${there:-/opt/pbs}/bin
-  [ -x "$there/$1" ] || { echo "$1: command not found" >&2; return 127; }
-  PATH=$PATH:$there
+  pbs_bin=$(sed -n 's/^PBS_EXEC=//p' "${PBS_CONF_FILE:-/etc/pbs.conf}" 2>/dev/null)
+  pbs_bin=${pbs_bin:-/opt/pbs}/bin
+  [ -x "$pbs_bin/$1" ] || { echo "$1: command not found" >&2; return 127; }
+  PATH=$PATH:$pbs_bin
 }
 
 # Prints the script with the bundle's folder written into it, because PBS_O_WORKDIR cannot hold every name. If /bin/bash
@@ -79,12 +79,12 @@ batch_live() {
       if ($1 ~ /^[0-9]+\[\]/) { parent[id] = state; next }
       at = 0; if ($1 ~ /^[0-9]+\[[0-9]+\]/) { at = $1; sub(/^[0-9]+\[/, "", at); sub(/\].*/, "", at) }
       if (state == "Q" && (parent[id] == "H" || parent[id] == "W")) state = parent[id]
-      if (state != "X" && state != "F") { row = name[id] "|" at "|" whole[id] "|" state; there[name[id], at + 0] = 1 }
+      if (state != "X" && state != "F") { row = name[id] "|" at "|" whole[id] "|" state; listed[name[id], at + 0] = 1 }
     }
     END { show()
       for (one in gone) {
         split("", which); split("", some); numbers(substr(gone[one], 2), which); numbers(wanted[one], some)
-        for (at in which) if ((at in some) && !((one, at) in there)) print one "|" at "|" deleted[one] "|deleted|"
+        for (at in which) if ((at in some) && !((one, at) in listed)) print one "|" at "|" deleted[one] "|deleted|"
       } }
   ' "$scratch/ids" "$scratch/found" "$scratch/deleted" "$scratch/table"
 }
@@ -92,21 +92,21 @@ batch_live() {
 # Queries the history once. Prints no line for a job that PBS does not know. TZ: qstat prints times in the time zone of
 # its environment.
 #   $1 name  $2 "one" task or "all"  $3 id  $4 indices
-ask_history_of() {
+query_history() {
   elements=''
   [ "$2" = one ] || elements=-t
   # shellcheck disable=SC2086
-  (TZ=UTC0; export TZ; limited 30 qstat -x $elements -f -F dsv "$3" >"$scratch/said" 2>"$scratch/why" </dev/null)
+  (TZ=UTC0; export TZ; limited 30 qstat -x $elements -f -F dsv "$3" >"$scratch/answer" 2>"$scratch/why" </dev/null)
   code=$?
   case $code in
-    0) [ -s "$scratch/said" ] || { cat "$scratch/why" >&2; return 1; } ;;   # history is off
+    0) [ -s "$scratch/answer" ] || { cat "$scratch/why" >&2; return 1; } ;;   # history is off
     35 | 153) return 0 ;;
     *) cat "$scratch/why" >&2; return "$code" ;;
   esac
   awk -v name="$1" -v list="$4" "$awk_numbers"'
     BEGIN { numbers(list, wanted) }
     /^Job Id: / { at = 0; if (match($0, /^Job Id: [0-9]+\[[0-9]+\]/)) { at = substr($0, 1, RLENGTH - 1); sub(/.*\[/, "", at) }
-      if ((at + 0) in wanted) print name "|" $0 }' "$scratch/said"
+      if ((at + 0) in wanted) print name "|" $0 }' "$scratch/answer"
 }
 
 # Reads lines: name, id, indices. Prints a line name|attributes for each job. A few tasks of an array are queried one by
@@ -121,12 +121,12 @@ batch_history() {
       *"[]"*) for at in $(printf %s "$list" | tr , ' '); do printf '%s\tone\t%s\t%s\n' "$name" "${id%%"[]"*}[$at]${id#*"[]"}" "$at"; done ;;
       *) printf '%s\tone\t%s\t0\n' "$name" "$id" ;;
     esac
-  done <"$1" >"$scratch/questions"
-  head -n "$questions" "$scratch/questions" >"$scratch/now"
+  done <"$1" >"$scratch/queries"
+  head -n "$most_queries" "$scratch/queries" >"$scratch/now"
   while IFS=$tab read -r name how id list; do
-    ask_history_of "$name" "$how" "$id" "$list" || return
+    query_history "$name" "$how" "$id" "$list" || return
   done <"$scratch/now"
-  [ "$(wc -l <"$scratch/questions")" -le "$questions" ] || { echo "queried $questions jobs; the next poll queries the rest" >&2; return 75; }
+  [ "$(wc -l <"$scratch/queries")" -le "$most_queries" ] || { echo "queried $most_queries jobs; the next poll queries the rest" >&2; return 75; }
 }
 
 # Runs qdel for one id. A job that has finished, is about to finish or is unknown is not an error. If the server cannot be
@@ -180,10 +180,10 @@ batch_check() {
   find_pbs qstat 2>/dev/null || return 0
   printf 'version\t%s\n' "$(limited 60 qstat --version 2>&1 | head -n 1 | sed 's/^pbs_version = /PBS /')"
   words=$(limited 60 qstat -u "$me" -w 2>&1 >/dev/null)
-  said live $? "$words"
+  fact live $? "$words"
   limited 60 qstat -B -f >"$scratch/server" || return
   awk -F ' = ' '{ sub(/^ */, "", $1) } $1 == "max_array_size" { print "array\t" $2 }' "$scratch/server"
-  if grep -q 'job_history_enable = True' "$scratch/server"; then said history 0 ''; else said history 1 "job_history_enable is not True"; fi
+  if grep -q 'job_history_enable = True' "$scratch/server"; then fact history 0 ''; else fact history 1 "job_history_enable is not True"; fi
   limited 60 qstat -Q -f >"$scratch/queues" || return
   awk -F ' = ' '
     function show() { if (queue != "") print "queue\t" queue "\t" state "\t" limit "\t" (queue == first ? "default" : "") }

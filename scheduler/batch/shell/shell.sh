@@ -112,5 +112,5 @@ batch_cancel() {
 batch_check() {
   printf 'version\tno batch system, %s cores\n' "$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)"
   command -v setsid >/dev/null 2>&1 || command -v perl >/dev/null 2>&1 || printf 'missing\t%s\n' "setsid or perl"
-  said live 0 ''
+  fact live 0 ''
 }

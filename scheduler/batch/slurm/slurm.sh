@@ -64,13 +64,13 @@ batch_check() {
   command -v sbatch >/dev/null 2>&1 || return 0
   printf 'version\t%s\n' "$(sbatch --version 2>&1 | head -n 1)"
   words=$(squeue -h -u "$(id -u)" -o %i 2>&1 >/dev/null)
-  said live $? "$words"
+  fact live $? "$words"
   words=$(sacct -n -X -P -S now-1hour -u "$(id -un)" -o JobID 2>&1 >/dev/null)
-  said history $? "$words"
+  fact history $? "$words"
   sinfo -h -a -o '%P|%a|%l' | sort -u | awk -F '|' '{
     star = sub(/\*$/, "", $1); print "queue\t" $1 "\t" $2 "\t" $3 "\t" (star ? "default" : "") }'
   scontrol show config 2>/dev/null | awk '$1 == "MaxArraySize" { print "array\t" $3 }'
   sacctmgr -n -P show assoc user="$(id -un)" format=Account,Partition 2>/dev/null | sort -u | awk -F '|' '{ print "account\t" $1 "\t" $2 }'
   words=$(sbatch --test-only "$3" 2>&1 </dev/null)
-  said trial $? "$words"
+  fact trial $? "$words"
 }

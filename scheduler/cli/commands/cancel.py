@@ -30,14 +30,14 @@ def cancel(selection: Selection, *, everything: bool, yes: bool, json: bool) -> 
         sites = console.join_with_and(sorted({job.site for job in jobs}))
         _confirm(f"Cancel {console.number_of(len(jobs), 'job')} on {sites}?")
     with console.on_interrupt(
-        "Interrupted. Some jobs may be cancelled. Run the same command again to cancel the remaining ones."
+        "Interrupted. Some jobs may already be cancelled. Run the same command again to cancel the others."
     ):
         no_errors = follow.cancel(jobs, ledger)
     if json:
         report.print_json(ledger.of_keys([job.key for job in jobs]))
     elif no_errors:
         console.print_message(
-            f"cancellation of {console.number_of(len(jobs), 'job')} requested; to see when they end: scheduler status"
+            f"cancellation of {console.number_of(len(jobs), 'job')} requested; to see the result: scheduler status"
         )
     return 0 if no_errors else 1
 

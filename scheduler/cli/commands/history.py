@@ -44,7 +44,7 @@ def history(selection: Selection, *, json: bool) -> int:
         campaign = f", campaign {job.campaign}" if job.campaign else ""
         console.print_line(f"{job.job_id} on {job.site}{campaign}, submitted {_local_time(job.created)}", "bold")
         for attempt in _attempts(job, ledger):
-            if job.tries:
+            if job.retries:
                 console.print_line(f"  {_title(attempt)}")
             for at, text in attempt.observations:
                 console.print_line(f"  {_local_time(at)}  {text}")
@@ -55,10 +55,10 @@ def _attempts(job: JobRow, ledger: Ledger) -> Iterator[_Attempt]:
     """The attempts, oldest first, each with the observations between the end of the one before and its own end."""
     left = ledger.history(job.key)
     for row in ledger.attempts.of([job.key]):
-        before = [(at, text) for at, text in left if at < row.over]
-        yield _Attempt(row.tries + 1, shown_id(row), row.status, before)
-        left = [(at, text) for at, text in left if at >= row.over]
-    yield _Attempt(job.tries + 1, shown_id(job), job.status, left)
+        before = [(at, text) for at, text in left if at < row.replaced]
+        yield _Attempt(row.retries + 1, shown_id(row), row.status, before)
+        left = [(at, text) for at, text in left if at >= row.replaced]
+    yield _Attempt(job.retries + 1, shown_id(job), job.status, left)
 
 
 def _title(attempt: _Attempt) -> str:

@@ -48,7 +48,7 @@ def logs(job_id: str, stream: str, *, site: str | None, campaign: str | None, li
 
 def _at_attempt(job: JobRow, number: int, ledger: Ledger) -> JobRow:
     """The job as it was in one of its attempts. Logs of earlier attempts are only in their remote directories."""
-    last = job.tries + 1
+    last = job.retries + 1
     if number > last:
         raise SchedulerError(
             f"job {job.job_id!r} on {job.site}: no attempt {number}; it has {console.number_of(last, 'attempt')}"
@@ -74,7 +74,7 @@ def _end_of_remote_file(job: JobRow, stream: str, ledger: Ledger, lines: int) ->
 
     with open_session(job.site, ledger) as session:
         arguments = [job.folder or "", str(job.element), stream, str(lines)]
-        reply = session.transport.run(programs.program("tail"), arguments)
+        reply = session.context.transport.run(programs.program("tail"), arguments)
     if reply.exit_code != 0:
         raise SchedulerError(f"job {job.job_id!r} on {job.site}: {reply.err.strip()}")
     return reply.stdout

@@ -54,14 +54,13 @@ def _matches(job: JobRow, *, failed: bool) -> bool:
 def _warn_of_lost(jobs: Sequence[JobRow]) -> None:
     lost = sum(job.status.cause is Cause.LOST for job in jobs)
     if lost:
-        console.print_message(
-            f"{console.number_of(lost, 'job')} recorded as lost: one that is still running on the cluster runs twice",
-            "yellow",
-        )
+        count = console.number_of(lost, "job")
+        warning = f"{count} recorded as lost; if one is still running on the cluster, it will run twice"
+        console.print_message(warning, "yellow")
 
 
 def _is_retried(before: JobRow, after: JobRow) -> bool:
-    return after.tries > before.tries
+    return after.retries > before.retries
 
 
 def _print_table(jobs: Sequence[JobRow], after: dict[int, JobRow], refused: dict[int, str]) -> None:
@@ -73,7 +72,7 @@ def _print_table(jobs: Sequence[JobRow], after: dict[int, JobRow], refused: dict
         column("NOW", [str(job.status) if _is_retried(before, job) else "unchanged" for before, job in pairs]),
         column("ATTEMPT", map(format.attempt, now), right=True),
         column("BATCH ID", map(shown_id, now)),
-        column("WHY NOT", [refused.get(job.key, "").removeprefix("not tried again: ") for job in now], may_be_cut=True),
+        column("WHY NOT", [refused.get(job.key, "").removeprefix("not retried: ") for job in now], may_be_cut=True),
     ])  # fmt: skip
     retried = sum(_is_retried(before, job) for before, job in pairs)
     console.print_line(f"{retried} of {console.number_of(len(jobs), 'job')} retried", "bold")

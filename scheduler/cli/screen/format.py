@@ -59,7 +59,7 @@ def age(seconds: float) -> str:
 
 def attempt(row: JobRow) -> str:
     """The number of the job's last attempt, from 1; empty if it has only one."""
-    return str(row.tries + 1) if row.tries else ""
+    return str(row.retries + 1) if row.retries else ""
 
 
 def specific_reason(job: JobRow) -> str:
@@ -118,7 +118,7 @@ def as_json(row: JobRow) -> dict[str, Any]:
         "reason": status.reason or None,
         "batch_id": shown_id(row) or None,
         "node": status.node or None,
-        "attempt": row.tries + 1,
+        "attempt": row.retries + 1,
         "working_dir": row.working_dir,
         "started": status.started.isoformat() if status.started else None,
         "ended": status.ended.isoformat() if status.ended else None,

@@ -47,5 +47,5 @@ batch_cancel() {
 
 batch_check() {
   printf 'version\ttoyq 1.0\n'
-  said live 0 ''
+  fact live 0 ''
 }
