@@ -34,7 +34,7 @@ format: .venv/installed-dev ## rewrite the code as `make lint` wants it
 docs: .venv/installed-dev ## the documentation as a website, in site/
 	.venv/bin/mkdocs build --strict -f docs/mkdocs.yml
 
-recording: .venv/installed-dev ## the pictures of the terminal in README and docs, from real runs
+recording: .venv/installed-dev acts ## the pictures of the terminal in README and docs, from real runs
 	.venv/bin/python docs/record.py
 
 bench: .venv/installed-dev ## ours beside the hand-written pipeline; tables in docs/pages/performance.md (BENCH="--quick")
