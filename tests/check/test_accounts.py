@@ -13,7 +13,7 @@ from scheduler.site.site import Site
 from tests.end_to_end.logins import WAYS, certified, site_of, ssh_of, way_to
 from tests.testcluster import Cluster
 
-from .test_look import by_name, failures
+from .inspection import by_name, failures
 
 pytestmark = pytest.mark.cluster
 

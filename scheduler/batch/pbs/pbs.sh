@@ -36,8 +36,7 @@ placed() {
       !/^#/ && !done { print ENVIRON["line"]; done = 1 } { print }' "$1"
 }
 
-# Submits from the folder /, for the same reason; therefore -o, which is relative in the script, is given as an absolute
-# path.
+# Submits from the folder /, for the same reason. Therefore -o, relative in the script, is given as an absolute path.
 batch_submit() {
   find_pbs qsub || return
   log=$PWD/batches/$2/log.0
@@ -51,10 +50,11 @@ batch_submit() {
 }
 batch_submitted() { :; }
 
-# Reads lines: bundle number, folder, name, id, first job, indices, kind. Prints name|index|id|state|comment. The table
-# truncates names, so its rows are matched by id; an unknown id is queried by name. The tasks of a held array are listed
-# as queued, below the row of the array. "deleted": qdel accepted the job, and the table no longer has it. Without a
-# history nothing else shows that.
+# Reads lines: bundle number, folder, name, id, first job, indices, kind ("one", "array" or "pack").
+# Prints lines: name|index|id|state|comment
+# The table truncates names, so its rows are matched by id; an unknown id is queried by name. The tasks of a held array
+# are listed as queued, below the row of the array. "deleted": qdel accepted the job, and the table no longer has it.
+# Without a history nothing else shows that.
 unfinished='^[^|]*[|][^|]*[|][^|]*[|][HQRW][|]'
 batch_live() {
   find_pbs qstat || return
@@ -109,8 +109,8 @@ query_history() {
       if ((at + 0) in wanted) print name "|" $0 }' "$scratch/answer"
 }
 
-# Reads lines: name, id, indices. Prints a line name|attributes for each job. A few tasks of an array are queried one by
-# one, many tasks with the whole array.
+# Reads lines: name, id, indices. Prints a line for each job: name|attributes
+# A few tasks of an array are queried one by one, many tasks with the whole array.
 batch_history() {
   find_pbs qstat || return
   while IFS=$tab read -r name id list; do
@@ -129,8 +129,8 @@ batch_history() {
   [ "$(wc -l <"$scratch/queries")" -le "$most_queries" ] || { echo "queried $most_queries jobs; the next poll queries the rest" >&2; return 75; }
 }
 
-# Runs qdel for one id. A job that has finished, is about to finish or is unknown is not an error. If the server cannot be
-# reached, nothing more is cancelled. What qdel accepted is recorded.
+# Runs qdel for one id. A job that has finished, is about to finish or is unknown is not an error. If the server cannot
+# be reached, nothing more is cancelled. What qdel accepted is recorded.
 #   $1 id  $2 its indices, or "all" of the batch
 delete() {
   limited 60 qdel "$1" 2>"$scratch/why" </dev/null
