@@ -49,8 +49,9 @@ class World:
         return Runner(site, ledger=Ledger(self.folder / "state"), **options)
 
     def job(self, job_id: str, text: str = FAILS_FIRST, **more: Any) -> Job:
-        script = self.folder / f"{job_id}.sh"
-        script.write_text(text)
+        script, temporary = self.folder / f"{job_id}.sh", self.folder / f"{job_id}.{os.getpid()}"
+        temporary.write_text(text)
+        temporary.replace(script)  # at once: another process may be reading it
         given = {"retry": RETRY_ONCE, "env_vars": {"RUNS": str(self.runs)}, "working_dir": self.folder / "out" / job_id}
         return Job(job_id, JobType.SCRIPT, script_path=script, **{**given, **more})
 
