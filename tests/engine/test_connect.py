@@ -1,4 +1,4 @@
-"""A site's file decides how its machine is reached."""
+"""A site gets the transport that its file names, with the settings of the file."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def site(transport: str, **keys: Any) -> Site:
 
 
 @pytest.mark.parametrize(
-    ("word", "kind"), [("local", LocalTransport), ("ssh", SshTransport), ("openssh", OpensshTransport)]
+    ("name", "kind"), [("local", LocalTransport), ("ssh", SshTransport), ("openssh", OpensshTransport)]
 )
-def test_the_word_in_the_file_chooses(word: str, kind: type) -> None:
-    assert type(transport_to(site(word))) is kind
+def test_the_transport_is_the_one_that_the_site_file_names(name: str, kind: type) -> None:
+    assert type(transport_to(site(name))) is kind
 
 
-@pytest.mark.parametrize("word", ["ssh", "openssh"])
-def test_a_way_over_ssh_needs_a_host(word: str) -> None:
-    with pytest.raises(Exception, match=f"host: is missing; transport: {word}"):
-        site(word, host=None)
+@pytest.mark.parametrize("name", ["ssh", "openssh"])
+def test_a_site_over_ssh_needs_a_host(name: str) -> None:
+    with pytest.raises(Exception, match=f"host: is missing; transport: {name}"):
+        site(name, host=None)
 
 
-def test_what_a_site_says_of_its_login_is_said_to_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ssh_keys_of_a_site_are_options_of_the_ssh_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ssh").write_text(RECORD)
     (tmp_path / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
@@ -55,21 +55,21 @@ def test_what_a_site_says_of_its_login_is_said_to_ssh(tmp_path: Path, monkeypatc
     }
     with (
         transport_to(site("openssh", ssh=ssh), prompter=no_prompter()) as transport,
-        pytest.raises(Exception, match=r"not reached\. ssh failed without a word"),
+        pytest.raises(Exception, match=r"not reached\. ssh failed without output"),
     ):
         transport.run(Program("secret", "echo secret"), ["a secret"])
-    said = (tmp_path / "record").read_text()
-    assert "-l\nanna\n-p\n2222\n-i\n/k/id\n-J\ngate,b@second:7\n--\nfarm\n" in said
-    assert "secret" not in said
+    arguments = (tmp_path / "record").read_text()
+    assert "-l\nanna\n-p\n2222\n-i\n/k/id\n-J\ngate,b@second:7\n--\nfarm\n" in arguments
+    assert "secret" not in arguments
     config = (tmp_path / "record.config").read_text()
     for line in ("BatchMode yes", "StrictHostKeyChecking yes", 'UserKnownHostsFile "/k/n"', "Include ~/.ssh/config"):
         assert f"{line}\n" in config
 
 
-def test_new_host_keys_are_accepted_only_if_the_site_says_so(tmp_path: Path) -> None:
+def test_new_host_keys_are_accepted_only_with_accept_new_host_key(tmp_path: Path) -> None:
     from scheduler.transports.openssh.options import config_text
     from scheduler.transports.settings import SshSettings
 
-    assert "StrictHostKeyChecking yes\n" in config_text(SshSettings("farm"), asking=True)
-    wished = SshSettings("farm", accept_new_host_key=True)
-    assert "StrictHostKeyChecking accept-new\n" in config_text(wished, asking=False)
+    assert "StrictHostKeyChecking yes\n" in config_text(SshSettings("farm"), batch=False)
+    accepting = SshSettings("farm", accept_new_host_key=True)
+    assert "StrictHostKeyChecking accept-new\n" in config_text(accepting, batch=True)
