@@ -28,7 +28,7 @@ from .sshd import make_key
 pytestmark = pytest.mark.cluster
 
 ANSWERS: Mapping[str, str | Callable[[], str]] = {"Password:": PASSWORD, "Verification code:": code}
-QUESTIONS = {"twofactor": ["Verification code:"], "password": ["Password:", "Verification code:"]}
+PROMPTS = {"twofactor": ["Verification code:"], "password": ["Password:", "Verification code:"]}
 AT_TERMINAL = """
 import sys
 from scheduler.transports.{module}.transport import {name}, SshSettings
@@ -101,33 +101,33 @@ def refused(transport: Transport, error: type[TransportError]) -> str:
 # One-time codes
 
 
-@pytest.mark.parametrize("user", QUESTIONS)
+@pytest.mark.parametrize("user", PROMPTS)
 def test_a_one_time_code_is_asked_for_once_for_many_programs(settings: Callable[..., SshSettings], user: str) -> None:
     prompter = PreparedPrompter(ANSWERS)
     with SshTransport(settings(user=user), prompter=prompter) as transport:
         for _ in range(3):
             assert transport.run(Program("who", "id -un")).out == f"{user}\n"
-    assert [question.partition(": ")[2] for question in prompter.asked] == QUESTIONS[user]
-    assert all(question.startswith(f"{user}@") for question in prompter.asked)
+    assert [prompt.partition(": ")[2] for prompt in prompter.asked] == PROMPTS[user]
+    assert all(prompt.startswith(f"{user}@") for prompt in prompter.asked)
 
 
 @pytest.mark.parametrize("name", ["SshTransport", "OpensshTransport"])
 def test_the_prompt_is_at_the_terminal_once(settings: Callable[..., SshSettings], name: str) -> None:
-    asked = settings(user="password")
+    account = settings(user="password")
     module = "ssh" if name == "SshTransport" else "openssh"
     program = AT_TERMINAL.format(module=module, name=name)
-    words = [asked.host, str(asked.user), str(asked.known_hosts), str(asked.identity_file)]
-    with Terminal([sys.executable, "-c", program, *words]) as terminal:
+    arguments = [account.host, str(account.user), str(account.known_hosts), str(account.identity_file)]
+    with Terminal([sys.executable, "-c", program, *arguments]) as terminal:
         terminal.shows("Password:")
         terminal.types(PASSWORD)
         terminal.shows("Verification code:")
-        number = code()
-        terminal.types(number)
+        one_time_code = code()
+        terminal.types(one_time_code)
         assert terminal.ends() == 0, terminal.screen
     assert terminal.screen.count("printed password") == 3
     assert terminal.screen.count("Verification code:") == 1
     assert PASSWORD not in terminal.screen
-    assert number not in terminal.screen
+    assert one_time_code not in terminal.screen
 
 
 def test_a_wrong_code_is_refused_after_one_prompt(settings: Callable[..., SshSettings]) -> None:
@@ -139,7 +139,7 @@ def test_a_wrong_code_is_refused_after_one_prompt(settings: Callable[..., SshSet
     assert len(prompter.asked) == 1
 
 
-@pytest.mark.parametrize("user", QUESTIONS)
+@pytest.mark.parametrize("user", PROMPTS)
 def test_without_a_prompt_the_login_fails_at_once_with_what_is_needed(
     settings: Callable[..., SshSettings], kind: Kind, user: str
 ) -> None:
@@ -160,8 +160,8 @@ def relayed(
     known = tmp_path / "known_hosts"
     with Relay(22, host=cluster.host) as relay:
         known.write_text(f"[127.0.0.1]:{relay.port} {key}\n")
-        asked = settings(user="twofactor", port=relay.port)
-        yield replace(asked, host="127.0.0.1", known_hosts=str(known)), relay
+        account = settings(user="twofactor", port=relay.port)
+        yield replace(account, host="127.0.0.1", known_hosts=str(known)), relay
 
 
 def test_a_lost_connection_is_not_replaced_with_a_prompt(relayed: tuple[SshSettings, Relay]) -> None:
@@ -180,8 +180,8 @@ def test_a_lost_connection_is_not_replaced_with_a_prompt(relayed: tuple[SshSetti
 
 def test_ssh_does_not_prompt_to_replace_a_lost_connection(relayed: tuple[SshSettings, Relay]) -> None:
     settings, relay = relayed
-    words = [str(settings.port), str(settings.known_hosts), str(settings.identity_file)]
-    with Terminal([sys.executable, "-c", LOST_CONNECTION, *words]) as terminal:
+    arguments = [str(settings.port), str(settings.known_hosts), str(settings.identity_file)]
+    with Terminal([sys.executable, "-c", LOST_CONNECTION, *arguments]) as terminal:
         terminal.shows("Verification code:")
         terminal.types(code())
         terminal.shows("printed hello")
@@ -279,7 +279,7 @@ def test_the_code_of_a_jump_host_is_asked_for_once(
     with SshTransport(reached, prompter=prompter) as transport:
         for _ in range(3):
             assert transport.run(Program("who", "id -un")).out == "alice\n"
-    assert [question.partition(": ")[2] for question in prompter.asked] == ["Verification code:"]
+    assert [prompt.partition(": ")[2] for prompt in prompter.asked] == ["Verification code:"]
 
 
 @pytest.mark.parametrize("port", [2201, 2202])

@@ -130,7 +130,7 @@ def test_a_passphrase_is_asked_for_three_times(server: Sshd, locked: Path) -> No
 
 def test_no_secret_is_in_a_repr_or_a_message(server: Sshd, locked: Path) -> None:
     credentials: Credentials[str] = Credentials(
-        NoPrompter("nobody"), keys={locked: "hunter2"}, passwords={"host": "hunter3"}
+        NoPrompter("prompts are off"), keys={locked: "hunter2"}, passwords={"host": "hunter3"}
     )
     assert "hunter" not in repr(credentials) + str(credentials)
     prompter = PreparedPrompter({"passphrase": "open barley"})

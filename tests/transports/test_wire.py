@@ -30,9 +30,9 @@ payloads = st.lists(st.one_of(st.binary(max_size=40), look_alikes), max_size=12)
 banners = st.lists(st.one_of(st.binary(max_size=40), look_alikes.filter(lambda word: word != BEGIN))).map(b"".join)
 
 
-def cut(stream: bytes, places: list[int]) -> list[bytes]:
+def chunks_of(stream: bytes, positions: list[int]) -> list[bytes]:
     """`stream` divided into chunks at these positions."""
-    edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
+    edges = [0, *sorted(position % (len(stream) + 1) for position in positions), len(stream)]
     return [stream[start:end] for start, end in pairwise(edges)]
 
 
@@ -41,40 +41,42 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
     payload=payloads,
     code=st.integers(0, 255),
     after=st.binary(max_size=20),
-    places=st.lists(st.integers(0, 10_000), max_size=30),
+    positions=st.lists(st.integers(0, 10_000), max_size=30),
 )
 def test_the_payload_does_not_depend_on_the_chunks(
-    banner: bytes, payload: bytes, code: int, after: bytes, places: list[int]
+    banner: bytes, payload: bytes, code: int, after: bytes, positions: list[int]
 ) -> None:
-    assume(BEGIN not in banner + BEGIN[:-1] and not WHOLE_END.search(payload))  # nobody else can know the nonce
+    assume(
+        BEGIN not in banner + BEGIN[:-1] and not WHOLE_END.search(payload)
+    )  # only the program's own frame has the nonce
     stream = banner + BEGIN + payload + END.format(code).encode() + after
     decoder = Decoder(NONCE)
-    heard = b"".join(decoder.feed(chunk) for chunk in cut(stream, places))
-    assert (decoder.started, decoder.exit_code, heard) == (True, code, payload)
+    decoded = b"".join(decoder.feed(chunk) for chunk in chunks_of(stream, positions))
+    assert (decoder.started, decoder.exit_code, decoded) == (True, code, payload)
 
 
-@given(payload=payloads, places=st.lists(st.integers(0, 10_000), max_size=30))
-def test_without_an_end_marker_the_payload_is_complete_after_flush(payload: bytes, places: list[int]) -> None:
+@given(payload=payloads, positions=st.lists(st.integers(0, 10_000), max_size=30))
+def test_without_an_end_marker_the_payload_is_complete_after_flush(payload: bytes, positions: list[int]) -> None:
     decoder = Decoder(NONCE)
     assume(not WHOLE_END.search(payload))
-    heard = b"".join(decoder.feed(chunk) for chunk in cut(BEGIN + payload, places))
+    decoded = b"".join(decoder.feed(chunk) for chunk in chunks_of(BEGIN + payload, positions))
     assert decoder.exit_code is None
-    assert heard + decoder.flush() == payload
+    assert decoded + decoder.flush() == payload
 
 
 @given(payload=st.binary(max_size=2000))
 def test_only_a_prefix_of_the_end_marker_is_held_back(payload: bytes) -> None:
     decoder = Decoder(NONCE)
-    heard = decoder.feed(BEGIN + payload)
-    assert len(payload) - len(heard) < len(STEM)
-    assert STEM.startswith(payload[len(heard) :])
+    decoded = decoder.feed(BEGIN + payload)
+    assert len(payload) - len(decoded) < len(STEM)
+    assert STEM.startswith(payload[len(decoded) :])
 
 
 def test_a_stream_of_single_bytes_is_decoded() -> None:
     stream = b"motd\n" + BEGIN + bytes(range(256)) + END.format(17).encode()
     decoder = Decoder(NONCE)
-    heard = b"".join(decoder.feed(bytes([byte])) for byte in stream)
-    assert (heard, decoder.exit_code) == (bytes(range(256)), 17)
+    decoded = b"".join(decoder.feed(bytes([byte])) for byte in stream)
+    assert (decoded, decoder.exit_code) == (bytes(range(256)), 17)
 
 
 def test_bytes_after_the_end_marker_are_discarded() -> None:

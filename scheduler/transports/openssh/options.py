@@ -131,9 +131,13 @@ def error_of(
     host, printed = settings.host, f"ssh printed: {stderr}" if stderr else "ssh failed without output"
     if is_unknown_host(stderr):
         return HostKeyError(
-            f"{host}: host key verification failed: the host is unknown, or its jump host.{host_key} {printed}\n"
+            f"{host}: host key verification failed: the host or a jump host is unknown.{host_key} {printed}\n"
             f"Compare the fingerprint with the one that the site publishes; then run {user_command(settings)} once, or "
             "set accept_new_host_key: true"
+        )
+    if _HOST_KEY.search(stderr) and not _CHANGED.search(stderr):
+        return HostKeyError(
+            f"{host}: host key verification failed: the host key is revoked. {printed}\nDo not connect to this host"
         )
     if _HOST_KEY.search(stderr):
         return HostKeyError(

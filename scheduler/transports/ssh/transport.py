@@ -53,7 +53,7 @@ class SshTransport(Transport):
     Args:
         settings: the host, and how to log in.
         prompter: asks the user for a password, passphrase or one-time code; by default at the terminal. The user is
-            asked once per connection, and not when a lost connection is replaced: nobody may be there any more.
+            prompted once per connection, and not when a lost connection is replaced: they may have left.
     """
 
     def __init__(self, settings: SshSettings, *, prompter: Prompter | None = None) -> None:
