@@ -1,1 +1,1 @@
-"""Ours and the pipeline that an expert would write by hand, side by side on the test cluster: `make bench`."""
+"""Compares scheduler with pipelines written by hand, on the test cluster: `make bench`."""

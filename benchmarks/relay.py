@@ -1,9 +1,10 @@
-"""A line that adds a round trip: bytes pass on unchanged, half of it later, in either direction. A process of its own.
+"""A relay that adds a round trip: it forwards bytes unchanged, half a round trip later, in either direction.
 
     python benchmarks/relay.py HOST PORT MILLISECONDS
 
-It prints the port that it listens on, and for each line on standard input the number of connections made so far and the
-bytes that went up and down. It ends with its standard input. How fast bytes pass is not limited.
+A process of its own. It prints the port that it listens on, then for each line on standard input the number of
+connections so far and the bytes uploaded and downloaded. It exits at the end of standard input. It does not limit
+bandwidth.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ _PIECE_BYTES = 1 << 18
 _IN_FLIGHT = 4096
 
 
-class Line:
-    """The relay and what has passed."""
+class Relay:
+    """Forwards connections to one host and port, and counts connections and bytes."""
 
     def __init__(self, host: str, port: int, one_way_seconds: float) -> None:
         self._target, self._delay = (host, port), one_way_seconds
@@ -30,29 +31,29 @@ class Line:
         self.bytes = {"up": 0, "down": 0}
 
     def serve(self) -> None:
-        """Take connections for ever."""
+        """Accept connections for ever."""
         while True:
             near, _ = self._listener.accept()
             self.connections += 1
             far = socket.create_connection(self._target)
             for end in (near, far):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._pass(near, far, "up")
-            self._pass(far, near, "down")
+            self._forward(near, far, "up")
+            self._forward(far, near, "down")
 
-    def _pass(self, source: socket.socket, sink: socket.socket, way: str) -> None:
+    def _forward(self, source: socket.socket, sink: socket.socket, direction: str) -> None:
         pieces: queue.Queue[tuple[float, bytes]] = queue.Queue(_IN_FLIGHT)
-        threading.Thread(target=self._read, args=(source, pieces, way), daemon=True).start()
+        threading.Thread(target=self._read, args=(source, pieces, direction), daemon=True).start()
         threading.Thread(target=_write, args=(sink, pieces), daemon=True).start()
 
-    def _read(self, source: socket.socket, pieces: queue.Queue[tuple[float, bytes]], way: str) -> None:
+    def _read(self, source: socket.socket, pieces: queue.Queue[tuple[float, bytes]], direction: str) -> None:
         piece = b"-"
         while piece:
             try:
                 piece = source.recv(_PIECE_BYTES)
             except OSError:
                 piece = b""
-            self.bytes[way] += len(piece)
+            self.bytes[direction] += len(piece)
             pieces.put((time.monotonic() + self._delay, piece))
 
 
@@ -70,13 +71,13 @@ def _write(sink: socket.socket, pieces: queue.Queue[tuple[float, bytes]]) -> Non
 
 
 def main() -> None:
-    """See above."""
+    """Start the relay and answer the lines on standard input."""
     host, port, milliseconds = sys.argv[1:]
-    line = Line(host, int(port), float(milliseconds) / 2000)
-    threading.Thread(target=line.serve, daemon=True).start()
-    print(line.port, flush=True)
+    relay = Relay(host, int(port), float(milliseconds) / 2000)
+    threading.Thread(target=relay.serve, daemon=True).start()
+    print(relay.port, flush=True)
     for _ in sys.stdin:
-        print(line.connections, line.bytes["up"], line.bytes["down"], flush=True)
+        print(relay.connections, relay.bytes["up"], relay.bytes["down"], flush=True)
 
 
 if __name__ == "__main__":

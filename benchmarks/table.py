@@ -1,4 +1,4 @@
-"""What was measured, and the table that is made of it. Nothing is run here."""
+"""Holds the measurements and writes them as Markdown tables. It runs nothing."""
 
 from __future__ import annotations
 
@@ -13,19 +13,28 @@ from statistics import median
 from typing import Any, Protocol
 
 BEGIN, END = "<!-- written by make bench -->", "<!-- end of what make bench writes -->"
-_WAYS = {"file": {"submit": "out", "collect": "home"}, "jobs": {}}
+_LABELS = {"file": {"submit": "upload", "collect": "download"}, "jobs": {}}
+"""Kind of benchmark → step → its name in the table, if it is another."""
 
 
-class Away(Protocol):
-    """How far the cluster is."""
+class Distant(Protocol):
+    """Something behind the relay."""
 
     @property
-    def milliseconds(self) -> int: ...
+    def milliseconds(self) -> int:
+        """The round trip that the relay adds."""
 
 
 @dataclass
 class Measured:
-    """Seconds of both sides, by round trip and by what was done; and what our side used."""
+    """The measurements of both sides, by round trip (milliseconds) and step.
+
+    Attributes:
+        seconds: of each turn, by hand and ours.
+        commands: the remote commands of our side.
+        cpu: CPU seconds of our side in that step.
+        used: connections, CPU seconds and peak memory of the whole process of our side, one mapping per turn.
+    """
 
     seconds: dict[tuple[int, str], dict[str, list[float]]] = field(
         default_factory=lambda: defaultdict(lambda: {"hand": [], "ours": []})
@@ -34,64 +43,64 @@ class Measured:
     cpu: dict[tuple[int, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     used: dict[tuple[int, str], list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
-    def hand(self, far: Away, what: str, *seconds: float) -> None:
-        """What the pipeline took."""
+    def hand(self, far: Distant, what: str, *seconds: float) -> None:
+        """Record the seconds of a pipeline written by hand."""
         self.seconds[far.milliseconds, what]["hand"] += seconds
-        _say(far, what, "by hand", seconds[0])
+        _print_progress(far, what, "by hand", seconds[0])
 
-    def ours(self, far: Away, name: str, said: dict[str, Any]) -> None:
-        """What our side says of one step, or of itself."""
-        if said["what"] == "peak":
-            self.used[far.milliseconds, name].append(said)
+    def ours(self, far: Distant, name: str, result: dict[str, Any]) -> None:
+        """Record one line that `benchmarks.ours` printed: a step, or the totals of the process."""
+        if result["what"] == "peak":
+            self.used[far.milliseconds, name].append(result)
             return
-        step = _WAYS["file" if "file" in name else "jobs"].get(said["what"], said["what"])
+        step = _LABELS["file" if "file" in name else "jobs"].get(result["what"], result["what"])
         key = (far.milliseconds, f"{name}: {step}")
-        self.seconds[key]["ours"].append(said["seconds"])
-        self.cpu[key].append(said["cpu"])
-        self.commands[key] = _in_words(said["commands"])
-        _say(far, key[1], "ours", said["seconds"])
+        self.seconds[key]["ours"].append(result["seconds"])
+        self.cpu[key].append(result["cpu"])
+        self.commands[key] = _as_text(result["commands"])
+        _print_progress(far, key[1], "ours", result["seconds"])
 
 
 def as_markdown(found: Measured) -> str:
-    """Two tables."""
+    """The two tables of the performance page."""
     lines = [
         f"Measured on {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}; "
-        f"load {os.getloadavg()[2]:.1f} in the last quarter of an hour. Medians.",
+        f"load average (15 minutes) {os.getloadavg()[2]:.1f}. Medians.",
         "",
         "| round trip | what | by hand, s | ours, s | ratio | our remote commands | our CPU, s |",
         "|--:|---|--:|--:|--:|---|--:|",
     ]
-    for (away, what), both in found.seconds.items():
+    for (milliseconds, what), both in found.seconds.items():
         if both["hand"] and both["ours"]:
-            key, by_hand, ours = (away, what), median(both["hand"]), median(both["ours"])
+            key, by_hand, ours = (milliseconds, what), median(both["hand"]), median(both["ours"])
             lines.append(
-                f"| {away} ms | {what} | {by_hand:.2f} | {ours:.2f} | **{ours / by_hand:.2f}** "
+                f"| {milliseconds} ms | {what} | {by_hand:.2f} | {ours:.2f} | **{ours / by_hand:.2f}** "
                 f"| {found.commands[key]} | {median(found.cpu[key]):.2f} |"
             )
     lines += [
         "",
-        "| round trip | all of it, in one process | connections | CPU with start, s | peak memory, MB |",
+        "| round trip | all steps in one process | connections | CPU with start, s | peak memory, MB |",
         "|--:|---|--:|--:|--:|",
     ]
-    for (away, what), used in found.used.items():
+    for (milliseconds, what), used in found.used.items():
         connections = max(one["connections"] for one in used)
         cpu, memory = median(one["cpu"] for one in used), max(one["megabytes"] for one in used)
-        lines.append(f"| {away} ms | {what} | {connections} | {cpu:.1f} | {memory:.0f} |")
+        lines.append(f"| {milliseconds} ms | {what} | {connections} | {cpu:.1f} | {memory:.0f} |")
     return "\n".join(lines) + "\n"
 
 
 def write_into(page: Path, table: str) -> None:
-    """Put the table between its marks."""
+    """Replace the text between the two marks by the tables."""
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     page.write_text(f"{before}{BEGIN}\n{table}{END}{after}", encoding="utf-8")
 
 
-def _say(far: Away, what: str, whose: str, seconds: float) -> None:
+def _print_progress(far: Distant, what: str, whose: str, seconds: float) -> None:
     print(f"    {far.milliseconds} ms  {what}  {whose}  {seconds:.2f} s", file=sys.stderr, flush=True)
 
 
-def _in_words(commands: Sequence[str]) -> str:
+def _as_text(commands: Sequence[str]) -> str:
     counts: dict[str, int] = defaultdict(int)
     for command in commands:
         counts[command] += 1

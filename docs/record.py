@@ -3,8 +3,9 @@
 
     docs/record.py [NAME …]      writes docs/pages/images/NAME.svg for each session below, or for those named
 
-The commands run on site `local`, in an empty folder with a ledger of its own. Only the path of that folder is replaced.
-The files of a session are blocks of the page that it illustrates, so that the page and its picture show the same.
+The commands run in an empty folder with a ledger of its own, on site `local` or on the test cluster, there as site
+`mycluster`. Only the path of that folder and the version of the kernel are replaced. The files of a session are blocks
+of the page that it illustrates, so that the page and its picture show the same.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -38,21 +40,37 @@ class Session:
     Attributes:
         page: where its files are blocks with a title.
         files: their titles.
-        commands: run one after the other.
-        hidden: as many of the first commands are run and not shown.
+        commands: run one after the other, and shown with their output.
+        before: commands that are run first, and not shown.
+        plot: a file that the commands write, which is kept as a picture instead of the terminal.
+        cluster: the site `mycluster` is the test cluster.
     """
 
     page: str
     files: tuple[str, ...]
     commands: tuple[str, ...]
-    hidden: int = 0
+    before: tuple[str, ...] = ()
+    plot: str = ""
+    cluster: bool = False
 
 
+TELESCOPE = ("telescope.py", "telescope.yaml", "plot.py", "~/.config/scheduler/sites/mycluster.yaml")
+RUN = "scheduler run telescope.yaml --site local"
+MORE = "sed -i 's/  p: .*/  p: [0, 5, 10, 20, 40, 80]/' telescope.yaml"
+GOOD = "sed -i 's/  p: .*/  p: [5, 10, 20, 40, 80]/' telescope.yaml"
+PLOT = "scheduler status --campaign telescope --all --json >results.json; python plot.py"
 SESSIONS = {
     "run": Session(
         "quickstart.md",
         ("toy.py", "scan.yaml", "fragile.sh", "fragile.yaml"),
         ("cat scan.yaml", "scheduler run scan.yaml --site local", "scheduler run fragile.yaml --site local"),
+    ),
+    "tutorial-run": Session("tutorial.md", TELESCOPE, (RUN,)),
+    "tutorial-failed": Session("tutorial.md", TELESCOPE, (RUN,), before=(RUN, MORE)),
+    "tutorial-plot": Session("tutorial.md", TELESCOPE, (PLOT,), before=(GOOD, RUN), plot="resolution.png"),
+    "tutorial-check": Session("tutorial.md", TELESCOPE, ("scheduler check mycluster",), cluster=True),
+    "tutorial-cluster": Session(
+        "tutorial.md", TELESCOPE, ("scheduler run telescope.yaml --site mycluster",), cluster=True
     ),
 }
 
@@ -88,25 +106,49 @@ SVG = """\
 def main() -> None:
     """Record the sessions that are named, or all."""
     for name in sys.argv[1:] or SESSIONS:
-        path = PAGES / "images" / f"{name}.svg"
+        path = PAGES / "images" / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(drawn(recorded(SESSIONS[name])), encoding="utf-8")
-        sys.stderr.write(f"{path.relative_to(ROOT)}\n")
+        sys.stderr.write(f"{record(SESSIONS[name], path).relative_to(ROOT)}\n")
 
 
-def recorded(session: Session) -> list[Text]:
-    """The lines of the terminal after all commands of a session."""
-    lines: list[Text] = []
-    with tempfile.TemporaryDirectory() as home:
-        folder = Path(home, "toy")
-        folder.mkdir()
+def record(session: Session, path: Path) -> Path:
+    """Run a session in a home folder of its own, and write its picture; `path` has no ending yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder, "anna")
+        (home / "toy").mkdir(parents=True)
         for title in session.files:
-            (folder / title).write_text(block(PAGES / session.page, title), encoding="utf-8")
-        for number, command in enumerate(session.commands):
-            output = printed(command, folder=folder, home=Path(home)).replace(home, "/home/anna")
-            if number >= session.hidden:
-                prompt = Text.assemble(("$ ", "bold green"), (command, "bold"))
-                lines += [*([Text()] if lines else []), prompt, *AnsiDecoder().decode(screen(output))]
+            file = home / "toy" / title.replace("~", str(home))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block(PAGES / session.page, title), encoding="utf-8")
+        if session.cluster:
+            reach_cluster(home)
+        for command in session.before:
+            printed(command, home=home)
+        lines = shown(session.commands, home)
+        if session.plot:
+            return Path(shutil.copyfile(home / "toy" / session.plot, path.with_suffix(Path(session.plot).suffix)))
+        path.with_suffix(".svg").write_text(drawn(lines), encoding="utf-8")
+    return path.with_suffix(".svg")
+
+
+def reach_cluster(home: Path) -> None:
+    """Start the test cluster if it is not up, and name it `mycluster` in the SSH configuration of this home folder."""
+    found = subprocess.run([ROOT / "tests/cluster/up"], stdout=subprocess.PIPE, text=True)
+    if found.returncode != 0:
+        raise SystemExit("record: the sessions on a cluster need the test cluster; name the other sessions")
+    text = Path(found.stdout.strip()).read_text(encoding="utf-8")
+    (home / ".ssh").mkdir(mode=0o700)
+    text = text.replace("Host cluster-alice\n", "Host mycluster\n").replace("Host cluster-*\n", "Host *\n")
+    (home / ".ssh/config").write_text(text, encoding="utf-8")
+
+
+def shown(commands: tuple[str, ...], home: Path) -> list[Text]:
+    """The lines of the terminal after these commands."""
+    lines: list[Text] = []
+    for command in commands:
+        output = re.sub(r"Linux [\w.-]+", "Linux 6.12", printed(command, home=home).replace(str(home), "/home/anna"))
+        prompt = Text.assemble(("$ ", "bold green"), (command, "bold"))
+        lines += [*([Text()] if lines else []), prompt, *AnsiDecoder().decode(screen(output))]
     return lines
 
 
@@ -119,7 +161,7 @@ def block(page: Path, title: str) -> str:
     return found[1]
 
 
-def printed(command: str, *, folder: Path, home: Path) -> str:
+def printed(command: str, *, home: Path) -> str:
     """Everything that a command writes to a terminal of COLUMNS columns. Its exit code does not matter."""
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
@@ -131,7 +173,7 @@ def printed(command: str, *, folder: Path, home: Path) -> str:
         "TZ": "UTC",
     }
     with subprocess.Popen(
-        ["bash", "-c", command], cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+        ["bash", "-c", command], cwd=home / "toy", env=environment, stdin=theirs, stdout=theirs, stderr=theirs
     ):
         os.close(theirs)
         return b"".join(iter(lambda: received(ours), b"")).decode("utf-8", "replace")

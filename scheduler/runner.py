@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
+from scheduler.batch.base import find
 from scheduler.engine.collect.fetch import Progress
 from scheduler.engine.connect import no_prompter, transport_to
 from scheduler.engine.session import SiteSession
@@ -18,7 +19,7 @@ from scheduler.job.state import Cause, JobState, Status
 from scheduler.job.validation import refuse_shared_folders
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
-from scheduler.render.bundle import batch_system, render
+from scheduler.render.bundle import render
 from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
@@ -59,7 +60,7 @@ class Runner:
         self.ledger = ledger if ledger is not None else Ledger()
         prompter = None if prompt else no_prompter()
         self.transport = transport if transport is not None else transport_to(self.site, prompter=prompter)
-        self.session = SiteSession(self.site, batch_system(self.site), self.ledger, self.transport)
+        self.session = SiteSession(self.site, find(self.site.scheduler), self.ledger, self.transport)
         self._sleep = sleep
         self._keys: dict[Job, int] = {}
         self._taken: dict[Job, tuple[object, Status]] = {}

@@ -1,4 +1,4 @@
-"""Where the pretended PBS of `fakepbs` is put: on the test cluster's host, for bob's login shells alone, or here."""
+"""Installs and starts the fake PBS: on the test cluster's host, for bob's login shells, or on this machine."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ SETTINGS: dict[str, Any] = {
     "memory": 64 * 2**30,
     "pace": {"poll": 1, "kill": 10, "deliver": 1, "memory": True},
 }
-"""Faster than a real one, which looks at limits every 10 s; and it enforces memory, as sites do with cgroups."""
+"""Its `pace` is faster than that of a real server, and it enforces memory limits, as sites do with cgroups."""
 USER = "bob"
 
-# Run as root over there with the package as a tar in base64 on standard input. Login shells of bob find the commands:
-# that is how it is after a fresh install of the real one.
+# Runs as root on the cluster's host; standard input is the package as a tar in base64. Only login shells have the
+# commands on PATH, as after a fresh install of OpenPBS.
 _PUT = """
 set -e
 folder=/opt/fakepbs-$1
@@ -46,10 +46,10 @@ printf '[ "$(id -un)" != %s ] || PATH=$PATH:%s/bin\\n' "$2" "$prefix" >/etc/prof
 
 
 def put_on(cluster: Cluster) -> None:
-    """On the cluster's host; if one of this checkout runs there, it is left alone."""
+    """Install and start it on the cluster's host, unless one with the same source already runs there."""
     packed = _packed()
     with (cluster.folder / "lock.pbs").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # several processes of one run of the tests
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the workers of pytest-xdist
         cluster.enter(
             "sh", "-c", _PUT, "sh", hashlib.sha256(packed).hexdigest()[:8], USER, json.dumps(SETTINGS),
             input=base64.b64encode(packed).decode(),
@@ -57,7 +57,7 @@ def put_on(cluster: Cluster) -> None:
 
 
 def _packed() -> bytes:
-    """The package, the same bytes for the same files."""
+    """The package as a tar.gz: the same bytes for the same files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path in sorted((LIBRARY / "fakepbs").glob("*.py")):
@@ -69,25 +69,54 @@ def _packed() -> bytes:
 
 
 @dataclass
-class Here:
-    """One of our own on this machine, stopped when it is done with."""
+class LocalFakePbs:
+    """A fake PBS on this machine.
+
+    Attributes:
+        prefix: its installation, in a folder with a short name, which the server's socket needs.
+        process: its server.
+    """
 
     prefix: Path
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def started(cls, prefix: Path, **settings: Any) -> Here:
-        """In a folder with a short name, which its socket needs."""
+    def started(cls, prefix: Path, **settings: Any) -> LocalFakePbs:
+        """Install it in `prefix` and start its server.
+
+        Args:
+            settings: change what SETTINGS has.
+        """
         install(prefix, LIBRARY, **{**SETTINGS, **settings})
         return cls(prefix, start(prefix, LIBRARY))
 
     @property
     def path(self) -> str:
-        """A PATH that finds its commands."""
+        """A value of PATH that finds its commands."""
         return f"{self.prefix / 'bin'}:{os.environ['PATH']}"
 
+    @property
+    def home(self) -> Path:
+        """The folder of its server: a file `down` there stops it from listening, `nohistory` makes it forget."""
+        return self.prefix / "home"
+
+    @property
+    def frozen(self) -> Path:
+        """A file that exists while the server is frozen."""
+        return self.home / "frozen"
+
+    def freeze(self) -> None:
+        """Stop the server: it accepts connections, and answers none."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        self.frozen.touch()
+
+    def thaw(self) -> None:
+        """Let a frozen server continue, with the requests that have come meanwhile."""
+        self.frozen.unlink()
+        os.kill(self.process.pid, signal.SIGCONT)
+
     def stop(self) -> None:
-        """End the server; its jobs are ended by whoever submitted them."""
-        (self.prefix / "home" / "pid").unlink(missing_ok=True)
+        """End the server. Whoever submitted jobs has ended them before."""
+        (self.home / "pid").unlink(missing_ok=True)
         self.process.send_signal(signal.SIGCONT)
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=120)

@@ -78,7 +78,7 @@ class Terminal:
         os.close(its_end)
         self.screen = ""
 
-    def shows(self, text: str, seconds: float = 60.0) -> None:
+    def shows(self, text: str, seconds: float = 300.0) -> None:
         """Wait until `text` is on the screen."""
         deadline = time.monotonic() + seconds
         while text not in self.screen:
@@ -89,7 +89,7 @@ class Terminal:
         """Type a line and the Enter key."""
         os.write(self._ours, f"{line}\n".encode())
 
-    def ends(self, seconds: float = 60.0) -> int:
+    def ends(self, seconds: float = 300.0) -> int:
         """Wait for its end; its exit code. `screen` then has all of its output."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:

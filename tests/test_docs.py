@@ -1,8 +1,8 @@
-"""What the documentation says is tried: its examples run as a reader would run them, its tables name what there is.
+"""The documentation is tested: its examples run as a reader would run them, and its tables agree with the code.
 
-A fenced block with a title is a file, written where it says. In a `console` block each line after ``$`` is a command,
-and what follows is what it prints: digits stand for any digits, ``…`` for anything, a line ``…`` for any lines. The
-Python blocks of a page that have no title are one script. What cannot be run here has ``<!-- not run: why -->`` above.
+A fenced block with a title is a file of that name. In a `console` block each line after ``$`` is a command, and the
+lines below are its output: digits match any digits, ``…`` any text, a line ``…`` any lines. The Python blocks of
+a page without a title form one script. A block that cannot be run here has ``<!-- not run: why -->`` above it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from scheduler.campaign.jobfile import read_job_file
 from scheduler.campaign.keys import FileKeys, JobKeys
 from scheduler.cli.app import app
 from scheduler.engine.poll import settle
-from scheduler.render.bundle import _context, render
+from scheduler.render.bundle import render
+from scheduler.render.template import context_of
 from scheduler.schema.model import Checked
 from scheduler.site.catalog import find_site
 from scheduler.site.packaged import packaged_folder
@@ -36,13 +37,24 @@ from scheduler.site.site import Site
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs/pages"
 ALL = [*sorted(PAGES.glob("*.md")), ROOT / "README.md"]
-RUN = ["README.md", "quickstart.md", "jobs.md", "job-files.md", "command-line.md", "retry.md"]
+RUN = [
+    *(
+        "README.md",
+        "quickstart.md",
+        "tutorial.md",
+        "day-two.md",
+        "jobs.md",
+        "job-files.md",
+        "command-line.md",
+        "retry.md",
+    ),
+]
 MOST_NOT_RUN = 5
 
 _FENCE = re.compile(r"( *)```(\w+)?(?: title=\"(.+)\")?\Z")
 _NOT_RUN = re.compile(r"<!-- not run: .+ -->")
-_TALK_OF_NO_TERMINAL = re.compile(r".+: \d+ of \d+ done: ")
-_PLACES = [
+_PROGRESS_LINE = re.compile(r".+: \d+ of \d+ done: ")
+_VARYING = [
     (re.compile(r"\b[a-z2-9]{10}-\d+(?:_\d+)?(?=[ \n\"])"), "BATCH"),
     (re.compile(r"\.[a-z2-9]{10}-\d+\b"), ".BATCH"),
     (re.compile(r"-[0-9a-f]{6}\b"), "-PLACE"),
@@ -86,7 +98,7 @@ def blocks(page: Path) -> tuple[Block, ...]:
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody who does what a page says, in an empty folder of an own account."""
+    """A reader who runs the examples of a page, in an empty folder and with a home folder of their own."""
 
     home: Path
 
@@ -101,17 +113,22 @@ class Reader:
         return path
 
     def run(self, *command: str) -> str:
-        """All that a command prints. It must end well."""
-        own = {"HOME": str(self.home), "SCHEDULER_STATE_DIR": str(self.home / "state"), "TZ": "UTC", "COLUMNS": "120"}
+        """Run a command, which must exit with 0, and return its output."""
+        changed = {
+            "HOME": str(self.home),
+            "SCHEDULER_STATE_DIR": str(self.home / "state"),
+            "TZ": "UTC",
+            "COLUMNS": "120",
+        }
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SCHEDULER_", "XDG_", "SLURM_"))}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         done = subprocess.run(
-            command, cwd=self.folder, env={**kept, **own, "PATH": path}, stdin=subprocess.DEVNULL, timeout=200,
+            command, cwd=self.folder, env={**kept, **changed, "PATH": path}, stdin=subprocess.DEVNULL, timeout=600,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}"
-        said = done.stdout.replace(str(self.folder), "/home/anna/toy")
-        return re.sub(rf"\b{re.escape(platform.node())}\b", "laptop", said)
+        output = done.stdout.replace(str(self.folder), "/home/anna/toy")
+        return re.sub(rf"\b{re.escape(platform.node())}\b", "laptop", output)
 
 
 @pytest.fixture
@@ -122,7 +139,7 @@ def reader(tmp_path: Path) -> Reader:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUN)
-def test_what_a_page_says_can_be_done(name: str, reader: Reader) -> None:
+def test_the_examples_of_a_page_run_and_print_what_it_shows(name: str, reader: Reader) -> None:
     script = ""
     [page] = [page for page in ALL if page.name == name]
     for block in blocks(page):
@@ -141,45 +158,45 @@ def test_what_a_page_says_can_be_done(name: str, reader: Reader) -> None:
 
 
 def commands(block: Block) -> Iterator[tuple[str, str]]:
-    """Each command of a block, and what it prints."""
+    """Each command of a block, and its output as the page shows it."""
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, printed = part.partition("\n")
         yield command, printed
 
 
-def compare(said: str, shown: str, *, where: str) -> None:
-    """Is `shown` what was said, as far as it goes?"""
-    heard = "".join(line for line in said.splitlines(True) if not _TALK_OF_NO_TERMINAL.match(line))
+def compare(output: str, shown: str, *, where: str) -> None:
+    """Assert that the output matches what the page shows."""
+    without_progress = "".join(line for line in output.splitlines(True) if not _PROGRESS_LINE.match(line))
     pattern = ""
     for line in _plain(shown).splitlines():
-        words = line.strip()
-        pattern += r"(?:.*\n)*?" if words == "…" else re.escape(words).replace("…", ".*") + r" *\n"
-    text = "".join(f"{line.strip()}\n" for line in _plain(heard).splitlines())
-    assert not shown or re.fullmatch(pattern, text), f"{where} prints:\n{said}\nand the page says:\n{shown}"
+        text = line.strip()
+        pattern += r"(?:.*\n)*?" if text == "…" else re.escape(text).replace("…", ".*") + r" *\n"
+    printed = "".join(f"{line.strip()}\n" for line in _plain(without_progress).splitlines())
+    assert not shown or re.fullmatch(pattern, printed), f"{where} prints:\n{output}\nand the page shows:\n{shown}"
 
 
 def _plain(text: str) -> str:
-    for place, word in _PLACES:
-        text = place.sub(word, text)
+    for pattern, replacement in _VARYING:
+        text = pattern.sub(replacement, text)
     return text
 
 
 @pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
-def test_every_block_is_dealt_with(page: Path) -> None:
-    """Shell commands are `console`; scripts, settings, templates are files; the rest is `text` and claims nothing."""
+def test_every_block_is_run_or_says_why_not(page: Path) -> None:
+    """Shell commands are `console`; scripts, settings and templates are files; `text` is not run at all."""
     for block in blocks(page):
         assert block.language in ("console", "python", "sh", "yaml", "jinja", "text"), str(block)
         assert block.title or block.language in ("console", "python", "text"), f"{block}: has no title"
         runs = page.name in RUN or block.not_run
-        assert block.title or block.language == "text" or runs, f"{block}: is not run, and does not say why"
+        assert block.title or block.language == "text" or runs, f"{block}: is not run, and does not state why"
 
 
-def test_little_is_not_run() -> None:
+def test_few_blocks_are_not_run() -> None:
     assert len([block for page in ALL for block in blocks(page) if block.not_run]) <= MOST_NOT_RUN
 
 
 @pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
-def test_job_files_and_site_files_are_good(page: Path, reader: Reader) -> None:
+def test_job_files_and_site_files_are_valid(page: Path, reader: Reader) -> None:
     written = [reader.write(block) for block in blocks(page) if block.title]
     for path in [path for path in written if path.suffix == ".yaml"]:
         if path.parent.name in ("sites", "site_configs"):
@@ -189,14 +206,14 @@ def test_job_files_and_site_files_are_good(page: Path, reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
-def test_python_that_is_not_run_is_python_at_least(page: Path) -> None:
+def test_python_blocks_compile(page: Path) -> None:
     for block in blocks(page):
         if block.language == "python":
             compile(block.text, str(block), "exec")
 
 
 @pytest.mark.parametrize("count", [1, 2], ids=["one job", "an array"])
-def test_templates_make_scripts_that_a_shell_can_read(count: int, reader: Reader) -> None:
+def test_the_template_of_the_page_renders_scripts_that_bash_can_parse(count: int, reader: Reader) -> None:
     [template] = [reader.write(block) for block in blocks(PAGES / "templates.md") if block.language == "jinja"]
     reader.write(Block(PAGES, 0, "sh", "it's.sh", "true\n", not_run=False))
     jobs = [
@@ -214,7 +231,7 @@ def test_templates_make_scripts_that_a_shell_can_read(count: int, reader: Reader
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
-    """The cells of the first table under a heading, without its head."""
+    """The cells of the first table below a heading, without its header."""
     text = (PAGES / page).read_text(encoding="utf-8")
     _, found, rest = text.partition(f"\n{heading}\n")
     assert found, f"{page} has no heading {heading!r}"
@@ -224,38 +241,38 @@ def rows(page: str, heading: str) -> list[list[str]]:
 
 
 def keys(page: str, heading: str) -> list[str]:
-    """The first column, without backticks; a row may name several."""
+    """The names in backticks of the first column; a row may have several."""
     return [word for row in rows(page, heading) for word in re.findall(r"`([^`]+)`", row[0])]
 
 
-def test_the_table_of_states_is_that_of_the_code() -> None:
+def test_the_table_of_states_agrees_with_the_code() -> None:
     table = [(row[0], row[1]) for row in rows("states.md", "## States")]
     assert table == [(f"`{state.word}`", state.sentence) for state in JobState]
 
 
-def test_the_table_of_causes_is_that_of_the_code() -> None:
+def test_the_table_of_causes_agrees_with_the_code() -> None:
     table = [(row[0], row[1]) for row in rows("states.md", "## Causes")]
     assert table == [(f"`{cause.word}`", cause.sentence) for cause in Cause if cause is not Cause.NONE]
 
 
-def test_the_words_of_ssh_errors_are_those_of_the_code() -> None:
+def test_the_messages_of_logins_exist_in_the_code() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scheduler/transports").rglob("*.py"))
-    assert [words for words in keys("logins.md", "## Host keys") if words not in code] == []
+    assert [message for message in keys("logins.md", "## Host keys") if message not in code] == []
 
 
-def test_the_waiting_times_are_those_of_the_code() -> None:
+def test_the_waiting_times_agree_with_the_code() -> None:
     text = (PAGES / "states.md").read_text(encoding="utf-8")
     minutes = settle.SILENT_SECONDS / 60
     assert f"{settle.SILENT_POLLS} answers in a row, over at least {minutes:g} minutes" in text
 
 
-def test_the_tree_of_errors_is_that_of_the_code() -> None:
+def test_the_tree_of_errors_agrees_with_the_code() -> None:
     tree = re.search(r"^SchedulerError\n(?:[├│└].*\n)+", errors.__doc__ or "", re.MULTILINE)
     assert tree and tree[0] in (PAGES / "errors.md").read_text(encoding="utf-8")
 
 
 def leaves(model: type[Checked]) -> Iterator[str]:
-    """Every key of a file; those of a part of it with the part's name."""
+    """Every key of a file; a nested key with the name of its mapping, such as ``ssh.user``."""
     for name, field in model.model_fields.items():
         part = field.annotation
         if isinstance(part, type) and issubclass(part, Checked) and part is not Resources:
@@ -278,7 +295,7 @@ def test_every_key_of_a_job_file_is_explained() -> None:
 def test_every_block_and_variable_of_the_templates_is_explained() -> None:
     base = (packaged_folder("templates") / "base.sh.j2").read_text()
     assert keys("templates.md", "## Blocks") == re.findall(r"{% block (\w+) %}", base)
-    context = set(re.findall(r'^        "(\w+)": ', inspect.getsource(_context), re.MULTILINE))
+    context = set(re.findall(r'^        "(\w+)": ', inspect.getsource(context_of), re.MULTILINE))
     assert set(keys("templates.md", "## Variables")) == context
 
 
@@ -292,24 +309,25 @@ def test_every_command_and_option_is_explained() -> None:
 
 
 def group(command: Any) -> Mapping[str, Any]:
-    """The commands of a command."""
+    """The subcommands of a command."""
     return dict(command.commands)
 
 
-# The website
+# Paths in the text
 
 
-@pytest.mark.slow
-def test_the_website_is_built_without_a_complaint(tmp_path: Path) -> None:
-    """Every internal link resolves; nothing is fetched from elsewhere."""
-    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", str(ROOT / "docs/mkdocs.yml")]
-    done = subprocess.run([*build, "-d", str(tmp_path / "site")], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    page = (tmp_path / "site/index.html").read_text(encoding="utf-8")
-    assert re.findall(r"(?:src|href)=\"(https?://[^\"]+)\.(?:js|css|woff2?)\"", page) == []
+PATH = re.compile(r"`((?:scheduler|templates|site_configs|tests|docs|benchmarks)/[A-Za-z0-9_./-]+)`")
+NEW = {"scheduler/batch/htcondor/", "templates/htcondor.sh.j2"}
+"""Paths that the text tells the reader to create."""
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", [*ALL, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_the_files_that_a_page_names_exist(page: Path) -> None:
+    named = [path for path in PATH.findall(page.read_text(encoding="utf-8")) if "NAME" not in path]
+    assert [path for path in named if path not in NEW and not (ROOT / path).exists()] == []
+
+
+def test_the_contributors_table_names_a_file_for_each_of_twelve_changes() -> None:
+    table = rows("../../CONTRIBUTING.md", "## Where to change what")
+    assert len(table) == 12
+    assert [row[0] for row in table if not PATH.search(row[1])] == []

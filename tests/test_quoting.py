@@ -23,7 +23,7 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/home/it's me", "A": "a  b", "B
 def words(text: str, shell: str, folder: Path) -> list[str]:
     """What the shell makes of it."""
     command = [*SHELLS[shell], "-c", f"printf '%s\\0' {text}"]
-    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, timeout=30)
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, b""), done
     assert not (folder / CANARY).exists()
     return done.stdout.decode().split("\0")[:-1]
@@ -78,7 +78,7 @@ def test_a_path_that_asks_for_more_is_refused_with_its_key_named(path: str) -> N
 @pytest.mark.parametrize("shell", SH)
 def test_a_variable_that_is_not_set_ends_the_program_and_is_named(shell: str) -> None:
     text = f"printf %s {quote_path('$NOT_SET/x', what='work_dir')}; echo on"
-    done = subprocess.run([*SHELLS[shell], "-c", text], env=ENVIRONMENT, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*SHELLS[shell], "-c", text], env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     assert done.returncode != 0
     assert done.stdout == ""
     assert "NOT_SET: is not set over there, but work_dir names it" in done.stderr

@@ -50,7 +50,7 @@ class Cluster:
             "work_dir": WORK_DIR,
             "account": "eic",
             "limits": {"poll_seconds": 0.5},
-            "defaults": {"cpus": 1, "memory": "300 MB", "walltime": "5m"},
+            "defaults": {"cpus": 1, "memory": "300 MB", "walltime": "30m"},
             "container": {"options": ["--cleanenv"]},
         }
         return Site.from_mapping(values | keys, name=name)

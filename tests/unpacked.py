@@ -65,7 +65,7 @@ class Unpacked:
     def run(self, job_id: str = "7", attempt: int = 0) -> tuple[int, str]:
         """Run it to its end. Gives its exit code and what it said to the batch system's log."""
         process = self.begin(job_id, attempt)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=600)
         return process.returncode, said
 
     def end(self, attempt: int = 0) -> End | None:
@@ -82,7 +82,7 @@ class Unpacked:
         return (self.folder / f"0/{kind}.{attempt}").read_text()
 
 
-def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+def until(true: Callable[[], object], seconds: float = 300.0) -> None:
     """Wait until it is so."""
     deadline = time.monotonic() + seconds
     while not true():

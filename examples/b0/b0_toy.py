@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""One job of the example without ACTS: the telescope of b0_tracking.py in plain Python, nothing to install.
+"""One job of the example without ACTS: the telescope of b0_tracking.py in plain Python, with nothing to install.
 
-Same planes, field, particles, hit errors, fit and parameters. Simpler: tracks are parabolas (good for small
-angles, that is above some 10 GeV), scattering is Gaussian (Highland's formula) and no energy is lost. Leaves
-`b0.csv`, one line a track, and `result.json` in the current directory.
+Planes, field, particles, hit errors, fit and parameters are the same. Simplified: tracks are parabolas (good for small
+angles, that is above about 10 GeV), scattering is Gaussian (Highland's formula) and there is no energy loss. Writes
+`b0.csv`, one line per track, and `result.json` to the current directory.
 
-The whole job is this one file, for that is what a script job sends. Lengths are in m unless named otherwise.
+The whole job is this one file, because a script job uploads one file. Lengths are in m
+unless a name says otherwise.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ ETA_RANGE = (4.6, 5.9)
 PROTON_MASS_GEV = 0.938272
 CURVATURE_GEV = 0.299792458 * FIELD_TESLA  # 1/m times GeV: a track of momentum p has x'' = -CURVATURE_GEV / p
 
-# How well the fit knows position (m) and direction (rad) beforehand: the Kalman fit's start in the ACTS job.
+# Errors of position (m) and direction (rad) at the start of the fit, as for the Kalman fit of the ACTS job.
 START_SIGMA = 1e-3
 START_SIGMA_ANGLE = math.radians(1.0)
 
@@ -40,7 +41,7 @@ Hits = tuple[list[float], list[float]]  # x and y on the planes
 
 @dataclass(frozen=True)
 class Parameters:
-    """What one job simulates. Lengths in cm, momentum in GeV; `seed` fixes every random number."""
+    """The parameters of one job. Lengths in cm, momentum in GeV; `seed` determines all random numbers."""
 
     z1: float = 10.0
     dz2: float = 30.0
@@ -59,12 +60,12 @@ class Parameters:
 
     @property
     def planes(self) -> list[float]:
-        """Where the planes stand on the beam axis, from the interaction point, in m."""
+        """Positions of the planes on the beam axis, from the interaction point, in m."""
         return [0.01 * z for z in accumulate((self.z1, self.dz2, self.dz3, self.dz4))]
 
     @property
     def scattering_angle(self) -> float:
-        """Highland's width of the angle that one plane adds in x and in y, in rad (PDG review, 34.3)."""
+        """Width of the scattering angle of one plane in x and in y, in rad: Highland's formula (PDG review, 34.3)."""
         beta = self.momentum / math.hypot(self.momentum, PROTON_MASS_GEV)
         width = 0.0136 / (beta * self.momentum) * math.sqrt(RADIATION_LENGTHS)
         return width * (1 + 0.038 * math.log(RADIATION_LENGTHS / beta**2))
@@ -73,7 +74,7 @@ class Parameters:
 class Track(NamedTuple):
     """A fitted track at z = 0; p in GeV, angles in rad. The names are the columns of b0.csv."""
 
-    eventNumber: int  # noqa: N815  (the name in the ROOT file too)
+    eventNumber: int  # noqa: N815  (the name in the ROOT file)
     p: float
     theta: float
     phi: float
@@ -101,10 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def read_parameters(arguments: Sequence[str] | None = None) -> Parameters:
-    """Parameters from flags, else from the JSON file that JOB_PARAMS_FILE names, else the defaults.
+    """Parameters from the flags, else from the JSON file in JOB_PARAMS_FILE, else the defaults.
 
-    `dz` stands for dz2, dz3 and dz4 together. A name that means nothing here ends the job: a misspelt
-    parameter would otherwise give a scan in which nothing moves.
+    `dz` sets dz2, dz3 and dz4 together. An unknown name ends the job: with a misspelt parameter all jobs of a
+    sweep would otherwise simulate the same geometry.
     """
     types: dict[str, Callable[[Any], Any]] = {"dz": float}
     types |= {field.name: type(field.default) for field in fields(Parameters)}
@@ -125,20 +126,20 @@ def read_parameters(arguments: Sequence[str] | None = None) -> Parameters:
 def _read_file(path: Path, *, known: Sequence[str]) -> dict[str, Any]:
     values = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(values, dict):
-        raise ValueError(f"{path} holds {values!r}, not an object of parameters")
+        raise ValueError(f"{path} contains {values!r}, not an object of parameters")
     if unknown := sorted(values.keys() - set(known)):
-        raise ValueError(f"{path} has {', '.join(unknown)}; known are {', '.join(known)}")
+        raise ValueError(f"{path}: unknown parameters {', '.join(unknown)}; known are {', '.join(known)}")
     return values
 
 
 def _spacings(values: dict[str, Any]) -> dict[str, Any]:
-    """`dz` written out as dz2, dz3 and dz4; a spacing that is given itself stands."""
+    """Replace `dz` by dz2, dz3 and dz4, except for those that are given themselves."""
     rest = {name: value for name, value in values.items() if name != "dz"}
     return {name: values["dz"] for name in ("dz2", "dz3", "dz4") if "dz" in values} | rest
 
 
 def simulate(parameters: Parameters) -> list[Track]:
-    """Simulate and fit; a particle that misses a plane leaves no track."""
+    """Simulate and fit. A particle that misses a plane has no track."""
     rng = random.Random(parameters.seed)
     tracks = []
     for event in range(parameters.events):
@@ -157,7 +158,7 @@ def generated(rng: random.Random, momentum_gev: float) -> Particle:
 
 
 def measured(rng: random.Random, particle: Particle, parameters: Parameters) -> Hits:
-    """Measured x and y on the planes: the parabola from plane to plane, scattered in each, then smeared."""
+    """Measured x and y on the planes: a parabola from plane to plane, scattered in each plane; then smeared."""
     x = y = z = 0.0
     x_slope, y_slope, curvature = particle
     x_hits, y_hits = [], []
@@ -175,9 +176,9 @@ def measured(rng: random.Random, particle: Particle, parameters: Parameters) -> 
 def fitted(event: int, start: Particle, hits: Hits, parameters: Parameters) -> Track:
     """Kalman filter from the last plane back to z = 0, where the start enters as four more measurements.
 
-    The state is (x, x slope, curvature, y, y slope). The start is the truth, and how well it is taken to be
-    known is no small help: START_SIGMA along the beam and across the track, START_SIGMA_ANGLE in polar angle
-    and azimuth; at 10 mrad that is 10 um and 0.2 mrad. The ACTS job starts its fit in the same way.
+    The state is (x, x slope, curvature, y, y slope). The start is the true track with errors that constrain the fit:
+    START_SIGMA along the beam and across the track, START_SIGMA_ANGLE in polar angle and azimuth; at 10 mrad
+    that is 10 um and 0.2 mrad. The ACTS job starts its fit in the same way.
     """
     state = State([0.0] * 5, [[float(i == j) for j in range(5)] for i in range(5)])  # +- 1 m, 1 rad, 1/m
     planes = [0.0, *parameters.planes]
@@ -201,31 +202,31 @@ def fitted(event: int, start: Particle, hits: Hits, parameters: Parameters) -> T
 
 @dataclass
 class State:
-    """What the filter knows at one z: values, their covariance, and the chi2 of the measurements so far."""
+    """The state of the filter at one z: values, their covariance, and the chi2 of the measurements so far."""
 
     values: list[float]
     covariance: list[list[float]]
     chi2: float = 0.0
 
     def measure(self, projection: Sequence[float], value: float, *, sigma: float) -> None:
-        """Learn that the projection of the values is `value` within `sigma`."""
+        """Update with a measurement: the projection of the values is `value` with error `sigma`."""
         shared = [dot(row, projection) for row in self.covariance]
         variance = dot(projection, shared) + sigma**2
-        surprise = value - dot(projection, self.values)
-        self.values = [v + s / variance * surprise for v, s in zip(self.values, shared, strict=True)]
+        residual = value - dot(projection, self.values)
+        self.values = [v + s / variance * residual for v, s in zip(self.values, shared, strict=True)]
         self.covariance = [
             [c - a * b / variance for b, c in zip(shared, row, strict=True)]
             for a, row in zip(shared, self.covariance, strict=True)
         ]
-        self.chi2 += surprise**2 / variance
+        self.chi2 += residual**2 / variance
 
     def scatter(self, angle: float) -> None:
-        """Forget as much of the slopes as scattering by `angle` (rad, one sigma) takes."""
+        """Add the variance of scattering by `angle` (rad, one sigma) to the slopes."""
         self.covariance[1][1] += angle**2
         self.covariance[4][4] += angle**2
 
     def move(self, step: float) -> None:
-        """Go along the parabola by `step` in z, in m."""
+        """Propagate along the parabola by `step` in z, in m."""
         model: list[list[float]] = [
             [1, step, step**2 / 2, 0, 0],
             [0, 1, step, 0, 0],
@@ -233,7 +234,7 @@ class State:
             [0, 0, 0, 1, step],
             [0, 0, 0, 0, 1],
         ]
-        half = [[dot(row, column) for column in self.covariance] for row in model]  # it is symmetric
+        half = [[dot(row, column) for column in self.covariance] for row in model]  # the covariance is symmetric
         self.values = [dot(row, self.values) for row in model]
         self.covariance = [[dot(row, column) for column in model] for row in half]
 
@@ -263,14 +264,15 @@ def summary(parameters: Parameters, tracks: Sequence[Track]) -> dict[str, Any]:
 def relative_resolution(momenta: Sequence[float], true_momentum: float) -> tuple[float, float]:
     """Sigma of (p - true)/true and its statistical error, both as fractions.
 
-    Sigma from the quartiles, so that a few bad tracks do not matter; deviations above one half are left out.
+    Sigma is taken from the quartiles, so that it is robust against a few bad tracks; deviations above one half are
+    excluded.
     """
     deviations = [d for p in momenta if abs(d := p / true_momentum - 1.0) < 0.5]
     if len(deviations) < 2:
         raise SystemExit(f"b0_toy: {len(deviations)} usable of {len(momenta)} tracks: no resolution")
     low, _, high = statistics.quantiles(deviations, n=4, method="inclusive")
-    sigma = (high - low) / 1.349  # a Gaussian's quartiles lie 1.349 sigma apart
-    return sigma, 1.166 * sigma / math.sqrt(len(deviations))  # not 0.707: quartiles know less than a variance
+    sigma = (high - low) / 1.349  # the quartiles of a Gaussian are 1.349 sigma apart
+    return sigma, 1.166 * sigma / math.sqrt(len(deviations))  # 0.707 for a variance; quartiles are less precise
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""One job of the example: how well a B0-like telescope measures momentum, simulated with ACTS.
+"""One job of the example: the momentum resolution of a B0-like telescope, simulated with ACTS.
 
-Four planes of silicon, 60 cm x 60 cm x 0.3 mm, stand in a 1.3-T dipole and see protons of one momentum at
+Four planes of silicon, 60 cm x 60 cm x 0.3 mm, in a 1.3-T dipole measure protons of one momentum at
 pseudorapidity 4.6 to 5.9. Gun, Fatras simulation (multiple scattering, energy loss), hits smeared by
-20 um/sqrt(12), Kalman fit. Leaves `b0.edm4eic.root`, whose TTree `events` has one entry a track, and
-`result.json` in the current directory.
+20 um/sqrt(12), Kalman fit. Writes `b0.edm4eic.root`, whose TTree `events` has one entry per track, and
+`result.json` to the current directory.
 
-The whole job is this one file, for that is what a script job sends. b0_toy.py does the same without ACTS.
-Needs uproot and pyacts 48.1 or newer (before, a fit could not end on a plane), and so Python 3.11.
+The whole job is this one file, because a script job uploads one file. b0_toy.py does the same without
+ACTS. Needs uproot and pyacts 48.1 or newer (in older versions a fit could not end on a plane), and so Python 3.11.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ BRANCHES = {
 
 @dataclass(frozen=True)
 class Parameters:
-    """What one job simulates. Lengths in cm, momentum in GeV; `seed` fixes every random number."""
+    """The parameters of one job. Lengths in cm, momentum in GeV; `seed` determines all random numbers."""
 
     z1: float = 10.0
     dz2: float = 30.0
@@ -69,7 +69,7 @@ class Parameters:
 
     @property
     def planes_mm(self) -> list[float]:
-        """Where the planes stand on the beam axis, from the interaction point, in mm."""
+        """Positions of the planes on the beam axis, from the interaction point, in mm."""
         return [10.0 * z for z in accumulate((self.z1, self.dz2, self.dz3, self.dz4))]
 
 
@@ -84,10 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def read_parameters(arguments: Sequence[str] | None = None) -> Parameters:
-    """Parameters from flags, else from the JSON file that JOB_PARAMS_FILE names, else the defaults.
+    """Parameters from the flags, else from the JSON file in JOB_PARAMS_FILE, else the defaults.
 
-    `dz` stands for dz2, dz3 and dz4 together. A name that means nothing here ends the job: a misspelt
-    parameter would otherwise give a scan in which nothing moves.
+    `dz` sets dz2, dz3 and dz4 together. An unknown name ends the job: with a misspelt parameter all jobs of a
+    sweep would otherwise simulate the same geometry.
     """
     types: dict[str, Callable[[Any], Any]] = {"dz": float}
     types |= {field.name: type(field.default) for field in fields(Parameters)}
@@ -108,20 +108,20 @@ def read_parameters(arguments: Sequence[str] | None = None) -> Parameters:
 def _read_file(path: Path, *, known: Sequence[str]) -> dict[str, Any]:
     values = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(values, dict):
-        raise ValueError(f"{path} holds {values!r}, not an object of parameters")
+        raise ValueError(f"{path} contains {values!r}, not an object of parameters")
     if unknown := sorted(values.keys() - set(known)):
-        raise ValueError(f"{path} has {', '.join(unknown)}; known are {', '.join(known)}")
+        raise ValueError(f"{path}: unknown parameters {', '.join(unknown)}; known are {', '.join(known)}")
     return values
 
 
 def _spacings(values: dict[str, Any]) -> dict[str, Any]:
-    """`dz` written out as dz2, dz3 and dz4; a spacing that is given itself stands."""
+    """Replace `dz` by dz2, dz3 and dz4, except for those that are given themselves."""
     rest = {name: value for name, value in values.items() if name != "dz"}
     return {name: values["dz"] for name in ("dz2", "dz3", "dz4") if "dz" in values} | rest
 
 
 def simulate(parameters: Parameters) -> npt.NDArray[np.float64]:
-    """Simulate and fit; one row a track, its columns those of BRANCHES, in the order of the events."""
+    """Simulate and fit; one row per track in the order of the events, with the columns of BRANCHES."""
     detector = acts.examples.TelescopeDetector(
         bounds=[HALF_WIDTH_MM * u.mm] * 2,
         positions=[z * u.mm for z in parameters.planes_mm],
@@ -146,7 +146,7 @@ def simulate(parameters: Parameters) -> npt.NDArray[np.float64]:
 
 
 def add_gun(sequencer: Any, random: Any, *, momentum_gev: float) -> None:
-    """One proton an event from the interaction point, uniform in pseudorapidity and azimuth."""
+    """One proton per event from the interaction point, uniform in pseudorapidity and azimuth."""
     simulation.addParticleGun(
         sequencer,
         simulation.MomentumConfig(momentum_gev * u.GeV, momentum_gev * u.GeV, transverse=False),
@@ -159,11 +159,11 @@ def add_gun(sequencer: Any, random: Any, *, momentum_gev: float) -> None:
 
 
 def add_digitisation(sequencer: Any, geometry: Any, field: Any, random: Any) -> None:
-    """Hits with a Gaussian error of HIT_SIGMA_MM in x and y, of particles that hit all four planes."""
+    """Hits with a Gaussian error of HIT_SIGMA_MM in x and y, for particles that hit all four planes."""
     smearing = [{"index": i, "mean": 0.0, "stddev": HIT_SIGMA_MM, "type": "Gauss"} for i in (0, 1)]
     header = {"format-version": 0, "value-identifier": "digitization-configuration"}
     entries = [{"volume": 1, "value": {"smearing": smearing}}]
-    with tempfile.TemporaryDirectory() as folder:  # ACTS reads this from a file, and only while being set up
+    with tempfile.TemporaryDirectory() as folder:  # ACTS reads this from a file, during its setup only
         path = Path(folder, "digitisation.json")
         config = {"acts-geometry-hierarchy-map": header, "entries": entries}
         path.write_text(json.dumps(config), encoding="utf-8")
@@ -175,11 +175,11 @@ def add_digitisation(sequencer: Any, geometry: Any, field: Any, random: Any) -> 
 
 
 def add_fit(sequencer: Any, geometry: Any, field: Any) -> None:
-    """Kalman fit, started at the true track with wide errors, its result taken at the plane z = 0.
+    """Kalman fit, started at the true track with wide errors; its result is taken at the plane z = 0.
 
-    The start is not free of information. Its position errors are those of a perigee: 1 mm along the beam is
-    5 to 20 um across it at these angles, a vertex constraint; and one degree in azimuth is 0.1 to 0.3 mrad of
-    direction. Without them the resolution would be worse, most where planes stand close or start far away.
+    The start constrains the fit. Its position errors are those of a perigee: at these angles 1 mm along the beam is
+    5 to 20 um across it, which is a vertex constraint, and one degree in azimuth is 0.1 to 0.3 mrad of
+    direction. Without them the resolution would be worse, most of all for closely spaced or distant planes.
     """
     smeared = ("loc0", "loc0PtA", "loc0PtB", "loc1", "loc1PtA", "loc1PtB", "time", "phi", "theta", "ptRel")
     reconstruction.addSeeding(
@@ -195,14 +195,14 @@ def add_fit(sequencer: Any, geometry: Any, field: Any) -> None:
         initialSigmaPtRel=0.1,
         initialVarInflation=[1.0] * 6,
     )
-    # A plane: the default reference is a line along the beam, which loses half of tracks so close to it.
+    # A plane, because the default reference, a line along the beam, loses half of the tracks so close to it.
     bounds = acts.RectangleBounds(HALF_WIDTH_MM * u.mm, HALF_WIDTH_MM * u.mm)
     origin = acts.Surface.createPlane(acts.Transform3(acts.Vector3(0, 0, 0)), bounds)
     reconstruction.addKalmanTracks(sequencer, geometry, field, referenceSurface=origin)
 
 
 class TrackCollector(acts.examples.IAlgorithm):  # type: ignore[misc]
-    """Keeps of every fitted track the values named in BRANCHES."""
+    """Collects the values of BRANCHES for every fitted track."""
 
     def __init__(self) -> None:
         super().__init__("TrackCollector", acts.logging.WARNING)
@@ -211,7 +211,7 @@ class TrackCollector(acts.examples.IAlgorithm):  # type: ignore[misc]
         self._tracks.initialize("kf_tracks")
 
     def execute(self, context: Any) -> Any:
-        """Called by ACTS once an event."""
+        """Called by ACTS once per event."""
         self.rows.extend(self._fitted(context))
         return acts.examples.ProcessCode.SUCCESS
 
@@ -249,15 +249,18 @@ def summary(parameters: Parameters, tracks: npt.NDArray[np.float64]) -> dict[str
 def relative_resolution(momenta: npt.NDArray[np.float64], true_momentum: float) -> tuple[float, float]:
     """Sigma of (p - true)/true and its statistical error, both as fractions.
 
-    Sigma from the quartiles, so that a few bad tracks do not matter; deviations above one half are left out.
+    Sigma is taken from the quartiles, so that it is robust against a few bad tracks; deviations above one half are
+    excluded.
     """
     deviations = momenta / true_momentum - 1.0
     deviations = deviations[np.abs(deviations) < 0.5]
     if len(deviations) < 2:
-        raise SystemExit(f"b0_tracking: {len(deviations)} usable of {len(momenta)} tracks: no resolution")
+        raise SystemExit(
+            f"b0_tracking: {len(deviations)} usable of {len(momenta)} tracks: no resolution can be computed"
+        )
     low, high = np.percentile(deviations, [25, 75])
-    sigma = float(high - low) / 1.349  # a Gaussian's quartiles lie 1.349 sigma apart
-    return sigma, 1.166 * sigma / math.sqrt(len(deviations))  # not 0.707: quartiles know less than a variance
+    sigma = float(high - low) / 1.349  # the quartiles of a Gaussian are 1.349 sigma apart
+    return sigma, 1.166 * sigma / math.sqrt(len(deviations))  # 0.707 for a variance; quartiles are less precise
 
 
 if __name__ == "__main__":

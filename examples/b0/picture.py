@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The picture of the example: momentum resolution against plane spacing, from a sweep's result.json files.
+"""The plot of the example: momentum resolution against plane spacing, from the result.json files of a sweep.
 
     picture.py demo-output/acts --scan scan.yaml --output b0.png
 
-Prints a table and draws the same numbers; the seeds of one spacing become one point. What is missing is named
-below the table and counted in the title. Exit code: 0 complete, 1 nothing to draw, 3 drawn but incomplete.
+Prints a table and plots the same numbers; the seeds of one spacing are averaged into one point. Missing results are
+listed below the table and counted in the title. Exit code: 0 complete, 1 nothing to plot, 3 plotted but incomplete.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 INK, GREY, BLUE, RED = "#22262b", "#666d77", "#1f5fa8", "#b3261e"
 
 
-class Place(NamedTuple):
-    """Which job of the sweep: the distance between planes in cm, and the seed."""
+class Cell(NamedTuple):
+    """One job of the sweep: the distance between planes in cm, and the seed."""
 
     spacing: float
     seed: int
@@ -36,7 +36,7 @@ class Place(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What all jobs of a sweep have in common. z1, the place of the first plane, in cm; momentum in GeV."""
+    """What all jobs of a sweep have in common. z1, the position of the first plane, in cm; momentum in GeV."""
 
     engine: str
     momentum: float
@@ -49,9 +49,9 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """What picture.py needs of one result.json. Resolution and its error are fractions."""
+    """The values of one result.json that are plotted. Resolution and its error are fractions."""
 
-    place: Place
+    cell: Cell
     setting: Setting
     resolution: float
     error: float
@@ -61,7 +61,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Point:
-    """The seeds of one spacing together. Resolution, its error and the acceptance in percent."""
+    """The average over the seeds of one spacing. Resolution, its error and the acceptance in percent."""
 
     spacing: float
     resolution: float
@@ -72,10 +72,10 @@ class Point:
 
     @classmethod
     def of(cls, results: Sequence[Result]) -> Point:
-        """Each seed weighs by its tracks; by its error would favour those that came out small."""
+        """The average, weighted by tracks. Weights from the errors would favour seeds with a small resolution."""
         tracks = sum(r.tracks for r in results)
         return cls(
-            spacing=results[0].place.spacing,
+            spacing=results[0].cell.spacing,
             resolution=100 * sum(r.tracks * r.resolution for r in results) / tracks,
             error=100 * math.hypot(*(r.tracks * r.error for r in results)) / tracks,
             acceptance=100 * tracks / sum(r.events for r in results),
@@ -86,87 +86,87 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The usable results, what is wrong with the other folders, and which places there should be."""
+    """The valid results, why the other folders have none (folder → reason), and the expected cells."""
 
-    results: Mapping[Place, Result]
-    unusable: Mapping[str, str]
-    expected: frozenset[Place]
+    results: Mapping[Cell, Result]
+    invalid: Mapping[str, str]
+    expected: frozenset[Cell]
 
     @property
-    def missing(self) -> list[Place]:
-        """Expected places without a result."""
+    def missing(self) -> list[Cell]:
+        """Expected cells without a result."""
         return sorted(self.expected - self.results.keys())
 
     @property
     def points(self) -> list[Point]:
-        """One a spacing that has results, in order."""
-        spacings = sorted({place.spacing for place in self.results})
-        return [Point.of([r for place, r in self.results.items() if place.spacing == s]) for s in spacings]
+        """One point for each spacing that has results, in order."""
+        spacings = sorted({cell.spacing for cell in self.results})
+        return [Point.of([r for cell, r in self.results.items() if cell.spacing == s]) for s in spacings]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read, print, draw; returns the exit code."""
+    """Read the results, print the table, draw the plot; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="the folder that holds the jobs' folders")
-    parser.add_argument("--output", type=Path, default=Path("b0.png"), help="the picture (default: %(default)s)")
-    parser.add_argument("--scan", type=Path, help="the sweep's job file, to know which points there should be")
+    parser.add_argument("folder", type=Path, help="the folder that contains the jobs' folders")
+    parser.add_argument("--output", type=Path, default=Path("b0.png"), help="the plot, a PNG (default: %(default)s)")
+    parser.add_argument("--scan", type=Path, help="the sweep's job file, which defines the expected points")
     options = parser.parse_args(arguments)
     try:
-        sweep = read_sweep(options.folder, expected=planned(options.scan) if options.scan else frozenset())
-        print("\n".join([*table(sweep), *complaints(sweep)]))
+        sweep = read_sweep(options.folder, expected=expected_cells(options.scan) if options.scan else frozenset())
+        print("\n".join([*table(sweep), *problems(sweep)]))
         draw(sweep, options.output)
     except (OSError, ValueError) as error:
         print(f"picture: {error}", file=sys.stderr)
         return 1
-    print(f"\nPicture: {options.output}")
-    return 3 if sweep.missing or sweep.unusable else 0
+    print(f"\nPlot: {options.output}")
+    return 3 if sweep.missing or sweep.invalid else 0
 
 
-def planned(scan: Path) -> frozenset[Place]:
-    """The places that a job file asks for."""
+def expected_cells(scan: Path) -> frozenset[Cell]:
+    """The cells of the sweep in a job file."""
     from scheduler import SchedulerError  # only --scan needs the scheduler
     from scheduler.campaign.jobfile import read_job_file
 
     try:
         jobs = read_job_file(scan).jobs()
-        return frozenset(Place(float(job.params["dz"]), int(job.params["seed"])) for job in jobs)
+        return frozenset(Cell(float(job.params["dz"]), int(job.params["seed"])) for job in jobs)
     except SchedulerError as error:
         raise ValueError(error) from error
     except KeyError as error:
         raise ValueError(f"{scan} does not scan {error}") from None
 
 
-def read_sweep(folder: Path, *, expected: frozenset[Place]) -> Sweep:
-    """Read every job's folder; without `expected`, every seed that is seen is expected at every spacing."""
-    results: dict[Place, Result] = {}
+def read_sweep(folder: Path, *, expected: frozenset[Cell]) -> Sweep:
+    """Read every job's folder; without `expected`, every seed that was found is expected for every spacing."""
+    results: dict[Cell, Result] = {}
     settings: set[Setting] = set()
-    unusable = {path.name: "no result.json" for path in _silent_folders(folder)}
+    invalid = {path.name: "no result.json" for path in _folders_without_result(folder)}
     for path in _result_files(folder):
         name = str(path.parent.relative_to(folder))
         try:
             result = read_result(path)
         except (ValueError, TypeError, KeyError) as error:
-            unusable[name] = f"result.json is of no use, {type(error).__name__}: {error}"
+            invalid[name] = f"result.json is not valid, {type(error).__name__}: {error}"
             continue
         settings.add(result.setting)
-        if results.setdefault(result.place, result) is not result:
-            unusable[name] = f"a second result for {result.place}"
+        if results.setdefault(result.cell, result) is not result:
+            invalid[name] = f"a second result for {result.cell}"
     if not results:
-        raise ValueError("\n  ".join([f"no results in {folder}", *(f"{k}: {v}" for k, v in unusable.items())]))
+        raise ValueError("\n  ".join([f"no results in {folder}", *(f"{k}: {v}" for k, v in invalid.items())]))
     if len(settings) > 1:
         raise ValueError(f"{folder} holds more than one sweep: " + "; ".join(sorted(map(str, settings))))
-    grid = product({place.spacing for place in results}, {place.seed for place in results})
-    return Sweep(results, unusable, expected or frozenset(Place(*pair) for pair in grid))
+    grid = product({cell.spacing for cell in results}, {cell.seed for cell in results})
+    return Sweep(results, invalid, expected or frozenset(Cell(*pair) for pair in grid))
 
 
 def read_result(path: Path) -> Result:
-    """Read one result.json; ValueError, TypeError or KeyError if it is not one of this example."""
+    """Read one result.json; ValueError, TypeError or KeyError if it was not written by this example."""
     found = json.loads(path.read_text(encoding="utf-8"))
     params = found["params"]
     if len(spacings := {float(params[name]) for name in ("dz2", "dz3", "dz4")}) > 1:
         raise ValueError("the planes are not evenly spaced")
     return Result(
-        place=Place(spacings.pop(), int(found["seed"])),
+        cell=Cell(spacings.pop(), int(found["seed"])),
         setting=Setting(str(found["engine"]), float(params["momentum"]), float(params["z1"])),
         resolution=float(found["p_resolution"]),
         error=float(found["p_resolution_err"]),
@@ -176,7 +176,7 @@ def read_result(path: Path) -> Result:
 
 
 def _result_files(folder: Path) -> Iterator[Path]:
-    """Every job's result.json; one that lies inside another job's folder is a copy."""
+    """Every job's result.json; one inside the folder of another job is a copy."""
     taken: set[Path] = set()
     for path in sorted(folder.rglob("result.json"), key=lambda path: (len(path.parts), path)):
         if taken.isdisjoint(path.parent.parents):
@@ -184,18 +184,18 @@ def _result_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _silent_folders(folder: Path) -> list[Path]:
+def _folders_without_result(folder: Path) -> list[Path]:
     folders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     return [path for path in folders if next(path.rglob("result.json"), None) is None]
 
 
 def table(sweep: Sweep) -> list[str]:
-    """The points as lines of text; a spacing without any result has a line too."""
+    """The points as lines of text; a spacing without results has a line too."""
     points = {point.spacing: point for point in sweep.points}
     lines = [str(next(iter(sweep.results.values())).setting), ""]
     lines.append("spacing/cm  resolution/%  error/%  acceptance/%  tracks  seeds")
-    for spacing in sorted({place.spacing for place in sweep.expected} | points.keys()):
-        seeds = sum(place.spacing == spacing for place in sweep.expected | sweep.results.keys())
+    for spacing in sorted({cell.spacing for cell in sweep.expected} | points.keys()):
+        seeds = sum(cell.spacing == spacing for cell in sweep.expected | sweep.results.keys())
         if p := points.get(spacing):
             values = f"{p.resolution:12.3f}  {p.error:7.3f}  {p.acceptance:12.1f}  {p.tracks:6}  {p.seeds}/{seeds}"
         else:
@@ -204,20 +204,20 @@ def table(sweep: Sweep) -> list[str]:
     return lines
 
 
-def complaints(sweep: Sweep) -> list[str]:
-    """What is missing or of no use, line by line; nothing if all is there."""
+def problems(sweep: Sweep) -> list[str]:
+    """Missing and invalid results, line by line; empty if the sweep is complete."""
     lines = []
     if sweep.missing:
         lines += ["", f"MISSING: {len(sweep.missing)} of {len(sweep.expected)} points"]
-        lines += [f"  {place}" for place in sweep.missing]
-    if sweep.unusable:
-        lines += ["", "Folders without a usable result:"]
-        lines += [f"  {name}: {why}" for name, why in sorted(sweep.unusable.items())]
+        lines += [f"  {cell}" for cell in sweep.missing]
+    if sweep.invalid:
+        lines += ["", "Folders without a valid result:"]
+        lines += [f"  {name}: {why}" for name, why in sorted(sweep.invalid.items())]
     return lines
 
 
 def draw(sweep: Sweep, output: Path) -> None:
-    """Draw resolution against spacing, both axes logarithmic, and write it as a PNG."""
+    """Plot resolution against spacing, both axes logarithmic, as a PNG."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -233,7 +233,7 @@ def draw(sweep: Sweep, output: Path) -> None:
         ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low < tick < high]
         axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.yaxis.set_minor_formatter(NullFormatter())
-        spacings = sorted({place.spacing for place in sweep.expected | sweep.results.keys()})
+        spacings = sorted({cell.spacing for cell in sweep.expected | sweep.results.keys()})
         axes.set_xticks(spacings, [f"{spacing:g}" for spacing in spacings])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.grid(alpha=0.2)
@@ -247,16 +247,16 @@ def draw(sweep: Sweep, output: Path) -> None:
 
 
 def plot(axes: Axes, sweep: Sweep) -> None:
-    """The points with their errors and values, the jobs beside them, and the power law of hit errors."""
+    """The points with errors and values, the single jobs beside them, and the power law for hit errors alone."""
     points = sweep.points
     spacings, values = [point.spacing for point in points], [point.resolution for point in points]
     guide = [values[-1] * (spacings[-1] / spacing) ** 2 for spacing in spacings]
-    axes.plot(spacings, guide, "--", color=GREY, lw=1, label=r"$\propto 1/\mathrm{distance}^2$, by the last point")
-    beside = [place.spacing * 0.975 for place in sweep.results]
+    axes.plot(spacings, guide, "--", color=GREY, lw=1, label=r"$\propto 1/\mathrm{distance}^2$, through the last point")
+    beside = [cell.spacing * 0.975 for cell in sweep.results]
     seeds = [100 * result.resolution for result in sweep.results.values()]
-    axes.plot(beside, seeds, "o", color=BLUE, ms=4, mew=0, alpha=0.4, label="single jobs (set aside)")
+    axes.plot(beside, seeds, "o", color=BLUE, ms=4, mew=0, alpha=0.4, label="single jobs (shifted left)")
     errors = [point.error for point in points]
-    axes.errorbar(spacings, values, errors, fmt="o", color=BLUE, ms=4, capsize=4, label="all seeds together")
+    axes.errorbar(spacings, values, errors, fmt="o", color=BLUE, ms=4, capsize=4, label="average of all seeds")
     for point in points:
         axes.annotate(
             f"{point.resolution:.2f} %",
@@ -272,7 +272,7 @@ def plot(axes: Axes, sweep: Sweep) -> None:
 
 
 def titles(sweep: Sweep) -> list[str]:
-    """What the picture shows, in words; the last line tells if it is incomplete."""
+    """The title and subtitles; the last line says whether the sweep is incomplete."""
     events = " or ".join(str(events) for events in sorted({r.events for r in sweep.results.values()}))
     lines = [str(next(iter(sweep.results.values())).setting), f"{len(sweep.results)} jobs of {events} events"]
     if sweep.missing:

@@ -1,54 +1,58 @@
-"""The contract of a batch system. Adding one adds three files of its name and touches no other:
+"""The contract of a batch system. A batch system is one folder and one template; no other file names it.
 
-``scheduler/batch/NAME.py``       pure: a module-level ``SYSTEM``, an instance of a subclass of `BatchSystem`
-``templates/NAME.sh.j2``          the job's script: its directives, and where it learns its folder, id and attempt
-``scheduler/remote/NAME.sh``      a word, six functions: batch_submit, _submitted, _live, _history, _cancel, _check
+``scheduler/batch/NAME/system.py``
+    A module-level ``SYSTEM``: an instance of a subclass of `BatchSystem`. Pure: it writes directives and reads what the
+    commands of the batch system printed. It runs nothing and has no state.
 
-The word is goes_on: the pattern by which awk tells, of the lines that batch_live prints, those of jobs that simply wait
-or run. Until such a job has told of its end its log is not read. In doubt a line does not match.
+``templates/NAME.sh.j2``
+    The job's script: the directives, and where a running job learns its bundle folder, its id and its attempt.
 
-batch_check QUEUE ACCOUNT SCRIPT submits nothing. Its lines are the same for every dialect, fields parted by tabs, and
-`offer.py` reads them; all may be left out. ``said NAME CODE WORDS`` prints one with what a command said::
+``scheduler/batch/NAME/NAME.sh``
+    POSIX sh that runs on the login node. It sets ``unfinished``, an awk pattern that matches the lines of `batch_live`
+    for jobs that wait or run normally: their logs are not read yet. If in doubt, a line does not match. Its functions
+    (the comments in ``batch/slurm/slurm.sh`` show what they read):
 
-    version  name and version           live, history  exit code  words        (queue and accounting were asked)
-    missing  a command                  trial          exit code  words        (the script's directives were tried)
-    array    most elements of an array  account        of this user  queue that it is for, or ""
-    queue    name  "up" or what it is instead  longest walltime, as D-HH:MM:SS  "default" or ""
+    ``batch_submit SCRIPT FIRST COUNT``  submit one batch; print what the submit command printed; return its exit code
+    ``batch_submitted RUNNING``          after all batches of a bundle were submitted
+    ``batch_live FILE``                  query the queue once; one line for each job or array task, ``batch name|…``
+    ``batch_history FILE``               query the accounting for the jobs that left the queue without an end file
+    ``batch_cancel FILE``                cancel batches or array tasks
+    ``batch_check QUEUE ACCOUNT SCRIPT`` report the batch system's capabilities (``batch/capabilities.py``)
 
-Nothing here runs anything. The sh functions say the commands over there; the methods read what they printed.
+The methods below read the output of these functions. A line that cannot be read concerns one job: the others count.
 """
 
 from __future__ import annotations
 
 import importlib
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from scheduler.batch.outcome import Outcome
 from scheduler.job.evidence import Observation
 from scheduler.job.resources import Resources
+from scheduler.job.state import Cause
 
 Key = tuple[str, int]
-"""A batch's name over there, and the index of an element in it (0 for a single job)."""
-
+"""The name of a batch on the cluster, and the index of one of its array tasks (0 for a single job)."""
 REST = -1
-"""The index of a row that speaks of those elements of an array that have none of their own."""
+"""The index of a row about all array tasks of a batch that have no row of their own."""
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What one batch asks of the batch system.
+class BatchRequest:
+    """One batch to submit.
 
     Attributes:
-        name: of the batch, unique, made of ``[A-Za-z0-9._+-]``.
-        count: of its elements; an array, if more than one.
-        first: number of its first element in its bundle.
-        resources: complete: the site's defaults are in.
-        memory_style: the site's: per_node, per_cpu or omit.
-        exclude: nodes to stay away from, where the batch system can be told so; else it is passed over.
+        name: unique, 1 to 60 characters of ``[A-Za-z0-9._+-]``, the first a letter: every batch system accepts it.
+        count: number of jobs; an array if more than one.
+        first: the number of its first job in the bundle.
+        resources: complete: the site's defaults are included.
+        memory_style: the site's ``memory_style``: per_node, per_cpu or omit.
+        exclude: nodes to avoid. Ignored where the batch system has no directive for that.
     """
 
     name: str
@@ -59,81 +63,82 @@ class Ask:
     exclude: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Accepted:
-    """The batch system took it."""
-
-    batch_id: str
-
-
-@dataclass(frozen=True)
-class Refused:
-    """The batch system did not take it, and said so."""
-
-    words: str
-    exit_code: int
-
-
-@dataclass(frozen=True)
-class Full:
-    """The batch system did not take it, because this user has as many jobs there as it allows. Later it may."""
-
-    words: str
-    exit_code: int
-
-
-@dataclass(frozen=True)
-class Unknown:
-    """The batch system may have taken it. Only its queue and history can tell."""
-
-    words: str
-    exit_code: int | None
-
-
-Outcome = Accepted | Refused | Full | Unknown
-
-
 class BatchSystem(ABC):
-    """One dialect. Without state: an instance is a table of words with a few rules."""
+    """One batch system: tables of its words, and a few rules. An instance has no state."""
 
     name: str
+    """The name of its folder, and the value of ``scheduler:`` in a site file."""
     submit_command: str
-    """As a person would type it, for messages."""
+    """As a user would type it, for messages."""
     arrays: bool = True
     """It has job arrays."""
-    strikes_out: bool = False
-    """An element that is cancelled while it waits leaves no row anywhere, though its array has rows."""
+    has_queues: bool = True
+    """It has queues and accounts, and jobs run on other nodes than the login node."""
+    drops_cancelled_tasks: bool = False
+    """An array task that is cancelled while it waits disappears from queue and history, though its array is listed."""
     poll_seconds: float = 30.0
-    """How long to wait between two questions, where the site does not say. Sites ask for 30 to 60 s."""
+    """The shortest time between two polls where the site file has no ``limits.poll_seconds``."""
+    core_variables: tuple[str, ...] = ()
+    """Environment variables in which it gives a job its number of cores. A job of a pack finds its own number there."""
+    bundle_files: tuple[str, ...] = ()
+    """Files of its folder that every bundle contains."""
+    log_causes: Mapping[str, Cause] = {}
+    """Text that it writes into a job's log when it ends the job → the cause. The first text that is found counts."""
 
     @abstractmethod
-    def directives(self, ask: Ask) -> str:
-        """The header's lines that tell the batch system what is asked.
+    def directives(self, request: BatchRequest) -> str:
+        """The directives at the top of the batch's script, one a line; empty if there are none.
 
         Raises:
-            ConfigError: a directive of the site's or the job's own is unknown, or sets what we set.
+            ConfigError: a value cannot be written as a directive, or a native directive is unknown or one of ours.
         """
 
     @abstractmethod
-    def read_submit(self, exit_code: int, words: str) -> Outcome:
-        """What its submit command meant. In doubt it is `Unknown`: a refusal must be certain."""
+    def read_submit(self, exit_code: int, output: str) -> Outcome:
+        """Whether the batch was accepted. If in doubt the outcome is `Unknown`: a refusal must be certain.
+
+        Args:
+            exit_code: of the submit command.
+            output: its stdout if it succeeded, else its stdout and stderr.
+        """
 
     @abstractmethod
     def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
-        """What its queue says. A line begins with the name of its batch and ``|``: by that its batch is told, before it
-        is read any further. One that cannot be read concerns that line only."""
+        """What the queue reports: the lines that ``batch_live`` printed."""
 
     @abstractmethod
     def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
-        """What its accounting says. `names`: batch id → batch name; rows of other names are not ours."""
+        """What the accounting reports: the lines that ``batch_history`` printed.
 
-    def no_history(self, words: str) -> bool:
-        """These words of a failed question mean that the site keeps no history, now or later."""
+        Args:
+            lines: the output.
+            names: batch id → batch name. A row that has another name belongs to someone else's job.
+        """
+
+    def no_history(self, error: str) -> bool:
+        """Whether this message of a failed history query means that the site keeps no history at all."""
         return False
+
+    def task_id(self, batch_id: str, index: int) -> str:
+        """The id of one array task, as the batch system's own commands accept it."""
+        return f"{batch_id}_{index}"
+
+    def job_id(self, batch_id: str) -> str:
+        """The id of a batch that is not an array, as the batch system's own commands accept it."""
+        return batch_id
+
+    def log_cause(self, log: Sequence[str]) -> Cause | None:
+        """Why a job was ended, from the last lines of its log. None if they do not show it."""
+        causes = {**self.log_causes, **_PACK_CAUSES}
+        return next((cause for text, cause in causes.items() if any(text in line for line in log)), None)
+
+
+_PACK_CAUSES = {"DUE TO TIME LIMIT": Cause.TIME_LIMIT, "CANCELLED AT": Cause.CANCELLED}
+"""What ``render/runtime/pack.sh`` writes when it ends one of the jobs that share a node, on every batch system."""
 
 
 def find(name: str) -> BatchSystem:
-    """The batch system of that name; `Site` has checked that there is one."""
+    """The batch system in the folder of this name. `Site` has checked that the folder exists."""
     system = importlib.import_module(f"scheduler.batch.{name}.system").SYSTEM
     assert isinstance(system, BatchSystem)  # noqa: S101  (the contract above)
     return system
@@ -141,37 +146,5 @@ def find(name: str) -> BatchSystem:
 
 @cache
 def text_of(name: str, file: str) -> str:
-    """The text of a file in the folder of the batch system of that name."""
+    """The text of a file in the folder of the batch system of this name."""
     return (files(f"scheduler.batch.{name}") / file).read_text(encoding="utf-8")
-
-
-_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?\Z")
-MOST_INDICES = 4_000_001
-"""Slurm's own bound of an index; a range that is longer is nobody's array."""
-
-
-def read_indices(text: str) -> list[int]:
-    """The numbers of an array expression: ``0-3,7``, ``[1-9:2%4]``; nothing for what is none."""
-    if text.isascii() and text.isdecimal() and len(text) < 10:
-        return [int(text)]
-    found: list[int] = []
-    for part in text.strip("[]").split("%")[0].split(","):
-        match = _RANGE.match(part)
-        if match:
-            first, last, step = match[1], match[2] or match[1], match[3] or "1"
-            numbers = range(int(first), int(last) + 1, max(1, int(step)))
-            if len(found) + len(numbers) > MOST_INDICES:
-                return []
-            found.extend(numbers)
-    return found
-
-
-def write_indices(numbers: Iterable[int]) -> str:
-    """The shortest expression of these numbers: ``0-3,7``."""
-    parts: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if parts and parts[-1][1] == number - 1:
-            parts[-1][1] = number
-        else:
-            parts.append([number, number])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)

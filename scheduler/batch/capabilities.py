@@ -1,4 +1,20 @@
-"""What a batch system says of itself when a site is checked: version, queues, limits, accounts. Pure."""
+"""What a batch system reports about itself when a site is checked: version, queues, limits, accounts. Pure.
+
+``batch_check QUEUE ACCOUNT SCRIPT`` of every batch system prints the same lines. It submits nothing. Fields are
+separated by tabs; every line may be missing::
+
+    version  name and version
+    missing  command that does not exist
+    live     exit code  output                      the queue was queried
+    history  exit code  output                      the accounting was queried
+    trial    exit code  output                      the directives of SCRIPT were tried without submitting it
+    array    the most tasks of one array
+    account  name  queue                            an account of this user, and the queue it is for, or ""
+    queue    name  state  walltime  default         state: "up", or what it is instead; walltime: the longest, as
+                                                    D-HH:MM:SS; default: "default" or ""
+
+In ``NAME.sh``, ``fact live CODE OUTPUT`` prints one of the lines with an exit code.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +29,14 @@ _MOST_DIGITS = 9
 
 @dataclass(frozen=True)
 class Answer:
-    """A command over there: its exit code, and what it said."""
+    """The exit code and the output of a remote command."""
 
     code: int
     words: str
 
     @property
     def well(self) -> bool:
-        """It ended well."""
+        """Whether it succeeded."""
         return self.code == 0
 
 
@@ -29,9 +45,10 @@ class Queue:
     """A partition of Slurm, a queue of PBS.
 
     Attributes:
-        state: ``up``, or the batch system's own word for what it is instead.
-        walltime: the longest that a job may run in it; None: no limit, or not said.
-        default: it is taken by who names none.
+        name: as jobs request it.
+        state: ``up``, or the batch system's own word for its state.
+        walltime: the longest walltime of a job; None if there is no limit or it is not known.
+        default: whether it is the queue of jobs that request none.
     """
 
     name: str
@@ -41,16 +58,17 @@ class Queue:
 
 
 @dataclass
-class Offer:
-    """All that ``batch_check`` printed; what it did not say is None or empty.
+class Capabilities:
+    """Everything that ``batch_check`` printed. What it did not print is None or empty.
 
     Attributes:
-        version: name and version, for a person.
-        missing: commands that are not there.
-        live, history: did queue and accounting answer?
-        trial: what was said to the site's own directives without submitting anything.
-        array_size: the most elements of one array.
-        accounts: those of this user, each with the queue that it is for, or an empty word.
+        version: name and version, for users.
+        missing: commands that do not exist on the login node.
+        live, history: the answers of the queue and of the accounting.
+        trial: the answer to the site's own directives, which were tried without submitting anything.
+        queues: all queues.
+        array_size: the most tasks of one array.
+        accounts: the user's accounts, each with the queue it is for, or an empty string.
     """
 
     version: str = ""
@@ -63,39 +81,39 @@ class Offer:
     accounts: list[tuple[str, str]] = field(default_factory=list)
 
     def queue(self, name: str | None) -> Queue | None:
-        """The queue of that name, or the default one for None."""
+        """The queue of this name, or the default queue if `name` is None. None if there is no such queue."""
         return next((one for one in self.queues if (one.default if name is None else one.name == name)), None)
 
 
-def read_offer(lines: Iterable[str]) -> Offer:
-    """The lines of ``batch_check``, fields parted by tabs. One that cannot be read is passed over."""
-    offer = Offer()
+def read_capabilities(lines: Iterable[str]) -> Capabilities:
+    """Read the lines of ``batch_check``. A line that cannot be read is skipped."""
+    found = Capabilities()
     for line in lines:
         tag, *fields = line.rstrip("\r").split("\t")
         fields += [""] * 4
         if tag == "version":
-            offer.version = fields[0].strip()
+            found.version = fields[0].strip()
         elif tag == "missing":
-            offer.missing.append(fields[0])
+            found.missing.append(fields[0])
         elif tag in ("live", "history", "trial"):
-            setattr(offer, tag, Answer(number(fields[0], 1), fields[1].strip()))
+            setattr(found, tag, Answer(number(fields[0], 1), fields[1].strip()))
         elif tag == "queue":
-            offer.queues.append(Queue(fields[0], fields[1], _length(fields[2]), fields[3] == "default"))
+            found.queues.append(Queue(fields[0], fields[1], _walltime(fields[2]), fields[3] == "default"))
         elif tag == "array":
-            offer.array_size = number(fields[0], 0) or None
+            found.array_size = number(fields[0], 0) or None
         elif tag == "account" and fields[0]:
-            offer.accounts.append((fields[0], fields[1]))
-    return offer
+            found.accounts.append((fields[0], fields[1]))
+    return found
 
 
 def number(text: str, otherwise: int) -> int:
-    """A number of reasonable length, or what to take instead."""
+    """The number in `text`, or `otherwise` if it is not a number of reasonable length."""
     plain = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
     return int(text) if plain else otherwise
 
 
-def _length(text: str) -> timedelta | None:
-    """``2-00:00:00``, ``72:00:00``; ``infinite``, ``UNLIMITED`` and what cannot be read are no limit."""
+def _walltime(text: str) -> timedelta | None:
+    """``2-00:00:00``, ``72:00:00``. ``infinite``, ``UNLIMITED`` and what cannot be read mean no limit."""
     try:
         return parse_walltime(text)
     except ValueError:

@@ -1,1 +1,1 @@
-"""Is a site as its file says, and would a job go all the way? What is asked, what it means, and tiny jobs to try it."""
+"""Checks that a site works as its site file says: one remote command, its findings, and small trial jobs."""

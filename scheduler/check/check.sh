@@ -1,46 +1,46 @@
-# Looks at a site and prints what there is: a line a fact, "name, exit code, words", parted by tabs. It submits nothing.
-#   $1 work folder  $2 sh text that prints the version of the Python for functions  $3 container runtime
-#   $4 queue  $5 account (both may be empty)  $6 an image, or empty  $7 modules of containers, parted by blanks
-# Reads a script with the site's directives, for batch systems that can say what they think of it.
+# Inspects a login node. Prints one line a fact: name, exit code, text, separated by tabs. Submits nothing.
+#   $1 remote directory  $2 sh text that prints the version of the Python for functions  $3 container runtime
+#   $4 queue  $5 account (both may be empty)  $6 container image, or empty  $7 modules for containers, separated by blanks
+# stdin: a script with the site's directives, for batch systems that can check one without submitting it.
 work=$1 python=$2 runtime=$3 queue=$4 account=$5 image=$6 modules=$7
 
-# What a command says may be anything: it becomes one line, and is cut.
-said() { printf '%s\t%s\t%s\n' "$1" "$2" "$(printf %s "$3" | head -c 700 | tr '\n\t\r' '   ')"; }
+# Prints a fact: name, exit code, text. The text may be the output of any command: it is cut and put on one line.
+fact() { printf '%s\t%s\t%s\n' "$1" "$2" "$(printf %s "$3" | head -c 700 | tr '\n\t\r' '   ')"; }
 
-said clock 0 "$(date +%s)"
-said user 0 "$(id -un)"
-said host 0 "$(uname -n), $(uname -sr)"
-said shell 0 "${SHELL:-unknown}"
+fact clock 0 "$(date +%s)"
+fact user 0 "$(id -un)"
+fact host 0 "$(uname -n), $(uname -sr)"
+fact shell 0 "${SHELL:-unknown}"
 for name in awk cat cp cut date find getconf grep gzip head id ln ls mkdir mktemp mv ps readlink rm sed sort tail tar tr wc xargs; do
-  command -v "$name" >/dev/null 2>&1 || said tool 127 "$name"
+  command -v "$name" >/dev/null 2>&1 || fact tool 127 "$name"
 done
-command -v sha256sum >/dev/null 2>&1 || command -v shasum >/dev/null 2>&1 || said tool 127 "sha256sum or shasum"
+command -v sha256sum >/dev/null 2>&1 || command -v shasum >/dev/null 2>&1 || fact tool 127 "sha256sum or shasum"
 make_scratch
 cat >"$scratch/trial"
 
-# All that a bundle needs of its folder: to make it, fill it, link in it, rename in it.
-try_work_folder() {
+# Does in the remote directory what submitting a bundle needs: make a directory, write a file, rename it, link to it.
+try_work_dir() {
   mkdir -p "$work" || return
   cd "$work" || return
   probe=.check-$$
   trap 'rm -rf "$probe"' EXIT
   mkdir "$probe" || return
   head -c 262144 /dev/zero >"$probe/a" || return
-  [ "$(wc -c <"$probe/a")" -eq 262144 ] || { echo "of 256 KiB that were written, some did not arrive" >&2; return 1; }
+  [ "$(wc -c <"$probe/a")" -eq 262144 ] || { echo "only a part of 256 KiB could be written" >&2; return 1; }
   mv "$probe/a" "$probe/b" && ln -s b "$probe/link" || return
   pwd -P
 }
 if [ -n "$work" ]; then
-  if (try_work_folder) >"$scratch/there" 2>"$scratch/why"; then said work 0 "$(cat "$scratch/there")"; else said work 1 "$(cat "$scratch/why")"; fi
+  if (try_work_dir) >"$scratch/path" 2>"$scratch/why"; then fact work 0 "$(cat "$scratch/path")"; else fact work 1 "$(cat "$scratch/why")"; fi
   at=$work
   while [ ! -d "$at" ] && [ "$at" != / ] && [ "$at" != . ]; do at=$(dirname -- "$at"); done
-  said free 0 "$(df -Pk "$at" 2>/dev/null | awk 'NR == 2 { print $4, $2 }')"
-  said inodes 0 "$(df -Pi "$at" 2>/dev/null | awk 'NR == 2 { print $4, $2 }')"
+  fact free 0 "$(df -Pk "$at" 2>/dev/null | awk 'NR == 2 { print $4, $2 }')"
+  fact inodes 0 "$(df -Pi "$at" 2>/dev/null | awk 'NR == 2 { print $4, $2 }')"
 fi
 
 if [ -n "$python" ]; then
   words=$(sh -c "$python" 2>&1 </dev/null)
-  said python $? "$words"
+  fact python $? "$words"
 fi
 
 try_runtime() {
@@ -54,12 +54,12 @@ try_runtime() {
   "$runtime" --version
 }
 words=$(try_runtime 2>&1 </dev/null)
-said container $? "$words"
+fact container $? "$words"
 if [ -n "$image" ]; then
   words=$(ls -d -- "$image" 2>&1)
-  said image $? "$words"
+  fact image $? "$words"
 fi
 
 batch_check "$queue" "$account" "$scratch/trial" 2>"$scratch/error" </dev/null | awk '{ print "batch\t0\t" $0 }'
-[ ! -s "$scratch/error" ] || said complaint 1 "$(cat "$scratch/error")"
-said end 0 ''
+[ ! -s "$scratch/error" ] || fact batch_error 1 "$(cat "$scratch/error")"
+fact end 0 ''

@@ -1,57 +1,63 @@
-"""What check.sh printed, as values. Pure: a reply to facts; what they mean for a site is decided in findings.py."""
+"""Reads what check.sh printed into values. Pure; what the values mean for a site is in `machine` and `batch_system`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scheduler.batch.capabilities import Answer, Offer, number, read_offer
+from scheduler.batch.capabilities import Answer, Capabilities, number, read_capabilities
 from scheduler.transports.base import Reply
 
 
 @dataclass
 class Facts:
-    """A machine as it was seen.
+    """What check.sh found on a login node.
 
     Attributes:
-        said: by name: a command's exit code and words. The names are those of check.sh.
-        tools: programs that are needed over there, and missing.
-        offer: what the batch system says of itself.
-        clock: the time over there, in seconds since 1970; None if it did not say.
-        asked_at, answered_at: by our own clock.
-        trouble: why the program did not come to its end; empty if it did.
+        answers: the exit code and output of each command, by the names that check.sh gives them.
+        missing_programs: programs that jobs need and the login node does not have.
+        capabilities: what the batch system reports about itself.
+        clock: the remote time in seconds since 1970; None if it was not printed.
+        asked_at, answered_at: local times before and after the remote command, in seconds since 1970.
+        trouble: why check.sh did not reach its end; empty if it did.
     """
 
-    said: dict[str, Answer] = field(default_factory=dict)
-    tools: list[str] = field(default_factory=list)
-    offer: Offer = field(default_factory=Offer)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    missing_programs: list[str] = field(default_factory=list)
+    capabilities: Capabilities = field(default_factory=Capabilities)
     clock: int | None = None
     asked_at: float = 0.0
     answered_at: float = 0.0
     trouble: str = ""
 
     def numbers(self, name: str) -> list[int]:
-        """The numbers that it said under this name; -1 for what is none."""
-        answer = self.said.get(name)
+        """The numbers in the output of this name; -1 for a word that is not a number."""
+        answer = self.answers.get(name)
         return [_count(word) for word in answer.words.split()] if answer else []
 
 
 def read_facts(reply: Reply, *, asked_at: float, answered_at: float) -> Facts:
-    """The lines of check.sh; what cannot be read is passed over."""
+    """Read the lines of check.sh. A line that cannot be read is ignored.
+
+    Args:
+        reply: of check.sh.
+        asked_at: the local time before the remote command, in seconds since 1970.
+        answered_at: the local time after it.
+    """
     facts = Facts(asked_at=asked_at, answered_at=answered_at)
-    offered: list[str] = []
+    batch_lines: list[str] = []
     for name, answer in _answers(reply.out.split("\n")):
         if name == "tool":
-            facts.tools.append(answer.words)
+            facts.missing_programs.append(answer.words)
         elif name == "batch":
-            offered.append(answer.words)
+            batch_lines.append(answer.words)
         else:
-            facts.said.setdefault(name, answer)
-    facts.offer = read_offer(offered)
-    if "clock" in facts.said:
-        facts.clock = _count(facts.said["clock"].words)
-    if "end" not in facts.said:
-        facts.trouble = reply.err.strip() or f"the program ended with exit code {reply.exit_code}, without a word"
+            facts.answers.setdefault(name, answer)
+    facts.capabilities = read_capabilities(batch_lines)
+    if "clock" in facts.answers:
+        facts.clock = _count(facts.answers["clock"].words)
+    if "end" not in facts.answers:
+        facts.trouble = reply.err.strip() or f"check.sh ended early, with exit code {reply.exit_code} and no message"
     return facts
 
 

@@ -1,4 +1,4 @@
-"""One line of a check: what was looked at, how it stands, what to do about it. No word of what is looked at."""
+"""One finding of a check as a value: what was checked, the result, what to do about it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Mark(Enum):
-    """How something stands."""
+    """The result of a check: as it should be, worth knowing, or jobs would fail."""
 
     OK = "ok"
     NOTE = "note"
@@ -16,12 +16,12 @@ class Mark(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of a check.
+    """One finding of a check.
 
     Attributes:
-        name: what was looked at.
+        name: what was checked.
         words: what was found.
-        do: what to do about it; empty where nothing is to be done.
+        do: what to do about it; empty if there is nothing to do.
     """
 
     name: str
@@ -31,15 +31,15 @@ class Finding:
 
 
 def ok(name: str, words: str) -> Finding:
-    """As it should be."""
+    """A finding that is as it should be."""
     return Finding(name, Mark.OK, words)
 
 
 def note(name: str, words: str, do: str = "") -> Finding:
-    """Worth knowing, and no failure."""
+    """A finding worth knowing that is no failure."""
     return Finding(name, Mark.NOTE, words, do)
 
 
 def failed(name: str, words: str, do: str) -> Finding:
-    """Jobs would fail."""
+    """A finding that makes jobs fail."""
     return Finding(name, Mark.FAILED, words, do)

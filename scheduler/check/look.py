@@ -1,105 +1,112 @@
-"""A site is looked at: one remote command, and whatever goes wrong on the way is a finding. It submits nothing."""
+"""Inspects a site with one remote command that submits nothing. Each error on the way becomes a finding."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from scheduler.batch.base import Ask
+from scheduler.batch.base import BatchRequest, find
+from scheduler.check.batch_system import batch_system_findings
 from scheduler.check.facts import Facts, read_facts
 from scheduler.check.finding import Finding, failed, ok
-from scheduler.check.machine import findings
+from scheduler.check.machine import machine_findings, software_findings
 from scheduler.engine import programs
 from scheduler.errors import ConfigError, HostKeyError, LoginError, TransportError
 from scheduler.quoting import quote_path
-from scheduler.render.bundle import batch_system, python_probe
+from scheduler.render.site_python import python_probe
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Transport
 from scheduler.transports.find import traits_of
 
-LOOK_SECONDS = 180.0
-"""So long nothing may come: a server that is frozen has its own limits over there."""
-_UNSET = "is not set over there"
+INSPECTION_SECONDS = 180.0
+"""The remote command fails after this time without output; each query of a batch system has a shorter limit."""
+_UNSET = "is not set"
+_NOT_STARTED = "was not started"
 
 
-def look(
+def inspect_site(
     site: Site, transport: Transport, *, image: str | None = None, now: Callable[[], float] = time.time
 ) -> list[Finding]:
-    """Everything that can be seen of a site without running a job.
+    """All findings about a site that need no job.
 
     Args:
-        image: a container image over there that should be looked for.
-        now: our own clock.
+        site: the site to inspect.
+        transport: the connection to it.
+        image: the remote path of a container image to look for; None looks for none.
+        now: returns the local time in seconds since 1970.
     """
     try:
-        found, facts = _asked(site, transport, image, now)
+        found, facts = _inspected(site, transport, image, now)
     except HostKeyError as error:
-        return [
-            failed("host key", str(error), "what the message says, after comparing the fingerprint with the site's own")
-        ]
+        do = "compare the fingerprint with the one that the site publishes, then do what the message says"
+        return [failed("host key", str(error), do)]
     except LoginError as error:
-        return [*_reached(site), failed("login", str(error), _HOW_TO_LOG_IN)]
+        do = "log in by hand as the page 'Sites' of the documentation describes, then check again"
+        return [*_host_key(site), failed("login", str(error), do)]
     except TransportError as error:
-        if "was not started" in str(error):
-            return [
-                *_reached(site),
-                *_logged_in(site),
-                failed("shell", str(error), "the login shell over there runs no commands: see its words"),
-            ]
-        return [failed("connection", str(error), "check host, network and VPN, or try again later")]
-    return [*_reached(site), *_logged_in(site), *found, *findings(facts, site, image=image)]
+        if _NOT_STARTED in str(error):
+            do = "the login shell does not run our commands: see its output in the message"
+            return [*_host_key(site), *_login(site), failed("shell", str(error), do)]
+        return [failed("connection", str(error), "check host, network and VPN, or try later")]
+    return [*_host_key(site), *_login(site), *found, *findings(facts, site, image=image)]
 
 
-_HOW_TO_LOG_IN = "log in by hand as the page 'Sites' of the documentation says for this site, then check again"
+def findings(facts: Facts, site: Site, *, image: str | None = None) -> list[Finding]:
+    """What the facts mean for a site.
+
+    Args:
+        facts: what check.sh printed.
+        site: the site that was inspected.
+        image: the remote path of the image that check.sh looked for.
+    """
+    return [
+        *machine_findings(facts, site),
+        *batch_system_findings(facts, site),
+        *software_findings(facts, site, image=image),
+    ]
 
 
-def _reached(site: Site) -> list[Finding]:
-    if not traits_of(site.transport).uses_ssh:
-        return []
-    return [ok("host key", f"{site.host} is the host that it was")]
+def _host_key(site: Site) -> list[Finding]:
+    uses_ssh = traits_of(site.transport).uses_ssh
+    return [ok("host key", f"{site.host} has the known host key")] if uses_ssh else []
 
 
-def _logged_in(site: Site) -> list[Finding]:
-    return [ok("login", "this machine" if site.is_local else f"let in by {site.host or site.transport}")]
+def _login(site: Site) -> list[Finding]:
+    return [ok("login", "this machine" if site.is_local else f"logged in to {site.host or site.transport}")]
 
 
-def _asked(
+def _inspected(
     site: Site, transport: Transport, image: str | None, now: Callable[[], float]
 ) -> tuple[list[Finding], Facts]:
-    """One command. Only if a variable of the site file is not set over there, a second one without what needs it."""
+    """Run check.sh once; if a variable in work_dir is not set, a second time without work_dir."""
     script, found = _trial_script(site)
     work: str | Expanded = Expanded(quote_path(site.work_dir, what="work_dir"))
-    facts, words = _ask(site, transport, work, script, image, now)
-    if not facts.said and _UNSET in words:
-        do = "set work_dir to a path that needs no such variable, or set the variable in your login files over there"
-        found.append(failed("work_dir", words.splitlines()[-1], do))
-        facts, _ = _ask(site, transport, "", script, image, now)
+    facts, error = _run_check(site, transport, work, script, image, now)
+    if not facts.answers and _UNSET in error:
+        do = "set work_dir: to a path without this variable, or set the variable in your login files on the cluster"
+        found.append(failed("work_dir", error.splitlines()[-1], do))
+        facts, _ = _run_check(site, transport, "", script, image, now)
     return found, facts
 
 
-def _ask(
+def _run_check(
     site: Site, transport: Transport, work: str | Expanded, script: str, image: str | None, now: Callable[[], float]
 ) -> tuple[Facts, str]:
+    """The facts, and what was printed on stderr."""
     modules = " ".join(site.container.modules)
-    args = [
-        work,
-        python_probe(site),
-        site.container.runtime,
-        site.queue or "",
-        site.account or "",
-        image or "",
-        modules,
-    ]
+    queue, account, runtime = site.queue or "", site.account or "", site.container.runtime
+    args = [work, python_probe(site), runtime, queue, account, image or "", modules]
     asked_at = now()
     program = programs.program("check", site.scheduler)
-    reply = transport.run(program, args, stdin=script.encode(), timeout=LOOK_SECONDS)
+    reply = transport.run(program, args, stdin=script.encode(), timeout=INSPECTION_SECONDS)
     return read_facts(reply, asked_at=asked_at, answered_at=now()), reply.err
 
 
 def _trial_script(site: Site) -> tuple[str, list[Finding]]:
-    """A script with the directives of a job that asks for nothing; and why there is none."""
+    """A script with the directives of a job that requests nothing of its own; a finding if they cannot be rendered."""
     try:
-        directives = batch_system(site).directives(Ask("scheduler-check", 1, 0, site.resources, site.memory_style))
+        request = BatchRequest("scheduler-check", 1, 0, site.resources, site.memory_style)
+        directives = find(site.scheduler).directives(request)
     except ConfigError as error:
-        return "#!/bin/sh\ntrue\n", [failed("directives", str(error), "edit native in the site file")]
+        return "#!/bin/sh\ntrue\n", [failed("directives", str(error), "edit native: in the site file")]
     return f"#!/bin/sh\n{directives}\ntrue\n", []

@@ -1,4 +1,4 @@
-"""The command `scheduler`: it talks with a person, and everything that acts is below it."""
+"""The command `scheduler`: reads arguments, prints results and messages. All other packages do the work."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 
 
 def main() -> None:
-    """The entry point. Ends with 0, 1 (an expected error), 2 (usage), 3 (a job did not complete) or 130 (Ctrl-C)."""
+    """The entry point. Exits with 0, 1 (an expected error), 2 (usage), 3 (a job did not complete) or 130 (Ctrl-C)."""
     try:
         _run()
-    except KeyboardInterrupt:  # at a moment when nobody had anything to say about it
+    except KeyboardInterrupt:  # the command has already printed what happens to the jobs, or no job is affected
         sys.exit(130)
 
 
@@ -18,15 +18,15 @@ def _run() -> None:
     from scheduler.cli.app import app
     from scheduler.errors import SchedulerError
 
-    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is shown as an escape
+    for stream in (sys.stdout, sys.stderr):  # characters that the terminal's encoding lacks are printed as escapes
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
     try:
         app(prog_name="scheduler")
     except SchedulerError as error:
         from scheduler.cli.screen import console
 
-        console.complain(str(error))
+        console.print_error(str(error))
         sys.exit(1)
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # the reader of the pipe has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""``python -m scheduler.cli``: the command where its entry point is not on the PATH."""
+"""``python -m scheduler.cli``: the command, if its entry point is not on the PATH."""
 
 from scheduler.cli import main
 

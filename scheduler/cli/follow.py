@@ -1,12 +1,12 @@
-"""Jobs are asked after, waited for and brought home, site by site, while somebody watches."""
+"""Polls, waits for, collects, cancels and retries jobs, site by site, with progress and errors on the screen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from scheduler.cli.reconnect import by_site, session_at
+from scheduler.cli.reconnect import keys_by_site, open_session
 from scheduler.cli.screen import console
-from scheduler.cli.screen.progress import meter
+from scheduler.cli.screen.progress import progress_display
 from scheduler.engine.session import SiteSession
 from scheduler.errors import SchedulerError, TransportError, WaitTimeout
 from scheduler.ledger.ledger import Ledger
@@ -14,96 +14,106 @@ from scheduler.ledger.rows import JobRow
 
 
 def wait(rows: Sequence[JobRow], ledger: Ledger, *, title: str, timeout: float | None) -> bool:
-    """Wait until these jobs have ended and are home, one site after the other.
+    """Wait until jobs are finished and collected, one site after the other. An error at one site does not stop others.
 
-    What stands in the way at one site is said; the others go on.
+    Args:
+        title: what the progress line calls the jobs.
+        timeout: seconds to wait at most at each site; None waits without limit.
 
     Returns:
-        Whether all sites could be waited for to the end.
+        True if there was no error at any site.
 
     Raises:
-        WaitTimeout: `timeout` has passed. The jobs go on.
+        WaitTimeout: `timeout` has passed. The jobs are not affected.
     """
 
-    def wait_at(work: SiteSession, keys: list[int]) -> None:
-        one_site = title if title.endswith(work.site.name) else f"{title} on {work.site.name}"
-        watch(work, keys, title=one_site, timeout=timeout)
+    def wait_at(session: SiteSession, keys: list[int]) -> None:
+        with_site = title if title.endswith(session.site.name) else f"{title} on {session.site.name}"
+        wait_at_site(session, keys, title=with_site, timeout=timeout)
 
     return _each_site(rows, ledger, wait_at)
 
 
-def watch(work: SiteSession, keys: list[int], *, title: str, timeout: float | None) -> None:
-    """Wait for jobs of one site, and show how far they are.
+def wait_at_site(session: SiteSession, keys: list[int], *, title: str, timeout: float | None) -> None:
+    """Wait until jobs of one site are finished and collected, and print progress. Each new trouble is printed once.
 
     Raises:
         WaitTimeout, LoginError, HostKeyError, OutputError: as `SiteSession.wait`.
     """
-    trouble = ""
-    with meter(title, lambda: work.ledger.of_keys(keys)) as shown:
+    printed = ""
+    with progress_display(title, lambda: session.ledger.of_keys(keys)) as display:
 
-        def seen() -> None:
-            nonlocal trouble
-            if work.trouble and work.trouble != trouble:
-                console.say(
-                    f"{work.site.name}: no answer: {work.trouble}\nThe jobs go on, and so does the waiting.", "yellow"
+        def after_poll() -> None:
+            nonlocal printed
+            if session.trouble and session.trouble != printed:
+                console.print_message(
+                    f"{session.site.name}: {session.trouble}\nStill waiting; polling continues.", "yellow"
                 )
-            trouble = work.trouble
-            shown.look()
+            printed = session.trouble
+            display.update()
 
-        work.wait(keys, timeout=timeout, seen=seen, progress=shown.fetched)
+        session.wait(keys, timeout=timeout, seen=after_poll, progress=display.downloaded)
 
 
-def refresh(rows: Sequence[JobRow], ledger: Ledger) -> bool:
-    """Ask after these jobs, one question a site; whether all sites answered."""
-    return _each_site(rows, ledger, lambda work, _: _poll(work))
+def poll(rows: Sequence[JobRow], ledger: Ledger) -> bool:
+    """Poll the sites of jobs, each once. Returns True if there was no error at any site."""
+    return _each_site(rows, ledger, lambda session, _: _poll_site(session))
 
 
 def collect(rows: Sequence[JobRow], ledger: Ledger) -> bool:
-    """Bring home what has ended by now; whether all sites could be asked."""
+    """Download outputs of the finished jobs. Returns True if there was no error at any site."""
 
-    def collect_at(work: SiteSession, keys: list[int]) -> None:
+    def collect_at(session: SiteSession, keys: list[int]) -> None:
         fresh = ledger.of_keys(keys)
-        if any(not row.status.final for row in fresh) or work.due(fresh):
-            _poll(work)
-        with meter(f"from {work.site.name}", lambda: ledger.of_keys(keys)) as shown:
-            work.collect(keys, progress=shown.fetched)
+        if any(not row.status.final for row in fresh) or session.due(fresh):
+            _poll_site(session)
+        with progress_display(f"from {session.site.name}", lambda: ledger.of_keys(keys)) as display:
+            session.collect(keys, progress=display.downloaded)
 
     return _each_site(rows, ledger, collect_at)
 
 
 def cancel(rows: Sequence[JobRow], ledger: Ledger) -> bool:
-    """Ask the batch systems to end these jobs; whether all of them could be asked."""
-    return _each_site(rows, ledger, lambda work, keys: work.cancel(keys))
+    """Request the batch systems to cancel jobs. Returns True if there was no error at any site."""
+    return _each_site(rows, ledger, lambda session, keys: session.cancel(keys))
 
 
 def retry(
     rows: Sequence[JobRow], ledger: Ledger, *, memory: str | None, walltime: str | None
 ) -> tuple[dict[int, str], bool]:
-    """Submit these jobs again: which of them are not, by their keys, and why; and whether all sites could be asked."""
+    """Submit a new attempt of jobs.
+
+    Args:
+        memory: the memory that the new attempts request, with a unit; None requests what the last ones did.
+        walltime: likewise.
+
+    Returns:
+        The reasons, by their keys, why jobs are not retried; and True if there was no error at any site.
+    """
     refused: dict[int, str] = {}
 
-    def retry_at(work: SiteSession, keys: list[int]) -> None:
-        refused.update(work.dispatcher.retry(keys, memory=memory, walltime=walltime))
+    def retry_at(session: SiteSession, keys: list[int]) -> None:
+        refused.update(session.dispatcher.retry(keys, memory=memory, walltime=walltime))
 
     return refused, _each_site(rows, ledger, retry_at)
 
 
-def _poll(work: SiteSession) -> None:
-    work.poll()
-    if work.trouble:
-        raise TransportError(f"the queue of {work.site.name} did not answer: {work.trouble}")
+def _poll_site(session: SiteSession) -> None:
+    session.poll()
+    if session.trouble:
+        raise TransportError(f"{session.site.name}: {session.trouble}")
 
 
 def _each_site(rows: Sequence[JobRow], ledger: Ledger, act: Callable[[SiteSession, list[int]], None]) -> bool:
-    """Act at each site of these jobs. An error there is said, and the next site has its turn."""
-    well = True
-    for site, keys in by_site(rows).items():
+    """Call `act` for each site of these jobs. An error at a site is printed, and the next site follows."""
+    no_errors = True
+    for site, keys in keys_by_site(rows).items():
         try:
-            with session_at(site, ledger) as work:
-                act(work, keys)
+            with open_session(site, ledger) as session:
+                act(session, keys)
         except WaitTimeout:
             raise
         except SchedulerError as error:
-            console.complain(f"{site}: {error}" if site not in str(error) else str(error))
-            well = False
-    return well
+            console.print_error(f"{site}: {error}" if site not in str(error) else str(error))
+            no_errors = False
+    return no_errors

@@ -1,4 +1,4 @@
-"""The way back to the sites of jobs that another process submitted: as recorded, reached as their file says now."""
+"""Connects to the sites of jobs in the ledger: as recorded, with the connection settings of the site files today."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from scheduler.ledger.rows import JobRow
 from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
 
-_OF_THE_WAY = ("transport", "host", "ssh", "limits")
-"""What a site file may change after jobs were submitted."""
-_OF_THE_PLACE = ("scheduler", "work_dir")
-"""Where these differ, it is another site of the same name."""
+_TAKEN_FROM_FILE = ("transport", "host", "ssh", "limits")
+"""Keys whose values come from the site file as it is today, not as it was when the jobs were submitted."""
+_IDENTITY = ("scheduler", "work_dir")
+"""If one of these keys has changed, the file describes another site of the same name."""
 
 
-def by_site(rows: Sequence[JobRow]) -> dict[str, list[int]]:
-    """The keys of the jobs of each site."""
+def keys_by_site(rows: Sequence[JobRow]) -> dict[str, list[int]]:
+    """The keys of jobs, grouped by the names of their sites."""
     found: dict[str, list[int]] = {}
     for row in rows:
         found.setdefault(row.site, []).append(row.key)
@@ -31,11 +31,11 @@ def by_site(rows: Sequence[JobRow]) -> dict[str, list[int]]:
 
 
 @contextmanager
-def session_at(name: str, ledger: Ledger) -> Iterator[SiteSession]:
-    """The open way to a site that has jobs in the ledger; it connects when it is first used.
+def open_session(name: str, ledger: Ledger) -> Iterator[SiteSession]:
+    """A session at a site that has jobs in the ledger. It connects when it is first used.
 
     Raises:
-        ConfigError: what was recorded of the site cannot be understood.
+        ConfigError: the recorded site cannot be read.
     """
     site = site_of_jobs(name, ledger)
     with transport_to(site, prompter=console.prompter()) as transport:
@@ -43,34 +43,35 @@ def session_at(name: str, ledger: Ledger) -> Iterator[SiteSession]:
 
 
 def site_of_jobs(name: str, ledger: Ledger) -> Site:
-    """The site as its jobs know it, with the way there as its file says now, if the file is there and means that site.
+    """The site as it was when its jobs were submitted, with today's connection settings if its file still describes it.
 
     Raises:
-        ConfigError: what was recorded of the site cannot be understood.
+        ConfigError: the recorded site cannot be read.
     """
     recorded = ledger.sites.site_json(name)
     if recorded is None:
         return find_site(name)
     then = Site.from_json(json.loads(recorded))
-    now = _as_its_file_says(then)
+    now = _site_today(then)
     if now is None:
         return then
-    settings = {**then.to_json()["settings"], **{key: now.to_json()["settings"][key] for key in _OF_THE_WAY}}
+    settings = {**then.to_json()["settings"], **{key: now.to_json()["settings"][key] for key in _TAKEN_FROM_FILE}}
     return Site.from_mapping(settings, name=then.name, sources=then.sources)
 
 
-def _as_its_file_says(then: Site) -> Site | None:
-    """The site that is found by this name, or in this file, today; None if that is another one, or none."""
+def _site_today(then: Site) -> Site | None:
+    """The site that this name, or the recorded file, gives today; None if there is none or it is another site."""
     known = [then.name, *([str(then.path)] if then.path is not None and then.path.is_file() else [])]
     for name_or_path in known:
         try:
             now = find_site(name_or_path)
         except ConfigError as error:
             if then.path is not None and str(then.path) in str(error):
-                console.say(
-                    f"{error}\nGoing on with site {then.name!r} as it was when its jobs were submitted.", "yellow"
+                console.print_message(
+                    f"{error}\nUsing the settings of site {then.name!r} recorded when its jobs were submitted.",
+                    "yellow",
                 )
             continue
-        if now.is_local == then.is_local and all(getattr(now, key) == getattr(then, key) for key in _OF_THE_PLACE):
+        if now.is_local == then.is_local and all(getattr(now, key) == getattr(then, key) for key in _IDENTITY):
             return now
     return None

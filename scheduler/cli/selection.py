@@ -1,100 +1,120 @@
-"""Which jobs of the ledger somebody means."""
+"""Which jobs of the ledger the arguments of a command select."""
 
 from __future__ import annotations
 
-import re
+import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from scheduler.cli.screen import console
 from scheduler.errors import SchedulerError, did_you_mean
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
 
-_RUN = re.compile(r"(?P<base>.+)@(?P<number>[1-9][0-9]*)\Z", re.DOTALL)
+_MOST_NAMED = 4
+"""A message about jobs with the same id names the campaign and site of this many."""
+_MOST_KNOWN = 10
+"""With more known ids than this, a message about an unknown one does not list them."""
 
 
-def named(ledger: Ledger, job_ids: Sequence[str], *, site: str | None, campaign: str | None) -> list[JobRow]:
-    """The jobs of these ids, each once, oldest first; all that fit site and campaign if no id is given.
+@dataclass(frozen=True)
+class Selection:
+    """The ids and options that select jobs. A job must match all that are given."""
 
-    An id that several submissions have means all of them, and that is said.
+    job_ids: Sequence[str] = ()
+    site: str | None = None
+    campaign: str | None = None
 
-    Raises:
-        SchedulerError: there is no such job.
-    """
-    if not job_ids:
-        return _of_campaign(ledger, site=site, campaign=campaign)
-    found: dict[int, JobRow] = {}
-    for job_id in job_ids:
-        rows = ledger.chosen(site=site, campaign=campaign, job_id=job_id)
-        if not rows:
-            raise SchedulerError(_no_such_job(ledger, job_id, site=site, campaign=campaign))
-        if len(rows) > 1:
-            console.say(f"{job_id!r} is {len(rows)} jobs: {_whereabouts(rows)}", "dim")
-        found |= {row.key: row for row in rows}
-    return [found[key] for key in sorted(found)]
+    @property
+    def empty(self) -> bool:
+        """Neither ids nor options are given."""
+        return not (self.job_ids or self.site or self.campaign)
+
+    def rows(self, ledger: Ledger) -> list[JobRow]:
+        """The selected jobs, each once, oldest first. An id that several jobs have selects all of them, with a message.
+
+        Raises:
+            SchedulerError: no job has one of the ids, or there is no such campaign.
+        """
+        if not self.job_ids:
+            return self._rows_without_ids(ledger)
+        found: dict[int, JobRow] = {}
+        for job_id in self.job_ids:
+            rows = _rows_of_id(job_id, ledger, site=self.site, campaign=self.campaign)
+            if len(rows) > 1:
+                console.print_message(_same_id(rows), "dim")
+            found |= {row.key: row for row in rows}
+        return [found[key] for key in sorted(found)]
+
+    def _rows_without_ids(self, ledger: Ledger) -> list[JobRow]:
+        rows = ledger.chosen(site=self.site, campaign=self.campaign)
+        if rows or self.campaign is None:
+            return rows
+        known = {row.campaign for row in ledger.chosen() if row.campaign is not None}
+        near = f"; {did_you_mean(self.campaign, known)}" if known else ""
+        where = f" on {self.site}" if self.site is not None else ""
+        raise SchedulerError(f"no jobs of campaign {self.campaign!r}{where}{near}")
+
+    def arguments(self) -> str:
+        """The selection as command line arguments, quoted for a shell."""
+        return " ".join(filter(None, [_option_text(self.site, self.campaign), self._ids()]))
+
+    def _ids(self) -> str:
+        dashes = ["--"] if any(job_id.startswith("-") for job_id in self.job_ids) else []
+        return shlex.join([*dashes, *self.job_ids])
+
+    def refuse_ambiguous(self, rows: Sequence[JobRow]) -> None:
+        """Check that no id selects more than one of these jobs, before something that cannot be undone.
+
+        Raises:
+            SchedulerError: several of them have the same id.
+        """
+        by_id: dict[str, list[JobRow]] = {}
+        for row in rows if self.job_ids else ():
+            by_id.setdefault(row.job_id, []).append(row)
+        for same in by_id.values():
+            if len(same) > 1:
+                raise SchedulerError(f"{_same_id(same)}; select one with --campaign or --site")
 
 
 def newest(ledger: Ledger, job_id: str, *, site: str | None, campaign: str | None) -> JobRow:
-    """The job of this id; of several, the one submitted last, and that is said.
+    """The job with this id; if several have it, the one that was submitted last, with a message.
 
     Raises:
-        SchedulerError: there is no such job.
+        SchedulerError: no job has this id.
     """
-    rows = ledger.chosen(site=site, campaign=campaign, job_id=job_id)
-    if not rows:
-        raise SchedulerError(_no_such_job(ledger, job_id, site=site, campaign=campaign))
+    rows = _rows_of_id(job_id, ledger, site=site, campaign=campaign)
     if len(rows) > 1:
-        console.say(f"{job_id!r} is {len(rows)} jobs: {_whereabouts(rows)}; this is the last", "dim")
+        console.print_message(f"{_same_id(rows)}; using the one submitted last", "dim")
     return rows[-1]
 
 
-def run_of(ledger: Ledger, campaign: str, site: str, *, again: bool) -> str:
-    """The campaign's last run at this site, or the next one: ``b0-scan``, ``b0-scan@2``, ``b0-scan@3``, …
-
-    A name that ends in a number of a run means that run.
-
-    Raises:
-        SchedulerError: another run is asked for while the last one has not ended.
-    """
-    found = _RUN.match(campaign)
-    if found and not again:
-        return campaign
-    base = found["base"] if found else campaign
-    last, number = base, 1
-    while ledger.of_campaign(f"{base}@{number + 1}", site):
-        number += 1
-        last = f"{base}@{number}"
-    rows = ledger.of_campaign(last, site) if again else []
-    going_on = [row for row in rows if not (row.status.final and row.collected)]
-    if going_on:
-        raise SchedulerError(
-            f"campaign {last!r} on {site} still has {console.number_of(len(going_on), 'job')} to end or to come home; "
-            "another run would write into the same folders: wait first (scheduler wait), or cancel"
-        )
-    return f"{base}@{number + 1}" if rows else last
-
-
-def _of_campaign(ledger: Ledger, *, site: str | None, campaign: str | None) -> list[JobRow]:
-    rows = ledger.chosen(site=site, campaign=campaign)
-    if rows or campaign is None:
+def _rows_of_id(job_id: str, ledger: Ledger, *, site: str | None, campaign: str | None) -> list[JobRow]:
+    rows = ledger.chosen(site=site, campaign=campaign, job_id=job_id)
+    if rows:
         return rows
-    known = {row.campaign for row in ledger.chosen() if row.campaign is not None}
-    near = f"; {did_you_mean(campaign, known)}" if known else ""
-    where = f" on {site}" if site is not None else ""
-    raise SchedulerError(f"there are no jobs of a campaign {campaign!r}{where}{near}")
-
-
-def _no_such_job(ledger: Ledger, job_id: str, *, site: str | None, campaign: str | None) -> str:
     known = {row.job_id for row in ledger.chosen(site=site, campaign=campaign)}
+    options = _option_text(site, campaign)
     if not known:
-        return f"there is no job {job_id!r}; no jobs were submitted yet" + (" there" if site or campaign else "")
-    many = len(known) > 10 and did_you_mean(job_id, known).startswith("known")
-    return f"there is no job {job_id!r}; " + (
-        "scheduler status --all lists them" if many else did_you_mean(job_id, known)
+        raise SchedulerError(
+            f"no job {job_id!r}; " + (f"no job matches {options}" if options else "there are no jobs yet")
+        )
+    near = did_you_mean(job_id, known)
+    if len(known) > _MOST_KNOWN and near.startswith("known"):
+        near = "scheduler status --all lists all jobs"
+    raise SchedulerError(f"no job {job_id!r}{f' with {options}' if options else ''}; {near}")
+
+
+def _option_text(site: str | None, campaign: str | None) -> str:
+    """``--campaign b0-scan --site jlab``."""
+    options = [("--campaign", campaign), ("--site", site)]
+    return shlex.join([word for name, value in options if value for word in (name, value)])
+
+
+def _same_id(rows: Sequence[JobRow]) -> str:
+    """``2 jobs have the id 'b0-1': campaign one on local, campaign two on local``."""
+    where = list(
+        dict.fromkeys(f"{f'campaign {row.campaign}' if row.campaign else 'no campaign'} on {row.site}" for row in rows)
     )
-
-
-def _whereabouts(rows: Sequence[JobRow]) -> str:
-    places = dict.fromkeys(f"{row.campaign} on {row.site}" if row.campaign else f"on {row.site}" for row in rows)
-    listed = list(places)
-    return ", ".join(listed[:4]) + (", …" if len(listed) > 4 else "")
+    more = ", …" if len(where) > _MOST_NAMED else ""
+    return f"{len(rows)} jobs have the id {rows[0].job_id!r}: {', '.join(where[:_MOST_NAMED])}{more}"

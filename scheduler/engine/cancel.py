@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from scheduler.batch.base import BatchSystem, write_indices
+from scheduler.batch.base import BatchSystem
+from scheduler.batch.indices import write_indices
 from scheduler.engine import programs, withdraw
 from scheduler.engine.poll.poll import POLL_SECONDS
 from scheduler.errors import BatchError
@@ -28,7 +29,7 @@ def cancel(keys: Sequence[int], site: Site, system: BatchSystem, ledger: Ledger,
     """
     ledger.attempts.never_again(keys)  # before they are looked at: nobody may move them from then on
     waiting = [row for row in ledger.of_keys(keys) if row.waiting and not row.status.final]
-    ledger.slots.strike_out({row.key: replace(_STRUCK_OUT, tries=row.tries) for row in waiting})
+    ledger.slots.strike_out({row.key: replace(_STRUCK_OUT, retries=row.retries) for row in waiting})
     withdraw.withdraw(keys, site, system, ledger, transport)
     batches: dict[tuple[str, int], list[JobRow]] = {}
     for row in ledger.of_keys(keys):

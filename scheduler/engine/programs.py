@@ -1,4 +1,4 @@
-"""The programs that we run on a login node: POSIX sh, each beside the module that reads what it prints."""
+"""The programs that we run on a login node: POSIX sh, each in the folder of the module that reads its output."""
 
 from __future__ import annotations
 
@@ -19,25 +19,35 @@ _FOLDERS = {
     "tail": "engine",
     "check": "check",
 }
+_SUBMITS = "submit"
+"""The program that unpacks jobs' files on the login node, as a job's script does on the compute node."""
 
 
 @cache
 def program(name: str, batch: str | None = None) -> Program:
-    """The program `name`, after what all programs share and, if it needs them, a batch system's functions."""
+    """A program, complete.
+
+    Args:
+        name: of the program: a key of the table above.
+        batch: the name of the batch system whose functions the program calls; None if it calls none.
+
+    Returns:
+        The text of the prelude, of the batch system's functions, and of the program, in this order.
+    """
     parts = [prelude()]
     if batch is not None:
         parts.append(text_of(batch, f"{batch}.sh"))
-    if name == "submit":
+    if name == _SUBMITS:
         parts.append(runtime.text("element.sh"))
     return Program(name, "\n".join([*parts, _text(_FOLDERS[name], f"{name}.sh")]))
 
 
 def prelude() -> str:
-    """What all programs begin with."""
+    """The functions that all programs share."""
     return _text("engine", "prelude.sh")
 
 
 @cache
 def _text(folder: str, name: str) -> str:
-    """The text of a file of the package."""
+    """The text of a file in a folder of the package."""
     return (files("scheduler") / folder / name).read_text(encoding="utf-8")

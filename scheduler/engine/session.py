@@ -59,7 +59,7 @@ class SiteSession:
         Raises:
             TransportError: the site was not reached; no state has changed.
         """
-        before = self.ledger.sites.asked_at(self.site.name)
+        before = self.ledger.sites.polled_at(self.site.name)
         if self.ledger.sites.claim_poll(self.site.name, self.poll_seconds):
             held_up = self.dispatcher.resume()
             words = poll(self.site, self.system, self.ledger, self.transport, asked_before=before)
@@ -100,8 +100,8 @@ class SiteSession:
         said = {key: f"outputs: {status}: {status.reason}" for key, status in changed.items()}
         home = {row.key: f"collected: {len(listed.of(row.key))} files are home" for row in rows}
         self.ledger.observe(changed, home | said)
-        tries = {row.key: row.tries for row in rows}
-        self.ledger.record_results({key: results for key, (_, results) in judged.items()}, tries)
+        retries = {row.key: row.retries for row in rows}
+        self.ledger.record_results({key: results for key, (_, results) in judged.items()}, retries)
 
     def _fetch(self, listed: Manifest, progress: Progress | None) -> OutputError | None:
         """Files of one job that cannot be kept do not hold up its siblings."""

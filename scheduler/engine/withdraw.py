@@ -54,7 +54,7 @@ def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:
         "stderr": None,
         "error": _GIVEN_UP,
     }
-    ledger.record_results({row.key: results for row in rows}, {row.key: row.tries for row in rows})
+    ledger.record_results({row.key: results for row in rows}, {row.key: row.retries for row in rows})
     for token in dict.fromkeys(row.bundle for row in rows):
         if all(row.status.final for row in ledger.of_bundle(token)):
             submission.close(token, ledger)
@@ -62,7 +62,7 @@ def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:
 
 def _end(rows: Sequence[JobRow], status: Status, verb: str, ledger: Ledger) -> None:
     ledger.observe(
-        {row.key: replace(status, tries=row.tries) for row in rows},
+        {row.key: replace(status, retries=row.retries) for row in rows},
         {row.key: f"{verb}: {status.reason}" for row in rows},
     )
 

@@ -14,7 +14,7 @@ from scheduler.job.state import Cause, JobState
 class End:
     """What the script wrote when its payload had ended. `signal` is one that the script was sent, or empty."""
 
-    attempt: int
+    requeues: int
     exit_code: int
     signal: str = ""
     started: datetime | None = None
@@ -34,7 +34,7 @@ class Observation:
     exit_code: int | None = None
     reason: str = ""
     node: str = ""
-    attempt: int | None = None
+    requeues: int | None = None
     started: datetime | None = None
     ended: datetime | None = None
     batch_id: str = ""
@@ -59,6 +59,7 @@ class Evidence:
         end_age_seconds: how long ago the script ended, by the clock over there.
         struck_out: the rest of its array is known, and it alone is not, and its script has never begun.
         shared: what the queue and the accounting say is said of several jobs that share a node.
+        log_cause: why the batch system ended the job, if `log` shows it.
     """
 
     end: End | None = None
@@ -72,6 +73,7 @@ class Evidence:
     end_age_seconds: float = math.inf
     struck_out: bool = False
     shared: bool = False
+    log_cause: Cause | None = None
 
     @property
     def silent(self) -> bool:

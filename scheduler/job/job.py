@@ -197,7 +197,7 @@ class Job:
     def observe(self, status: Status, results: Mapping[str, Any] | None = None) -> None:
         """Take in an observation, and what came home of it if it has ended (a runner's work, not a user's)."""
         changed = self._status != status
-        if status.tries > self._status.tries:  # what came of the attempt before is no news of this one
+        if status.retries > self._status.retries:  # what came of the attempt before is no news of this one
             self.start_time, self.end_time, self.results = None, None, {}
         self._status = status
         self.start_time = status.started or self.start_time

@@ -46,20 +46,26 @@ class Enough:
 
 
 def next_attempt(
-    status: Status, retry: Retry, *, tries: int, resources: Resources, bounds: Bounds, failed_nodes: Sequence[str] = ()
+    status: Status,
+    retry: Retry,
+    *,
+    retries: int,
+    resources: Resources,
+    bounds: Bounds,
+    failed_nodes: Sequence[str] = (),
 ) -> Again | Enough | None:
     """What follows on this end of a job; None: nothing, and nobody expected anything.
 
     Args:
-        tries: further attempts that there have been.
+        retries: further attempts that there have been.
         resources: what the attempt that ended had asked for.
         bounds: what the site allows.
         failed_nodes: on which nodes attempts of this job ended in a node failure, the last one included.
     """
     if not retry.times or not _is_worth_it(status, retry):
         return None
-    if tries >= retry.times:
-        return Enough(f"that was attempt {tries + 1}, and the last")
+    if retries >= retry.times:
+        return Enough(f"that was attempt {retries + 1}, and the last")
     more: Resources | Enough = resources
     if status.cause is Cause.OUT_OF_MEMORY:
         more = _with_more_memory(resources, retry.memory_factor, bounds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
@@ -91,8 +91,8 @@ class Status:
         reason: one line for a person: what is waited for, or what went wrong.
         node: where it runs or ran, if known.
         started, ended: when the payload did so, by the clock over there (UTC).
-        attempt: 0 for the first run, more after a requeue by the batch system.
-        tries: 0 for what was submitted first, more after each time that it was submitted again.
+        requeues: 0 for the first run, more after a requeue by the batch system.
+        retries: 0 for what was submitted first, more after each time that it was submitted again.
     """
 
     state: JobState = JobState.CREATED
@@ -103,8 +103,8 @@ class Status:
     node: str = ""
     started: datetime | None = None
     ended: datetime | None = None
-    attempt: int = field(default=0)
-    tries: int = 0
+    requeues: int = 0
+    retries: int = 0
 
     @property
     def final(self) -> bool:

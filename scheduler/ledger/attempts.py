@@ -13,13 +13,16 @@ from typing import Any
 
 from scheduler.job.state import JobState
 from scheduler.ledger.database import Database
+from scheduler.ledger.mapping import attempt_row, new_batches
 from scheduler.ledger.owner import owner
-from scheduler.ledger.rows import AttemptRow, JobRow, Slot, attempt_row
+from scheduler.ledger.rows import AttemptRow, JobRow
 from scheduler.ledger.tables import (
     ADD_REASON,
     ATTEMPTS,
     DROP_LAST,
     KEEP_ATTEMPT,
+    NEW_BATCH,
+    NEW_BUNDLE,
     NEXT_ATTEMPT,
     OBSERVATION,
     TAKE_BACK,
@@ -60,18 +63,18 @@ class Attempts:
         """
         now = time.time()
         new = {"bundle": token, "state": JobState.SUBMITTING.word, "now": now}
+        bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": owner(), "created": now,
+                  "python": "", "probe": ""}  # fmt: skip
         try:
             with self._database.writing() as db:
-                bundle = "INSERT INTO bundles (token, site, site_json, owner, created) VALUES (?,?,?,?,?)"
-                db.execute(bundle, (token, site, json.dumps(site_json), owner(), now))
-                batch = "INSERT INTO batches (bundle, first, count, name, packed, place) VALUES (?,?,?,?,?,?)"
-                db.executemany(batch, ((token, *values, Slot.WAITS) for values in batches))
+                db.execute(NEW_BUNDLE, bundle)
+                db.executemany(NEW_BATCH, new_batches(token, batches))
                 for move in moves:
                     if not db.execute(KEEP_ATTEMPT, {**_judged(move.row), "now": now}).rowcount:
                         raise _MovedOn
-                    place = {"first": move.first, "element": move.element, "resources": move.resources}
-                    db.execute(NEXT_ATTEMPT, {"key": move.row.key, **place, **new})
-                    db.execute(OBSERVATION, (move.row.key, now, move.why))
+                    where = {"first": move.first, "element": move.element, "resources": move.resources}
+                    db.execute(NEXT_ATTEMPT, {"key": move.row.key, **where, **new})
+                    db.execute(OBSERVATION, {"job": move.row.key, "at": now, "text": move.why})
         except _MovedOn:
             return False
         return True
@@ -84,7 +87,7 @@ class Attempts:
                 values = {"key": key, "now": now, "why": why}
                 for statement in (TAKE_BACK, DROP_LAST, ADD_REASON):
                     db.execute(statement, values)
-                db.execute(OBSERVATION, (key, now, why))
+                db.execute(OBSERVATION, {"job": key, "at": now, "text": why})
 
     def never_again(self, keys: Iterable[int]) -> None:
         """These jobs are not tried again by themselves. Of those that are done with it says nothing."""

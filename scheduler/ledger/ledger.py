@@ -17,19 +17,22 @@ from typing import Any
 from scheduler.job.state import JobState, Status
 from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.database import Database
+from scheduler.ledger.mapping import batch_row, job_rows, new_batches, state_row, status_values
 from scheduler.ledger.owner import owner
 from scheduler.ledger.polls import Polls
-from scheduler.ledger.rows import BatchRow, JobRow, Slot, StateRow, job_rows, state_row, status_values
+from scheduler.ledger.rows import BatchRow, JobRow, StateRow
 from scheduler.ledger.sites import Sites
 from scheduler.ledger.slots import Slots
 from scheduler.ledger.tables import (
     JOBS,
+    NEW_BATCH,
+    NEW_BUNDLE,
     NEW_JOB,
     NEW_JOB_DEFAULTS,
     NEW_STATUS,
     NEW_STATUS_IF,
     OBSERVATION,
-    OBSERVATION_OF_TRY,
+    OBSERVATION_OF_ATTEMPT,
     RESULTS,
     TAKEN,
 )
@@ -88,14 +91,11 @@ class Ledger:
         with self.database.writing() as db:
             if any(db.execute(TAKEN, {**job, "site": site}).fetchone() for job in jobs if job["campaign"]):
                 return []
-            values = (token, site, json.dumps(site_json), owner(), python, probe, now)
-            columns = "token, site, site_json, owner, python, probe, created"
-            db.execute(f"INSERT INTO bundles ({columns}) VALUES (?,?,?,?,?,?,?)", values)  # noqa: S608
-            db.executemany(
-                "INSERT INTO batches (bundle, first, count, name, packed, place) VALUES (?,?,?,?,?,?)",
-                ((token, *b, Slot.WAITS) for b in batches),
-            )
-            new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "now": now}
+            bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": owner(),
+                      "created": now, "python": python, "probe": probe}  # fmt: skip
+            db.execute(NEW_BUNDLE, bundle)
+            db.executemany(NEW_BATCH, new_batches(token, batches))
+            new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "created": now, "updated": now}
             db.executemany(NEW_JOB, ({**NEW_JOB_DEFAULTS, **job, **new} for job in jobs))
             keys = db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
         return [row["key"] for row in keys]
@@ -132,17 +132,25 @@ class Ledger:
         new = ({**status_values(s), "key": key, "now": now, "was": before} for key, s in changes.items())
         with self.database.writing() as db:
             db.executemany(NEW_STATUS if was is None else NEW_STATUS_IF, new)
-            told = ((now, text, key, changes[key].tries) for key, text in said.items() if key in changes)
-            db.executemany(OBSERVATION_OF_TRY, told)
-            db.executemany(OBSERVATION, ((key, now, text) for key, text in said.items() if key not in changes))
+            texts = [
+                {"job": key, "at": now, "text": text, "retries": changes[key].retries if key in changes else None}
+                for key, text in said.items()
+            ]
+            db.executemany(OBSERVATION_OF_ATTEMPT, (text for text in texts if text["retries"] is not None))
+            db.executemany(OBSERVATION, (text for text in texts if text["retries"] is None))
 
-    def record_results(self, results: Mapping[int, Mapping[str, Any]], tries: Mapping[int, int] | None = None) -> None:
-        """What came home of these jobs, and of which of their tries (else of the first): they are done with."""
-        of = tries or {}
+    def record_results(
+        self, results: Mapping[int, Mapping[str, Any]], retries: Mapping[int, int] | None = None
+    ) -> None:
+        """What came home of these jobs, and of which of their retries (else of the first): they are done with."""
+        now, of = time.time(), retries or {}
         with self.database.writing() as db:
             db.executemany(
                 RESULTS,
-                ((json.dumps(r), time.time(), key, of.get(key, 0), _FINAL) for key, r in results.items()),
+                (
+                    {"results": json.dumps(r), "now": now, "key": key, "retries": of.get(key, 0), "final": _FINAL}
+                    for key, r in results.items()
+                ),
             )
 
     def of_keys(self, keys: Iterable[int]) -> list[JobRow]:
@@ -202,20 +210,7 @@ class Ledger:
         """The batches of a bundle, in order."""
         with self.database.reading() as db:
             rows = db.execute("SELECT * FROM batches WHERE bundle = ? ORDER BY first", (token,)).fetchall()
-        return [
-            BatchRow(
-                r["bundle"],
-                r["first"],
-                r["count"],
-                r["name"],
-                r["batch_id"],
-                r["words"],
-                r["packed"],
-                Slot(r["place"]),
-                r["full"],
-            )
-            for r in rows
-        ]
+        return [batch_row(row) for row in rows]
 
     def unsent(self, site: str) -> list[sqlite3.Row]:
         """Bundles of which it is not known that the site has all of them."""
@@ -232,5 +227,5 @@ class Ledger:
     def history(self, key: int) -> list[tuple[float, str]]:
         """Every observation of a job: when, and what was said."""
         with self.database.reading() as db:
-            rows = db.execute("SELECT at, said FROM observations WHERE job = ? ORDER BY at", (key,)).fetchall()
-        return [(row["at"], row["said"]) for row in rows]
+            rows = db.execute("SELECT at, text FROM observations WHERE job = ? ORDER BY at", (key,)).fetchall()
+        return [(row["at"], row["text"]) for row in rows]

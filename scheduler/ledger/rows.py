@@ -1,38 +1,38 @@
-"""Rows of the ledger as values. Nothing here reads or writes a file."""
+"""Rows of the ledger's database as values: what a newcomer reads to know what is recorded. `mapping.py` builds them."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from enum import IntEnum
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from scheduler.job.state import Cause, JobState, Status
-
-_STATES = {state.word: state for state in JobState}
-_CAUSES = {cause.word: cause for cause in Cause}
+from scheduler.job.state import JobState, Status
 
 
 class Slot(IntEnum):
-    """Whether a batch may be handed to the batch system."""
+    """Whether a batch may be submitted to the batch system (a site may limit how many jobs it has in its queue)."""
 
     WAITS = 0
-    """Not yet: the site takes no more for now."""
+    """Not yet: the site's queue limit is reached."""
     HAS = 1
-    """It may be, or has been."""
+    """It may be submitted, or has been."""
     NEVER = 2
     """All of its jobs were cancelled while it waited."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """What is handed to the batch system at once: a job, an array, or a pack.
+    """What is submitted to the batch system at once: a job, an array, or a pack.
 
-    `full`: it was sent away once, because the batch system took no more.
+    Attributes:
+        bundle, first: the token of its bundle, and the number of its first job there.
+        count: how many jobs it has.
+        name: its name in the batch system.
+        batch_id: the batch system's id; None until it is known.
+        packed: one job of the batch system runs all of its jobs.
+        slot: whether it may be submitted.
+        full: it was refused once because the batch system accepted no more jobs.
     """
 
     bundle: str
@@ -40,30 +40,33 @@ class BatchRow:
     count: int
     name: str
     batch_id: str | None
-    words: str
     packed: bool
-    place: Slot
+    slot: Slot
     full: bool
 
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job as the ledger knows it.
+    """A job as the ledger knows it. Folder, id and status are those of its last attempt.
 
     Attributes:
         key: its number in the ledger.
-        bundle, first, element: its submission, the first element of its batch, its own number.
-        folder: the bundle's folder over there, once it is known.
-        sent: the site has answered for all of the bundle.
+        bundle, first, element: the token of its bundle, the first element of its batch, its own number in the bundle.
+        folder: the bundle's remote folder; None until it is known.
+        sent: the site has answered for every batch of the bundle.
         name, batch_id: of its batch; the id is None until it is known.
-        waiting: its batch waits here until the site has a place for it.
-        in_array, packed: its batch is an array; or is one job of the batch system that runs several of ours.
+        batch_system: the name of the site's batch system; empty if the ledger does not know it.
         patterns: its declared outputs.
-        silent, silent_since: for how many polls, and since when, nobody has known anything of it.
-        collected: its outputs and results are home, or never will be.
-        resources, retry: what it asks for in full, and when it is tried again, as JSON; ``{}``: not known, never.
-        template: the path here of its own template, or None.
-        tries: how often it was submitted again; the folder, id and status are those of the last time.
+        silent, silent_since: the number of polls in a row that found nothing of it, and the time of the first (seconds
+            since 1970).
+        collected: its outputs and results are downloaded, or never will be.
+        created, updated: when it was recorded and when it changed last (seconds since 1970).
+        in_array, packed: its batch is an array; its batch is one job of the batch system that runs several of ours.
+        waiting: its batch waits locally for a slot in the site's queue.
+        resources: the resources of its last attempt, as JSON; ``{}``: not known.
+        retry: when it is retried automatically, as JSON; ``{}``: never.
+        template: the local path of its own template, or None.
+        retries: how many retries there were; the attempt number is ``retries + 1``.
     """
 
     key: int
@@ -90,13 +93,8 @@ class JobRow:
 
     @property
     def index(self) -> int:
-        """Its index in its batch, as the batch system counts: of a pack there is one for all."""
+        """Its index in its batch, as the batch system counts: all jobs of a pack have 0."""
         return 0 if self.packed else self.element - self.first
-
-    @property
-    def shown_id(self) -> str:
-        """Its id as the batch system's own commands show it."""
-        return _shown_id(self.batch_id, self.index, in_array=self.in_array)
 
     in_array: bool = False
     packed: bool = False
@@ -104,84 +102,44 @@ class JobRow:
     resources: str = "{}"
     retry: str = "{}"
     template: str | None = None
-    tries: int = 0
+    retries: int = 0
+    batch_system: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """An attempt of a job that was followed by another one.
+    """An earlier attempt of a job, that is, not its last one.
 
     Attributes:
-        tries: its number; the first is 0.
-        folder, element: where it is over there.
-        shown_id: as the batch system's own commands show it.
-        resources: what it asked for, as JSON.
-        over: when the next one was decided on.
+        job: the key of the job.
+        retries: how many retries there were before; 0 for the first attempt.
+        folder, element: its bundle's remote folder, and its number there.
+        batch_system, batch_id, index, in_array: as in `JobRow`.
+        resources: what it requested, as JSON.
+        replaced: when the next attempt was recorded (seconds since 1970).
     """
 
     job: int
-    tries: int
+    retries: int
     folder: str | None
     element: int
-    shown_id: str
+    batch_system: str
+    batch_id: str | None
+    index: int
+    in_array: bool
     status: Status
     resources: str
-    over: float
+    replaced: float
 
 
-def attempt_row(row: sqlite3.Row) -> AttemptRow:
-    """A row of the ledger's query for attempts."""
-    names = ("job", "tries", "folder", "element", "resources", "over")
-    status = _status(*(row[name] for name in _STATUS))
-    shown = _shown_id(row["batch_id"], row["element"] - row["first"], in_array=row["count"] > 1 and not row["packed"])
-    return AttemptRow(**{name: row[name] for name in names}, shown_id=shown, status=status)
-
-
-_STATUS = ("state", "cause", "exit_code", "raw", "reason", "node", "started", "ended", "attempt", "tries")
-
-
-def _shown_id(batch_id: str | None, index: int, *, in_array: bool) -> str:
-    if batch_id is None:
-        return ""
-    base = batch_id.split(";")[0]
-    if in_array and "[]" in base:  # PBS
-        return base.replace("[]", f"[{index}]")
-    return f"{base}_{index}" if in_array and base.isdecimal() else base
-
-
-def job_rows(rows: Iterable[sqlite3.Row]) -> list[JobRow]:
-    """Rows of the ledger's query for jobs. What many of them have in common is held once."""
-    same: Callable[[Any, Any], Any] = {}.setdefault
-    return [_job_row(row, same) for row in rows]
-
-
-def _job_row(row: sqlite3.Row, same: Callable[[Any, Any], Any]) -> JobRow:
-    bundle, first, element, folder, sent, name, batch_id, job_id, campaign, site, kind, home, patterns = row[1:14]
-    silent, since, collected, results, created, updated, count, packed, place, resources, retry, template = row[24:36]
-    return JobRow(
-        row[0], same(bundle, bundle), first, element, same(folder, folder), bool(sent), same(name, name),
-        same(batch_id, batch_id), job_id, same(campaign, campaign), same(site, site), same(kind, kind), home,
-        _patterns(patterns), _status(*row[14:24]), silent, since, bool(collected),
-        json.loads(results) if results else None, created, updated, count > 1 and not packed, bool(packed),
-        place == Slot.WAITS, same(resources, resources), same(retry, retry), template,
-        row[23],
-    )  # fmt: skip
-
-
-@lru_cache
-def _patterns(text: str) -> Sequence[str]:
-    """Jobs of a campaign mostly have the same."""
-    return tuple(json.loads(text))
-
-
-class AskedBatch(NamedTuple):
-    """A batch of which something goes on.
+class PolledBatch(NamedTuple):
+    """A batch with unfinished jobs.
 
     Attributes:
         bundle, first, size, name, batch_id, packed: as in `BatchRow`; `size` is its count.
-        folder: of its bundle over there.
-        heard: what was said of it when it was asked after last, if that has settled it.
-        elements, keys: the numbers of its elements that go on, and their keys, with commas between.
+        folder: the bundle's remote folder.
+        settled_digest: a digest of the last poll's lines about it, if the same lines would change nothing; else empty.
+        elements, keys: the numbers of its unfinished elements, and their keys, separated by commas.
     """
 
     bundle: str
@@ -191,7 +149,7 @@ class AskedBatch(NamedTuple):
     batch_id: str | None
     packed: int
     folder: str
-    heard: str
+    settled_digest: str
     elements: str
     keys: str
 
@@ -202,7 +160,7 @@ class AskedBatch(NamedTuple):
 
 
 class Element(NamedTuple):
-    """A job of such a batch: as much of it as a poll may change."""
+    """A job of a polled batch: what a poll may change of it. The names are those of `JobRow`."""
 
     key: int
     element: int
@@ -211,13 +169,8 @@ class Element(NamedTuple):
     silent_since: float | None
 
 
-def element(row: sqlite3.Row) -> Element:
-    """A row of the ledger's query for elements."""
-    return Element(row[0], row[3], _status(*row[4:14]), row[14], row[15])
-
-
 class StateRow(NamedTuple):
-    """Where one job of a submission stands."""
+    """The state of one job of a bundle."""
 
     key: int
     first: int
@@ -225,13 +178,8 @@ class StateRow(NamedTuple):
     state: JobState
 
 
-def state_row(row: sqlite3.Row) -> StateRow:
-    """A row of key, first, element, state."""
-    return StateRow(row[0], row[1], row[2], _STATES[row[3]])
-
-
 class Stand(NamedTuple):
-    """Where a job stands, as far as those care who wait for it."""
+    """What `wait` needs to know of a job."""
 
     state: JobState
     cause: str
@@ -240,40 +188,5 @@ class Stand(NamedTuple):
 
     @property
     def done(self) -> bool:
-        """It has ended and is home."""
+        """It has finished and is collected."""
         return self.state.final and bool(self.collected)
-
-
-def stand(row: sqlite3.Row) -> Stand:
-    """A row that begins with state, cause, exit code, collected."""
-    return Stand(_STATES[row[0]], *row[1:4])
-
-
-@lru_cache(maxsize=1 << 14)
-def _status(
-    state: str, cause: str, exit_code: int | None, raw: str, reason: str, node: str, started: float | None,
-    ended: float | None, attempt: int, tries: int,
-) -> Status:  # fmt: skip
-    """Jobs that stand alike have one status for all."""
-    since, until = _time(started), _time(ended)
-    return Status(_STATES[state], _CAUSES[cause], exit_code, raw, reason, node, since, until, attempt, tries)
-
-
-def status_values(status: Status) -> Mapping[str, Any]:
-    """A status as the columns of the ledger."""
-    return {
-        "state": status.state.word,
-        "cause": status.cause.word,
-        "exit_code": status.exit_code,
-        "raw": status.raw,
-        "reason": status.reason,
-        "node": status.node,
-        "started": status.started.timestamp() if status.started else None,
-        "ended": status.ended.timestamp() if status.ended else None,
-        "attempt": status.attempt,
-        "tries": status.tries,
-    }
-
-
-def _time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)

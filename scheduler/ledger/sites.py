@@ -16,19 +16,19 @@ class Sites:
     def claim_poll(self, site: str, floor: float) -> bool:
         """May the site be asked now? If so, this process does it, and others read what it brings."""
         with self._database.writing() as db:
-            row = db.execute("SELECT asked_at FROM sites WHERE site = ?", (site,)).fetchone()
+            row = db.execute("SELECT polled_at FROM sites WHERE site = ?", (site,)).fetchone()
             now = time.time()
-            if row is not None and 0 <= now - row["asked_at"] < floor:
+            if row is not None and 0 <= now - row["polled_at"] < floor:
                 return False
             db.execute("INSERT OR IGNORE INTO sites (site) VALUES (?)", (site,))
-            db.execute("UPDATE sites SET asked_at = ? WHERE site = ?", (now, site))
+            db.execute("UPDATE sites SET polled_at = ? WHERE site = ?", (now, site))
         return True
 
-    def asked_at(self, site: str) -> float:
+    def polled_at(self, site: str) -> float:
         """When a site was last asked; 0 if never."""
         with self._database.reading() as db:
-            row = db.execute("SELECT asked_at FROM sites WHERE site = ?", (site,)).fetchone()
-        return row["asked_at"] if row else 0.0
+            row = db.execute("SELECT polled_at FROM sites WHERE site = ?", (site,)).fetchone()
+        return row["polled_at"] if row else 0.0
 
     def history_of(self, site: str) -> str:
         """What is known of the site's history: ``none``, or empty."""

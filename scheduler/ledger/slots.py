@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 
 from scheduler.job.state import JobState, Status
 from scheduler.ledger.database import Database
-from scheduler.ledger.rows import Slot, status_values
+from scheduler.ledger.mapping import status_values
+from scheduler.ledger.rows import Slot
 from scheduler.ledger.tables import NEW_STATUS
 
 PROBE_SECONDS = 300.0
@@ -17,13 +18,13 @@ PROBE_SECONDS = 300.0
 WAITS = "waits here: the site has no place for more jobs at the moment"
 _WHY = """
 UPDATE jobs SET reason = ? WHERE site = ? AND state = 'submitting' AND reason = '' AND EXISTS (
-  SELECT 1 FROM batches s WHERE s.bundle = jobs.bundle AND s.first = jobs.first AND s.place = ?)
+  SELECT 1 FROM batches s WHERE s.bundle = jobs.bundle AND s.first = jobs.first AND s.slot = ?)
 """
 _FINAL = ", ".join(f"'{state.word}'" for state in JobState if state.final)  # words of ours, never text of a user
 _GOING_ON = f"""
 SELECT s.bundle, s.first, CASE s.packed WHEN 1 THEN 1 ELSE COUNT(*) END AS size FROM jobs j
 JOIN batches s ON s.bundle = j.bundle AND s.first = j.first
-WHERE j.site = ? AND j.collected = 0 AND j.state NOT IN ({_FINAL}) AND s.place = ?
+WHERE j.site = ? AND j.collected = 0 AND j.state NOT IN ({_FINAL}) AND s.slot = ?
 GROUP BY s.bundle, s.first ORDER BY MIN(j.key)
 """  # noqa: S608
 
@@ -62,26 +63,26 @@ class Slots:
                     break
                 used, probe = used + row["size"], False
                 given.setdefault(row["bundle"], []).append(row["first"])
-            _place(db, Slot.HAS, given)
+            _set(db, Slot.HAS, given)
             db.executemany("UPDATE bundles SET owner = ? WHERE token = ?", [(owner, token) for token in given])
             db.execute(_WHY, (WAITS, site, Slot.WAITS))
         return given
 
     def _some_wait(self, site: str) -> bool:
         """Without a transaction of one's own, which would hold up others at each look."""
-        waits = "SELECT 1 FROM batches s JOIN bundles b ON b.token = s.bundle WHERE s.place = 0 AND b.site = ?"
+        waits = "SELECT 1 FROM batches s JOIN bundles b ON b.token = s.bundle WHERE s.slot = 0 AND b.site = ?"
         with self._database.reading() as db:
             return db.execute(waits, (site,)).fetchone() is not None
 
     def take_back(self, token: str, firsts: Iterable[int]) -> None:
         """These wait again: somebody else works at their bundle just now."""
         with self._database.writing() as db:
-            _place(db, Slot.WAITS, {token: list(firsts)})
+            _set(db, Slot.WAITS, {token: list(firsts)})
 
     def record_full(self, site: str, token: str, firsts: Iterable[int]) -> None:
         """The batch system took no more: these wait again, and it has room for those that it has."""
         with self._database.writing() as db:
-            _place(db, Slot.WAITS, {token: list(firsts)})
+            _set(db, Slot.WAITS, {token: list(firsts)})
             db.executemany(
                 "UPDATE batches SET full = 1 WHERE bundle = ? AND first = ?", [(token, first) for first in firsts]
             )
@@ -103,11 +104,11 @@ class Slots:
         with self._database.writing() as db:
             for key, status in changes.items():
                 waits = "SELECT 1 FROM jobs j JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"
-                if db.execute(f"{waits} WHERE j.key = ? AND s.place = ?", (key, Slot.WAITS)).fetchone():
+                if db.execute(f"{waits} WHERE j.key = ? AND s.slot = ?", (key, Slot.WAITS)).fetchone():
                     db.execute(NEW_STATUS, {**status_values(status), "key": key, "now": time.time()})
                     struck.add(key)
             db.execute(
-                "UPDATE batches SET place = ? WHERE place = ? AND NOT EXISTS (SELECT 1 FROM jobs j WHERE"  # noqa: S608
+                "UPDATE batches SET slot = ? WHERE slot = ? AND NOT EXISTS (SELECT 1 FROM jobs j WHERE"  # noqa: S608
                 f" j.bundle = batches.bundle AND j.first = batches.first AND j.state NOT IN ({_FINAL}))",
                 (Slot.NEVER, Slot.WAITS),
             )
@@ -126,8 +127,8 @@ def _room(db: sqlite3.Connection, site: str, most: int | None, used: int, now: f
     return min(limit, row["room"]), probe
 
 
-def _place(db: sqlite3.Connection, place: Slot, which: Mapping[str, Iterable[int]]) -> None:
+def _set(db: sqlite3.Connection, slot: Slot, which: Mapping[str, Iterable[int]]) -> None:
     db.executemany(
-        "UPDATE batches SET place = ? WHERE bundle = ? AND first = ?",
-        [(place, token, first) for token, firsts in which.items() for first in firsts],
+        "UPDATE batches SET slot = ? WHERE bundle = ? AND first = ?",
+        [(slot, token, first) for token, firsts in which.items() for first in firsts],
     )

@@ -1,7 +1,7 @@
-"""The files of an array's elements, or of a node's jobs, in one file: a small tar of each, one behind the other.
+"""The files of all jobs of a batch in one file: a small tar for each job, one after the other.
 
-Thousands of small files are what a shared file system is slowest at. Each job unpacks its own where it runs, when it
-begins (`remote/element.sh`).
+A shared file system is slowest with thousands of small files. Each job unpacks its own files when it starts
+(``render/runtime/element.sh``).
 """
 
 from __future__ import annotations
@@ -17,13 +17,18 @@ from scheduler.errors import JobError
 from scheduler.render import tar_writer
 
 SMALL_BYTES = 1 << 16
-"""An input file of one job travels so if it is no larger: it would lie there twice."""
+"""The largest input file that travels in its job's tar. A larger one would take its space twice on the cluster."""
 Content = bytes | Path
 
 
 @dataclass
 class Elements:
-    """Elements `first`, `first` + 1, … of a bundle. `files`: of each, name in its folder → content."""
+    """The files of jobs `first`, `first` + 1, … of a bundle.
+
+    Attributes:
+        first: the number of the first job.
+        files: for each job, the name in its folder → content, or a local path.
+    """
 
     first: int
     files: Sequence[Mapping[str, Content]]
@@ -36,19 +41,19 @@ class Elements:
 
     @property
     def size(self) -> int:
-        """Of all their tars together, in bytes."""
+        """The size of all tars together, in bytes."""
         return sum(self._blocks) * tar_writer.BLOCK_BYTES
 
     def index(self) -> bytes:
-        """A line for each: where its tar begins and how long it is, in blocks of 512 bytes."""
+        """A line for each job: the offset and the length of its tar, in blocks of 512 bytes."""
         begins = accumulate(self._blocks, initial=0)
         return "".join(f"{at} {count}\n" for at, count in zip(begins, self._blocks, strict=False)).encode()
 
     def tars(self) -> Iterator[bytes]:
-        """The tar of each, of the length that its index says.
+        """The tar of each job, as long as `index` says.
 
         Raises:
-            JobError: a file of the user cannot be read, or is no longer what it was.
+            JobError: a file of the user cannot be read, or its size has changed.
         """
         for files in self.files:
             parts: list[bytes] = []
@@ -83,11 +88,14 @@ _END_BLOCKS = tar_writer.blocks(len(tar_writer.END))
 
 
 def gathered(files: Mapping[str, Content], together: Mapping[int, int]) -> tuple[dict[str, Content], list[Elements]]:
-    """The files of a bundle that go by themselves, and those of elements that go together.
+    """Separate the files of jobs that travel together from all other files of a bundle.
 
     Args:
-        files: path in the bundle → content.
-        together: first element → how many.
+        files: path in the bundle → content, or a local path.
+        together: the first job of a batch → the number of its jobs.
+
+    Returns:
+        The other files, and the files of each batch in `together`.
     """
     owners = {str(n): (first, n - first) for first, count in together.items() for n in range(first, first + count)}
     found: dict[int, list[dict[str, Content]]] = {first: [{} for _ in range(n)] for first, n in together.items()}

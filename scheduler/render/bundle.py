@@ -1,40 +1,61 @@
 """Jobs and a site become a Bundle: the scripts and files of one submission. Pure but for reading the user's files.
 
-Every value that reaches a shell passes the one quoting filter. Equal jobs share an array; each keeps its own script.
+    the resources of each job := what the job requests, over the site's defaults; refused if above the site's limits
+    groups := jobs of equal resources and template (an array), or jobs that fit on one node (a pack)
+    for each group:                                  one batch, submitted at once
+        directives := batch system(name, count, resources)
+        for each job of the group:                   its files are in the folder NUMBER/ of the bundle
+            payload := its command and files         (payload.py)
+            NUMBER/script.sh  := template(directives, environment, modules, payload)
+            NUMBER/outputs.sh := its folder and the outputs it declares
+            NUMBER/params.json
+        if the group has several jobs: batches/FIRST/script.sh, which starts their scripts
+    once for the bundle: marker, harness, batches/list, input files that several jobs share
+
+Every value that reaches a shell passes `quoting.quote`.
 """
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
-from scheduler.batch.base import Ask, BatchSystem, find, text_of
+from scheduler.batch.base import BatchRequest, BatchSystem, find
 from scheduler.errors import ConfigError, JobError
 from scheduler.job.job import Job, JobType
 from scheduler.job.resources import Resources
 from scheduler.job.validation import params_as_json
-from scheduler.quoting import quote
-from scheduler.render.grouping import Group, One, groups, members_file
-from scheduler.render.payload import Payload, Shared, input_paths, payload_of, python_of
-from scheduler.render.runtime.files import text
-from scheduler.render.template import OfAJob, expect_ours, rendered, template_for
+from scheduler.render.frame import (
+    batch_files,
+    batch_list,
+    common_files,
+    dispatch_files,
+    dispatch_script,
+    label,
+    new_token,
+)
+from scheduler.render.grouping import Group, groups
+from scheduler.render.outputs import outputs_script
+from scheduler.render.payload import Shared, input_paths, payload_of
+from scheduler.render.site_python import python_probe
+from scheduler.render.template import check_includes, context_of, rendered, template_for
 from scheduler.site.site import Site
-
-MARKER = ".scheduler"
-"""The file that makes a folder over there ours; nothing without it is ever deleted."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One thing to hand to the batch system: `jobs` are elements `first`, `first` + 1, … of the bundle.
+    """What is submitted to the batch system at once: jobs `first`, `first` + 1, … of the bundle.
 
-    If `packed`, they share a node; else they are an array, if there are several. `resources`: of each of them.
+    Attributes:
+        name: unique; it contains the token.
+        first: the number of its first job.
+        jobs: one job, the tasks of an array, or (if `packed`) jobs that share a node.
+        script: path of the script in the bundle.
+        resources: of each job.
+        packed: the jobs share a node.
     """
 
     name: str
@@ -47,14 +68,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Bundle:
-    """All of one submission.
+    """Everything that one submission sends.
 
     Attributes:
-        token: its unique name, in the name of every batch and of its folder over there.
-        batches: what is handed to the batch system, in order.
-        files: path in the bundle → content, or the path here of a file or folder to copy.
-        python: the minor version of Python that its pickles need, ``"3.11"``, or empty.
-        python_probe: sh text that prints the version over there, or empty.
+        token: unique; part of the name of every batch, and the name of the remote folder.
+        batches: in the order in which they are submitted.
+        files: path in the bundle → content, or the local path of a file or folder to copy.
+        python: the minor version of Python that the pickled functions need, ``"3.11"``, or empty.
+        python_probe: sh text that prints the minor version of the site's Python, or empty.
     """
 
     token: str
@@ -65,7 +86,7 @@ class Bundle:
 
     @property
     def together(self) -> dict[int, int]:
-        """Elements whose files travel together: the first, and how many."""
+        """For each batch of several jobs, whose files travel together: its first job → their number."""
         return {one.first: len(one.jobs) for one in self.batches if len(one.jobs) > 1}
 
     @property
@@ -89,199 +110,87 @@ class _Making:
 
 
 def render(jobs: Sequence[Job], site: Site, *, campaign: str | None = None, token: str | None = None) -> Bundle:
-    """The bundle of these jobs.
+    """Make the bundle of these jobs.
+
+    Args:
+        jobs: in the order in which they are numbered, except that equal jobs are grouped.
+        site: where they go.
+        campaign: part of the batches' names; by default the id of the first job.
+        token: of the submission; by default a new one.
 
     Raises:
-        JobError: a job asks for what the site or its batch system cannot give, or a file of it cannot be read.
+        JobError: a job requests what the site or its batch system does not allow, or one of its files cannot be read.
         ConfigError: a template or directive is wrong.
     """
-    system = batch_system(site)
+    system = find(site.scheduler)
     name = label(campaign or (jobs[0].job_id if jobs else "job"))
     making = _Making(site, system, token or new_token(), name, Shared(input_paths(jobs)))
     batches: list[Batch] = []
     first = 0
-    for group in groups(_asked(jobs, site), site.limits, arrays=system.arrays):
+    for group in groups(_with_resources(jobs, site), site.limits, arrays=system.arrays):
         batches.append(_batch(making, group, first))
         first += len(group.jobs)
-    _common_files(making, batches)
+    _files_of_bundle(making, batches)
     probe = python_probe(site) if making.python else ""
     return Bundle(making.token, tuple(batches), making.files, making.python, probe)
 
 
-def batch_system(site: Site) -> BatchSystem:
-    """The site's batch system."""
-    return find(site.scheduler)
-
-
-def new_token() -> str:
-    """Ten characters that no other submission has: 50 random bits."""
-    return "".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(10))
-
-
-def full_resources(job: Job, site: Site) -> Resources:
-    """What a job asks for with the site's settings and defaults behind it.
-
-    Raises:
-        JobError: it is more than the site's limits allow.
-    """
-    try:
-        return site.resources_for(job.resources)
-    except JobError as error:
-        raise JobError(f"job {job.job_id!r}: {error}") from None
-
-
-def _asked(jobs: Sequence[Job], site: Site) -> Iterator[tuple[Job, Resources]]:
-    """Each job with all that it asks for."""
-    full: dict[Resources, Resources] = {}
+def _with_resources(jobs: Sequence[Job], site: Site) -> Iterator[tuple[Job, Resources]]:
+    """Each job with its complete resources."""
+    known: dict[Resources, Resources] = {}
     for job in jobs:
-        if job.resources not in full:
-            full[job.resources] = full_resources(job, site)
-        yield job, full[job.resources]
+        if job.resources not in known:
+            try:
+                known[job.resources] = site.resources_for(job.resources)
+            except JobError as error:
+                raise JobError(f"job {job.job_id!r}: {error}") from None
+        yield job, known[job.resources]
 
 
 def _batch(making: _Making, group: Group[Job], first: int) -> Batch:
-    jobs, resources, token = group.jobs, group.resources, making.token
+    jobs, site = group.jobs, making.site
     count = 1 if group.packed else len(jobs)
-    ask = Ask(f"{making.label}.{token}-{first}", count, first, resources, making.site.memory_style)
+    name = f"{making.label}.{making.token}-{first}"
+    request = BatchRequest(name, count, first, group.resources, site.memory_style)
     try:
-        directives = making.system.directives(ask)
+        directives = making.system.directives(request)
     except ConfigError as error:
-        raise ConfigError(f"job {jobs[0].job_id!r} on site {making.site.name!r}: {error}") from None
-    template = template_for(jobs[0], making.site)
+        raise ConfigError(f"job {jobs[0].job_id!r} on site {site.name!r}: {error}") from None
+    template = template_for(jobs[0], site)
     making.shared.alone = len(jobs) == 1
     for element, job in enumerate(jobs, start=first):
-        _element(making, job, element, ask, directives, template)
+        _files_of_job(making, job, element, request, directives, template)
     path = f"{first}/script.sh"
     if len(jobs) > 1:
         path = f"batches/{first}/script.sh"
-        making.files[path] = dispatcher(template, directives, ask, jobs[0], packed=group.packed).encode()
-        making.files.update(way_to_elements(packed=group.packed))
-    making.files.update(batch_files(ask, group))
-    return Batch(ask.name, first, tuple(jobs), path, tuple(group.asked), group.packed)
+        making.files[path] = dispatch_script(template, directives, request, jobs[0], packed=group.packed)
+        making.files.update(dispatch_files(making.system, packed=group.packed))
+    making.files.update(batch_files(request, group))
+    return Batch(name, first, tuple(jobs), path, tuple(group.each), group.packed)
 
 
-def _element(making: _Making, job: Job, element: int, ask: Ask, directives: str, template: jinja2.Template) -> None:
-    """One job's files."""
+def _files_of_job(
+    making: _Making, job: Job, element: int, request: BatchRequest, directives: str, template: jinja2.Template
+) -> None:
     payload = payload_of(job, making.site, making.shared)
     if payload.python:
         making.python = payload.python
-    script = rendered(template, _context(making, job, element, ask, directives, payload), job)
-    expect_ours(template, script, '. "$bundle/harness.sh"')
+    context = context_of(job, making.site, payload, batch_name=request.name, element=element, directives=directives)
+    script = rendered(template, context, job)
+    check_includes(template, script, '. "$bundle/harness.sh"')
     files = making.files
     files[f"{element}/script.sh"] = script.encode()
-    files[f"{element}/outputs.sh"] = _outputs(job, making.site).encode()
+    files[f"{element}/outputs.sh"] = outputs_script(job, making.site).encode()
     if "params.json" not in payload.files:
         files[f"{element}/params.json"] = b"{}" if payload.pickled else params_as_json(job)
     files.update({f"{element}/{name}": content for name, content in payload.files.items()})
 
 
-def batch_files(ask: Ask, group: Group[One]) -> dict[str, bytes]:
-    """What lies beside a batch's script."""
-    files, walltime = {f"batches/{ask.first}/name": f"{ask.name}\n".encode()}, ask.resources.walltime
-    if walltime is not None:
-        files[f"batches/{ask.first}/walltime"] = f"{int(walltime.total_seconds())}\n".encode()
-    if group.packed:
-        files[f"batches/{ask.first}/members"] = members_file(group, ask.first)
-    return files
-
-
-def way_to_elements(*, packed: bool) -> dict[str, bytes]:
-    """What the script of several jobs goes on with."""
-    if packed:
-        return {"pack.sh": "".join(map(text, ("family.sh", "element.sh", "pack.sh"))).encode()}
-    return {"element.sh": text("element.sh").encode()}
-
-
-def dispatcher(template: jinja2.Template, directives: str, ask: Ask, job: OfAJob, *, packed: bool = False) -> str:
-    """What several jobs submit: the header that they share, and the way to each one's own script."""
-    context = {"name": ask.name, "array_first": ask.first, "directives": directives, "packed": packed}
-    script = rendered(template, context, job)
-    expect_ours(template, script, f'. "$bundle/{"pack" if packed else "element"}.sh"')
-    return script
-
-
-def _context(making: _Making, job: Job, element: int, ask: Ask, directives: str, payload: Payload) -> dict[str, Any]:
-    site = making.site
-    return {
-        "name": ask.name,
-        "array_first": None,
-        "element": element,
-        "directives": directives,
-        "job_id": job.job_id,
-        "job": job,
-        "params": job.params,
-        "environment": sorted({**site.environment, **job.env_vars}.items()),
-        "modules": [*site.modules, *(site.container.modules if payload.image else [])],
-        "prologue": (site.prologue or "").rstrip("\n"),
-        "command": payload.command,
-        "image": payload.image,
-        "image_is_a_path": payload.image is not None and "://" not in payload.image,
-        "runtime": site.container.runtime,
-    }
-
-
-def _outputs(job: Job, site: Site) -> str:
-    """Where the job runs, and what it must leave: read by its script and, later, by whoever lists its outputs."""
-    place = quote(job.working_dir) if site.is_local else '"$control/dir"'
-    lines = [f"dir={place}", "outputs() {", "  :"]
-    for number, pattern in enumerate(job.output_files):
-        lines.append(f"  output {number} {quote(pattern)} {' '.join(_globs(pattern))}")
-    return "\n".join([*lines, "}", ""])
-
-
-_DEEPEST = 10
-"""So many folders deep ``**`` looks."""
-
-
-def _globs(pattern: str) -> list[str]:
-    """The shell's words for a pattern; ``**`` becomes no folder, one, two, …"""
-    head, found, tail = pattern.partition("**")
-    if not found:
-        return [_glob("./" + pattern)]
-    if not tail:
-        return [_glob("./" + head.rstrip("/"))]
-    return [_glob(f"./{head}{'*/' * depth}{tail.lstrip('/')}") for depth in range(_DEEPEST + 1)]
-
-
-def _glob(pattern: str) -> str:
-    """One shell word in which only ``*``, ``?`` and ``[…]`` are not literal."""
-    parts = re.split(r"(\*|\?|\[[!^]?\]?[A-Za-z0-9_.:-]*\])", pattern)
-    return "".join(part if n % 2 else quote(part) if part else "" for n, part in enumerate(parts))
-
-
-def _common_files(making: _Making, batches: Sequence[Batch]) -> None:
+def _files_of_bundle(making: _Making, batches: Sequence[Batch]) -> None:
     files = making.files
     functions = any(job.job_type is JobType.FUNCTION for one in batches for job in one.jobs)
-    files.update(frame(making.token, making.system, functions=functions))
-    lines = [f"{one.first}\t{1 if one.packed else len(one.jobs)}\t{one.script}\n" for one in batches]
-    files["batches/list"] = "".join(lines).encode()
+    files.update(common_files(making.token, making.system, functions=functions))
+    files["batches/list"] = batch_list((one.first, 1 if one.packed else len(one.jobs), one.script) for one in batches)
     if making.python:
         files["needs-python"] = f"{making.python}\n".encode()
     files.update(making.shared.files)
-
-
-def frame(token: str, system: BatchSystem, *, functions: bool) -> dict[str, bytes]:
-    """What every bundle of this batch system has."""
-    files = {
-        MARKER: f"{token}\n".encode(),
-        "harness.sh": (text("family.sh") + text("harness.sh")).encode(),
-    }
-    if system.name == "shell":
-        files["worker.sh"] = text_of("shell", "worker.sh").encode()
-    if functions:
-        files["run_function.py"] = text("run_function.py").encode()
-    return files | {"ends/.keep": b"", "guards/.keep": b""}
-
-
-def python_probe(site: Site) -> str:
-    """Prints the version of the Python that functions get on the site, with its modules and prologue."""
-    load = f"command -v module >/dev/null 2>&1 || . /etc/profile; module load {' '.join(map(quote, site.modules))}\n"
-    before = f"{load if site.modules else ''}{site.prologue}"
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return f"exec 3>&1 >/dev/null\n{before}\n{python_of(site)} -c {quote(code)} >&3\n"
-
-
-def label(text: str) -> str:
-    """The part of a batch's name that a person recognises; PBS wants a letter first."""
-    slug = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip("-.")[:40]
-    return slug if slug[:1].isalpha() else f"j{slug}"

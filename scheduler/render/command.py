@@ -1,8 +1,8 @@
-"""A user's command with parameters becomes shell text in which every value is data. Nothing here runs it.
+"""A user's command with params becomes shell text in which every value is data. Nothing here runs it.
 
 ``{{ name }}`` outside quotes becomes one quoted word (a list: several words). Inside the user's own quotes the value is
-escaped for those quotes. Where no escape is safe (a here-document, backticks, ``$'…'``, a comment) it is refused; which
-places these are is in `command_places.py`.
+escaped for these quotes. Where no escape is safe (a here-document, backticks, ``$'…'``, a comment) the value is
+refused; ``shell_context.py`` decides that.
 """
 
 from __future__ import annotations
@@ -17,30 +17,35 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from scheduler.errors import JobError, did_you_mean
 from scheduler.quoting import quote
-from scheduler.render.shell_context import BEGIN, END, Places
+from scheduler.render.shell_context import BEGIN, END, ShellText
 
 
 def fill(template: str, params: Mapping[str, Any], *, what: str) -> str:
-    """Shell text from `template`, every value of `params` quoted for the place where it stands.
+    """Shell text from a template, with every value quoted for the context in which it occurs.
+
+    Args:
+        template: shell text with ``{{ name }}``.
+        params: name → value.
+        what: what the template is, for messages.
 
     Raises:
-        JobError: an unknown name, broken Jinja, or a value in a place where it could be executed.
+        JobError: an unknown name, invalid Jinja, or a value where the shell could execute it.
     """
     if any(c in template for c in (BEGIN, END, "\0")):
-        raise JobError(f"{what}: holds a character that cannot be used here (NUL, U+E000 or U+E001)")
+        raise JobError(f"{what}: it contains a character that cannot be used here (NUL, U+E000 or U+E001)")
     values: list[Any] = []
     text = _rendered(_marking(), template, {**params, _KEPT: values}, what)
     try:
-        return Places(text, values).fill()
+        return ShellText(text, values).fill()
     except JobError as error:
         raise JobError(f"{what}: {error}") from None
 
 
 def words(templates: Sequence[str], params: Mapping[str, Any], *, what: str) -> list[str]:
-    """Arguments with their params filled in, unquoted: one word each, whatever it holds.
+    """Arguments with their params filled in, not quoted. Each is one word, whatever it contains.
 
     Raises:
-        JobError: an unknown name, broken Jinja, or what no command can carry.
+        JobError: an unknown name, invalid Jinja, or a value that no command can carry.
     """
     return [_word(template, params, f"{what}[{n}]") for n, template in enumerate(templates)]
 
@@ -55,7 +60,7 @@ def _word(template: str, params: Mapping[str, Any], what: str) -> str:
 
 
 _KEPT = " values"
-"""Where the values of a rendering are kept; no name in a template has a blank."""
+"""The name under which a rendering keeps its values. It contains a blank, so no template can use it."""
 
 
 @cache
@@ -65,12 +70,12 @@ def _plain() -> SandboxedEnvironment:
 
 @cache
 def _marking() -> SandboxedEnvironment:
-    """An environment that puts a mark where a value would be, and keeps the value."""
+    """A Jinja environment that writes a mark in place of each value, and keeps the value."""
 
     @jinja2.pass_context
     def keep(context: jinja2.runtime.Context, value: Any) -> Any:
         if isinstance(value, jinja2.Undefined):
-            return value  # StrictUndefined raises when it becomes text
+            return value  # StrictUndefined raises an error when it becomes text
         values = context[_KEPT]
         values.append(value)
         return f"{BEGIN}{len(values) - 1}{END}"

@@ -1,7 +1,11 @@
-"""Which jobs go to the batch system together: as an array, or side by side on one node. Pure.
+"""Which jobs are submitted together: as an array, or as a pack (side by side on one node). Pure.
 
-On a site that gives out whole nodes a job of one core costs as much as one of all, so jobs of fewer cores that are
-submitted together share a node: one batch job runs them side by side.
+Where jobs get whole nodes, a job of one core is charged for all cores of its node. Therefore jobs of few cores that are
+submitted together share a node: one job of the batch system runs them side by side.
+
+    for each job: if it fits beside others on a whole node: it is packed with jobs that differ only in cores, memory and
+                  walltime; a pack of one is treated as a job alone
+    jobs alone, with equal resources and equal template: arrays, as long as the site allows
 """
 
 from __future__ import annotations
@@ -16,43 +20,50 @@ from scheduler.site.settings import Limits
 
 
 class Templated(Protocol):
-    """As much of a job as is needed here."""
+    """A job, or a request to retry one: here only its template matters."""
 
     @property
-    def template(self) -> str | None: ...
+    def template(self) -> str | None:
+        """The path of the job's own template, or None."""
 
 
 One = TypeVar("One", bound=Templated)
-Asked = tuple[One, Resources]
-"""A job, and all that it asks for: the site's defaults are in."""
+WithResources = tuple[One, Resources]
+"""A job and its complete resources, the site's defaults included."""
 
 
 @dataclass(frozen=True)
 class Group(Generic[One]):
-    """What is handed over at once.
+    """The jobs of one batch.
 
     Attributes:
-        resources: of each element of the array, or of the node.
-        jobs: in the order of their elements.
-        asked: what each of them asks for.
-        packed: they share a node.
+        resources: that the batch requests: those of each array task, or of the whole node.
+        jobs: in the order of their numbers.
+        each: the resources of each job.
+        packed: whether the jobs share a node.
     """
 
     resources: Resources
     jobs: list[One]
-    asked: list[Resources]
+    each: list[Resources]
     packed: bool = False
 
 
-def groups(asked: Iterable[Asked[One]], limits: Limits, *, arrays: bool) -> Iterator[Group[One]]:
-    """Jobs with equal resources and template as arrays no longer than the site allows; those that can, share nodes."""
-    asked = list(asked)
+def groups(jobs: Iterable[WithResources[One]], limits: Limits, *, arrays: bool) -> Iterator[Group[One]]:
+    """Group jobs into batches.
+
+    Args:
+        jobs: each with its complete resources.
+        limits: of the site.
+        arrays: whether the batch system has job arrays.
+    """
+    jobs = list(jobs)
     alone: dict[tuple[Resources, str | None], list[One]] = {}
-    together: dict[tuple[Resources, str | None], list[Asked[One]]] = {}
+    together: dict[tuple[Resources, str | None], list[WithResources[One]]] = {}
     kinds: dict[Resources, Resources | None] = {}
-    for job, want in asked:
+    for job, want in jobs:
         if want not in kinds:
-            kinds[want] = _unlike(want) if fits_beside_others(want, limits) else None
+            kinds[want] = _without_size(want) if fits_beside_others(want, limits) else None
         kind = kinds[want]
         if kind is not None:
             together.setdefault((kind, job.template), []).append((job, want))
@@ -65,15 +76,16 @@ def groups(asked: Iterable[Asked[One]], limits: Limits, *, arrays: bool) -> Iter
             else:
                 job, want = members[0]
                 alone.setdefault((want, job.template), []).append(job)
-    most = _longest_array(len(asked), limits) if arrays else 1
-    for (resources, _), jobs in alone.items():
-        for start in range(0, len(jobs), most):
-            part = jobs[start : start + most]
+    most = _longest_array(len(jobs), limits) if arrays else 1
+    for (resources, _), equal in alone.items():
+        for start in range(0, len(equal), most):
+            part = equal[start : start + most]
             yield Group(resources, part, [resources] * len(part))
 
 
 def _longest_array(number: int, limits: Limits) -> int:
-    """If there are more jobs than the site takes at a time, short enough that one can go when a few have ended."""
+    """The most tasks of an array. If there are more jobs than the queue limit, an array is at most a quarter of the
+    limit, so that the next one can be submitted when a few jobs have finished."""
     longest = limits.array_size or 1000
     if limits.queued is None or number <= limits.queued:
         return longest
@@ -81,20 +93,24 @@ def _longest_array(number: int, limits: Limits) -> int:
 
 
 def fits_beside_others(want: Resources, limits: Limits) -> bool:
-    """It leaves room on a node that is given out whole. What starts itself several times, or computes on graphics
-    processors, has its node alone: it would find those of its neighbours."""
+    """Whether a job leaves room for others on a whole node. A job with several tasks or with GPUs gets a node alone: on
+    a shared one it would use the cores and GPUs of the other jobs."""
     cores = limits.cores_per_node
     if not limits.whole_node or cores is None:
         return False
     return want.nodes in (None, 1) and want.tasks in (None, 1) and not want.gpus and (want.cpus or 1) < cores
 
 
-def packs(jobs: Iterable[Asked[One]], limits: Limits) -> list[list[Asked[One]]]:
-    """Jobs node by node: the longest first, so that those of one node end at about the same time; each goes to the
-    first node that has room for it."""
+def packs(jobs: Iterable[WithResources[One]], limits: Limits) -> list[list[WithResources[One]]]:
+    """Distribute jobs over nodes. The longest jobs come first, so that the jobs of a node end at about the same time;
+    each job goes to the first node with room for it.
+
+    Returns:
+        The jobs of each node.
+    """
     cores = limits.cores_per_node or 1
     nodes: list[_Node[One]] = []
-    full = 0  # so many at the beginning have no core left
+    full = 0  # the number of nodes at the beginning that have no core left
     for job, want in sorted(jobs, key=lambda one: _length(one[1]), reverse=True):
         need, memory = want.cpus or 1, want.memory_mib or 0
         for node in nodes[full:]:
@@ -113,9 +129,9 @@ def packs(jobs: Iterable[Asked[One]], limits: Limits) -> list[list[Asked[One]]]:
 class _Node(Generic[One]):
     cores: int = 0
     memory: int = 0
-    jobs: list[Asked[One]] = field(default_factory=list)
+    jobs: list[WithResources[One]] = field(default_factory=list)
 
-    def add(self, one: Asked[One]) -> None:
+    def add(self, one: WithResources[One]) -> None:
         self.cores += one[1].cpus or 1
         self.memory += one[1].memory_mib or 0
         self.jobs.append(one)
@@ -125,13 +141,13 @@ def _length(want: Resources) -> timedelta:
     return want.walltime if want.walltime is not None else timedelta.max
 
 
-def _unlike(want: Resources) -> Resources:
-    """Without that in which jobs of one node may differ."""
+def _without_size(want: Resources) -> Resources:
+    """The resources without those in which jobs of one node may differ."""
     return Resources.from_json({k: v for k, v in want.to_json().items() if k not in ("cpus", "memory", "walltime")})
 
 
-def _pack(members: list[Asked[One]], limits: Limits) -> Group[One]:
-    """The node is asked for whole, for as long as the longest takes."""
+def _pack(members: list[WithResources[One]], limits: Limits) -> Group[One]:
+    """The jobs of one node. The batch requests the whole node for the longest walltime of its jobs."""
     wants = [want for _, want in members]
     memories = [want.memory_mib for want in wants]
     whole = {
@@ -139,13 +155,13 @@ def _pack(members: list[Asked[One]], limits: Limits) -> Group[One]:
         "memory": None if None in memories else f"{sum(m or 0 for m in memories)} MiB",
         "walltime": None if any(w.walltime is None for w in wants) else max(_length(want) for want in wants),
     }
-    resources = Resources.from_json({**_unlike(wants[0]).to_json(), **{k: v for k, v in whole.items() if v}})
+    resources = Resources.from_json({**_without_size(wants[0]).to_json(), **{k: v for k, v in whole.items() if v}})
     return Group(resources, [job for job, _ in members], wants, packed=True)
 
 
 def members_file(group: Group[One], first: int) -> bytes:
-    """What pack.sh reads: element, seconds that it may run (0: as long as it likes), cores."""
+    """The file that pack.sh reads: for each job its number, its walltime in seconds (0: no limit) and its cores."""
     return "".join(
         f"{element}\t{int(want.walltime.total_seconds()) if want.walltime is not None else 0}\t{want.cpus or 1}\n"
-        for element, want in enumerate(group.asked, start=first)
+        for element, want in enumerate(group.each, start=first)
     ).encode()

@@ -1,6 +1,6 @@
-"""Jobs that are tried again become a Bundle that brings headers only: all else is over there, and is copied there.
+"""Jobs to retry become a bundle that contains headers only. Everything else is remote already, and is copied there.
 
-So neither Job objects, nor functions, nor input files need to exist here any more.
+Therefore neither the Job objects nor their functions and input files need to exist on this machine any more.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from scheduler.batch.base import Ask, BatchSystem
+from scheduler.batch.base import BatchRequest, BatchSystem
 from scheduler.errors import ConfigError
 from scheduler.job.resources import Resources
 from scheduler.job.retry_policy import Again
 from scheduler.ledger.rows import JobRow
-from scheduler.render.bundle import batch_files, dispatcher, frame, label, way_to_elements
+from scheduler.render.frame import batch_files, batch_list, common_files, dispatch_files, dispatch_script, label
 from scheduler.render.grouping import Group, groups
 from scheduler.render.template import template_for
 from scheduler.site.site import Site
@@ -21,7 +21,13 @@ from scheduler.site.site import Site
 
 @dataclass(frozen=True)
 class RetryRequest:
-    """A job that is to be tried again, as it was when that was decided, and how."""
+    """A job to retry.
+
+    Attributes:
+        row: the job as it was when the retry was decided.
+        again: the resources of the next attempt, and the nodes to avoid.
+        why: the reason, for the job's history.
+    """
 
     row: JobRow
     again: Again
@@ -29,79 +35,91 @@ class RetryRequest:
 
     @property
     def template(self) -> str | None:
-        """The job's own."""
+        """The path of the job's own template, or None."""
         return self.row.template
 
 
 @dataclass(frozen=True)
 class NextBatch:
-    """Jobs that are handed to the batch system together: elements `first`, `first` + 1, … of the bundle."""
+    """Jobs that are submitted to the batch system at once: jobs `first`, `first` + 1, … of the bundle.
+
+    Attributes:
+        requests: one for each job.
+        packed: the jobs share a node.
+    """
 
     first: int
     name: str
-    wishes: tuple[RetryRequest, ...]
+    requests: tuple[RetryRequest, ...]
     packed: bool
 
 
 @dataclass(frozen=True)
 class NextBundle:
-    """All of one submission of jobs that are tried again. `files`: path in the bundle → content."""
+    """Everything that one submission of retried jobs sends. `files`: path in the bundle → content."""
 
     token: str
     batches: tuple[NextBatch, ...]
     files: dict[str, bytes]
 
 
-def render_again(wishes: Sequence[RetryRequest], site: Site, system: BatchSystem, *, token: str) -> NextBundle:
-    """The bundle of these jobs.
+def render_retries(requests: Sequence[RetryRequest], site: Site, system: BatchSystem, *, token: str) -> NextBundle:
+    """Make the bundle of these jobs' next attempts.
 
     Raises:
-        ConfigError: the template or a directive is wrong now; the message names the job.
+        ConfigError: the template or a directive is wrong by now; the message names the job.
     """
-    functions = any(wish.row.type == "function" for wish in wishes)
-    files = frame(token, system, functions=functions)
+    functions = any(one.row.type == "function" for one in requests)
+    files = common_files(token, system, functions=functions)
     batches: list[NextBatch] = []
     first = 0
-    for exclude, group in _groups(wishes, site, system):
-        ask = _ask(group, exclude, site, token, first)
-        files |= batch_files(ask, group) | way_to_elements(packed=group.packed)
-        files[f"batches/{first}/script.sh"] = _script(group, site, system, ask)
-        batches.append(NextBatch(first, ask.name, tuple(group.jobs), group.packed))
+    for exclude, group in _groups(requests, site, system):
+        request = _batch_request(group, exclude, site, token, first)
+        files |= batch_files(request, group) | dispatch_files(system, packed=group.packed)
+        files[_script_path(first)] = _script(group, site, system, request)
+        batches.append(NextBatch(first, request.name, tuple(group.jobs), group.packed))
         first += len(group.jobs)
-    lines = [f"{one.first}\t{1 if one.packed else len(one.wishes)}\tbatches/{one.first}/script.sh\n" for one in batches]
-    files["batches/list"] = "".join(lines).encode()
+    files["batches/list"] = batch_list(
+        (one.first, 1 if one.packed else len(one.requests), _script_path(one.first)) for one in batches
+    )
     files["copies"] = "".join(line for one in batches for line in _copies(one)).encode()
     return NextBundle(token, tuple(batches), files)
 
 
+def _script_path(first: int) -> str:
+    return f"batches/{first}/script.sh"
+
+
 def _groups(
-    wishes: Sequence[RetryRequest], site: Site, system: BatchSystem
+    requests: Sequence[RetryRequest], site: Site, system: BatchSystem
 ) -> Iterator[tuple[tuple[str, ...], Group[RetryRequest]]]:
-    """Those that can share an array or a node come from one bundle, whose folder is there or not."""
+    """Jobs that can share an array or a node. They come from one bundle, whose remote folder exists or does not."""
     kinds: dict[tuple[str, tuple[str, ...]], list[tuple[RetryRequest, Resources]]] = {}
-    for wish in wishes:
-        kinds.setdefault((wish.row.bundle, wish.again.exclude), []).append((wish, wish.again.resources))
-    for (_, exclude), asked in kinds.items():
-        for group in groups(asked, site.limits, arrays=system.arrays):
+    for one in requests:
+        kinds.setdefault((one.row.bundle, one.again.exclude), []).append((one, one.again.resources))
+    for (_, exclude), alike in kinds.items():
+        for group in groups(alike, site.limits, arrays=system.arrays):
             yield exclude, group
 
 
-def _ask(group: Group[RetryRequest], exclude: tuple[str, ...], site: Site, token: str, first: int) -> Ask:
+def _batch_request(
+    group: Group[RetryRequest], exclude: tuple[str, ...], site: Site, token: str, first: int
+) -> BatchRequest:
     row = group.jobs[0].row
     name = f"{label(row.campaign or row.job_id)}.{token}-{first}"
     count = 1 if group.packed else len(group.jobs)
-    return Ask(name, count, first, group.resources, site.memory_style, exclude)
+    return BatchRequest(name, count, first, group.resources, site.memory_style, exclude)
 
 
-def _script(group: Group[RetryRequest], site: Site, system: BatchSystem, ask: Ask) -> bytes:
+def _script(group: Group[RetryRequest], site: Site, system: BatchSystem, request: BatchRequest) -> bytes:
     row = group.jobs[0].row
     try:
-        template = template_for(row, site)
-        return dispatcher(template, system.directives(ask), ask, row, packed=group.packed).encode()
+        return dispatch_script(template_for(row, site), system.directives(request), request, row, packed=group.packed)
     except ConfigError as error:
         raise ConfigError(f"job {row.job_id!r} on site {site.name!r}: {error}") from None
 
 
 def _copies(batch: NextBatch) -> Iterator[str]:
-    for element, wish in enumerate(batch.wishes, start=batch.first):
-        yield f"{element}\t{wish.row.folder}\t{wish.row.element}\t{wish.row.first}\n"
+    """For each job: its number in this bundle; then folder, number and first job of its batch in the one before."""
+    for element, one in enumerate(batch.requests, start=batch.first):
+        yield f"{element}\t{one.row.folder}\t{one.row.element}\t{one.row.first}\n"

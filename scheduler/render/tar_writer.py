@@ -1,4 +1,4 @@
-"""The headers and padding of a tar that is written here, for very many small files. No word of what they are."""
+"""Headers and padding of a tar, written fast for very many small files. It does not know what the files are for."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import tarfile
 
 BLOCK_BYTES = tarfile.BLOCKSIZE
 END = bytes(2 * tarfile.BLOCKSIZE)
-"""What stands behind the last file."""
+"""The end of a tar, after the last file."""
 _NAME_BYTES = 100
 _REST = b"ustar  \0".ljust(255, b"\0")
-"""Of a GNU header, from behind the link's name: no owner, no device."""
+"""The rest of a GNU header, after the link name: no owner, no device."""
 
 
 def header(name: str, size: int, *, mode: int = 0o600, kind: bytes = tarfile.REGTYPE) -> bytes:
-    """What stands before a file of this name, whose time is 1970 and whose owner is whoever unpacks it.
+    """The header of a file. Its time is 1970, and its owner is the user who unpacks it.
 
-    ``tarfile`` makes the same bytes (it is asked for what is long), and takes ten times as long.
+    ``tarfile`` makes the same bytes, but takes ten times as long. It is used only for long names and huge files.
+
+    Args:
+        name: path in the tar.
+        size: of the content, in bytes.
+        mode: permissions.
+        kind: a type of ``tarfile``, such as ``tarfile.DIRTYPE``.
     """
     raw = (name + "/" if kind == tarfile.DIRTYPE else name).encode("utf-8", "surrogateescape")
     if len(raw) > _NAME_BYTES or size >= 8**11:
@@ -27,7 +33,7 @@ def header(name: str, size: int, *, mode: int = 0o600, kind: bytes = tarfile.REG
 
 _NO_LINK = bytes(_NAME_BYTES)
 _SUM_OF_REST = sum(_REST) + 8 * ord(" ")
-"""The checksum is taken as if it were itself eight spaces."""
+"""The checksum is computed as if its own field held eight spaces."""
 
 
 def _by_tarfile(name: str, size: int, mode: int, kind: bytes) -> bytes:
@@ -37,20 +43,20 @@ def _by_tarfile(name: str, size: int, mode: int, kind: bytes) -> bytes:
 
 
 def member(name: str, content: bytes, *, mode: int = 0o600) -> bytes:
-    """A whole file: what stands before it, its bytes, what stands behind."""
+    """A whole file: header, content, padding."""
     return b"".join([header(name, len(content), mode=mode), content, padding(len(content))])
 
 
 def mode_of(permissions: int, beginning: bytes) -> int:
-    """Of a file of the user over there: its owner's alone, to be run if it is here, or if it says by what."""
+    """Remote permissions of a user's file: the owner's only. Executable if it is so locally or has a ``#!`` line."""
     return 0o700 if permissions & 0o100 or beginning[:2] == b"#!" else 0o600
 
 
 def padding(size: int) -> bytes:
-    """What stands behind a file of this size, up to the next block."""
+    """The bytes after a file of this size, up to the next block."""
     return bytes(-size % tarfile.BLOCKSIZE)
 
 
 def blocks(size: int) -> int:
-    """How many blocks a file of this size fills."""
+    """The number of blocks that a file of this size fills."""
     return -(-size // tarfile.BLOCKSIZE)

@@ -1,1 +1,1 @@
-"""Checks of a site: each trouble is named, with what to do about it."""
+"""Tests of `scheduler check`: each problem of a site gives a finding that says what to do."""

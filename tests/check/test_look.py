@@ -1,4 +1,4 @@
-"""Real machines with real troubles: a check names each, and says what to do about it."""
+"""Checks of real machines with real problems: each gives a finding that says what to do about it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scheduler.check.finding import Finding, Mark
-from scheduler.check.look import look
-from scheduler.check.trial import try_jobs
+from scheduler.check.look import inspect_site
+from scheduler.check.trial import run_trial_jobs
 from scheduler.cli.commands.check import check
 from scheduler.engine.connect import transport_to
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.local.transport import LocalTransport
-from tests.fakepbs_host import Here
+from tests.fakepbs_host import LocalFakePbs
 from tests.testcluster import Cluster
 from tests.unpacked import until
 from tests.wrapped import Counting, Streams
@@ -30,47 +30,49 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Watched(Counting):
-    """The way that it is given, and how often it was taken; `before` are sh lines before each program."""
+class Recording(Counting):
+    """A transport that records the names of programs and puts the sh lines `before` before each program."""
 
-    def __init__(self, way: Transport, before: str = "") -> None:
-        super().__init__(way)
+    def __init__(self, inner: Transport, before: str = "") -> None:
+        super().__init__(inner)
         self.before = before
 
     def run(self, program: Program, args: Sequence[str | Expanded] = (), **streams: Unpack[Streams]) -> Reply:
         return super().run(Program(program.name, self.before + program.text), args, **streams)
 
 
-def looked(site: Site, **more: Any) -> dict[str, Finding]:
-    """What is found, by name."""
-    with transport_to(site) as way:
-        return by_name(look(site, way, **more))
+def findings_at(site: Site, **options: Any) -> dict[str, Finding]:
+    """The findings of a check, by name."""
+    with transport_to(site) as transport:
+        return by_name(inspect_site(site, transport, **options))
 
 
 def by_name(found: list[Finding]) -> dict[str, Finding]:
+    """Findings by name. Each failure says what to do."""
     assert all(one.do for one in found if one.mark is Mark.FAILED)
     return {one.name: one for one in found}
 
 
 def failures(found: dict[str, Finding]) -> list[str]:
+    """The names of the failures."""
     return [name for name, one in found.items() if one.mark is Mark.FAILED]
 
 
 def with_ssh(cluster: Cluster, **ssh: str) -> Site:
-    """The cluster with other settings for the login."""
+    """The site file of the cluster with other ssh settings."""
     site = cluster.site("far")
     return cluster.site("far", ssh={**site.ssh.model_dump(exclude_none=True), **ssh})
 
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("user", ["alice", "tess"])
-def test_a_site_where_all_is_well_is_looked_at_in_one_command(cluster: Cluster, user: str) -> None:
+def test_a_working_site_is_checked_with_one_remote_command(cluster: Cluster, user: str) -> None:
     site = cluster.site("far", user=user, limits={"walltime": "2 days", "array_size": 1000})
-    way = Watched(transport_to(site))
-    with way:
-        found = by_name(look(site, way, image="/opt/images/small.sif"))
+    transport = Recording(transport_to(site))
+    with transport:
+        found = by_name(inspect_site(site, transport, image="/opt/images/small.sif"))
     assert [one for one in found.values() if one.mark is not Mark.OK] == []
-    assert way.said == ["check"]
+    assert transport.said == ["check"]
     names = ["host key", "login", "shell", "work_dir", "free space", "free inodes", "clock", "batch system", "history"]
     assert list(found) == [
         *names,
@@ -87,149 +89,154 @@ def test_a_site_where_all_is_well_is_looked_at_in_one_command(cluster: Cluster, 
 
 
 @pytest.mark.cluster
-def test_an_unknown_host_key_is_named_with_its_fingerprint(cluster: Cluster, tmp_path: Path) -> None:
+def test_an_unknown_host_key_is_reported_with_its_fingerprint(cluster: Cluster, tmp_path: Path) -> None:
     (tmp_path / "known_hosts").write_text("")
-    found = looked(with_ssh(cluster, known_hosts=str(tmp_path / "known_hosts")))
+    found = findings_at(with_ssh(cluster, known_hosts=str(tmp_path / "known_hosts")))
     assert list(found) == ["host key"] == failures(found)
     assert "the host is unknown" in found["host key"].words and "SHA256:" in found["host key"].words
 
 
 @pytest.mark.cluster
-def test_a_changed_host_key_is_named_loudly(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_changed_host_key_is_reported_in_capital_letters(cluster: Cluster, tmp_path: Path) -> None:
     name, kind, blob = (cluster.folder / "known_hosts").read_text().splitlines()[0].split()[:3]
     other = bytearray(base64.b64decode(blob))
     other[-1] ^= 1
     (tmp_path / "known_hosts").write_text(f"{name} {kind} {base64.b64encode(other).decode()}\n")
-    found = looked(with_ssh(cluster, known_hosts=str(tmp_path / "known_hosts")))
+    found = findings_at(with_ssh(cluster, known_hosts=str(tmp_path / "known_hosts")))
     assert list(found) == ["host key"] == failures(found)
     assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in found["host key"].words
 
 
 @pytest.mark.cluster
-def test_a_login_that_is_refused_is_named_after_the_host_key_is_found_good(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_refused_login_is_reported_after_the_good_host_key(cluster: Cluster, tmp_path: Path) -> None:
     from tests.transports.sshd import make_key
 
     key = make_key(tmp_path / "id_stranger")
-    found = looked(with_ssh(cluster, identity_file=str(key)))
+    found = findings_at(with_ssh(cluster, identity_file=str(key)))
     assert found["host key"].mark is Mark.OK
     assert failures(found) == ["login"] and "id_stranger" in found["login"].words
 
 
-def test_a_host_that_does_not_answer_is_named() -> None:
+def test_a_refused_connection_is_reported() -> None:
     keys = {"transport": "ssh", "host": "127.0.0.1", "ssh": {"port": 1}, "scheduler": "slurm", "work_dir": "/w"}
-    found = looked(Site.from_mapping(keys, name="nowhere"))
+    found = findings_at(Site.from_mapping(keys, name="nowhere"))
     assert list(found) == ["connection"] == failures(found) and "connection refused" in found["connection"].words
 
 
 @pytest.fixture
 def full_disk(cluster: Cluster) -> Iterator[str]:
-    """A folder over there on a disk with a few kilobytes of room."""
-    place = f"/mnt/full-{time.monotonic_ns()}"
-    cluster.enter("sh", "-c", f"mkdir -p {place} && mount -t tmpfs -o size=64k,mode=1777 tmpfs {place}")
+    """A remote directory on a disk with a few kilobytes of space."""
+    folder = f"/mnt/full-{time.monotonic_ns()}"
+    cluster.enter("sh", "-c", f"mkdir -p {folder} && mount -t tmpfs -o size=64k,mode=1777 tmpfs {folder}")
     try:
-        yield place
+        yield folder
     finally:
-        cluster.enter("sh", "-c", f"umount -l {place} && rmdir {place}")
+        cluster.enter("sh", "-c", f"umount -l {folder} && rmdir {folder}")
 
 
 @pytest.mark.cluster
-def test_a_full_disk_is_named_in_its_own_words(cluster: Cluster, full_disk: str) -> None:
-    found = looked(cluster.site("far", work_dir=full_disk))
+def test_a_full_disk_is_reported_with_the_systems_message(cluster: Cluster, full_disk: str) -> None:
+    found = findings_at(cluster.site("far", work_dir=full_disk))
     assert failures(found) == ["work_dir"] and "No space left on device" in found["work_dir"].words
     assert found["free space"].mark is Mark.NOTE
     assert cluster.enter("ls", "-A", full_disk) == ""
 
 
-TROUBLES: list[tuple[dict[str, Any], list[str], str]] = [
+PROBLEMS: list[tuple[dict[str, Any], list[str], str]] = [
     ({"work_dir": "/root/work"}, ["work_dir"], "Permission denied"),
     ({"work_dir": "/etc/passwd"}, ["work_dir"], "/etc/passwd: "),
-    ({"work_dir": "$NO_SUCH_SCRATCH/work"}, ["work_dir"], "NO_SUCH_SCRATCH: is not set over there"),
+    ({"work_dir": "$NO_SUCH_SCRATCH/work"}, ["work_dir"], "NO_SUCH_SCRATCH: is not set"),
     ({"queue": "mian"}, ["queue", "directives"], "one of debug, main"),
-    ({"account": "other"}, ["account", "directives"], "'other' is none of yours"),
+    ({"account": "other"}, ["account", "directives"], "'other' is not one of your accounts"),
     ({"native": ["--reservation=nosuch"]}, ["directives"], "reservation"),
     ({"queue": "debug", "limits": {"walltime": "10:00:00"}}, ["walltime"], "debug allows 00:30:00"),
-    ({"queue": "debug", "defaults": {"walltime": "1h"}}, ["walltime"], "would never start"),
-    ({"limits": {"array_size": 20000}}, ["array size"], "an array may have 10001"),
+    ({"queue": "debug", "defaults": {"walltime": "1h"}}, ["walltime"], "the site file's default for jobs is 01:00:00"),
+    ({"limits": {"array_size": 20000}}, ["array size"], "allows 10001 array tasks"),
     ({"python": "/nowhere/python3"}, ["python"], "/nowhere/python3: not found"),
     ({"container": {"modules": ["nosuch"]}}, [], ""),
 ]
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize(("keys", "names", "words"), TROUBLES, ids=lambda value: str(value)[:50])
-def test_each_trouble_of_a_site_file_is_named(
+@pytest.mark.parametrize(("keys", "names", "words"), PROBLEMS, ids=lambda value: str(value)[:50])
+def test_each_problem_of_a_site_file_is_reported(
     cluster: Cluster, keys: dict[str, Any], names: list[str], words: str
 ) -> None:
-    found = looked(cluster.site("far", **keys))
+    found = findings_at(cluster.site("far", **keys))
     assert failures(found) == names
     assert any(words in found[name].words + found[name].do for name in names or found)
 
 
 @pytest.mark.cluster
-def test_a_clock_that_is_off_is_named(cluster: Cluster) -> None:
-    found = looked(cluster.site("far"), now=lambda: time.time() - 3600)
+def test_a_wrong_clock_is_reported(cluster: Cluster) -> None:
+    found = findings_at(cluster.site("far"), now=lambda: time.time() - 3600)
     assert failures(found) == ["clock"] and "s ahead of this machine" in found["clock"].words
 
 
 @pytest.mark.cluster
-def test_accounting_that_is_off_is_named_in_slurms_own_words(cluster: Cluster) -> None:
+def test_disabled_accounting_is_a_note_with_slurms_message(cluster: Cluster) -> None:
     site = cluster.site("far")
     before = "SLURM_CONF=$(mktemp); export SLURM_CONF; sed '/^AccountingStorage/d' /etc/slurm/slurm.conf >$SLURM_CONF\n"
-    with Watched(transport_to(site), before) as way:
-        found = by_name(look(site, way))
+    with Recording(transport_to(site), before) as transport:
+        found = by_name(inspect_site(site, transport))
     assert found["history"].mark is Mark.NOTE and "accounting storage is disabled" in found["history"].words
     assert "history" not in failures(found)
 
 
 @pytest.mark.cluster
-def test_commands_that_are_missing_are_named(cluster: Cluster) -> None:
-    """What a host without Slurm is like: it is looked for in vain, in login files too."""
+def test_missing_slurm_commands_are_reported(cluster: Cluster) -> None:
+    """As on a host without Slurm: neither PATH nor the login files have its commands."""
     site = cluster.site("far")
-    with Watched(transport_to(site), "command() { case $2 in s[bqc]*) return 127 ;; *) true ;; esac; }\n") as way:
-        found = by_name(look(site, way))
+    with Recording(
+        transport_to(site), "command() { case $2 in s[bqc]*) return 127 ;; *) true ;; esac; }\n"
+    ) as transport:
+        found = by_name(inspect_site(site, transport))
     assert failures(found) == ["batch system"]
     assert found["batch system"].words == "slurm: sbatch, squeue, scancel: command not found"
 
 
 @pytest.mark.cluster
-def test_no_container_runtime_is_named(cluster: Cluster) -> None:
+def test_a_missing_container_runtime_is_reported(cluster: Cluster) -> None:
     site = cluster.site("far", scheduler="shell", account=None)
-    with Watched(transport_to(site), "apptainer() { echo 'apptainer: command not found'; return 127; }\n") as way:
-        found = by_name(look(site, way))
+    with Recording(
+        transport_to(site), "apptainer() { echo 'apptainer: command not found'; return 127; }\n"
+    ) as transport:
+        found = by_name(inspect_site(site, transport))
     assert failures(found) == ["container"] and "apptainer: command not found" in found["container"].words
 
 
 @pytest.mark.cluster
-def test_tiny_jobs_of_each_type_go_all_the_way(cluster: Cluster) -> None:
+def test_a_trial_job_of_each_type_completes(cluster: Cluster) -> None:
     site = cluster.site("far")
-    with transport_to(site) as way:
-        found = by_name(try_jobs(site, way, image="/opt/images/small.sif", timeout=120))
+    with transport_to(site) as transport:
+        found = by_name(run_trial_jobs(site, transport, image="/opt/images/small.sif", timeout=600))
     assert list(found) == ["job: script", "container", "job: function", "job: container"]
     assert failures(found) == [] and "Python 3.13" in found["job: function"].words
     assert "(on a compute node)" in found["container"].words
 
 
 @pytest.mark.cluster
-def test_jobs_that_fail_on_the_compute_node_are_named_with_what_they_said(cluster: Cluster) -> None:
+def test_trial_jobs_that_fail_are_reported_with_their_output(cluster: Cluster) -> None:
     site = cluster.site("far", python="/nowhere/python3", container={"runtime": "apptainer", "modules": ["nosuch"]})
-    with transport_to(site) as way:
-        found = by_name(try_jobs(site, way, image="/nowhere/image.sif", timeout=120))
+    with transport_to(site) as transport:
+        found = by_name(run_trial_jobs(site, transport, image="/nowhere/image.sif", timeout=600))
     assert failures(found) == ["container", "job: function", "job: container"]
     assert "/nowhere/python3" in found["job: function"].words
 
 
 @pytest.mark.cluster
-def test_a_job_that_does_not_start_in_time_is_cancelled_and_named(cluster: Cluster) -> None:
+def test_trial_jobs_that_do_not_start_in_time_are_cancelled_and_reported(cluster: Cluster) -> None:
     site = cluster.site("far", native=["--begin=now+1hour"])
-    with transport_to(site) as way:
-        found = by_name(try_jobs(site, way, image=None, timeout=2))
+    with transport_to(site) as transport:
+        found = by_name(run_trial_jobs(site, transport, image=None, timeout=2))
     assert failures(found) == ["job: script", "job: function"]
     assert "was cancelled" in found["job: script"].words
     queue = cluster.enter("squeue", "-h", "-t", "PD", "-u", "alice", "-o", "%j")
     assert not [name for name in queue.split() if name.startswith("check-")]
 
 
-def here(tmp_path: Path, **keys: Any) -> Site:
+def local_site(tmp_path: Path, **keys: Any) -> Site:
+    """This machine as a site."""
     values = {
         "transport": "local",
         "scheduler": "shell",
@@ -239,25 +246,25 @@ def here(tmp_path: Path, **keys: Any) -> Site:
     return Site.from_mapping({**values, **keys}, name="here")
 
 
-def test_this_machine_is_looked_at_and_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_machine_passes_all_checks_and_runs_trial_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    site = here(tmp_path, limits={"poll_seconds": 0.1})
-    assert failures(looked(site)) == []
-    assert failures(by_name(try_jobs(site, LocalTransport(), image=None, timeout=60))) == []
+    site = local_site(tmp_path, limits={"poll_seconds": 0.1})
+    assert failures(findings_at(site)) == []
+    assert failures(by_name(run_trial_jobs(site, LocalTransport(), image=None, timeout=600))) == []
     assert [path.name for path in tmp_path.iterdir()] == ["work it's"]
 
 
 @pytest.mark.skipif(shutil.which("sbatch") is not None, reason="this machine has Slurm")
-def test_a_machine_without_slurm_is_told_so(tmp_path: Path) -> None:
-    found = looked(here(tmp_path, scheduler="slurm"))
+def test_missing_slurm_on_this_machine_is_reported(tmp_path: Path) -> None:
+    found = findings_at(local_site(tmp_path, scheduler="slurm"))
     assert failures(found) == ["batch system"] and "sbatch" in found["batch system"].words
 
 
 @pytest.fixture
-def pbs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
-    """The pretended PBS on this machine, on PATH."""
-    prefix = Path("/tmp") / f"pbs-{time.monotonic_ns()}"  # its socket needs a short name
-    started = Here.started(prefix)
+def pbs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalFakePbs]:
+    """The fake PBS on this machine, on PATH."""
+    prefix = Path("/tmp") / f"pbs-{time.monotonic_ns()}"  # the path of its socket must be short
+    started = LocalFakePbs.started(prefix)
     monkeypatch.setenv("PATH", started.path)
     try:
         yield started
@@ -266,48 +273,50 @@ def pbs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
         shutil.rmtree(prefix)
 
 
-def test_a_pbs_is_looked_at_too(tmp_path: Path, pbs: Here) -> None:
-    site = here(tmp_path, scheduler="pbs", queue="limitq", limits={"walltime": "10m"})
-    found = looked(site)
+def test_a_working_pbs_passes_all_checks(tmp_path: Path, pbs: LocalFakePbs) -> None:
+    site = local_site(tmp_path, scheduler="pbs", queue="limitq", limits={"walltime": "10m"})
+    found = findings_at(site)
     assert failures(found) == []
     assert found["batch system"].words.startswith("PBS 23.06.06") and found["history"].mark is Mark.OK
-    assert found["walltime"].words == "limitq allows 00:10:00; the site file 00:10:00"
-    assert found["array size"].words == "at most 10000; the site file has 1000"
+    assert found["walltime"].words == "limitq allows 00:10:00; the site file allows 00:10:00"
+    assert found["array size"].words == "the batch system allows 10000 array tasks; the site file allows 1000"
 
 
 @pytest.mark.parametrize(
     ("keys", "name", "words"),
     [
-        ({"queue": "nosuch"}, "queue", "there is no 'nosuch'"),
+        ({"queue": "nosuch"}, "queue", "'nosuch' does not exist"),
         ({"queue": "closedq"}, "queue", "'closedq' is not enabled"),
         ({"queue": "stoppedq"}, "queue", "'stoppedq' is not started"),
         ({"queue": "limitq", "limits": {"walltime": "1h"}}, "walltime", "limitq allows 00:10:00"),
     ],
 )
-def test_troubles_at_a_pbs_are_named(tmp_path: Path, pbs: Here, keys: dict[str, Any], name: str, words: str) -> None:
-    found = looked(here(tmp_path, scheduler="pbs", **keys))
+def test_each_problem_with_a_pbs_queue_is_reported(
+    tmp_path: Path, pbs: LocalFakePbs, keys: dict[str, Any], name: str, words: str
+) -> None:
+    found = findings_at(local_site(tmp_path, scheduler="pbs", **keys))
     assert failures(found) == [name] and words in found[name].words
 
 
-def test_a_pbs_without_history_or_without_a_server_is_named(tmp_path: Path, pbs: Here) -> None:
+def test_a_pbs_without_history_or_without_server_is_reported(tmp_path: Path, pbs: LocalFakePbs) -> None:
     (pbs.prefix / "home" / "nohistory").touch()
-    assert "job_history_enable" in looked(here(tmp_path, scheduler="pbs"))["history"].words
+    assert "job_history_enable" in findings_at(local_site(tmp_path, scheduler="pbs"))["history"].words
     (pbs.prefix / "home" / "down").touch()
-    site = here(tmp_path, scheduler="pbs")
-    until(lambda: failures(looked(site)))
-    found = looked(site)
+    site = local_site(tmp_path, scheduler="pbs")
+    until(lambda: failures(findings_at(site)))
+    found = findings_at(site)
     assert failures(found) == ["batch system"] and "cannot connect to server" in found["batch system"].words
 
 
-def test_the_command_says_it_for_programs_and_by_its_exit_code(
+def test_check_prints_json_and_returns_1_if_a_check_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "here.yaml"
-    file.write_text(json.dumps(here(tmp_path).to_json()["settings"]))
+    file.write_text(json.dumps(local_site(tmp_path).to_json()["settings"]))
     assert check(str(file), job=False, image=None, timeout=1, json=True) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["ok"] and said["site"] == "here"
-    assert list(said["findings"][0]) == ["name", "state", "words", "do"]
-    file.write_text(json.dumps(here(tmp_path, python="/nowhere/python").to_json()["settings"]))
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["ok"] and printed["site"] == "here"
+    assert list(printed["findings"][0]) == ["name", "state", "words", "do"]
+    file.write_text(json.dumps(local_site(tmp_path, python="/nowhere/python").to_json()["settings"]))
     assert check(str(file), job=False, image=None, timeout=1, json=True) == 1
     assert not json.loads(capsys.readouterr().out)["ok"]

@@ -1,4 +1,4 @@
-"""With SCHEDULER_TEST_SITE: that site is looked at, and tried with a tiny job of each type."""
+"""With SCHEDULER_TEST_SITE: that site is checked, and runs a trial job of each type."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from scheduler.check.finding import Mark
-from scheduler.check.look import look
-from scheduler.check.trial import try_jobs
+from scheduler.check.look import inspect_site
+from scheduler.check.trial import run_trial_jobs
 from scheduler.engine.connect import transport_to
 from scheduler.site.catalog import find_site
 from tests.end_to_end.sites import OWN_IMAGE, OWN_SITE
@@ -18,11 +18,11 @@ LONGEST_SECONDS = 3600.0
 
 @pytest.mark.skipif(not OWN_SITE, reason="SCHEDULER_TEST_SITE names no site")
 @pytest.mark.timeout(LONGEST_SECONDS + 600)
-def test_all_is_well_at_a_site_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_check_of_the_users_own_site_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = find_site(str(OWN_SITE))
     if site.transport == "local":
         monkeypatch.chdir(tmp_path if site.scheduler == "shell" else Path.cwd())
-    with transport_to(site) as way:
-        found = look(site, way, image=OWN_IMAGE)
-        found += try_jobs(site, way, image=OWN_IMAGE, timeout=LONGEST_SECONDS)
+    with transport_to(site) as transport:
+        found = inspect_site(site, transport, image=OWN_IMAGE)
+        found += run_trial_jobs(site, transport, image=OWN_IMAGE, timeout=LONGEST_SECONDS)
     assert [f"{one.name}: {one.words}" for one in found if one.mark is Mark.FAILED] == []

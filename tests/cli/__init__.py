@@ -1,1 +1,1 @@
-"""The command `scheduler`, run as a person runs it: other processes, a folder of its own, no state in common."""
+"""Tests of the command `scheduler`: each runs real processes with a current directory and a ledger of their own."""

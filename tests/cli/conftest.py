@@ -1,4 +1,4 @@
-"""A desk for each test."""
+"""A workspace for each test."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from .desk import Desk, desk_in
+from .workspace import Workspace, workspace_in
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    """Somebody's desk, with nothing on it."""
-    return desk_in(tmp_path)
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace without job files."""
+    return workspace_in(tmp_path)

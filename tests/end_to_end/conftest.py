@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark.structures import ParameterSet
 
-from tests.fakepbs_host import Here
+from tests.fakepbs_host import LocalFakePbs
 from tests.testcluster import Cluster
 
 from .sites import HERE, ON_CLUSTER, OWN, OWN_SITE, PBS_HERE, PBS_HERE_IN, Place, place_called
@@ -49,10 +49,10 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 
 @pytest.fixture(scope="session")
-def pbs_here() -> Iterator[Here]:
+def pbs_here() -> Iterator[LocalFakePbs]:
     """A pretended PBS on this machine, of the newer build, that keeps no history. Its commands are on PATH."""
     with tempfile.TemporaryDirectory(prefix="pbs-") as folder, pytest.MonkeyPatch.context() as patch:
-        pbs = Here.started(Path(folder), master=True)
+        pbs = LocalFakePbs.started(Path(folder), master=True)
         (pbs.prefix / "home" / "nohistory").touch()
         patch.setenv("PATH", pbs.path)
         yield pbs

@@ -88,7 +88,7 @@ def _control_master(config: Path, socket: Path) -> Iterator[None]:
             terminal.types(PASSWORD)
         terminal.shows("Verification code:")
         terminal.types(code())
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while not socket.exists():
             assert time.monotonic() < deadline, terminal.screen
             time.sleep(0.05)

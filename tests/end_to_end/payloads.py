@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-GROW = "import time; held = b'x' * 500_000_000; time.sleep(60)"
+GROW = "import time; held = b'x' * 500_000_000; time.sleep(3600)"
 """Holds 500 MB until somebody objects."""
 
 SH = f"""\
@@ -23,7 +23,7 @@ case $1 in
   killed) kill -9 $$ ;;
   no-output) : ;;
   memory) exec python3 -c "{GROW}" ;;
-  endless) echo begun >begun; sleep 240 ;;
+  endless) echo begun >begun; sleep 3600 ;;
 esac
 """
 
@@ -49,7 +49,7 @@ def end(how: str) -> dict[str, Any]:
         exec(GROW)
     if how == "endless":
         Path("begun").write_text("begun")
-        time.sleep(240)
+        time.sleep(3600)
     if how == "success":
         Path("out.root").write_bytes(CONTENT)
         Path("result.json").write_text(json.dumps({"how": how}))

@@ -48,6 +48,7 @@ class Place:
         python: it has one.
         same_python: its Python has this one's minor version.
         patience: so many seconds a few short jobs may need until they are home.
+        cores: of what the tests of packing call a node.
     """
 
     site: Site
@@ -56,7 +57,8 @@ class Place:
     enforces_memory: bool = True
     python: bool = True
     same_python: bool = False
-    patience: float = 60.0
+    patience: float = 300.0
+    cores: int = 8
 
     @property
     def local(self) -> bool:
@@ -109,7 +111,8 @@ def own() -> Place:
         enforces_memory=OWN_MEMORY == "yes" if OWN_MEMORY else slurm,
         python=bool(version or site.modules),
         same_python=version == f"{sys.version_info[0]}.{sys.version_info[1]}",
-        patience=180.0 + 6 * (site.limits.poll_seconds or 0),
+        patience=600.0 + 6 * (site.limits.poll_seconds or 0),
+        cores=4,
     )
 
 
@@ -120,7 +123,7 @@ def here(**keys: Any) -> Place:
         "scheduler": "shell",
         "work_dir": "$SCHEDULER_TEST_WORK",
         "python": sys.executable,
-        "defaults": {"cpus": 1, "memory": "300 MB", "walltime": "5m"},
+        "defaults": {"cpus": 1, "memory": "300 MB", "walltime": "30m"},
         "limits": {"poll_seconds": 0.2, "running": 16},
         "environment": {"SITE_VALUE": EVERYTHING},
     }
@@ -137,4 +140,4 @@ def shell_over_ssh(cluster: Cluster, **keys: Any) -> Site:
 
 def alone(number: int) -> Resources:
     """Resources that no other job has, so that a job submitted with others is no element of an array."""
-    return Resources(walltime=f"{301 + number}s")
+    return Resources(walltime=f"{1801 + number}s")

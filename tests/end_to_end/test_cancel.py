@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scheduler import Cause, Job, JobState, Resources, Runner
+from scheduler.batch.shown_id import shown_id
 from scheduler.engine import programs
 from scheduler.transports.base import Program
 from tests.unpacked import PBS_FUNCTIONS
@@ -150,7 +151,7 @@ def test_a_job_that_is_cancelled_behind_our_back_is_cancelled(cancelled: Cancell
         pytest.skip("there is no such command here")
     job = cancelled.jobs["from outside"]
     (row,) = [row for row in ledger.chosen(site=site.name) if row.job_id == job.job_id]
-    cancelled.do(_ENDED_BY_ANYBODY[site.scheduler], row.shown_id)
+    cancelled.do(_ENDED_BY_ANYBODY[site.scheduler], shown_id(row))
     cancelled.runner.wait([job], timeout=cancelled.place.patience)
     if ledger.sites.history_of(site.name) == "none":
         assert (job.status.state, job.status.cause) == (JobState.FAILED, Cause.SIGNAL)

@@ -88,7 +88,7 @@ def test_an_interpreter_that_is_not_there_is_named(place: Place, tmp_path: Path)
     for job in travel(place, tmp_path, make).jobs.values():
         assert (job.status.state, job.status.cause) == (JobState.FAILED, Cause.CANNOT_START)
         assert "such" in job.status.reason and "interpreter" in job.status.reason
-        assert job.status.reason.endswith("the script's first line asks for it")
+        assert job.status.reason.endswith("the first line of the script names it")
 
 
 def test_a_working_dir_that_is_a_file_is_refused_at_once(folder: Path) -> None:

@@ -18,7 +18,7 @@ def test_what_slurm_sends_away_waits_here_until_something_has_ended(cluster: Clu
     place = Place(cluster.site("few", qos="few"))  # that QOS takes three jobs of a user
     with in_folder(tmp_path) as folder, runner_in(folder, place) as runner:
         script = Path("s.sh")
-        script.write_text("echo $JOB_ID >>~/ran-$1; sleep 2")
+        script.write_text("echo $JOB_ID >>~/ran-$1; until [ -e ~/go-$1 ]; do sleep 0.2; done")
         jobs = [Job(f"few {n}", JobType.SCRIPT, script_path=script, arguments=[RUN]) for n in range(7)]
         runner.submit(jobs[:2])
         runner.submit(jobs[2:3])
@@ -27,7 +27,8 @@ def test_what_slurm_sends_away_waits_here_until_something_has_ended(cluster: Clu
         waiting = [job for job in jobs if "Submit" in job.status.reason]
         assert waiting, [job.status for job in jobs]
         assert not any(job.final for job in jobs)
-        runner.wait(jobs, timeout=150)
+        cluster.enter("touch", f"/home/alice/go-{RUN}")
+        runner.wait(jobs, timeout=600)
         assert all(job.is_completed() for job in jobs)
     ran = cluster.enter("cat", f"/home/alice/ran-{RUN}").splitlines()
     assert sorted(ran) == sorted(job.job_id for job in jobs)

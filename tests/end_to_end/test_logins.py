@@ -110,10 +110,10 @@ def test_a_wait_that_loses_its_connection_fails_without_a_prompt_and_the_next_wa
             runner.submit([job])
             relay.cut()
             with pytest.raises(LoginError, match="there is no prompt after a lost connection"):
-                runner.wait([job], timeout=60)
+                runner.wait([job], timeout=600)
             assert not job.status.final
             assert len(prompter.asked) == 1
-            runner.wait([job], timeout=60)
+            runner.wait([job], timeout=600)
     assert job.is_completed()
     assert len(prompter.asked) == 2
 
@@ -140,7 +140,7 @@ def _run_jobs(cluster: Cluster, name: str, login: str, folder: Path) -> Outcome:
         ):
             runner.submit([done, long])
             runner.cancel([long])
-            runner.wait([done, long], timeout=120)
+            runner.wait([done, long], timeout=600)
     except (AssertionError, TransportError, BatchError, TimeoutError) as error:
         return Outcome(error=error)
     return Outcome(done, long)

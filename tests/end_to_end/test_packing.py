@@ -26,7 +26,7 @@ def shared(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     """Jobs of one core for two nodes, all begun: most do as they are told once there is a file `go`."""
     if place.site.name == "slurm-as-tess":
         pytest.skip("as alice; another login shell changes nothing on the nodes")
-    limits = place.site.limits.model_dump(exclude_none=True) | {"whole_node": True, "cores_per_node": cores_of(place)}
+    limits = place.site.limits.model_dump(exclude_none=True) | {"whole_node": True, "cores_per_node": place.cores}
     place = changed(place, limits=limits)
     with in_folder(tmp_path_factory.mktemp("packing")) as folder, runner_in(folder, place) as runner:
         going = Cancelled(place, runner, _jobs(place))
@@ -38,21 +38,14 @@ def shared(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
             runner.cancel(job for job in going.jobs.values() if not job.final)
 
 
-def cores_of(place: Place) -> int:
-    """Of what the tests call a node: a site of one's own may have no more than eight cores for two of them."""
-    return 8 if place.patience <= 60 else 4
-
-
 def _kinds(place: Place) -> dict[str, Make]:
     made = kinds(place)
-    return (
-        made if cores_of(place) == 8 else {kind: make for kind, make in made.items() if kind in ("script", "function")}
-    )
+    return made if place.cores == 8 else {kind: make for kind, make in made.items() if kind in ("script", "function")}
 
 
 def _jobs(place: Place) -> Jobs:
     """Each kind once, one that fails, two that are ended in the middle, one with a short walltime, and company."""
-    Path("endless.sh").write_text("echo begun; exec sleep 240")
+    Path("endless.sh").write_text("echo begun; exec sleep 3600")
     makers = _kinds(place)
     jobs = {kind: make(f"packed {kind}", "success", output_files=["*.root"]) for kind, make in makers.items()}
     jobs["failing"] = makers["script"]("packed failing", "exit-3")
@@ -60,14 +53,14 @@ def _jobs(place: Place) -> Jobs:
         walltime = Resources(walltime=SHORT_WALLTIME) if name == SHORT else None
         script = Path("endless.sh").absolute()
         jobs[name] = Job(f"packed {name} of {RUN}", JobType.SCRIPT, script_path=script, resources=walltime)
-    while len(jobs) < 2 * cores_of(place):
+    while len(jobs) < 2 * place.cores:
         jobs[f"beside {len(jobs)}"] = makers["script"](f"packed beside {len(jobs)} of {RUN}", "endless")
     return jobs
 
 
 def test_they_are_as_many_batch_jobs_as_nodes(shared: Cancelled) -> None:
     rows = shared.runner.ledger.of_keys(shared.runner.keys(shared.jobs.values()))
-    assert sorted(Counter(row.batch_id for row in rows).values()) == [cores_of(shared.place)] * 2
+    assert sorted(Counter(row.batch_id for row in rows).values()) == [shared.place.cores] * 2
 
 
 def test_each_that_ends_well_is_complete_and_home_while_its_neighbours_go_on(shared: Cancelled) -> None:
@@ -98,6 +91,7 @@ def test_cancel_of_one_ends_that_one_alone(shared: Cancelled) -> None:
 
 def test_one_whose_processes_are_killed_fails_alone(shared: Cancelled) -> None:
     job = shared.jobs["killed"]
+    shared.until(lambda: shared.begun("killed"))
     shared.do('kill -KILL "$@"', *shared.processes("killed"))
     shared.runner.wait([job], timeout=shared.place.patience)
     assert (job.status.state, job.status.cause, job.status.exit_code) == (JobState.FAILED, Cause.SIGNAL, 137)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scheduler import Cause, Job, JobError, JobState, JobType, Resources, Retry, Runner
+from scheduler.batch.shown_id import shown_id
 from scheduler.engine import programs
 from scheduler.engine.connect import transport_to
 from scheduler.ledger.ledger import Ledger
@@ -26,7 +27,7 @@ from .voyage import runner_in
 
 def poll_until(runner: Runner, true: Callable[[], object]) -> None:
     """Look at jobs, and collect nothing, until it is so."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not true():
         assert time.monotonic() < deadline, "it did not come true"
         runner.poll()
@@ -38,7 +39,7 @@ def test_every_kind_of_job_is_tried_again_and_all_its_attempts_are_kept(place: P
     jobs = [make(f"it's {kind}", "exit-3", retry=retry) for kind, make in kinds(place).items()]
     with runner_in(folder, place) as runner:
         runner.submit(jobs)
-        runner.wait(jobs, timeout=180)
+        runner.wait(jobs, timeout=600)
         rows = runner.ledger.of_keys(runner.keys(jobs))
         earlier = runner.ledger.attempts.of([row.key for row in rows])
         said = [
@@ -47,7 +48,7 @@ def test_every_kind_of_job_is_tried_again_and_all_its_attempts_are_kept(place: P
         ]
     for job in jobs:
         results = job.get_results()
-        assert (str(job.status), job.status.tries) == ("failed: exit code 3", 1), results
+        assert (str(job.status), job.status.retries) == ("failed: exit code 3", 1), results
         assert results["attempts"] == 2 and "the last words" in results["error"]
         assert Path(results["stdout"]).read_text() == f"out of {job.job_id}\n"
     assert said == [f"out of {job.job_id}\n" for job in jobs]
@@ -68,19 +69,19 @@ def test_trying_jobs_again_costs_one_command_more_for_any_number(
     with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
         runner.submit(jobs)
         ask = next(f"{row.folder}/ends" for row in runner.ledger.of_keys(runner.keys(jobs)))
-        until(lambda: len(_listed(runner, ask)) == count, seconds=120.0)
+        until(lambda: len(_listed(runner, ask)) == count, seconds=600.0)
         if place.site.scheduler == "slurm":  # it is busy with jobs for a moment after their end
             names = ",".join({row.name for row in runner.ledger.of_keys(runner.keys(jobs))})
             busy = Program("list", 'squeue -h -t PD,R,CG -n "$1"')
-            until(lambda: not runner.transport.run(busy, [names]).out, seconds=60.0)
-        poll_until(runner, lambda: all(job.final or job.status.tries for job in jobs))
+            until(lambda: not runner.transport.run(busy, [names]).out, seconds=600.0)
+        poll_until(runner, lambda: all(job.final or job.status.retries for job in jobs))
         asked = [name for name in transport.spent() if name != "list"]
         assert asked.count("submit") == 2 and set(asked) == {"submit", "poll"}
         assert asked[asked.index("poll") :].count("submit") == 1
-        rows = [row for row in runner.ledger.of_keys(runner.keys(jobs)) if row.tries]
+        rows = [row for row in runner.ledger.of_keys(runner.keys(jobs)) if row.retries]
         assert len(rows) == sum(n % 3 > 0 for n in range(count)) and len({row.bundle for row in rows}) == 1
         assert {row.first for row in rows} == ({row.element for row in rows} if unequal else {0})
-        runner.wait(jobs, timeout=120)
+        runner.wait(jobs, timeout=600)
         assert transport.spent().count("submit") == 0
     assert [str(job.status) for job in jobs] == ["failed: exit code 7" if n % 3 else "completed" for n in range(count)]
 
@@ -92,9 +93,11 @@ def _listed(runner: Runner, folder: str) -> list[str]:
 GROWS = """\
 #!/bin/sh
 case $1 in
-  memory) exec python3 -c "import time; held = b'x' * 400_000_000; time.sleep(4); print('had it')" ;;
-  time) [ ! -e "$2" ] || { rm "$2"; echo 'had it'; exit 0; }; touch "$2"; exec sleep 240 ;;
-  held) touch "$2"; exec sleep 240 ;;
+  memory)
+    pause=3600; [ ! -e "$2" ] || pause=4; touch "$2"
+    exec python3 -c "import time; held = b'x' * 400_000_000; time.sleep($pause); print('had it')" ;;
+  time) [ ! -e "$2" ] || { rm "$2"; echo 'had it'; exit 0; }; touch "$2"; exec sleep 3600 ;;
+  held) touch "$2"; exec sleep 3600 ;;
 esac
 """
 
@@ -118,24 +121,24 @@ def test_on_slurm_memory_and_time_grow_and_a_requeue_is_no_retry_of_ours(cluster
         runner.submit([memory, late, requeued])
         poll_until(runner, requeued.is_running)
         [row] = runner.ledger.of_keys(runner.keys([requeued]))
-        cluster.enter("scontrol", "update", f"JobId={row.shown_id}", "Requeue=1")
-        cluster.enter("scontrol", "requeue", row.shown_id)
+        cluster.enter("scontrol", "update", f"JobId={shown_id(row)}", "Requeue=1")
+        cluster.enter("scontrol", "requeue", shown_id(row))
         poll_until(runner, lambda: not requeued.is_running())
-        assert (requeued.state, requeued.status.tries) == (JobState.QUEUED, 0)
+        assert (requeued.state, requeued.status.retries) == (JobState.QUEUED, 0)
         runner.cancel([requeued])
-        runner.wait(timeout=240)
+        runner.wait(timeout=600)
         rows = {one.job_id: one for one in runner.ledger.chosen()}
         seen = {one.job_id: [said for _, said in runner.ledger.history(one.key)] for one in rows.values()}
         earlier = {one.job: one for one in runner.ledger.attempts.of(one.key for one in rows.values())}
-    assert (memory.is_completed(), memory.status.tries) == (True, 1), memory.get_results()
+    assert (memory.is_completed(), memory.status.retries) == (True, 1), memory.get_results()
     assert '"memory": "600M"' in rows["memory"].resources
     assert earlier[rows["memory"].key].status.cause is Cause.OUT_OF_MEMORY
-    assert (late.is_completed(), late.status.tries) == (True, 1), late.get_results()
+    assert (late.is_completed(), late.status.retries) == (True, 1), late.get_results()
     assert '"walltime": "00:01:20"' in rows["time"].resources
     assert earlier[rows["time"].key].status.cause is Cause.TIME_LIMIT
     assert "attempt 2, after failed: time limit: walltime 00:01:00 → 00:01:20" in seen["time"]
-    assert (requeued.state, requeued.status.tries) == (JobState.CANCELLED, 0)
-    assert rows["held"].shown_id == row.shown_id
+    assert (requeued.state, requeued.status.retries) == (JobState.CANCELLED, 0)
+    assert shown_id(rows["held"]) == shown_id(row)
 
 
 @pytest.mark.cluster
@@ -149,17 +152,17 @@ def test_on_slurm_a_node_that_failed_is_stayed_away_from_and_a_refusal_leaves_th
         runner.submit([job])
         poll_until(runner, lambda: job.final)
         [row] = runner.ledger.of_keys(runner.keys([job]))
-        node = _node_of(cluster, row.shown_id)
+        node = _node_of(cluster, shown_id(row))
         failure = replace(row.status, cause=Cause.NODE_FAILURE, node=node)  # as if it had: other tests use the nodes
         runner.ledger.observe({row.key: failure}, {row.key: "node failure"})
-        runner.wait([job], timeout=120)
+        runner.wait([job], timeout=600)
         [again] = runner.ledger.of_keys([row.key])
-        assert (str(job.status), job.status.tries) == ("failed: exit code 7", 1)
-        assert (node, _node_of(cluster, again.shown_id)) in (("node1", "node2"), ("node2", "node1"))
+        assert (str(job.status), job.status.retries) == ("failed: exit code 7", 1)
+        assert (node, _node_of(cluster, shown_id(again))) in (("node1", "node2"), ("node2", "node1"))
         results = dict(job.get_results())
         with pytest.raises(JobError, match=r"'j' first: not tried again: sbatch .* said no .*[Mm]emory"):
             runner.retry([job], memory="900 GB")
-        assert (str(job.status), job.status.tries, job.get_results()) == ("failed: exit code 7", 1, results)
+        assert (str(job.status), job.status.retries, job.get_results()) == ("failed: exit code 7", 1, results)
 
 
 def _node_of(cluster: Cluster, job_id: str) -> str:

@@ -61,7 +61,7 @@ def test_each_verb_costs_the_same_for_any_number_of_jobs(place: Place, folder: P
 def test_cancelling_forty_jobs_costs_one_command(place: Place, folder: Path) -> None:
     transport = Counting(transport_to(place.site))
     with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
-        Path("long.sh").write_text("#!/bin/sh\nsleep 100\n")
+        Path("long.sh").write_text("#!/bin/sh\nsleep 3600\n")
         jobs = [Job(f"l{n}", JobType.SCRIPT, script_path="long.sh", resources=alone(n % 2)) for n in range(40)]
         runner.submit(jobs)
         transport.spent()

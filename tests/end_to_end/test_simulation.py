@@ -28,7 +28,7 @@ def test_the_simulation_runs_in_an_image_and_its_files_come_home(cluster: Cluste
     )
     with Runner(cluster.site("alice")) as runner:
         runner.submit([job])
-        runner.wait([job], timeout=200)
+        runner.wait([job], timeout=600)
     results = job.get_results()
     assert job.is_completed(), results
     assert results["engine"] == "acts"

@@ -14,8 +14,8 @@ from .sites import Place
 
 @pytest.mark.slow
 def test_a_job_over_its_walltime_says_so_even_if_it_ends_with_0_when_told_to(place: Place, folder: Path) -> None:
-    Path("long.sh").write_text("#!/bin/sh\nsleep 240\n")
-    Path("polite.sh").write_text("#!/bin/sh\ntrap 'echo bye; exit 0' TERM\nsleep 240 &\nwait\n")
+    Path("long.sh").write_text("#!/bin/sh\nsleep 3600\n")
+    Path("polite.sh").write_text("#!/bin/sh\ntrap 'echo bye; exit 0' TERM\nsleep 3600 &\nwait\n")
     short = Resources(walltime=place.short)
     jobs = [
         Job(name, JobType.SCRIPT, script_path=f"{name}.sh", output_files=[], resources=short)
@@ -23,7 +23,7 @@ def test_a_job_over_its_walltime_says_so_even_if_it_ends_with_0_when_told_to(pla
     ]
     if place.images:
         image = place.images[0]
-        jobs.append(Job("c", JobType.CONTAINER, container_image=image, container_command="sleep 240", resources=short))
+        jobs.append(Job("c", JobType.CONTAINER, container_image=image, container_command="sleep 3600", resources=short))
     with Runner(place.site, ledger=Ledger(folder / "ledger")) as runner:
         runner.submit(jobs)
         runner.wait(jobs, timeout=3 * place.patience)

@@ -52,6 +52,8 @@ def ask(settings: Settings, **question: Any) -> Any:
         except OSError:
             raise Down from None
         line.sendall(json.dumps({**question, "user": pwd.getpwuid(os.getuid()).pw_name}).encode() + b"\n")
+        if sent := os.environ.get("FAKEPBS_SENT"):  # a test waits for this file
+            Path(sent).touch()
         with line.makefile("rb") as reader:
             answer = json.loads(reader.readline() or b'{"refused": ["", 255]}')
     if "refused" in answer:

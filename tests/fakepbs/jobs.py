@@ -130,10 +130,9 @@ class Job:
                 ("Stageout_status", stageout)]  # fmt: skip
 
     def _used(self) -> Pairs:
-        used = self.walltime_used if self.over or self.started is None else time.time() - self.started
         return [("resources_used.cpupercent", 0), ("resources_used.cput", "00:00:00"),
                 ("resources_used.mem", f"{self.memory_used // 1024}kb"), ("resources_used.ncpus", self.cpus),
-                ("resources_used.vmem", "0kb"), ("resources_used.walltime", clock(used))]  # fmt: skip
+                ("resources_used.vmem", "0kb"), ("resources_used.walltime", clock(self.walltime_used))]  # fmt: skip
 
     def exec_host(self) -> str:
         """``host/0*6``, each chunk for itself."""

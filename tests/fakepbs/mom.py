@@ -1,4 +1,7 @@
-"""The node: runs a job's script under a login shell in its owner's home, ends it at its limits, delivers its output."""
+"""The execution node: runs a job's script in a login shell, kills it at its limits, and delivers its output.
+
+Run times, limits and delays go by the clock of the job or of the server (clock.py), not by that of the machine.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .clock import JobClock, Sessions, live_processes
 from .jobs import Job
 from .resources import seconds
 
@@ -25,9 +28,14 @@ _OWN = {
 
 @dataclass(frozen=True)
 class Pace:
-    """How slow it all is, in seconds: a real node looks at limits every 10 s and kills 10 s after TERM.
+    """How long things take, in seconds.
 
-    `cycle` is between two looks of the scheduler at its queue.
+    Attributes:
+        poll: between two checks of a job's limits; 10 s on a real node.
+        kill: between SIGTERM and SIGKILL; 10 s on a real node.
+        deliver: for this long the node tries to copy a job's output to its destination.
+        memory: the node enforces memory limits, as sites do with cgroups.
+        cycle: between two passes of the scheduler over its queue.
     """
 
     poll: float = 10.0
@@ -38,14 +46,21 @@ class Pace:
 
 
 class Run:
-    """One run of one job."""
+    """One run of one job.
+
+    Attributes:
+        clock: how long the job has run.
+        killed: when it was first sent a signal, by its own clock.
+        limit: the exit status of the limit that it was killed for.
+    """
 
     def __init__(self, job: Job, home: Path, pace: Pace) -> None:
         self.job, self.home, self.pace = job, home, pace
+        self.clock = JobClock()
         self.killed: float | None = None
         self.limit: int | None = None
-        self.undelivered: float | None = None
-        self._looked = time.time()
+        self._undelivered: float | None = None
+        self._checked = 0.0
         spool = home / "mom_priv" / "jobs"
         self.script = spool / f"{job.id}.SC"
         self.script.write_bytes(job.asked["script"].encode("utf-8", "surrogateescape"))
@@ -86,24 +101,30 @@ class Run:
         return found
 
     def end(self, number: int) -> None:
-        """TERM, and KILL later; or KILL at once."""
-        self.killed = self.killed or time.time()
+        """Send a signal to all processes of the job. SIGKILL follows `pace.kill` seconds later."""
+        self.killed = self.clock.seconds if self.killed is None else self.killed
         self._signal(number)
 
-    def look(self) -> bool:
-        """It has ended: its shell, and all that it left behind."""
+    def has_ended(self) -> bool:
+        """Whether the job's shell, and whatever it has left behind, is gone."""
         code = self.process.poll()
         if self.killed is not None:
-            if time.time() - self.killed > self.pace.kill:
-                self._signal(signal.SIGKILL)
-            return code is not None and not _session(self.process.pid)
+            return code is not None and not self._processes()
         if code is not None:
             self._signal(signal.SIGKILL)
             return True
-        if time.time() - self._looked >= self.pace.poll:
-            self._looked = time.time()
-            self._check_limits()
         return False
+
+    def advance(self, sessions: Sessions) -> None:
+        """Let time pass for the job, and do what is due: check its limits, or kill what has ignored SIGTERM."""
+        self.clock.advance(sessions.processes.get(self.process.pid, []), sessions.elapsed)
+        self.job.walltime_used = self.clock.seconds
+        if self.killed is not None:
+            if self.clock.seconds - self.killed > self.pace.kill:
+                self._signal(signal.SIGKILL)
+        elif self.clock.seconds - self._checked >= self.pace.poll:
+            self._checked = self.clock.seconds
+            self._check_limits()
 
     @property
     def exit_status(self) -> int:
@@ -113,8 +134,8 @@ class Run:
 
     def _check_limits(self) -> None:
         job = self.job
-        used = int(time.time() - (job.started or 0))
-        job.memory_used = max(job.memory_used, sum(map(_resident, _session(self.process.pid))))
+        used = int(self.clock.seconds)
+        job.memory_used = max(job.memory_used, sum(map(_resident, self._processes())))
         walltime = job.resources.get("walltime")
         if walltime and used > seconds(walltime):
             self._kill_for(-29, f"walltime {used} exceeded limit {seconds(walltime)}")
@@ -127,15 +148,25 @@ class Run:
             log.write(f"=>> PBS: job killed: {words}\n".encode())
         self.end(signal.SIGTERM)
 
+    def _processes(self) -> list[int]:
+        return [process.number for process in live_processes().get(self.process.pid, [])]
+
     def _signal(self, number: int) -> None:
-        for process in _session(self.process.pid):
+        for process in self._processes():
             try:
                 os.kill(process, number)
             except ProcessLookupError:
                 continue
 
-    def deliver(self) -> bool | None:
-        """Copy its output to where it belongs: True, or False for ever, or None as long as it is tried."""
+    def deliver(self, now: float) -> bool | None:
+        """Copy the job's output to its destination.
+
+        Args:
+            now: seconds by the server's clock.
+
+        Returns:
+            True once it is copied, False once the node has given up, None as long as it tries.
+        """
         kinds = (
             [(self.out, "out", "OU")]
             if self.job.asked["join"] != "n"
@@ -143,8 +174,8 @@ class Run:
         )
         copied = [self._copied(spooled, self.job.path(kind), suffix) for spooled, kind, suffix in kinds]
         done = all(copied)
-        self.undelivered = self.undelivered or time.time()
-        if not done and time.time() - self.undelivered < self.pace.deliver:
+        self._undelivered = now if self._undelivered is None else self._undelivered
+        if not done and now - self._undelivered < self.pace.deliver:
             return None
         for file in (self.script, self.home / "aux" / self.job.id):
             file.unlink(missing_ok=True)
@@ -166,20 +197,6 @@ class Run:
             return False
         spooled.unlink()
         return True
-
-
-def _session(leader: int) -> list[int]:
-    """The processes of a session that are not dead."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                state, *fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if fields[2] == str(leader) and state != "Z":
-                found.append(int(folder.name))
-    return found
 
 
 def _resident(process: int) -> int:

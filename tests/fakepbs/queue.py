@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .clock import Sessions
 from .command import Refusal
 from .jobs import Array, Job
 from .mom import Pace, Run
@@ -33,7 +34,9 @@ class Queue:
     jobs: dict[int, Job] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     next: int = 0
-    looked: float = 0.0
+    now: float = 0.0
+    scheduled: float = 0.0
+    sessions: Sessions = field(default_factory=Sessions)
 
     @property
     def history(self) -> bool:
@@ -154,13 +157,16 @@ class Queue:
     # running
 
     def tick(self) -> None:
-        """What has ended ends, what may begin begins."""
+        """Let time pass: end the jobs that have ended, and start those that may start."""
+        if self.sessions.sample():
+            self.now += self.sessions.elapsed
+            for run in self.runs:
+                run.advance(self.sessions)
         for run in list(self.runs):
-            job = run.job
-            if job.state == "E" or run.look():
+            if run.job.state == "E" or run.has_ended():
                 self._ending(run)
-        schedule = time.time() - self.looked >= self.pace.cycle
-        self.looked = time.time() if schedule else self.looked
+        schedule = self.now - self.scheduled >= self.pace.cycle
+        self.scheduled = self.now if schedule else self.scheduled
         for job in list(self.jobs.values()):
             if job.state == "W" and job.asked["begin"] <= time.time():
                 job.set("Q", 10)
@@ -213,9 +219,8 @@ class Queue:
         job = run.job
         if job.state != "E":
             job.exit_status = run.exit_status
-            job.walltime_used = time.time() - (job.started or 0)
             job.set("E", 51)
-        job.delivered = run.deliver()
+        job.delivered = run.deliver(self.now)
         if job.delivered is None:
             return
         self.runs.remove(run)

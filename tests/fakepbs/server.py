@@ -66,7 +66,7 @@ class Server:
             self.listening.listen(100)
 
     def _talk(self, line: socket.socket) -> None:
-        line.settimeout(10)
+        line.settimeout(60)
         try:
             with line.makefile("rb") as reader:
                 question = json.loads(reader.readline())

@@ -43,7 +43,7 @@ class Breaker:
 
     def heal(self) -> None:
         """Everything runs and answers again."""
-        self._enter("timeout", "60", "sh", "-c", _HEAL)
+        self._enter("timeout", "600", "sh", "-c", _HEAL)
 
     def configure(self, *edits: str) -> None:
         """The controller restarted with edits (of sed) to its configuration. `heal` alone does not take them back."""
@@ -70,7 +70,7 @@ def breaking(cluster: Cluster) -> Iterator[Breaker]:
             breaker.restore()
 
 
-def wait_for(happened: Callable[[], object], *, seconds: float = 60.0) -> None:
+def wait_for(happened: Callable[[], object], *, seconds: float = 300.0) -> None:
     """Look until it has happened."""
     end = time.monotonic() + seconds
     while not happened():

@@ -38,7 +38,7 @@ def _silent(reply: Reply) -> Reply:
 def _sleep_a_day(campaign: Campaign) -> None:
     """All that this process remembers by the clock is a day older."""
     with sqlite3.connect(campaign.folder / "ledger" / "ledger.sqlite") as db:
-        db.execute("UPDATE sites SET asked_at = asked_at - ?", (_DAY,))
+        db.execute("UPDATE sites SET polled_at = polled_at - ?", (_DAY,))
         db.execute("UPDATE jobs SET silent_since = silent_since - ?", (_DAY,))
     db.close()
 
@@ -65,7 +65,7 @@ def drive_again(campaign: Campaign, jobs: list) -> None:  # type: ignore[type-ar
     """A process of the same ledger waits for what it finds there."""
     with campaign.runner() as runner:
         keys = [row.key for row in runner.ledger.chosen()]
-        runner.session.wait(keys, timeout=60)
+        runner.session.wait(keys, timeout=600)
         by_id = {row.job_id: row for row in runner.ledger.of_keys(keys)}
         for job in jobs:
             job.observe(by_id[job.job_id].status)
@@ -97,7 +97,7 @@ def test_without_a_name_server_the_waiting_says_so_and_goes_on_later(
         away = Runner(site, ledger=runner.ledger, transport=nowhere, sleep=lambda _: time.sleep(0.1))
         keys = runner.keys(campaign.jobs)
         with pytest.raises(WaitTimeout):
-            away.session.wait(keys, timeout=1.0)
+            away.session.wait(keys, timeout=3.0)
         assert "no-such-host.invalid" in away.trouble
         assert all(not row.status.final for row in runner.ledger.of_keys(keys))
         nowhere.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scheduler import Cause, JobState, Runner
+from scheduler.batch.shown_id import shown_id
 from scheduler.engine.connect import transport_to
 from scheduler.transports.base import Reply
 from tests.testcluster import Cluster
@@ -22,7 +23,7 @@ from .cutting import CuttingTransport, Fault, Plan
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 PAIR = (Task(), FAILS)
-CANCELLED = Task(seconds=60, state=JobState.CANCELLED, ends=0)
+CANCELLED = Task(seconds=3600, state=JobState.CANCELLED, ends=0)
 Start = Callable[..., Campaign]
 
 
@@ -49,7 +50,7 @@ def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
 def _id(campaign: Campaign, job: int = 0) -> str:
     """Slurm's own id of a job."""
     with campaign.runner() as runner:
-        return runner.ledger.chosen(job_id=f"job {job}")[0].shown_id
+        return shown_id(runner.ledger.chosen(job_id=f"job {job}")[0])
 
 
 def _told(runner: Runner) -> str:
@@ -75,7 +76,7 @@ def test_a_frozen_controller_that_says_it_failed_and_runs_the_job_runs_it_once(
     runner.submit(jobs)
     assert {job.state for job in jobs} == {JobState.SUBMITTING} and "timed out" in jobs[0].status.reason
     broken.thaw("slurmctld")
-    runner.wait(jobs, timeout=60)
+    runner.wait(jobs, timeout=600)
     assert {row.batch_id is not None for row in runner.ledger.chosen()} == {True}
     runner.close()
     judge(campaign.counts())
@@ -91,7 +92,7 @@ def test_a_batch_that_nobody_seems_to_know_is_handed_over_again_and_still_runs_o
     runner.submit(jobs)
     folder = runner.ledger.chosen()[0].folder
     cluster.enter("rm", f"{folder}/batches/0/id")
-    runner.wait(jobs, timeout=60)
+    runner.wait(jobs, timeout=600)
     name = runner.ledger.chosen()[0].name
     runner.close()
     twice = set(cluster.enter("squeue", "-h", "-t", "all", "-n", name, "-o", "%F").split())
@@ -177,7 +178,7 @@ def test_without_accounting_and_with_a_queue_that_forgets_at_once_ends_are_known
 def test_a_requeued_job_runs_again_under_its_id_and_a_held_one_waits_for_its_release(
     start: Start, cluster: Cluster, judge: Judge
 ) -> None:
-    campaign = start((Task(seconds=5), Task(seconds=5, minutes=6)))
+    campaign = start((Task(first_seconds=3600), Task(first_seconds=3600, minutes=6)))
     runner, jobs = campaign.runner(), campaign.jobs
     runner.submit(jobs)
     for job in (0, 1):
@@ -196,7 +197,7 @@ def test_a_requeued_job_runs_again_under_its_id_and_a_held_one_waits_for_its_rel
         cluster.enter("scontrol", "update", f"jobid={one}", "StartTime=now")
     cluster.enter("scontrol", "release", ids[1])
     drive(runner, jobs)
-    assert [job.status.attempt for job in jobs] == [1, 1], _told(runner)
+    assert [job.status.requeues for job in jobs] == [1, 1], _told(runner)
     assert ids == [_id(campaign, job) for job in (0, 1)]
     assert campaign.recorded()["0.begun"] == campaign.recorded()["1.begun"] == 2
     runner.close()
@@ -206,7 +207,7 @@ def test_a_requeued_job_runs_again_under_its_id_and_a_held_one_waits_for_its_rel
 def test_a_node_that_goes_down_fails_its_job_and_no_other(
     start: Start, broken: Breaker, cluster: Cluster, judge: Judge
 ) -> None:
-    failed = Task(seconds=60, state=JobState.FAILED, ends=0)
+    failed = Task(seconds=3600, state=JobState.FAILED, ends=0)
     hit = start((failed,), native=["--nodelist=node2"])
     spared = start((Task(seconds=2), FAILS), native=["--nodelist=node1"])
     runners = [one.runner() for one in (hit, spared)]

@@ -118,7 +118,7 @@ def test_an_output_that_cannot_be_kept_here_holds_no_sibling_up(here: Campaign, 
         runner.submit(far.jobs)
         home.write_text("a file where a folder should be")
         with pytest.raises(OutputError, match="home 1"):
-            runner.wait(far.jobs, timeout=60)
+            runner.wait(far.jobs, timeout=600)
         assert all(is_whole(job, n) for n, job in enumerate(far.jobs) if n != 1)
         assert [row.collected for row in runner.ledger.chosen()].count(False) == 1
         home.unlink()
@@ -149,7 +149,7 @@ def test_an_output_that_changes_while_it_is_fetched_is_fetched_again(here: Campa
             time.sleep(0.05)
             runner.session.poll()
         with suppress(OutputError, WaitTimeout):
-            runner.wait(far.jobs, timeout=30)
+            runner.wait(far.jobs, timeout=120)
         assert [row.collected for row in runner.ledger.chosen()].count(False) == 1
         with out[0].open("r+b") as file:
             file.truncate(out[0].stat().st_size - 4)

@@ -91,7 +91,7 @@ def test_one_campaign_is_cut_at_every_few_bytes_of_cancel(tmp_path: Path, judge:
     _cut(knife, "cancel", _ups(knife.sizes["cancel"], 10), lambda: runner.cancel(campaign.jobs))
     _cut(knife, "cancel", [Fault(down=0), Fault(down=1)], lambda: runner.cancel(campaign.jobs))
     runner.cancel(campaign.jobs)
-    runner.wait(campaign.jobs, timeout=60)
+    runner.wait(campaign.jobs, timeout=600)
     runner.close()
     judge(campaign.counts(faults=knife.used))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scheduler import BatchError, JobState, OutputError, Runner, WaitTimeout
+from scheduler.batch.shown_id import shown_id
 from scheduler.engine.connect import transport_to
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Program, Reply, Transport
@@ -160,7 +161,7 @@ def test_an_output_that_changes_while_it_is_fetched_is_fetched_again(
     runner.submit(campaign.jobs)
     wait_for(lambda: _all_final(runner))
     with suppress(OutputError, WaitTimeout):
-        runner.wait(campaign.jobs, timeout=20)
+        runner.wait(campaign.jobs, timeout=120)
     assert [row.collected for row in runner.ledger.chosen()].count(False) == 1
     cluster.enter("truncate", "-s", "-4", changed[0])
     drive(runner, campaign.jobs)
@@ -176,17 +177,17 @@ def _all_final(runner: Runner) -> bool:
 def test_a_job_whose_node_fails_is_tried_again_on_another_one(
     start: Start, cluster: Cluster, broken: Breaker, judge: Judge
 ) -> None:
-    campaign = start(cluster.site("retried", retry={"times": 1, "on": ["node failure"]}), (Task(seconds=6),))
+    campaign = start(cluster.site("retried", retry={"times": 1, "on": ["node failure"]}), (Task(first_seconds=3600),))
     (job,) = campaign.jobs
     with campaign.runner() as runner:
         runner.submit([job])
         wait_for(lambda: campaign.recorded().get("0.begun", 0) == 1)
-        batch_id = runner.ledger.chosen()[0].shown_id
+        batch_id = shown_id(runner.ledger.chosen()[0])
         node = cluster.enter("squeue", "-h", "-j", batch_id, "-o", "%N").strip()
         cluster.enter("scontrol", "update", f"nodename={node}", "state=down", "reason=on-purpose")
         drive(runner, [job])
-        assert (job.status.state, job.status.tries) == (JobState.COMPLETED, 1), runner.ledger.history(1)
-        again = cluster.enter("sacct", "-n", "-X", "-P", "-j", runner.ledger.chosen()[0].shown_id, "-o", "NodeList")
+        assert (job.status.state, job.status.retries) == (JobState.COMPLETED, 1), runner.ledger.history(1)
+        again = cluster.enter("sacct", "-n", "-X", "-P", "-j", shown_id(runner.ledger.chosen()[0]), "-o", "NodeList")
         assert again.strip() not in ("", node)
     assert campaign.recorded() == {"0.begun": 2, "0.ended": 1}
     judge(campaign.counts())

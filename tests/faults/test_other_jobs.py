@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scheduler import Cause, Job, JobState, JobType, Runner
+from scheduler.batch.shown_id import shown_id
 from scheduler.ledger.ledger import Ledger
 from tests.testcluster import Cluster
 
@@ -27,7 +28,7 @@ class Alice:
 
     def submits(self, *options: str) -> str:
         """Gives the id of a job that sleeps."""
-        self._ids.append(self.does("sbatch", "--parsable", "-A", "eic", "--mem=100M", *options, "--wrap=sleep 100"))
+        self._ids.append(self.does("sbatch", "--parsable", "-A", "eic", "--mem=100M", *options, "--wrap=sleep 3600"))
         return self._ids[-1]
 
     def state_of(self, job_id: str) -> str:
@@ -65,7 +66,7 @@ def test_other_jobs_of_the_same_user_disturb_no_poll(alice: Alice, runner: Runne
     alice.does("scontrol", "requeuehold", requeued)
     mine = job(tmp_path, "mine", "sleep 1; exit 3")
     runner.submit([mine])
-    runner.wait([mine], timeout=60)
+    runner.wait([mine], timeout=600)
     assert (mine.status.cause, mine.status.exit_code) == (Cause.EXIT_CODE, 3)
     assert "PENDING" in alice.state_of(held)
 
@@ -73,7 +74,7 @@ def test_other_jobs_of_the_same_user_disturb_no_poll(alice: Alice, runner: Runne
 def test_a_job_that_has_our_id_by_now_is_not_cancelled(alice: Alice, runner: Runner, tmp_path: Path) -> None:
     """As after a controller that came up anew has begun to count from the same number."""
     other = alice.submits("--job-name=other")
-    mine = job(tmp_path, "mine", "sleep 100")
+    mine = job(tmp_path, "mine", "sleep 3600")
     runner.submit([mine])
     (row,) = runner.ledger.chosen()
     until(lambda: alice.state_of(other) == "RUNNING")
@@ -90,12 +91,12 @@ def test_jobs_that_are_cancelled_in_their_last_second_are_what_they_are_said_to_
     jobs = [job(tmp_path, f"late {n}", "sleep 2; echo over >&2") for n in range(8)]
     runner.submit(jobs)
     rows = {row.job_id: row for row in runner.ledger.chosen()}
-    until(lambda: "RUNNING" in alice.state_of(rows["late 0"].shown_id))
+    until(lambda: "RUNNING" in alice.state_of(shown_id(rows["late 0"])))
     time.sleep(1.2)
     for one in jobs:
-        alice.does("scancel", rows[one.job_id].shown_id)
+        alice.does("scancel", shown_id(rows[one.job_id]))
         time.sleep(0.1)
-    runner.wait(jobs, timeout=60)
+    runner.wait(jobs, timeout=600)
     for one in jobs:
         over = Path(one.get_results()["stderr"]).read_text() == "over\n"
         assert one.status.state in (JobState.COMPLETED, JobState.CANCELLED), one.status
@@ -103,7 +104,7 @@ def test_jobs_that_are_cancelled_in_their_last_second_are_what_they_are_said_to_
     assert {str(one.status) for one in jobs} <= {"completed", "cancelled"}
 
 
-def until(happened: Callable[[], bool], seconds: float = 30.0) -> None:
+def until(happened: Callable[[], bool], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not come true"

@@ -26,7 +26,7 @@ from scheduler.transports.base import Expanded, Program, Reply, Transport
 from .campaign import FAILS, Campaign, Counts, Task, campaign_at, drive
 
 TASKS = (Task(), FAILS)
-ENDLESS = (Task(seconds=60, state=JobState.CANCELLED, ends=0), Task(seconds=60, state=JobState.CANCELLED, ends=0))
+ENDLESS = (Task(seconds=3600, state=JobState.CANCELLED, ends=0), Task(seconds=3600, state=JobState.CANCELLED, ends=0))
 _EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "subprocess.Popen")
 
 
@@ -142,7 +142,7 @@ def killed_at(step: int, verb: Verb, campaign: Campaign) -> bool:
 
 def _until(campaign: Campaign, reached: Callable[[JobState], bool]) -> None:
     """Ask after the jobs, those that are known, until all of them have come so far."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while time.monotonic() < end:
         with campaign.runner(transport_to(campaign.site)) as runner:
             runner.session.poll()
@@ -174,7 +174,7 @@ def cancelled(campaign: Campaign, step: int) -> tuple[int, Counts]:
     with campaign.runner(transport_to(campaign.site), campaign="one") as runner:
         runner.submit(jobs)
         runner.cancel(jobs)
-        runner.wait(jobs, timeout=60)
+        runner.wait(jobs, timeout=600)
     return killed, campaign.counts(jobs, faults=killed)
 
 

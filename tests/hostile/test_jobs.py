@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduler import Job, JobType, Resources, SchedulerError, Site
-from scheduler.batch.base import Ask, find
+from scheduler.batch.base import BatchRequest, find
 from scheduler.render.bundle import Bundle, render
 from tests.end_to_end.hostile import CANARY
 from tests.unpacked import HERE, SHELLS, installed, unpack
@@ -64,7 +64,7 @@ class Room:
         environment = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "HOME": str(self.cwd), "SLURM_JOB_ID": "7"}
         environment |= {"SLURM_SUBMIT_DIR": str(bundle), "IMAGE": job.container_image or ""}
         command = [*SHELLS[shell], str(bundle / "0/script.sh")]
-        subprocess.run(command, env=environment, cwd=self.cwd, capture_output=True, timeout=60, check=False)
+        subprocess.run(command, env=environment, cwd=self.cwd, capture_output=True, timeout=600, check=False)
         self.look()
         return Path(job.working_dir)
 
@@ -209,7 +209,7 @@ def test_no_resource_makes_a_directive_of_its_own(system: str, tried: Tried) -> 
         tried(1)
         try:
             resources = Resources.from_json({name: [text] if name == "native" else text})
-            header = find(system).directives(Ask("b0.aaaaaaaaaa-0", 1, 0, resources))
+            header = find(system).directives(BatchRequest("b0.aaaaaaaaaa-0", 1, 0, resources))
         except SchedulerError as refused:
             assert str(refused).strip()
             return

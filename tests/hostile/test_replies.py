@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduler import Cause, Job, JobState, JobType, OutputError, Runner, Site, Status, TransportError
-from scheduler.batch.base import MOST_INDICES, find, read_indices
+from scheduler.batch.base import find
+from scheduler.batch.indices import MOST_INDICES, read_indices
 from scheduler.engine.collect.fetch import fetch
 from scheduler.engine.collect.manifest import Manifest, Output, manifest
 from scheduler.engine.collect.results import MOST_RESULT_BYTES, results_of

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduler.cli.screen.console import visible
+from scheduler.cli.screen.console import printable
 
 from .values import HARD
 
@@ -25,20 +25,20 @@ ESCAPES = [
 ]  # fmt: skip
 PRINT = """\
 import sys
-from scheduler.cli import screen
+from scheduler.cli.screen import console
 text = sys.stdin.buffer.read().decode("utf-8", "surrogatepass")
-screen.print_line(text); screen.say(text); screen.complain(text)
-from scheduler.cli.columns import column, print_columns
+console.print_line(text); console.print_message(text); console.print_error(text)
+from scheduler.cli.screen.columns import column, print_columns
 print_columns([column("A", [text, "b"], may_be_cut=True), column(text, ["c", "d"])])
 """
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=st.lists(st.sampled_from([*ESCAPES, *HARD]) | st.text(max_size=8), max_size=6).map("".join))
-def test_any_text_is_made_visible(text: str, tried: Tried) -> None:
+def test_any_text_is_made_printable(text: str, tried: Tried) -> None:
     tried(1)
-    assert visible(text).isprintable()
-    assert all(c.isprintable() or c in "\n\t" for c in visible(text, keep="\n\t"))
+    assert printable(text).isprintable()
+    assert all(c.isprintable() or c in "\n\t" for c in printable(text, keep="\n\t"))
 
 
 def test_a_real_terminal_gets_no_escape_that_is_not_ours(tried: Tried) -> None:
@@ -99,7 +99,7 @@ def test_log_lines_of_a_job_are_shown_with_their_escapes_visible(
     with Runner(Site.from_mapping(keys, name="here")) as runner:
         job = Job("b0", JobType.SCRIPT, script_path="a.sh")
         runner.submit([job])
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=600)
     capfd.readouterr()
     assert logs("b0", kind, site=None, campaign=None, lines=1000, attempt=None) == 0
     shown = capfd.readouterr().out

@@ -81,7 +81,7 @@ def test_a_secret_is_in_no_ledger_no_list_of_processes_no_error_and_no_repr(
         until(lambda: (tmp_path / "out/begun").exists())
         assert SECRET not in shown_by_ps()
         tried(1)
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=600)
         assert [path for path in state.rglob("*") if holds(path, SECRET)] == []
         tried(1)
         told = [repr(job), repr(runner), str(job.status), str(job.get_results()), repr(vars(job)["results"])]
@@ -108,7 +108,7 @@ def test_what_lies_in_the_work_folder_is_for_its_owner_alone(tmp_path: Path, loo
     job = a_job(tmp_path)
     with Runner(here(tmp_path), ledger=Ledger(tmp_path / "state")) as runner:
         runner.submit([job])
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=600)
     found = modes(tmp_path / "work")
     tried(len(found))
     assert len(found) > 10 and [name for name, mode in found.items() if mode & 0o077] == []
@@ -125,7 +125,7 @@ def test_what_lies_on_the_cluster_is_for_its_owner_alone(cluster: Cluster, tmp_p
         until(lambda: cluster.enter("sh", "-c", f"ls /home/alice/{place}/*/0/dir/begun 2>/dev/null; true") != "")
         assert SECRET not in cluster.enter("ps", "-eww", "-o", "args=")
         assert SECRET not in cluster.enter("scontrol", "show", "job")
-        runner.wait([job], timeout=120)
+        runner.wait([job], timeout=600)
     found = cluster.enter("find", f"/home/alice/{place}", "!", "-type", "l", "-printf", "%m %p\\n").splitlines()
     tried(len(found) + 2)
     assert len(found) > 10

@@ -67,7 +67,7 @@ def test_a_thousand_values_arrive_and_none_is_executed(cluster: Cluster, tmp_pat
             sent[job] = mine
         with Runner(cluster.site("far", user=USER), ledger=Ledger(tmp_path / "state")) as runner:
             runner.submit(sent)
-            runner.wait(sent, timeout=200)
+            runner.wait(sent, timeout=600)
     for job, mine in sent.items():
         assert job.is_completed(), (job.status, job.get_results().get("error"))
         home = Path(job.working_dir)

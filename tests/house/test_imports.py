@@ -27,7 +27,19 @@ ROWS = (
 
 # Values in, values out: no process, socket, database, thread or clock.
 PURE = (
-    *("errors", "quoting", "schema", "job", "campaign", "site", "batch", "render", "ledger.rows", "ledger.tables"),
+    *(
+        "errors",
+        "quoting",
+        "schema",
+        "job",
+        "campaign",
+        "site",
+        "batch",
+        "render",
+        "ledger.rows",
+        "ledger.tables",
+        "ledger.mapping",
+    ),
     *("engine.collect.results", "engine.poll.reply", "engine.poll.settle"),
     *("check.facts", "check.finding", "check.machine", "check.batch_system"),
     *("transports.base", "transports.wire", "transports.exchange", "transports.settings"),

@@ -13,7 +13,7 @@ import pytest
 
 from .code import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 ONE_JOB = r"""
 from pathlib import Path
@@ -23,7 +23,7 @@ Path("hello.sh").write_text("#!/bin/sh\ndate >when.txt; echo '{\"answer\": 42}' 
 job = Job("hello", JobType.SCRIPT, script_path="hello.sh", output_files=["*.txt"])
 with Runner("local") as runner:
     runner.submit([job])
-    runner.wait([job], timeout=60)
+    runner.wait([job], timeout=600)
 assert job.is_completed(), job.status
 assert job.get_results()["answer"] == 42, job.get_results()
 assert Path(job.working_dir, "when.txt").exists()

@@ -20,10 +20,10 @@ def failed(cause: Cause, exit_code: int | None = None) -> Status:
 
 
 def after(
-    status: Status, retry: Retry = EVERYTHING, *, tries: int = 0, resources: Resources = ASKED, bounds: Bounds = WIDE,
+    status: Status, retry: Retry = EVERYTHING, *, retries: int = 0, resources: Resources = ASKED, bounds: Bounds = WIDE,
     failed_nodes: tuple[str, ...] = (),
 ) -> Again | Enough | None:  # fmt: skip
-    return next_attempt(status, retry, tries=tries, resources=resources, bounds=bounds, failed_nodes=failed_nodes)
+    return next_attempt(status, retry, retries=retries, resources=resources, bounds=bounds, failed_nodes=failed_nodes)
 
 
 @pytest.mark.parametrize(
@@ -68,19 +68,19 @@ def test_if_asked_for_without_more_words_it_is_what_the_machine_did() -> None:
 
 
 def test_there_are_no_more_attempts_than_were_asked_for() -> None:
-    found = [after(failed(Cause.PREEMPTED), Retry(times=2), tries=tries) for tries in range(4)]
+    found = [after(failed(Cause.PREEMPTED), Retry(times=2), retries=retries) for retries in range(4)]
     assert found == [Again(ASKED), Again(ASKED), *(Enough(f"that was attempt {n}, and the last") for n in (3, 4))]
 
 
 def test_memory_grows_up_to_what_the_site_allows_and_then_no_further() -> None:
     grown, asked, seen = Bounds(memory_mib=1000), ASKED, []
-    for tries in range(3):
-        following = after(failed(Cause.OUT_OF_MEMORY), tries=tries, resources=asked, bounds=grown)
+    for retries in range(3):
+        following = after(failed(Cause.OUT_OF_MEMORY), retries=retries, resources=asked, bounds=grown)
         assert isinstance(following, Again)
         asked = following.resources
         seen.append(asked.memory)
     assert seen == ["450M", "675M", "1000M"]
-    more = after(failed(Cause.OUT_OF_MEMORY), Retry(times=9, on=ALL), tries=3, resources=asked, bounds=grown)  # type: ignore[arg-type]
+    more = after(failed(Cause.OUT_OF_MEMORY), Retry(times=9, on=ALL), retries=3, resources=asked, bounds=grown)  # type: ignore[arg-type]
     assert more == Enough("not tried again: it had all the memory that the site allows, 1000M")
 
 
@@ -88,7 +88,7 @@ def test_walltime_grows_up_to_what_the_site_allows_and_then_no_further() -> None
     bounds = Bounds(walltime=timedelta(hours=3))
     first = after(failed(Cause.TIME_LIMIT), resources=with_other(ASKED, walltime="2h"), bounds=bounds)
     assert first == Again(with_other(ASKED, walltime="3h"))
-    second = after(failed(Cause.TIME_LIMIT), tries=1, resources=with_other(ASKED, walltime="3h"), bounds=bounds)
+    second = after(failed(Cause.TIME_LIMIT), retries=1, resources=with_other(ASKED, walltime="3h"), bounds=bounds)
     assert second == Enough("not tried again: it had all the time that the site allows, 03:00:00")
 
 
@@ -117,7 +117,7 @@ def test_without_a_bound_growth_ends_where_numbers_make_no_sense() -> None:
 
 def test_nodes_that_failed_are_stayed_away_from_by_all_later_attempts() -> None:
     assert after(failed(Cause.NODE_FAILURE), failed_nodes=("n1", "n2", "n1")) == Again(ASKED, ("n1", "n2"))
-    again = after(failed(Cause.OUT_OF_MEMORY), tries=1, failed_nodes=("n1",))
+    again = after(failed(Cause.OUT_OF_MEMORY), retries=1, failed_nodes=("n1",))
     assert again == Again(with_other(ASKED, memory="450M"), ("n1",))
 
 

@@ -47,10 +47,11 @@ def test_a_job_becomes_its_next_attempt_and_the_one_before_is_kept(ledger: Ledge
     assert move(ledger, "bbb")
     [row] = ledger.of_keys([2])
     assert (row.bundle, row.first, row.element, row.folder, row.batch_id) == ("bbb", 0, 0, None, None)
-    assert (row.status, row.resources) == (Status(JobState.SUBMITTING, tries=1), '{"memory": "450M"}')
+    assert (row.status, row.resources) == (Status(JobState.SUBMITTING, retries=1), '{"memory": "450M"}')
     assert [bundle["token"] for bundle in ledger.unsent("here")] == ["bbb"]
     [one] = ledger.attempts.of([1, 2, 3])
-    assert (one.job, one.tries, one.folder, one.element, one.shown_id) == (2, 0, "/far/aaa", 1, "77_1")
+    assert (one.job, one.retries, one.folder, one.element) == (2, 0, "/far/aaa", 1)
+    assert (one.batch_id, one.index, one.in_array) == ("77", 1, True)
     assert (one.status, one.resources) == (FAILED, '{"memory": "300M"}')
     assert [said for _, said in ledger.history(2)] == ["queue: OUT_OF_MEMORY", "to bbb"]
     assert ledger.failed("here") == []
@@ -108,13 +109,13 @@ def test_an_attempt_that_is_not_taken_leaves_the_job_what_it_was_with_its_result
 
 def test_the_last_of_several_attempts_alone_is_taken_back(ledger: Ledger) -> None:
     assert move(ledger, "bbb")
-    second = Status(JobState.FAILED, Cause.TIME_LIMIT, tries=1)
+    second = Status(JobState.FAILED, Cause.TIME_LIMIT, retries=1)
     ledger.observe({2: second}, {})
     assert move(ledger, "ccc")
     ledger.attempts.take_back({2: "no"})
     [row] = ledger.of_keys([2])
-    assert (row.bundle, row.tries, row.status) == ("bbb", 1, replace(second, reason="no"))
-    assert [one.tries for one in ledger.attempts.of([2])] == [0]
+    assert (row.bundle, row.retries, row.status) == ("bbb", 1, replace(second, reason="no"))
+    assert [one.retries for one in ledger.attempts.of([2])] == [0]
 
 
 def test_what_is_never_to_be_tried_again_is_no_more_among_the_failed(ledger: Ledger) -> None:

@@ -54,9 +54,9 @@ def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
     assert [row.job_id for row in rows] == ["job 0", "job 1", "job 2"]
     assert rows[1].status == status
     assert rows[1].results == {"x": 1}
-    assert rows[1].shown_id == "77_1"
+    assert (rows[1].batch_id, rows[1].index, rows[1].in_array) == ("77", 1, True)
     assert rows[0].status.state is JobState.SUBMITTING
-    assert [batch.keys for batch in later.polls.asked("here")] == [f"{keys[0]},{keys[2]}"]
+    assert [batch.keys for batch in later.polls.unfinished("here")] == [f"{keys[0]},{keys[2]}"]
     assert [said for _, said in later.history(keys[1])] == ["queue: TIMEOUT"]
     later.close()
 
@@ -106,7 +106,7 @@ def test_a_clock_that_was_set_back_does_not_stop_the_questions(tmp_path: Path) -
     ledger = Ledger(tmp_path)
     assert ledger.sites.claim_poll("here", 60)
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
-    db.execute("UPDATE sites SET asked_at = asked_at + 100000")
+    db.execute("UPDATE sites SET polled_at = polled_at + 100000")
     db.commit()
     db.close()
     assert ledger.sites.claim_poll("here", 60)
@@ -181,8 +181,8 @@ def test_a_ledger_of_an_older_version_is_brought_up_to_date_with_all_that_is_in_
     db.executescript((CASES / "ledger" / f"version-{version}.sql").read_text())
     db.close()
     ledger, new = Ledger(tmp_path), Ledger(tmp_path / "new")
-    assert [(row.job_id, row.shown_id, str(row.status)) for row in ledger.chosen()] == [
-        ("a", "4711_0", "running"), ("b", "4711_1", "completed"),
+    assert [(row.job_id, row.batch_id, row.index, str(row.status)) for row in ledger.chosen()] == [
+        ("a", "4711", 0, "running"), ("b", "4711", 1, "completed"),
     ]  # fmt: skip
     assert ledger.history(1) == [(1e9, "submit: accepted")]
     assert _columns(ledger.path) == _columns(new.path)

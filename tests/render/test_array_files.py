@@ -68,7 +68,7 @@ def test_each_element_unpacks_its_own_and_no_others(shell: str, tmp_path: Path) 
         pytest.skip(f"{shell} is not installed")
     there = unpack(bundle_of(tmp_path / "here"), tmp_path / "it's $there")
     process = begin(there, 1, shell)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=600)
     assert (process.returncode, said) == (0, "")
     assert (tmp_path / "here/out/1/copy").read_text() == "input 1\ncommon\ntool 1\n"
     assert sorted(path.name for path in there.iterdir() if path.name.isdecimal()) == ["1"]
@@ -88,7 +88,7 @@ def test_few_files_are_made_over_there_however_many_jobs(tmp_path: Path) -> None
 
 def test_copies_of_an_element_that_begin_at_once_run_it_once(tmp_path: Path) -> None:
     there = unpack(bundle_of(tmp_path / "here"), tmp_path / "there")
-    said = [process.communicate(timeout=60)[0] for process in [begin(there, 2) for _ in range(6)]]
+    said = [process.communicate(timeout=600)[0] for process in [begin(there, 2) for _ in range(6)]]
     assert [path.name for path in (there / "ends").glob("[0-9]*")] == ["2.0"]
     assert not [*there.glob(".unpacked*"), *(there / "2").glob(".unpacked*")], said
 

@@ -18,7 +18,8 @@ import pytest
 from scheduler import ConfigError, Job, JobError, JobType, Resources, Site
 from scheduler.batch.base import text_of
 from scheduler.engine import programs
-from scheduler.render.bundle import Bundle, new_token, render
+from scheduler.render.bundle import Bundle, render
+from scheduler.render.frame import new_token
 from scheduler.render.runtime.files import text
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -47,7 +47,7 @@ PLACES = [
 
 
 def run(text: str, shell: str, folder: Path) -> bytes:
-    done = subprocess.run([*SHELLS[shell], "-c", text], cwd=folder, capture_output=True, timeout=30)
+    done = subprocess.run([*SHELLS[shell], "-c", text], cwd=folder, capture_output=True, timeout=600)
     assert not (folder / CANARY).exists(), text
     return done.stdout
 

@@ -61,7 +61,7 @@ def test_unlike_jobs_share_a_node_the_longest_first(make: Make) -> None:
     jobs = [make("short", cpus=32, walltime="10m"), make("long", cpus=16, walltime="2h"), make("more", cpus=17)]
     jobs += [make("mid", cpus=16, walltime="1h")]
     first, second = grouped(jobs, whole_nodes())
-    assert (ids(first), [want.cpus for want in first.asked]) == (["more", "long", "mid"], [17, 16, 16])
+    assert (ids(first), [want.cpus for want in first.each]) == (["more", "long", "mid"], [17, 16, 16])
     assert (ids(second), second.packed) == (["short"], False)
 
 
@@ -120,8 +120,8 @@ def test_jobs_that_are_tried_again_share_nodes_too(tmp_path: Path) -> None:
     with Runner(Site.from_mapping({**keys, "limits": limits}, name="x"), ledger=Ledger(tmp_path / "state")) as runner:
         runner.submit(jobs)
         until(lambda: len(list((tmp_path / "work").glob("*/ends/[0-9]*"))) == 8)  # so that one poll sees all of them
-        runner.wait(jobs, timeout=60)
+        runner.wait(jobs, timeout=600)
         rows = runner.ledger.chosen()
-    assert all(job.is_completed() and job.status.tries == 1 for job in jobs), [str(job.status) for job in jobs]
+    assert all(job.is_completed() and job.status.retries == 1 for job in jobs), [str(job.status) for job in jobs]
     assert all(row.packed for row in rows)
     assert len({row.batch_id for row in rows}) <= 4

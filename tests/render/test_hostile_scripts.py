@@ -52,7 +52,7 @@ def run(job: Job, folder: Path, shell: list[str], site: Site = HERE) -> Path:
     environment |= {"PATH": f"{folder}/bin:{os.environ['PATH']}", "IMAGE": str(job.container_image)}
     environment |= {"WITNESS": str(folder / "witness")}
     command = [*shell, str(bundle / "0/script.sh")]
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=600)
     said = (bundle / "0/stderr.0").read_text(errors="replace")
     assert (done.returncode, done.stdout, done.stderr, said) == (0, "", "", ""), done
     assert list(folder.rglob(CANARY)) == []

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from scheduler import ConfigError, JobState, Resources, Site, Status
-from scheduler.batch.base import Ask, find
+from scheduler.batch.base import BatchRequest, find
 from scheduler.job.retry_policy import Again
 from scheduler.ledger.rows import JobRow
-from scheduler.render.bundle import batch_system
-from scheduler.render.retry import NextBundle, RetryRequest, render_again
+from scheduler.render.retry import NextBundle, RetryRequest, render_retries
 
 ROW = JobRow(
     key=1, bundle="aaa", first=0, element=3, folder="/far/it's aaa", sent=True, name="x.aaa-0", batch_id="77",
@@ -36,7 +35,7 @@ def wish(element: int = 3, resources: Resources = ASKED, exclude: tuple[str, ...
 
 def bundle(*wishes: RetryRequest, place: Site | None = None) -> NextBundle:
     place = place or site()
-    return render_again(wishes, place, batch_system(place), token="bbb")
+    return render_retries(wishes, place, find(place.scheduler), token="bbb")
 
 
 HEADER = """\
@@ -83,7 +82,7 @@ def test_nodes_that_failed_are_added_to_those_that_the_user_stays_away_from() ->
 def test_of_the_other_batch_systems_no_node_can_be_excluded() -> None:
     ask = {"name": "x.bbb-0", "count": 1, "first": 0, "resources": Resources()}
     for system in (find("pbs"), find("shell")):
-        assert system.directives(Ask(**ask, exclude=("n1",))) == system.directives(Ask(**ask))  # type: ignore[arg-type]
+        assert system.directives(BatchRequest(**ask, exclude=("n1",))) == system.directives(BatchRequest(**ask))  # type: ignore[arg-type]
 
 
 def test_on_pbs_a_single_job_is_not_rerunnable_and_an_array_must_be() -> None:
@@ -113,7 +112,7 @@ def test_equal_jobs_of_one_bundle_share_an_array_no_longer_than_the_site_allows(
         wish(9, exclude=("n1",)),
     ]
     made = bundle(*wishes, place=site(limits={"array_size": 2}))
-    members = [[(one.row.bundle, one.row.element) for one in group.wishes] for group in made.batches]
+    members = [[(one.row.bundle, one.row.element) for one in group.requests] for group in made.batches]
     assert members == [[("aaa", 3), ("aaa", 5)], [("aaa", 8)], [("aaa", 1)], [("zzz", 0)], [("aaa", 9)]]
     assert [group.first for group in made.batches] == [0, 2, 3, 4, 5]
     assert "#SBATCH --array               0-1\n" in made.files["batches/0/script.sh"].decode()

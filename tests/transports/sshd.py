@@ -16,7 +16,7 @@ from pathlib import Path
 from scheduler.transports.settings import SshSettings
 
 SSHD = "/usr/sbin/sshd"
-_START_SECONDS = 10.0
+_START_SECONDS = 120.0
 _CONFIG = """\
 {first}
 ListenAddress 127.0.0.1
@@ -132,7 +132,7 @@ class Sshd:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=600)
 
 
 def start(folder: Path, *, shell: str = "", ports: int = 1, first: str = "", extra: str = "") -> Sshd:
@@ -199,7 +199,7 @@ def _free_port() -> int:
 
 def _answers(port: int) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False

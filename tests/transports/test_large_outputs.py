@@ -114,7 +114,7 @@ def test_after_a_refused_session_one_stream_is_used(
     server = start_server(extra="MaxSessions 1")
     with LongRoundTrip(server.settings) as transport, ThreadPoolExecutor(3) as pool:
         assert transport.upload_streams() == transport.download_streams() == 7
-        list(pool.map(lambda _: transport.run(Program("true", "sleep 0.5")), range(3)))
+        list(pool.map(lambda _: transport.run(Program("true", "sleep 3")), range(3)))
         assert transport.upload_streams() == transport.download_streams() == 1
 
 

@@ -145,7 +145,7 @@ def test_without_a_prompt_the_login_fails_at_once_with_what_is_needed(
 ) -> None:
     started = time.monotonic()
     message = refused(kind(settings(user=user), prompter=NoPrompter("prompts are off")), LoginError)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
     assert "prompts are off" in message
     assert "keyboard-interactive" in message
     assert "one-time code" in message
@@ -204,7 +204,7 @@ def test_a_control_master_that_the_user_opened_with_a_code_is_used(
     with Terminal(["ssh", "-F", str(config), "-M", "-N", "farm"]) as terminal:
         terminal.shows("Verification code:")
         terminal.types(code())
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while not (tmp_path / "open").exists():
             assert time.monotonic() < deadline, terminal.screen
             time.sleep(0.05)

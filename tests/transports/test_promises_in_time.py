@@ -18,7 +18,7 @@ from .test_promises import CAT, ECHO
 
 def test_a_killed_shell_is_a_lost_connection(transport: Transport) -> None:
     with pytest.raises(TransportError, match="partly or not at all") as caught:
-        transport.run(Program("killed", "echo part; echo 'so far' >&2; kill -9 $$; exit 0"), timeout=20)
+        transport.run(Program("killed", "echo part; echo 'so far' >&2; kill -9 $$; exit 0"), timeout=200)
     assert not isinstance(caught.value, TimedOut)
     assert "so far" in str(caught.value)
     assert transport.run(ECHO, ["still here"]).stdout == b"still here\0"
@@ -28,42 +28,49 @@ def test_after_a_timeout_the_next_program_runs(transport: Transport) -> None:
     started = time.monotonic()
     with pytest.raises(TimedOut, match="sleepy"):
         transport.run(Program("sleepy", "sleep 60"), timeout=0.5)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 45
     assert transport.run(ECHO, ["still here"]).stdout == b"still here\0"
 
 
 def test_a_slow_program_that_prints_sometimes_does_not_time_out(plain_transport: Transport) -> None:
-    text = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.3; done"
-    assert plain_transport.run(Program("slow", text), timeout=1.5).out.split() == list("123456")
+    text = "for i in 1 2 3 4 5 6; do echo $i; sleep 1.2; done"
+    assert plain_transport.run(Program("slow", text), timeout=6).out.split() == list("123456")
 
 
 def test_a_program_that_reads_slowly_does_not_time_out(plain_transport: Transport) -> None:
-    text = "for i in 1 2 3 4 5 6; do head -c 1000000 >/dev/null; sleep 0.3; done; wc -c"
-    reply = plain_transport.run(Program("slow reader", text), stdin=bytes(8_000_000), timeout=1.5)
+    text = "for i in 1 2 3 4 5 6; do head -c 1000000 >/dev/null; sleep 1.2; done; wc -c"
+    reply = plain_transport.run(Program("slow reader", text), stdin=bytes(8_000_000), timeout=6)
     assert reply.out.split() == ["2000000"]
 
 
 def test_a_background_process_keeps_running_and_does_not_delay_the_reply(transport: Transport, tmp_path: Path) -> None:
-    done = tmp_path / "it's done"
-    text = 'nohup sh -c \'sleep 3; echo "$0" >"$0"\' "$1" </dev/null >/dev/null 2>&1 & echo started'
-    assert transport.run(Program("daemon", text), [str(done)]).stdout == b"started\n"
+    done, go = tmp_path / "it's done", tmp_path / "go"
+    loop = 'until [ -e "$1" ]; do sleep 0.1; done; echo "$0" >"$0"'
+    text = f'nohup sh -c \'{loop}\' "$1" "$2" </dev/null >/dev/null 2>&1 & echo started'
+    assert transport.run(Program("daemon", text), [str(done), str(go)]).stdout == b"started\n"
     transport.close()
     assert not done.exists()
+    go.touch()
     _wait_for(done)
 
 
 def test_a_child_that_keeps_stdout_open_does_not_delay_the_reply(transport: Transport) -> None:
     started = time.monotonic()
-    assert transport.run(Program("careless", "sleep 30 & echo started; exit 6")).exit_code == 6
-    assert time.monotonic() - started < 20
+    assert transport.run(Program("careless", "sleep 300 & echo started; exit 6")).exit_code == 6
+    assert time.monotonic() - started < 200
 
 
-def test_output_is_passed_on_when_it_arrives(transport: Transport) -> None:
-    pieces: list[tuple[float, bytes]] = []
-    program = Program("ticker", "echo one; sleep 0.5; echo two")
-    reply = transport.run(program, stdout=lambda piece: pieces.append((time.monotonic(), piece)))
-    assert b"".join(piece for _, piece in pieces) == b"one\ntwo\n"
-    assert pieces[-1][0] - pieces[0][0] > 0.3
+def test_output_is_passed_on_when_it_arrives(transport: Transport, tmp_path: Path) -> None:
+    """The program prints its second line only after the first one has arrived."""
+    output, arrived = bytearray(), tmp_path / "arrived"
+
+    def receive(piece: bytes) -> None:
+        output.extend(piece)
+        arrived.touch()
+
+    program = Program("ticker", 'echo one; until [ -e "$1" ]; do sleep 0.1; done; echo two')
+    reply = transport.run(program, [str(arrived)], stdout=receive)
+    assert output == b"one\ntwo\n"
     assert reply.stdout == b""
 
 
@@ -141,7 +148,7 @@ def _resident_megabytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
-def _wait_for(path: Path, seconds: float = 20) -> None:
+def _wait_for(path: Path, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} was not made"

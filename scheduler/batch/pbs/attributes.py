@@ -1,41 +1,31 @@
-"""The attributes of PBS jobs as qstat prints them in three forms: text in, attributes out. Their meaning: `pbs.py`.
+"""The attributes of a PBS job as ``qstat -f -F dsv`` prints them, and what they mean.
 
-Each form has its faults. Plain ``-f`` breaks lines in mid-word and leaves newlines of a value as they are. JSON is not
-always JSON: backslashes, control characters and bytes that are not UTF-8 stand in it as they came. ``-F dsv`` escapes
-them all, so it is the one that is asked for. A job that cannot be read is left out; others of the same answer are not.
+Of the three forms of ``qstat -f`` only this one escapes every special character: the plain form breaks lines inside
+words, and the JSON is not always valid JSON.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from datetime import datetime, timezone
+
+from scheduler.batch.pbs.states import DELETED, ENDED, FAILED, LIMIT_SIGNALS, LIMITS, NEGATIVE, STATES
+from scheduler.job.evidence import Observation
+from scheduler.job.state import Cause, JobState
 
 Attributes = Mapping[str, str]
-"""Name → value, as ``Resource_List.walltime`` → ``01:00:00``; ``id`` is the job's own."""
+"""Name → value, such as ``Resource_List.walltime`` → ``01:00:00``; ``id`` is the job's id."""
 
-_ATTRIBUTE = re.compile(r" {4}([A-Za-z_][A-Za-z0-9_.]*) = (.*)\Z", re.S)
-_JSON_JOB = re.compile(r'\s*"(\d+(?:\[\d*\])?\.[^"]*)"\s*:\s*\{\s*\Z')
-_JSON_PAIR = re.compile(r'\s*"([A-Za-z_][A-Za-z0-9_.]*)"\s*:\s*(.*)\Z', re.S)
-_DSV = re.compile(r"Job Id: [^\s|~,;:]+(\S+?)Job_Name=")
+TASK = re.compile(r"[0-9]{1,18}\[([0-9]{1,9})\]")
+"""The id of an array task, with its index."""
 _ESCAPED = re.compile(r"\\(.)", re.S)
+_EXCEEDED = re.compile(r"exceeded resource ([a-z]+)")
 
 
-def read_jobs(text: str) -> list[Attributes]:
-    """The jobs of one answer of ``qstat -f``, in whichever form."""
-    start = text.lstrip()
-    if start.startswith("{"):
-        return list(_read_json(start))
-    lines = text.split("\n")
-    bars = [found[1] for line in lines if (found := _DSV.match(line))]
-    if bars or any(line.startswith("Job Id: ") and "|" in line for line in lines):
-        return [read_dsv(line, *bars[:1]) for line in lines if line.startswith("Job Id: ")]
-    return list(_read_plain(lines))
-
-
-def read_dsv(line: str, bar: str = "|") -> dict[str, str]:
-    """``Job Id: 1.host|key=value|…``: a bar, comma, backslash or newline in a value has a backslash before it."""
-    end = re.escape(bar)
+def read_dsv(line: str, delimiter: str = "|") -> dict[str, str]:
+    """Read ``Job Id: 1.host|key=value|…``: a delimiter, comma, backslash or newline in a value follows a backslash."""
+    end = re.escape(delimiter)
     fields = re.findall(rf"(?:{end})?((?:(?!{end})[^\\]|\\.)+)", line.rstrip("\r\n"), re.S)
     found: dict[str, str] = {}
     if fields and fields[0].startswith("Job Id: "):
@@ -43,79 +33,114 @@ def read_dsv(line: str, bar: str = "|") -> dict[str, str]:
     for field in fields[1:]:
         key, sign, value = field.partition("=")
         if sign:
-            found.setdefault(key, _ESCAPED.sub(_unescaped, value))
+            found.setdefault(key, unescaped(value))
     return found
 
 
-def _read_plain(lines: list[str]) -> Iterator[Attributes]:
-    """``Job Id: 1.host``, then lines of ``name = value``: a tab goes on in mid-word, anything else was a newline."""
-    jobs: list[dict[str, str]] = []
-    name = ""
-    for line in lines:
-        attribute = _ATTRIBUTE.match(line)
-        if line.startswith("Job Id: "):
-            jobs.append({"id": line[8:]})
-            name = ""
-        elif jobs and attribute and attribute[1] not in jobs[-1]:
-            name = attribute[1]
-            jobs[-1][name] = attribute[2]
-        elif name:
-            jobs[-1][name] += line[1:] if line.startswith("\t") else f"\n{line}"
-    return ({key: value.strip("\n") for key, value in job.items()} for job in jobs)
+def unescaped(text: str) -> str:
+    """`text` without the backslashes that escape a character."""
+    return _ESCAPED.sub(lambda match: {"n": "\n", "t": "\t"}.get(match[1], match[1]), text)
 
 
-def _read_json(text: str) -> Iterator[Attributes]:
-    try:
-        answer = json.loads(text, strict=False)
-    except ValueError:
-        yield from _read_broken_json(text.split("\n"))
-        return
-    jobs = answer.get("Jobs") if isinstance(answer, dict) else None
-    for job_id, values in jobs.items() if isinstance(jobs, dict) else ():
-        if isinstance(values, dict):
-            yield {"id": str(job_id), **_flat(values)}
+def observation(job: Attributes) -> Observation:
+    """What the attributes of one job mean.
 
-
-def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            found.update(_flat(value, f"{prefix}{key}."))
-        else:
-            found[prefix + key] = str(value)
-    return found
-
-
-def _read_broken_json(lines: list[str]) -> Iterator[Attributes]:
-    """One pair a line, as both builds print it: what is no pair of ours belongs to a value that is not escaped.
-
-    The last job of an answer that was cut off is left out: what is missing of it may be what matters.
+    ``Exit_status`` counts only for a finished job: a job that was requeued shows the value of its earlier run.
     """
-    whole = [line.strip() for line in lines if line.strip()][-2:] == ["}", "}"]
-    job: dict[str, str] = {}
-    group = ""
-    for line in lines:
-        head, pair = _JSON_JOB.match(line), _JSON_PAIR.match(line)
-        if head:
-            if job:
-                yield job
-            job, group = {"id": head[1]}, ""
-        elif line.strip().rstrip(",") == "}":
-            group = ""
-        elif pair and pair[2].strip() == "{":
-            group = f"{pair[1]}."
-        elif pair and job:
-            job.setdefault(group + pair[1], _bare(pair[2]))
-    if job and whole:
-        yield job
+    word = job.get("job_state", "")
+    state, cause, code = STATES.get(word), Cause.NONE, None
+    shown = f"{word} {job.get('substate', '')}".strip()
+    if word in ENDED and "[]" not in job.get("id", ""):
+        state, cause, code = _end(job)
+        shown += f" Exit_status={job['Exit_status']}" if "Exit_status" in job else ""
+    if word == "Q" and job.get("Hold_Types", "n") != "n":
+        state = JobState.HELD  # a task of an array that is held
+    reason = job.get("comment", "").strip() if state is not JobState.RUNNING else ""
+    return Observation(
+        shown, state, cause, code, reason=reason, node=job.get("exec_host", "").split("/")[0],
+        started=_time(job.get("stime", "")), ended=_time(job.get("obittime", "")) if word in ENDED else None,
+        batch_id=_batch_id(job.get("id", "")),
+    )  # fmt: skip
 
 
-def _bare(text: str) -> str:
-    text = text.strip().removesuffix(",")
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        return _ESCAPED.sub(_unescaped, text[1:-1])
-    return text
+def _end(job: Attributes) -> tuple[JobState, Cause, int | None]:
+    """State, cause and exit code of a finished job.
+
+    The substate is looked at before Exit_status: F/92 without Exit_status never ran, 271 without 91 was not qdel.
+    """
+    code = _number(job.get("Exit_status", ""))
+    if TASK.match(job.get("id", "")) and "array_index" not in job:
+        return JobState.CANCELLED, Cause.CANCELLED, None  # deleted before it started: these are the array's attributes
+    if job.get("substate") == DELETED:
+        return JobState.CANCELLED, Cause.CANCELLED, _as_shell(code)
+    if code is None:
+        return JobState.FAILED, Cause.DEPENDENCY if "depend" in job else Cause.UNKNOWN, None
+    if code == 0:
+        failed = job.get("substate") == FAILED
+        return (JobState.FAILED, Cause.UNKNOWN, 0) if failed else (JobState.COMPLETED, Cause.NONE, 0)
+    cause = _exceeded_limit(job) or _plain_cause(code)
+    return JobState.CANCELLED if cause is Cause.CANCELLED else JobState.FAILED, cause, _as_shell(code)
 
 
-def _unescaped(match: re.Match[str]) -> str:
-    return {"n": "\n", "t": "\t"}.get(match[1], match[1])
+def _plain_cause(code: int) -> Cause:
+    if code < 0:
+        return NEGATIVE.get(code, Cause.UNKNOWN)
+    return Cause.SIGNAL if _signal(code) else Cause.EXIT_CODE
+
+
+def _exceeded_limit(job: Attributes) -> Cause | None:
+    """The limit that ended the job: PBS reports it, or the job was killed and has used as much as it requested."""
+    reported = _EXCEEDED.search(job.get("comment", ""))
+    if reported:
+        return LIMITS.get(reported[1], Cause.UNKNOWN)
+    if _signal(_number(job.get("Exit_status", "")) or 0) not in LIMIT_SIGNALS:
+        return None
+    for resource, cause in LIMITS.items():
+        limit, used = (_amount(job.get(f"{kind}.{resource}", "")) for kind in ("Resource_List", "resources_used"))
+        if limit and used >= limit:
+            return cause
+    return None
+
+
+def _signal(code: int) -> int:
+    """The signal in an exit code, or 0: PBS writes 256 + n, the login shell that runs the script 128 + n."""
+    number = code - 256 if code >= 256 else code - 128
+    return number if 0 < number < 65 else 0
+
+
+def _as_shell(code: int | None) -> int | None:
+    """The exit code as a shell reports it: 128 + signal. None for a negative one: PBS has set it, not the payload."""
+    if code is None or code < 0:
+        return None
+    return 128 + code - 256 if code >= 256 else code
+
+
+_SIZES = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40, "pb": 2**50, "": 1}
+
+
+def _amount(text: str) -> int:
+    """Seconds of ``01:00:00``, bytes of ``51200kb`` or ``1gb``; 0 if it is neither."""
+    if re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9}){1,2}", text):
+        seconds = 0
+        for part in text.split(":"):
+            seconds = 60 * seconds + int(part)
+        return seconds
+    size = re.fullmatch(r"([0-9]{1,18})([kmgtp]?b|)", text.lower())
+    return int(size[1]) * _SIZES[size[2]] if size else 0
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else None
+
+
+def _batch_id(job_id: str) -> str:
+    """The id of the whole array: ``231[3].host`` → ``231[].host``."""
+    return TASK.sub(lambda match: match[0].split("[")[0] + "[]", job_id, count=1)
+
+
+def _time(text: str) -> datetime | None:
+    """``Mon Nov 23 22:05:43 2026``. qstat prints times in the time zone of its environment: pbs.sh sets UTC."""
+    try:
+        return datetime.strptime(" ".join(text.split()), "%a %b %d %H:%M:%S %Y").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None

@@ -1,4 +1,7 @@
-"""The #PBS header: what a job asks for, in qsub's words. What cannot stand in a directive is refused here."""
+"""The ``#PBS`` directives of a batch: the requested resources as options of qsub.
+
+A directive cannot be quoted, so a value that cannot be written plainly is refused here.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from scheduler.batch.base import Ask
+from scheduler.batch.base import BatchRequest
 from scheduler.errors import ConfigError
 from scheduler.job.resources import Resources
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]{0,229}\Z")
-"""What qsub takes as a name, but for the first character: sites with an older server want a letter."""
+"""The names that qsub accepts. Only older servers insist on a letter as the first character."""
 _CHUNK = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_.+-]+(:[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_.+-]+)*\Z")
 _NATIVE = re.compile(r"-([A-Za-z])(?: *([A-Za-z0-9_.,:+@=/^%()\[\]-]+))?\Z")
 _ITEM = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*(=[^,]*)?\Z")
@@ -19,36 +22,36 @@ _ITEM = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*(=[^,]*)?\Z")
 OWN_KEY = {"A": "account", "q": "queue", "l select": "cpus, memory, gpus, nodes, tasks, constraint",
            "l walltime": "walltime", "l ncpus": "cpus", "l mem": "memory", "l ngpus": "gpus", "l nodes": "nodes",
            "l mpiprocs": "tasks", "l nodect": "nodes"}  # fmt: skip
-"""Directives that a key of a site or job sets."""
+"""Directives that we write from a key of the site or job → that key."""
 MANAGED = frozenset([*"NoejJkRrSVvzIXCf", "W block", "W umask", "W sandbox", *OWN_KEY])
-"""Directives that we set, and those under which a job could not be followed: without id, log or return of qsub."""
+"""Directives that we write, and those with which a job would have no id, no log or no end of qsub."""
 PASSED_ON = frozenset("achlmMpPW")
+"""Options of qsub that a native directive may set."""
 
 
-def header(ask: Ask) -> str:
-    """The directives of one batch.
+def header(request: BatchRequest) -> str:
+    """The directives of one batch, one a line.
 
     Raises:
-        ConfigError: a value cannot stand in a directive, PBS has no such thing, or a native directive is not to be had.
+        ConfigError: a value cannot be written as a directive, PBS does not support it, or a native directive is unknown
+            or one of ours.
     """
-    return "\n".join(f"#PBS {line}" for line in _lines(ask))
+    return "\n".join(f"#PBS {line}" for line in _lines(request))
 
 
-def _lines(ask: Ask) -> Iterator[str]:
-    want, array = ask.resources, ask.count > 1
-    if not _NAME.match(ask.name):
-        raise ConfigError(f"#PBS -N: {ask.name!r} is no name that qsub takes")
+def _lines(request: BatchRequest) -> Iterator[str]:
+    want, array = request.resources, request.count > 1
+    if not _NAME.match(request.name):
+        raise ConfigError(f"#PBS -N: {request.name!r} is not a name that qsub accepts")
     if want.qos:
-        raise ConfigError(
-            f"qos: PBS has none ({want.qos!r}); what it stands for is a queue or a native directive there"
-        )
-    yield f"-N {ask.name}"
+        raise ConfigError(f"qos: PBS has none ({want.qos!r}); use a queue or a native directive instead")
+    yield f"-N {request.name}"
     yield "-j oe"
-    yield f"-o batches/{ask.first}/log.{'^array_index^' if array else '0'}"
-    # An array must be rerunable, or qsub refuses it. A single job is not: it is tried again by us, or not at all.
-    yield from (f"-J 0-{ask.count - 1}", "-r y") if array else ("-r n",)
+    yield f"-o batches/{request.first}/log.{'^array_index^' if array else '0'}"
+    # qsub refuses an array that is not rerunable. A single job is not: only our own retries start it once more.
+    yield from (f"-J 0-{request.count - 1}", "-r y") if array else ("-r n",)
     native = [_native(text) for text in want.native]
-    yield f"-l select={select(want, memory=ask.memory_style != 'omit')}"
+    yield f"-l select={select(want, memory=request.memory_style != 'omit')}"
     if (want.nodes or 1) > 1 and not any(name == "l place" for names, _ in native for name in names):
         yield "-l place=scatter"
     if want.walltime is not None:
@@ -58,12 +61,18 @@ def _lines(ask: Ask) -> Iterator[str]:
 
 
 def select(want: Resources, *, memory: bool) -> str:
-    """A chunk for each node: ``2:ncpus=4:mpiprocs=2:mem=8192mb:ngpus=1:system=polaris``.
+    """One chunk for each node: ``2:ncpus=4:mpiprocs=2:mem=8192mb:ngpus=1:system=polaris``.
 
-    Cores are those of all tasks on a node; without any asked for, the site's default for a chunk is what one gets.
+    Args:
+        want: the requested resources. ``ncpus`` is the number of cores of all tasks on a node; without it a chunk gets
+            the site's default.
+        memory: whether memory is requested.
+
+    Raises:
+        ConfigError: the constraint is not a list of ``name=value``.
     """
     if want.constraint and not _CHUNK.match(want.constraint):
-        raise ConfigError(f"constraint: {want.constraint!r} must be what select takes, such as system=polaris")
+        raise ConfigError(f"constraint: {want.constraint!r} must be in the form of select, such as system=polaris")
     nodes, tasks = want.nodes or 1, want.tasks
     if tasks is not None and tasks % nodes:
         more, few = tasks % nodes, tasks // nodes
@@ -85,27 +94,27 @@ def _chunk(want: Resources, count: int, tasks: int | None, *, memory: bool) -> s
 
 
 def walltime(time: timedelta) -> str:
-    """``HH:MM:SS``; qsub knows no days."""
+    """``HH:MM:SS``: qsub accepts no days."""
     minutes, seconds = divmod(int(time.total_seconds()), 60)
     return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
 
 
 def _native(text: str) -> tuple[list[str], str]:
-    """What a native directive sets (``l place``, ``m``), and the directive as qsub reads it."""
+    """What a native directive sets (``l place``, ``m``), and the directive in the form that qsub reads."""
     match = _NATIVE.match(text)
     if match is None:
-        raise ConfigError(f"native: {text!r} is no directive of qsub, such as '-l filesystems=home:eagle'")
+        raise ConfigError(f"native: {text!r} is not a directive of qsub, such as '-l filesystems=home:eagle'")
     letter, value = match[1], match[2] or ""
     names = [letter]
     if letter in "lW":
         items = value.split(",")
         names = [f"{letter} {item.partition('=')[0]}" for item in items]
         if not all(_ITEM.match(item) for item in items):
-            raise ConfigError(f"native: {text!r} must be '-{letter} name=value', several with commas")
+            raise ConfigError(f"native: {text!r} must be '-{letter} name=value'; separate several with commas")
     for name in names:
         if name in MANAGED:
-            own = f"use {OWN_KEY[name]}" if name in OWN_KEY else "it cannot be changed"
+            own = f"use the key {OWN_KEY[name]}" if name in OWN_KEY else "it cannot be changed"
             raise ConfigError(f"native: {text!r} sets -{name}, which scheduler sets itself; {own}")
     if letter not in PASSED_ON:
-        raise ConfigError(f"native: qsub has no option -{letter}, or none that may be passed on ({text!r})")
+        raise ConfigError(f"native: qsub has no option -{letter}, or it is not allowed here ({text!r})")
     return names, f"-{letter} {value}".rstrip()

@@ -1,10 +1,12 @@
-# PBS: how a script is handed over, and how its queue, its history and its qdel are asked.
-# A server that is frozen never answers: every question has a limit. qstat connects anew for every id on its command line,
-# so the queue is asked for one table of one's own jobs, and the history only for the few that left without an end file.
-unset PBS_DPREFIX   # with it qsub would look for other directives than ours
+# PBS on the login node: submit a script, query queue and history, cancel. A frozen server never answers, so every
+# command has a time limit. qstat connects to the server for every id on its command line, so the queue is queried with
+# one table of the user's jobs, and the history only for the few jobs that left the queue without an end file.
+unset PBS_DPREFIX   # it would make qsub read directives with another prefix than #PBS
 me=$(id -un)
-questions=100       # so many of the history in one poll
+questions=100       # the most queries of the history in one poll
 
+# Runs a command with a time limit.
+#   $1 seconds
 limited() {
   seconds=$1
   shift
@@ -15,7 +17,7 @@ limited() {
   return "$answered"
 }
 
-# After a fresh install its commands are on PATH for login shells only, if at all; its settings say where they are.
+# The commands of PBS may be on PATH for login shells only, or not at all: then its settings file names their folder.
 find_pbs() {
   find_command "$1" && return
   there=$(sed -n 's/^PBS_EXEC=//p' "${PBS_CONF_FILE:-/etc/pbs.conf}" 2>/dev/null)
@@ -24,8 +26,8 @@ find_pbs() {
   PATH=$PATH:$there
 }
 
-# The script with the bundle's folder written into it: PBS_O_WORKDIR cannot carry every name. Where there is no bash, sh
-# runs it as well.
+# Prints the script with the bundle's folder written into it, because PBS_O_WORKDIR cannot hold every name. If /bin/bash
+# does not exist, /bin/sh runs the script.
 placed() {
   bash=/bin/bash
   [ -x "$bash" ] || bash=/bin/sh
@@ -34,7 +36,8 @@ placed() {
       !/^#/ && !done { print ENVIRON["line"]; done = 1 } { print }' "$1"
 }
 
-# Submitted from a folder with a plain name, for the same reason; -o, which is relative in the script, becomes absolute.
+# Submits from the folder /, for the same reason; therefore -o, which is relative in the script, is given as an absolute
+# path.
 batch_submit() {
   find_pbs qsub || return
   log=$PWD/batches/$2/log.0
@@ -42,16 +45,17 @@ batch_submit() {
   placed "$1" >"batches/$2/placed.sh" || return
   (exec <"batches/$2/placed.sh" && cd / && limited 120 qsub -o "$log") >"batches/$2/said"
   code=$?
-  # Nothing but the id, whatever a site's hooks may print besides.
+  # Print the id alone: a site's hooks may print more.
   grep -x '[0-9][0-9]*\(\[\]\)\{0,1\}\.[A-Za-z0-9_.-]*' "batches/$2/said" | tail -n 1 | grep . || cat "batches/$2/said"
   return "$code"
 }
 batch_submitted() { :; }
 
-# Lines: name|index|id|state|comment. The table cuts names, so ids tell whose a row is; an id that is not known is asked
-# for by name. The elements of an array that is held are shown as queued, below a row of the array. What qdel has taken at
-# our word, and the table does not have any more, is "deleted": without a history nobody else would know.
-goes_on='^[^|]*[|][^|]*[|][^|]*[|][HQRW][|]'
+# Reads lines: bundle number, folder, name, id, first job, indices, kind. Prints name|index|id|state|comment. The table
+# truncates names, so its rows are matched by id; an unknown id is queried by name. The tasks of a held array are listed
+# as queued, below the row of the array. "deleted": qdel accepted the job, and the table no longer has it. Without a
+# history nothing else shows that.
+unfinished='^[^|]*[|][^|]*[|][^|]*[|][HQRW][|]'
 batch_live() {
   find_pbs qstat || return
   limited 60 qstat -u "$me" -w -t -s >"$scratch/table" || return
@@ -85,8 +89,9 @@ batch_live() {
   ' "$scratch/ids" "$scratch/found" "$scratch/deleted" "$scratch/table"
 }
 
-# One question to the history: name, "one" or "all" elements, id, indices that are wanted. An unknown or forgotten job is
-# no line at all. Times are printed in the time zone of whoever asks.
+# Queries the history once. Prints no line for a job that PBS does not know. TZ: qstat prints times in the time zone of
+# its environment.
+#   $1 name  $2 "one" task or "all"  $3 id  $4 indices
 ask_history_of() {
   elements=''
   [ "$2" = one ] || elements=-t
@@ -104,7 +109,8 @@ ask_history_of() {
       if ((at + 0) in wanted) print name "|" $0 }' "$scratch/said"
 }
 
-# Reads lines: name, id, indices. Prints name|attributes, a line a job: one question for each, or for a whole array.
+# Reads lines: name, id, indices. Prints a line name|attributes for each job. A few tasks of an array are queried one by
+# one, many tasks with the whole array.
 batch_history() {
   find_pbs qstat || return
   while IFS=$tab read -r name id list; do
@@ -120,11 +126,12 @@ batch_history() {
   while IFS=$tab read -r name how id list; do
     ask_history_of "$name" "$how" "$id" "$list" || return
   done <"$scratch/now"
-  [ "$(wc -l <"$scratch/questions")" -le "$questions" ] || { echo "asked after $questions jobs, the rest next time" >&2; return 75; }
+  [ "$(wc -l <"$scratch/questions")" -le "$questions" ] || { echo "queried $questions jobs; the next poll queries the rest" >&2; return 75; }
 }
 
-# One qdel of an id. What has ended, or is ending, or is not known is no error; a server that cannot be reached ends it all.
-# What was taken is written down: a list of indices, or "all" of the batch.
+# Runs qdel for one id. A job that has finished, is about to finish or is unknown is not an error. If the server cannot be
+# reached, nothing more is cancelled. What qdel accepted is recorded.
+#   $1 id  $2 its indices, or "all" of the batch
 delete() {
   limited 60 qdel "$1" 2>"$scratch/why" </dev/null
   code=$?
@@ -136,8 +143,9 @@ delete() {
   esac
 }
 
-# Elements of an array, as ranges: qdel of the whole array would overwrite the records of those that have ended. If one of
-# a range has ended, each is told for itself.
+# Cancels tasks of an array, range by range: qdel of the whole array would overwrite the records of its finished tasks.
+# If qdel refuses a range because a task of it has finished, each task is cancelled by itself.
+#   $1 id  $2 indices
 delete_elements() {
   head=${1%%"[]"*} tail=${1#*"[]"}
   for range in $(printf %s "$2" | tr , ' '); do
@@ -149,7 +157,7 @@ delete_elements() {
   done
 }
 
-# Reads lines: folder, name, id or -, first element, indices (all of them if empty).
+# Reads lines: folder, name, id or -, first job, indices (empty: all).
 batch_cancel() {
   find_pbs qdel || return
   worst=0
@@ -166,16 +174,16 @@ batch_cancel() {
   return "$worst"
 }
 
-# What PBS says of itself (the lines are in batch/base.py). Accounts are the site's own matter, and nothing can be tried.
+# Reports what this PBS offers; batch/capabilities.py lists the lines. It cannot list accounts or try directives.
 batch_check() {
   for name in qsub qstat qdel qselect; do find_pbs "$name" 2>/dev/null || printf 'missing\t%s\n' "$name"; done
   find_pbs qstat 2>/dev/null || return 0
   printf 'version\t%s\n' "$(limited 60 qstat --version 2>&1 | head -n 1 | sed 's/^pbs_version = /PBS /')"
   words=$(limited 60 qstat -u "$me" -w 2>&1 >/dev/null)
-  said live $? "$words"
+  fact live $? "$words"
   limited 60 qstat -B -f >"$scratch/server" || return
   awk -F ' = ' '{ sub(/^ */, "", $1) } $1 == "max_array_size" { print "array\t" $2 }' "$scratch/server"
-  if grep -q 'job_history_enable = True' "$scratch/server"; then said history 0 ''; else said history 1 "job_history_enable is not True"; fi
+  if grep -q 'job_history_enable = True' "$scratch/server"; then fact history 0 ''; else fact history 1 "job_history_enable is not True"; fi
   limited 60 qstat -Q -f >"$scratch/queues" || return
   awk -F ' = ' '
     function show() { if (queue != "") print "queue\t" queue "\t" state "\t" limit "\t" (queue == first ? "default" : "") }

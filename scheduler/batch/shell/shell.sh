@@ -1,14 +1,13 @@
-# A machine without a batch system: a queue of files and a few workers that outlive whoever started them.
-# All of it lies in one folder per host in the work folder, since process numbers mean nothing on another host.
-# The folder of a bundle is WORK/TOKEN, so that the queue is found beside it.
+# A machine without a batch system: a queue of files, and a few worker processes that run its jobs.
+# The queue is in the folder WORK/.shell-HOST, because process ids are valid on one host only. Bundles are WORK/TOKEN.
 
-# A session of its own, so that the whole of it can be ended, and nothing that happens to us reaches it.
+# Runs a command in a session of its own: it keeps running when we end, and the whole session can be killed.
 detached() {
   if command -v setsid >/dev/null 2>&1; then exec setsid "$@"; fi
   exec perl -e 'use POSIX; POSIX::setsid(); exec @ARGV or exit 127' "$@"
 }
 shell_home() { home=$1/.shell-$(uname -n); }
-# What was begun as element $2 of the bundle $1 has left its proof: a job its end file, a pack that all of it has ended.
+# Whether job $2 of the bundle $1 (or the pack that begins with it) has left the proof of its end.
 proved() {
   if [ -e "$1/batches/$2/members" ]; then [ -e "$1/batches/$2/ended" ]; else [ -e "$1/ends/$2.0" ]; fi
 }
@@ -17,12 +16,12 @@ batch_submit() {
   script=$1 first=$2 count=$3
   shell_home "$(dirname "$PWD")"
   mkdir -p "$home/queue" "$home/running" "$home/slots" "$home/new" || return
-  wall=$(cat "batches/$first/walltime" 2>/dev/null || echo 0)   # 0: as long as it likes
+  wall=$(cat "batches/$first/walltime" 2>/dev/null || echo 0)   # 0: no limit
   stamp=$(date +%s)
   index=0
   while [ "$index" -lt "$count" ]; do
     entry=$(printf '%s-%08d' "$(basename "$PWD")" $((first + index)))
-    # All are written before the first is queued: on a disk that is full none is.
+    # All entries are written before the first one is queued: if the disk is full, none is queued.
     printf '%s\n%s\n%s\n%s\n%s\n' "$PWD" "$((first + index))" "batches/$first/log.$index" "$wall" "$script" >"$home/new/$entry" ||
       { rm -f "$home/new/$(basename "$PWD")"-*; echo "cannot write in $home (is the disk full?)" >&2; return 70; }
     index=$((index + 1))
@@ -33,7 +32,7 @@ batch_submit() {
   printf '%s\n' "$(basename "$PWD")-$first"
 }
 
-# Starts as many workers as there is work and room for. One that finds no room ends at once.
+# Starts a worker for every free slot, if there is work. A worker that finds its slot taken ends at once.
 start_workers() {
   [ -n "$(ls "$home/queue" 2>/dev/null | head -n 1)" ] || return 0
   slots=$(cat "$home/limit" 2>/dev/null || echo 1)
@@ -46,18 +45,19 @@ start_workers() {
   done
 }
 
-# $1: so many jobs at once, or 0 for as many as there are cores.
+#   $1 the most jobs that run at once, or 0 for the number of cores
 batch_submitted() {
   shell_home "$(dirname "$PWD")"
   slots=$1
   [ "$slots" -gt 0 ] || slots=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
   echo "$slots" >"$home/new/limit.$$" && mv "$home/new/limit.$$" "$home/limit"
-  cp worker.sh "$home/new/worker.$$" && mv "$home/new/worker.$$" "$home/worker.sh"   # by rename: others may be reading it
+  cp worker.sh "$home/new/worker.$$" && mv "$home/new/worker.$$" "$home/worker.sh"   # by rename: a worker may be reading it
   start_workers
 }
 
-# Lines: name|index|state|node. Every element that is asked after has one: a process can be looked at.
-goes_on='^[^|]*[|][^|]*[|](QUEUED|RUNNING)[|]'
+# Reads lines: bundle number, folder, name, id, first job, indices, kind. Prints a line name|index|state|node for each
+# job.
+unfinished='^[^|]*[|][^|]*[|](QUEUED|RUNNING)[|]'
 batch_live() {
   cut -f 2 "$1" | sort -u | while IFS= read -r folder; do
     shell_home "$(dirname "$folder")"
@@ -68,7 +68,7 @@ batch_live() {
       number=${file##*-}
       element=${number#"${number%%[!0]*}"}
       if alive "$(cat "$file")"; then echo "$(basename "$folder")|RUNNING|$number"
-      # Asked in this order: a job that is not there and has left no end file by then never will.
+      # In this order: a job whose process is gone, and that has no end file after that, will never have one.
       elif ! proved "$folder" "${element:-0}"; then echo "$(basename "$folder")|GONE|$number"; fi
     done
     for file in "$folder"/why/*; do [ ! -e "$file" ] || echo "$(basename "$folder")|$(cat "$file")|${file##*/}"; done
@@ -84,14 +84,14 @@ batch_live() {
 }
 batch_history() { :; }
 
-# Reads lines: folder, name, id, first element, indices (all of them if empty). The queued ones leave the queue, before a
-# worker that becomes free begins one; the running ones are told to end, and 5 seconds later made to.
+# Reads lines: folder, name, id, first job, indices (empty: all). Queued jobs leave the queue first, so that no worker
+# starts one; then running jobs get TERM, and KILL 5 seconds later.
 batch_cancel() {
   awk -F '\t' "$awk_numbers"'{ split("", some); numbers($5 == "" ? 0 : $5, some); for (i in some) print $1 "\t" ($4 + i) }' "$1" >"$scratch/which"
   while IFS=$tab read -r folder element; do
     shell_home "$(dirname "$folder")"
     ! proved "$folder" "$element" || continue
-    # Said before: a worker that has just taken it looks for this once it is seen to run.
+    # Before the queue is searched: a worker that has just taken the job looks for this file.
     mkdir -p "$folder/why" "$folder/stop" && : >"$folder/stop/$element"
     for queued in "$home"/queue/*-"$(printf '%s-%08d' "$(basename "$folder")" "$element")"; do
       [ ! -e "$queued" ] || { mv "$queued" "$home/new/cancelled.$$" 2>/dev/null && echo CANCELLED >"$folder/why/$element"; }
@@ -112,5 +112,5 @@ batch_cancel() {
 batch_check() {
   printf 'version\tno batch system, %s cores\n' "$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)"
   command -v setsid >/dev/null 2>&1 || command -v perl >/dev/null 2>&1 || printf 'missing\t%s\n' "setsid or perl"
-  said live 0 ''
+  fact live 0 ''
 }

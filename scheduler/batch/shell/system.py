@@ -1,48 +1,48 @@
-"""A machine without a batch system: the words of our own queue in shell.sh. It runs nothing."""
+"""A machine without a batch system: what the output of our own queue (shell.sh, worker.sh) means. It runs nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from scheduler.batch.base import Accepted, Ask, BatchSystem, Key, Outcome, Refused, Unknown
+from scheduler.batch.base import BatchRequest, BatchSystem, Key
+from scheduler.batch.outcome import Accepted, Outcome, Refused, Unknown
 from scheduler.errors import ConfigError
 from scheduler.job.evidence import Observation
 from scheduler.job.state import Cause, JobState
 
 STATES: Mapping[str, tuple[JobState, Cause, str]] = {
-    "QUEUED": (JobState.QUEUED, Cause.NONE, "waits for a free place"),
+    "QUEUED": (JobState.QUEUED, Cause.NONE, "waits for a free slot"),
     "RUNNING": (JobState.RUNNING, Cause.NONE, ""),
     "TIMEOUT": (JobState.FAILED, Cause.TIME_LIMIT, ""),
     "CANCELLED": (JobState.CANCELLED, Cause.CANCELLED, ""),
-    "GONE": (
-        JobState.FAILED,
-        Cause.SIGNAL,
-        "its process vanished: killed from outside, or the machine was restarted",
-    ),
+    "GONE": (JobState.FAILED, Cause.SIGNAL, "its process vanished: it was killed, or the machine was restarted"),
 }
+"""A word of shell.sh → state, cause and reason. ``ENDED`` is not among them: it says only that no process is left."""
 
 
 class Shell(BatchSystem):
-    """At most so many jobs at once, walltime enforced; memory is not."""
+    """Runs a limited number of jobs at once on the login node. It enforces the walltime, but no memory limit."""
 
     name = "shell"
     submit_command = "queue"
+    has_queues = False
     poll_seconds = 0.5
+    bundle_files = ("worker.sh",)
 
-    def directives(self, ask: Ask) -> str:
-        if ask.resources.native:
-            raise ConfigError(
-                f"native: a machine without a batch system has no directives: {ask.resources.native[0]!r}"
-            )
+    def directives(self, request: BatchRequest) -> str:
+        """There are none."""
+        native = request.resources.native
+        if native:
+            raise ConfigError(f"native: a machine without a batch system has no directives: {native[0]!r}")
         return ""
 
-    def read_submit(self, exit_code: int, words: str) -> Outcome:
+    def read_submit(self, exit_code: int, output: str) -> Outcome:
         if exit_code == 0:
-            return Accepted(words.strip())
-        return Unknown(words, exit_code) if exit_code > 128 else Refused(words.strip(), exit_code)
+            return Accepted(output.strip())
+        return Unknown(output, exit_code) if exit_code > 128 else Refused(output.strip(), exit_code)
 
     def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
-        """``ENDED`` says nothing but that no process is left: its end file, or a long silence, tells the rest."""
+        """Lines ``name|index|state|node``."""
         found: dict[Key, Observation] = {}
         for line in lines:
             fields = line.split("|")
@@ -52,10 +52,15 @@ class Shell(BatchSystem):
         return found
 
     def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
+        """There is no history."""
         return {}
 
-    def no_history(self, words: str) -> bool:
+    def no_history(self, error: str) -> bool:
         return True
+
+    def task_id(self, batch_id: str, index: int) -> str:
+        """The id of the batch: its jobs have no id of their own."""
+        return batch_id
 
 
 SYSTEM = Shell()

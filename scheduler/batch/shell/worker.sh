@@ -1,5 +1,5 @@
-# A worker of a machine without a batch system: takes jobs from the queue, one after the other, and ends when it is empty.
-#   $1 the folder of queue, running and slots  $2 the slot that this worker needs
+# A worker of a machine without a batch system: runs jobs of the queue, one after the other, until the queue is empty.
+#   $1 the folder of queue, running and slots  $2 the slot of this worker
 home=$1 slot=$2
 umask 077
 born() {
@@ -19,7 +19,7 @@ take_slot() {
   ln -s "$me" "$home/slots/$slot" 2>/dev/null
 }
 
-# What a worker that was killed had taken and not begun goes back; what it had begun has a guard, and stays its own.
+# A job that an earlier worker of this slot took goes back to the queue if it was not started. A started job has a guard.
 put_back() {
   [ -s "$home/new/taken.$slot" ] || return 0
   { read -r bundle && read -r element; } <"$home/new/taken.$slot"
@@ -29,11 +29,11 @@ put_back() {
   mv "$home/new/taken.$slot" "$home/queue/0-$(printf '%s-%08d' "$(basename "$bundle")" "$element")"
 }
 
-# Ends a session that runs longer than it may: TERM, and 5 seconds later KILL.  $1 session  $2 seconds  $3 where to say so
-# dash knows the number of a group only behind -s NAME --.
+# Enforces the walltime: ends a session with TERM, and 5 seconds later with KILL.
+#   $1 session  $2 seconds  $3 file that records the cause
 watch() {
   sleeper=''
-  trap 'kill "${sleeper:-$!}" 2>/dev/null; exit 0' TERM   # $!: it may come before `sleeper` is set
+  trap 'kill "${sleeper:-$!}" 2>/dev/null; exit 0' TERM   # $!: the signal may arrive before `sleeper` is set
   sleep "$2" & sleeper=$!
   wait "$sleeper"
   echo TIMEOUT >"$3"
@@ -43,7 +43,7 @@ watch() {
   kill -KILL "-$1"
 }
 
-# It was cancelled between the queue and the folder of those that run, where cancel did not see it.
+# Whether the job was cancelled after it left the queue and before it was listed as running.
 stopped() { [ -e "stop/$element" ] && echo CANCELLED >"why/$element"; }
 
 run() {
@@ -64,7 +64,7 @@ run() {
   if [ "$wall" -gt 0 ]; then watch "$job" "$wall" "why/$element" 2>/dev/null & watcher=$!; fi
   wait "$job"
   [ -z "$watcher" ] || kill "$watcher" 2>/dev/null
-  kill -KILL "-$job" 2>/dev/null   # what the job left behind, as a batch system would
+  kill -KILL "-$job" 2>/dev/null   # processes that the job left behind, as a batch system does
   proof=ends/$element.0
   [ ! -e "batches/$element/members" ] || proof=batches/$element/ended
   [ ! -e "$proof" ] || rm -f "$home/running/$entry"
@@ -82,7 +82,7 @@ work() {
   done
 }
 
-# The slot is given back before the queue is looked at for the last time: who adds to it afterwards finds the slot free.
+# The slot is released before the queue is read for the last time: whoever adds a job later finds the slot free.
 while [ -n "$(ls "$home/queue" | head -n 1)" ] && take_slot; do
   put_back
   while work; do :; done

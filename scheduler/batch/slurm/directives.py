@@ -1,7 +1,8 @@
-"""The #SBATCH header, written and checked by simple-slurm; its edges are covered here.
+"""The ``#SBATCH`` directives of a batch, written by simple-slurm. What simple-slurm does not check is checked here.
 
-simple-slurm writes values unquoted, ends the process on an unknown option, takes prefixes of options, and sets up
-logging when it is imported. So: values are checked before, options are compared whole, its exit becomes our error.
+simple-slurm writes values unquoted, ends the process on an unknown option, accepts prefixes of options, and configures
+logging when it is imported. Therefore we check values first, compare whole option names, turn its exit into our error,
+and restore logging.
 """
 
 from __future__ import annotations
@@ -25,14 +26,19 @@ MANAGED = {
     "chdir", "input", "wrap", "parsable", "wait", "test-only", "help", "version", "usage", "uid", "gid",
     "export-file", "get-user-env", "clusters",
 }  # fmt: skip
+"""Options that we set, and those with which a job could not be followed or started."""
 
 
 def header(options: Mapping[str, object], native: Sequence[str]) -> str:
-    """The lines of a header.
+    """The directives of one batch, one a line.
+
+    Args:
+        options: long option of sbatch → value, or True for an option without a value.
+        native: directives of the site or job, as on the command line of sbatch.
 
     Raises:
-        ConfigError: a native directive is unknown (the nearest is named), sets what a key of ours sets, or a value
-            cannot stand in a directive.
+        ConfigError: a native directive is unknown (the message names the nearest one) or sets an option of ours, or a
+            value cannot be written as a directive.
     """
     return _header(tuple((k, _checked(k, v)) for k, v in options.items()), tuple(native))
 
@@ -52,41 +58,42 @@ def _header(options: tuple[tuple[str, object], ...], native: tuple[str, ...]) ->
 
 
 def _with_one_exclude(pairs: list[tuple[str, object]]) -> list[tuple[str, object]]:
-    """The last --exclude alone would count: nodes that failed are added to those that the user stays away from."""
+    """sbatch uses only the last --exclude, so the nodes of all of them are joined: failed nodes and the user's own."""
     nodes = [str(value) for key, value in pairs if key == "exclude"]
     return [pair for pair in pairs if pair[0] != "exclude"] + ([("exclude", ",".join(nodes))] if nodes else [])
 
 
 def _checked(key: str, value: object) -> object:
-    """A directive cannot be quoted; `Resources` and `Site` have checked theirs, this is the last door."""
+    """`value`, if it can be written without quotes, as a directive must be. `Resources` and `Site` check theirs too."""
     if value is True:
         return value
     text = str(value)
     if not _PLAIN.match(text) or text.startswith("-") or " " in text:
         raise ConfigError(
-            f"#SBATCH --{key}: {text!r} cannot stand in a directive (blank, control character or '-' first)"
+            f"#SBATCH --{key}: {text!r} cannot be written as a directive: it is empty, begins with '-', or contains a"
+            " blank, a control character or a character that is not ASCII"
         )
     return text
 
 
 def _native(text: str) -> tuple[str, object]:
-    """``--key=value``, ``--key value``, ``--key``, ``-C value``: a known option, and none of ours."""
+    """Read ``--key=value``, ``--key value``, ``--key`` or ``-C value``: the long name of the option, and the value."""
     match = re.match(r"(--[A-Za-z][A-Za-z0-9-]*|-[A-Za-z])(?:=|\s+|(?<=^-.)(?=.)|$)(.*)\Z", text)
     if match is None or not all(" " <= c <= "~" for c in text):
-        raise ConfigError(f"native: {text!r} is no option of sbatch")
+        raise ConfigError(f"native: {text!r} is not an option of sbatch")
     key, value = match[1].lstrip("-"), match[2].strip()
     names = _option_names()
     if key not in names:
         raise ConfigError(f"native: sbatch has no option {match[1]}; {did_you_mean(key, names)}")
     key = names[key]
     if key in MANAGED:
-        raise ConfigError(f"native: {text!r} sets --{key}, which scheduler sets itself; use the key of its own")
+        raise ConfigError(f"native: {text!r} sets --{key}, which scheduler sets itself; use the key of the site or job")
     return (key, _checked(key, value)) if value else (key, True)
 
 
 @cache
 def _option_names() -> Mapping[str, str]:
-    """Every name that simple-slurm knows, long or short → the long one."""
+    """Every option name that simple-slurm knows, long or short → the long name."""
     lines = (files("simple_slurm") / "arguments.txt").read_text().splitlines()
     known = [[name.strip().replace("_", "-") for name in line.split(",")] for line in lines if line.strip()]
     return {name: names[0] for names in known for name in names}
@@ -100,9 +107,9 @@ def _simple_slurm() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What importing and using simple-slurm does to a process is undone: logging, and words on stderr."""
+    """Undo what simple-slurm does to the process: it configures logging and writes to stderr."""
     root, level, handlers = logging.getLogger(), logging.getLogger().level, list(logging.getLogger().handlers)
-    format_of_user = os.environ.pop("SQUEUE_FORMAT", None)  # simple-slurm refuses one that it cannot parse
+    format_of_user = os.environ.pop("SQUEUE_FORMAT", None)  # simple-slurm fails if it cannot parse this one
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             yield

@@ -1,20 +1,21 @@
-# Slurm: how a script is handed over, and how its queue, its accounting and its scancel are asked.
-# A personal setting in the environment would override the script's own directives: those that we manage go.
+# Slurm on the login node: submit a script, query queue and accounting, cancel.
+# These variables would override the directives of the script, or change the output of squeue and sacct.
 unset SBATCH_JOB_NAME SBATCH_ARRAY_INX SBATCH_OUTPUT SBATCH_ERROR SBATCH_OPEN_MODE SBATCH_REQUEUE SBATCH_NO_REQUEUE
 unset SQUEUE_FORMAT SQUEUE_STATES SQUEUE_USERS SQUEUE_SORT SQUEUE_ARRAY SACCT_FORMAT SLURM_CLUSTERS
 
 batch_submit() {
   find_command sbatch || { echo "sbatch: command not found" >&2; return 127; }
-  [ -x /bin/bash ] || { echo "there is no /bin/bash on $(uname -n), and the scripts of jobs begin with it" >&2; return 127; }
+  [ -x /bin/bash ] || { echo "/bin/bash does not exist on $(uname -n), and the scripts of jobs need it" >&2; return 127; }
   sbatch --parsable "$1"
 }
 batch_submitted() { :; }
 
-# Lines: name|index|array id|state|node|start|reason. -t all: a job that has ended stays visible for MinJobAge.
-# Only our names pass, so that no other job of this user, whatever it is called, disturbs the answer. What is left of an
-# array whose waiting elements were cancelled one by one has N/A for an index, as a single job has: it becomes "rest".
-# Without a node the start is when it may begin, which Slurm thinks over again and again: it is left out.
-goes_on='^[^|]*[|][^|]*[|][^|]*[|](PENDING|RUNNING)[|]'
+# Reads lines: bundle number, folder, name, id, first job, indices, kind. Prints name|index|array
+# id|state|node|start|reason. -t all: squeue lists a finished job for MinJobAge. Only rows with our names are printed: a
+# user's other jobs may have any name. When the waiting tasks of an array were cancelled one by one, the row of the
+# remaining array has the index N/A, as a single job has: we print "rest". Without a node, the start is an estimate that
+# changes all the time: left out.
+unfinished='^[^|]*[|][^|]*[|][^|]*[|](PENDING|RUNNING)[|]'
 batch_live() {
   find_command squeue || { echo "squeue: command not found" >&2; return 127; }
   SLURM_BITSTR_LEN=0 SLURM_TIME_FORMAT='%s' squeue -h -t all -u "$(id -u)" -o '%j|%K|%F|%T|%N|%S|%r' >"$scratch/squeue" || return
@@ -25,8 +26,8 @@ batch_live() {
       print }' "$1" "$scratch/squeue"
 }
 
-# Reads lines: name, id, indices. Prints id|name|state|exit:signal|node|start|end|peak memory|memory asked. With steps: the batch step knows the memory.
-# A batch whose id is not known is asked after by its name, which nobody else has.
+# Reads lines: name, id, indices. Prints id|name|state|exit:signal|node|start|end|peak memory|requested memory, steps
+# included: only the batch step has the peak memory. A batch without a known id is queried by its name, which is unique.
 batch_history() {
   find_command sacct || { echo "sacct: command not found" >&2; return 127; }
   fields=JobID,JobName%300,State%60,ExitCode,NodeList%60,Start,End,MaxRSS,ReqMem
@@ -41,11 +42,11 @@ batch_history() {
   fi
 }
 
-# Reads lines: folder, name, id, first element, indices (all of them if empty). Never without an id or a name:
-# scancel with only -u would end every job of this user.
+# Reads lines: folder, name, id, first job, indices (empty: all). scancel always gets an id or a name: with -u alone it
+# would cancel every job of this user.
 batch_cancel() {
   find_command scancel || { echo "scancel: command not found" >&2; return 127; }
-  # After a reset of the controller a job of another name may have our id: it is not ours to cancel.
+  # After a reset of the controller another job may have our id. Its name differs, and it is not cancelled.
   find_command squeue && squeue -h -t all -u "$(id -u)" -o '%F|%j' >"$scratch/queued" || return
   awk -F '\t' 'FILENAME == ARGV[1] { split($0, f, "|"); name[f[1]] = substr($0, length(f[1]) + 2); next }
     $3 != "-" { sub(/[;_].*/, "", $3); if (!($3 in name) || name[$3] == $2) print $3 ($5 == "" ? "" : "_[" $5 "]") }' "$scratch/queued" "$1" >"$scratch/ids"
@@ -55,20 +56,21 @@ batch_cancel() {
   done
 }
 
-# What Slurm says of itself (the lines are in batch/base.py). --test-only submits nothing; it does not look at time limits.
+# Reports what this Slurm offers; batch/capabilities.py lists the lines. --test-only submits nothing, and it does not
+# check the time limit.
 batch_check() {
   for name in sbatch squeue scancel; do find_command "$name" || printf 'missing\t%s\n' "$name"; done
-  [ -x /bin/bash ] || printf 'missing\t%s\n' '/bin/bash'   # the scripts of jobs begin with it
+  [ -x /bin/bash ] || printf 'missing\t%s\n' '/bin/bash'   # the scripts of jobs need it
   command -v sbatch >/dev/null 2>&1 || return 0
   printf 'version\t%s\n' "$(sbatch --version 2>&1 | head -n 1)"
   words=$(squeue -h -u "$(id -u)" -o %i 2>&1 >/dev/null)
-  said live $? "$words"
+  fact live $? "$words"
   words=$(sacct -n -X -P -S now-1hour -u "$(id -un)" -o JobID 2>&1 >/dev/null)
-  said history $? "$words"
+  fact history $? "$words"
   sinfo -h -a -o '%P|%a|%l' | sort -u | awk -F '|' '{
     star = sub(/\*$/, "", $1); print "queue\t" $1 "\t" $2 "\t" $3 "\t" (star ? "default" : "") }'
   scontrol show config 2>/dev/null | awk '$1 == "MaxArraySize" { print "array\t" $3 }'
   sacctmgr -n -P show assoc user="$(id -un)" format=Account,Partition 2>/dev/null | sort -u | awk -F '|' '{ print "account\t" $1 "\t" $2 }'
   words=$(sbatch --test-only "$3" 2>&1 </dev/null)
-  said trial $? "$words"
+  fact trial $? "$words"
 }

@@ -1,1 +1,1 @@
-"""The subcommands: each module is called as its subcommand. What they have in common is in the parent folder."""
+"""The subcommands, one module each, named as it is called. What several of them use is in the parent folder."""

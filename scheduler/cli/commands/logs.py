@@ -1,4 +1,4 @@
-"""``scheduler logs``: the last lines of what a job printed, from here if it is home, else from over there."""
+"""``scheduler logs``: prints the last lines of a job's output, from the local copy or the remote directory."""
 
 from __future__ import annotations
 
@@ -13,42 +13,53 @@ from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
 
 
-def logs(job_id: str, kind: str, *, site: str | None, campaign: str | None, lines: int, attempt: int | None) -> int:
-    """Print the last lines of ``stdout`` or ``stderr``, as far as there are any."""
+def logs(job_id: str, stream: str, *, site: str | None, campaign: str | None, lines: int, attempt: int | None) -> int:
+    """Print the last lines of a job's standard output or standard error. Returns the exit code.
+
+    Args:
+        stream: ``stdout`` or ``stderr``.
+        lines: how many lines at most.
+        attempt: the number of the attempt, from 1; None prints the last one.
+
+    Raises:
+        SchedulerError: there is no such job or attempt, or its output cannot be read.
+    """
     ledger = Ledger()
     job = selection.newest(ledger, job_id, site=site, campaign=campaign)
     if attempt is not None:
-        job = _attempt(job, attempt, ledger)
-    home = (job.results or {}).get(kind)
-    if home is not None and Path(home).is_file():
-        console.say(console.visible(home), "dim")
-        said = _end_of(Path(home), lines)
+        job = _at_attempt(job, attempt, ledger)
+    local = (job.results or {}).get(stream)
+    if local is not None and Path(local).is_file():
+        console.print_message(console.printable(local), "dim")
+        output = _end_of_file(Path(local), lines)
     elif job.folder is None:
         raise SchedulerError(
-            f"job {job.job_id!r} has printed nothing: {job.status.reason or job.status.state.sentence}"
+            f"job {job.job_id!r} on {job.site}: no output: {job.status.reason or job.status.state.sentence}"
         )
     else:
-        said = _end_over_there(job, kind, ledger, lines)
-    shown = said.decode("utf-8", "backslashreplace").splitlines()[-lines:]
-    for line in shown:
+        output = _end_of_remote_file(job, stream, ledger, lines)
+    last = output.decode("utf-8", "backslashreplace").splitlines()[-lines:]
+    for line in last:
         console.print_line(line)
-    if not shown:
-        console.say(f"{kind} of {job.job_id} is empty ({job.status})", "dim")
+    if not last:
+        console.print_message(f"{stream} of {job.job_id} is empty ({job.status})", "dim")
     return 0
 
 
-def _attempt(job: JobRow, number: int, ledger: Ledger) -> JobRow:
-    """The job as it was in an attempt of it. The logs of earlier ones are over there."""
-    if number > job.tries + 1:
-        only = "only one attempt" if not job.tries else f"{job.tries + 1} attempts"
-        raise SchedulerError(f"job {job.job_id!r} has had {only}, and no attempt {number}")
-    if number == job.tries + 1:
+def _at_attempt(job: JobRow, number: int, ledger: Ledger) -> JobRow:
+    """The job as it was in one of its attempts. Logs of earlier attempts are only in their remote directories."""
+    last = job.retries + 1
+    if number > last:
+        raise SchedulerError(
+            f"job {job.job_id!r} on {job.site}: no attempt {number}; it has {console.number_of(last, 'attempt')}"
+        )
+    if number == last:
         return job
-    one = ledger.attempts.of([job.key])[number - 1]
-    return replace(job, folder=one.folder, element=one.element, status=one.status, results=None)
+    earlier = ledger.attempts.of([job.key])[number - 1]
+    return replace(job, folder=earlier.folder, element=earlier.element, status=earlier.status, results=None)
 
 
-def _end_of(path: Path, lines: int) -> bytes:
+def _end_of_file(path: Path, lines: int) -> bytes:
     try:
         with path.open("rb") as file:
             return b"".join(deque(file, maxlen=lines))
@@ -56,14 +67,14 @@ def _end_of(path: Path, lines: int) -> bytes:
         raise SchedulerError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _end_over_there(job: JobRow, kind: str, ledger: Ledger, lines: int) -> bytes:
-    """In one remote command."""
-    from scheduler.cli.reconnect import session_at
+def _end_of_remote_file(job: JobRow, stream: str, ledger: Ledger, lines: int) -> bytes:
+    """The end of the file in the remote directory, with one remote command."""
+    from scheduler.cli.reconnect import open_session
     from scheduler.engine import programs
 
-    with session_at(job.site, ledger) as work:
-        arguments = [job.folder or "", str(job.element), kind, str(lines)]
-        reply = work.transport.run(programs.program("tail"), arguments)
+    with open_session(job.site, ledger) as session:
+        arguments = [job.folder or "", str(job.element), stream, str(lines)]
+        reply = session.transport.run(programs.program("tail"), arguments)
     if reply.exit_code != 0:
         raise SchedulerError(f"job {job.job_id!r} on {job.site}: {reply.err.strip()}")
     return reply.stdout

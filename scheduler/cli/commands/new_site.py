@@ -1,4 +1,4 @@
-"""``scheduler sites new``: a person's site file is written by asking. Each answer is checked at once."""
+"""``scheduler sites new``: asks for the settings of a site and writes its site file. Each answer is checked at once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from scheduler.batch.base import find
 from scheduler.cli.commands.sites import yaml_lines
 from scheduler.cli.screen import console
 from scheduler.errors import ConfigError
@@ -21,132 +22,134 @@ from scheduler.site.site import Site, batch_systems
 from scheduler.transports.find import traits_of
 
 Ask = Callable[[str, str], str]
-"""Called with a question and the answer to take if none is given."""
+"""Called with a question and the default answer; returns the answer."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}\Z")
-_TRIAL = {"transport": "local", "scheduler": "shell", "work_dir": "/"}
-"""Enough of a site to have one key checked."""
+_MINIMAL_SITE = {"transport": "local", "scheduler": batch_systems()[0], "work_dir": "/"}
+"""The settings that a site needs, so that one key can be checked alone."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """One key of a site file.
+    """The question for one key of a site file.
 
     Attributes:
-        default: what is taken if nothing is answered; empty: the key is left out.
-        needed: it cannot be left out.
+        default: the value if the answer is empty. If this is empty too, the key is left out.
+        required: the key cannot be left out.
     """
 
     key: str
-    words: str
+    text: str
     default: str = ""
-    needed: bool = False
+    required: bool = False
 
 
-def new(name: str, given: Mapping[str, str], *, force: bool, sure: bool) -> int:
-    """Ask, show the file, write it into the person's folder.
+def new(name: str, given: Mapping[str, str], *, force: bool, yes: bool) -> int:
+    """Ask for settings, print the site file, write it into the user's folder of site files. Returns the exit code.
+
+    Args:
+        name: the name of the new site; if a packaged site has it, the file holds what differs from that.
+        given: the values of the options, by key.
+        force: overwrite an existing file.
+        yes: ask nothing.
 
     Raises:
-        ConfigError: the name cannot be one, the file is there already, or what was given is wrong.
+        ConfigError: the name is not valid, the file exists, or a value is wrong or missing.
     """
     path = _path_of(name, force=force)
-    interactive = sys.stdin.isatty() and not sure
-    values = collected(name, given, _prompt if interactive else None)
+    interactive = sys.stdin.isatty() and not yes
+    values = collect_values(name, given, _prompt if interactive else None)
     text = "".join(f"{line}\n" for line in [f"# {name}, written by scheduler sites new.", *yaml_lines(values)])
     for line in text.splitlines():
         console.print_line(line)
     if interactive and not typer.confirm(f"Write this to {path}?", default=True, err=True):
-        console.say("Nothing was written.")
+        console.print_message("Nothing was written.")
         return 1
     _write(path, text, force=force)
-    console.say(f"Written: {path}\nIs all well there? scheduler check {name}")
+    console.print_message(f"Written: {path}\nTo check the site: scheduler check {name}")
     return 0
 
 
-def collected(name: str, given: Mapping[str, str], ask: Ask | None) -> dict[str, Any]:
-    """The keys and values of the file: what is given, and what `ask` brings for the rest.
+def collect_values(name: str, given: Mapping[str, str], ask: Ask | None) -> dict[str, Any]:
+    """The keys and values of the site file: the given ones, and the answers to questions about the others.
+
+    Args:
+        ask: asks one question; None if nothing can be asked, so that only required keys with a default are added.
 
     Raises:
-        ConfigError: a given value is wrong, or one that is needed is missing and nobody can be asked.
+        ConfigError: a given value is wrong or does not apply, or a required one is missing.
     """
     base = _packaged(name)
     values: dict[str, Any] = {}
-    for question in _of_ours(base) if base else _of_a_new_one():
-        if not _asked_here(question, values, base):
+    for question in _questions_for_packaged(base) if base else _questions_for_new():
+        if not _applies(question, values, base):
             continue
         answer = given.get(question.key)
         if answer is not None:
             _check(question.key, answer, values)
         elif ask is not None:
-            answer = _good_answer(question, values, ask)
-        elif question.needed and not question.default:
-            raise ConfigError(f"site {name!r}: {question.key} is needed: --{_option(question.key)}")
+            answer = _valid_answer(question, values, ask)
+        elif question.required and not question.default:
+            raise ConfigError(f"site {name!r}: {question.key} is required: --{_option(question.key)}")
         else:
-            answer = question.default if question.needed else ""
+            answer = question.default if question.required else ""
         if answer:
             _put(values, question.key, answer)
     _refuse_unused(name, given, values)
     return values
 
 
-def _of_a_new_one() -> list[Question]:
+def _questions_for_new() -> list[Question]:
     return [
-        Question(
-            "transport", "How is it reached: ssh, or local (this machine, or the login node you are on)", "ssh", True
-        ),
-        Question("host", "Which host (a Host of ~/.ssh/config, or its name)", needed=True),
-        Question("ssh.user", "Your name over there, if it is another than ~/.ssh/config says"),
-        Question("scheduler", f"Which batch system: {', '.join(batch_systems())}", "slurm", True),
-        Question(
-            "work_dir", "A folder over there for scripts and jobs, which compute nodes see", "$HOME/scheduler", True
-        ),
-        Question("account", "Which account counts for it, if one must be given"),
-        Question("queue", "Which queue (Slurm: partition), if not the default one"),
-        Question("limits.walltime", "How long may a job run there at most (48:00:00, 2 days), if you know"),
+        Question("transport", "Transport: ssh, or local (this machine or this login node)", "ssh", True),
+        Question("host", "Login node: a host name, or a Host of ~/.ssh/config", required=True),
+        Question("ssh.user", "User name on the remote host, if not the one in ~/.ssh/config"),
+        Question("scheduler", f"Batch system: {', '.join(batch_systems())}", "slurm", True),
+        Question("work_dir", "Remote directory for jobs, visible to compute nodes", "$HOME/scheduler", True),
+        Question("account", "Account to charge, if the site requires one"),
+        Question("queue", "Queue (PBS) or partition (Slurm), if not the default one"),
+        Question("limits.walltime", "Longest walltime that a job may request, if known (48:00:00, 2 days)"),
     ]
 
 
-def _of_ours(base: Site) -> list[Question]:
-    """Of a packaged site: its facts stand; what is the person's own is asked."""
-    found = (
-        [Question("ssh.user", "Your name over there, if ~/.ssh/config has another")]
-        if traits_of(base.transport).uses_ssh
-        else []
-    )
+def _questions_for_packaged(base: Site) -> list[Question]:
+    """What differs between the users of a packaged site."""
+    user = Question("ssh.user", "User name on the remote host, if not the one in ~/.ssh/config")
     return [
-        *found,
-        Question("account", f"Which account counts for it (the packaged file: {base.account or 'none'})"),
-        Question("work_dir", f"A folder over there for scripts and jobs (the packaged file: {base.work_dir})"),
-        Question("queue", f"Which queue, if another than {base.queue or 'the default'}"),
+        *([user] if traits_of(base.transport).uses_ssh else []),
+        Question("account", f"Account to charge (packaged file: {base.account or 'none'})"),
+        Question("work_dir", f"Remote directory for jobs (packaged file: {base.work_dir})"),
+        Question("queue", f"Queue or partition (packaged file: {base.queue or 'none'})"),
     ]
 
 
-def _asked_here(question: Question, values: Mapping[str, Any], base: Site | None) -> bool:
+def _applies(question: Question, values: Mapping[str, Any], base: Site | None) -> bool:
+    """Whether such a site has this key."""
     batch = base.scheduler if base else values.get("scheduler")
     if question.key in ("host", "ssh.user"):
-        transport = base.transport if base else values["transport"]
-        traits = traits_of(transport)
+        traits = traits_of(base.transport if base else values["transport"])
         return traits.needs_host if question.key == "host" else traits.uses_ssh
-    return question.key not in ("account", "queue") or batch != "shell"
+    return question.key not in ("account", "queue") or find(str(batch)).has_queues
 
 
-def _good_answer(question: Question, values: Mapping[str, Any], ask: Ask) -> str:
+def _valid_answer(question: Question, values: Mapping[str, Any], ask: Ask) -> str:
     while True:
-        answer = ask(question.words, question.default).strip()
-        if not answer and not question.needed:
+        answer = ask(question.text, question.default).strip()
+        if not answer and not question.required:
             return ""
         try:
             _check(question.key, answer, values)
             return answer
         except ConfigError as error:
-            console.complain(str(error))
+            console.print_error(str(error))
 
 
 def _check(key: str, answer: str, values: Mapping[str, Any]) -> None:
-    trial: dict[str, Any] = {**_TRIAL, **values}
-    _put(trial, key, answer)
-    trial.setdefault("host", "host")
+    """Check one value, together with the values so far."""
+    settings: dict[str, Any] = {**_MINIMAL_SITE, **values}
+    _put(settings, key, answer)
+    settings.setdefault("host", "host")
     try:
-        Site.from_mapping(trial, name="new")
+        Site.from_mapping(settings, name="new")
     except ConfigError as error:
         raise ConfigError(str(error).removeprefix("site 'new': ")) from None
 
@@ -160,13 +163,13 @@ def _put(values: dict[str, Any], key: str, answer: str) -> None:
 
 
 def _refuse_unused(name: str, given: Mapping[str, str], values: Mapping[str, Any]) -> None:
-    def there(key: str) -> bool:
+    def is_used(key: str) -> bool:
         head, dot, rest = key.partition(".")
         return rest in values.get(head, {}) if dot else head in values
 
-    unused = [key for key in given if not there(key)]
+    unused = [key for key in given if not is_used(key)]
     if unused:
-        raise ConfigError(f"site {name!r}: --{_option(unused[0])} is no matter of such a site; leave it out")
+        raise ConfigError(f"site {name!r}: --{_option(unused[0])} does not apply to this site; leave it out")
 
 
 def _option(key: str) -> str:
@@ -182,10 +185,12 @@ def _packaged(name: str) -> Site | None:
 
 def _path_of(name: str, *, force: bool) -> Path:
     if not _NAME.match(name) or name.endswith((".yaml", ".yml")):
-        raise ConfigError(f"{name[:60]!r} cannot be a site's name: letters, digits, '-', '_' and '.', and no .yaml")
+        raise ConfigError(
+            f"{name[:60]!r} is not a valid site name: use letters, digits, '-', '_' and '.', and no .yaml at the end"
+        )
     path = site_folders()[1] / f"{name}.yaml"
     if path.exists() and not force:
-        raise ConfigError(f"{path} is there already; edit it, or write over it with --force")
+        raise ConfigError(f"{path} already exists; edit it, or overwrite it with --force")
     return path
 
 
@@ -197,11 +202,11 @@ def _write(path: Path, text: str, *, force: bool) -> None:
         if force:
             part.replace(path)
         else:
-            os.link(part, path)  # fails if somebody was faster
+            os.link(part, path)  # fails if another process has written the file in the meantime
             part.unlink()
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _prompt(words: str, default: str) -> str:
-    return str(typer.prompt(words, default=default, show_default=bool(default), err=True))
+def _prompt(question: str, default: str) -> str:
+    return str(typer.prompt(question, default=default, show_default=bool(default), err=True))

@@ -1,4 +1,4 @@
-"""``scheduler sites``: which sites there are, and what one of them amounts to."""
+"""``scheduler sites``: prints the sites that are found by name, or all settings of one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from scheduler.site.catalog import Entry, find_site, list_sites
 from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import Site
 
-_WRONG = "its file is wrong, see below"
+_INVALID = "invalid site file, see below"
 _PLAIN = re.compile(r"[A-Za-z/$][A-Za-z0-9_/$.+-]*(?: [A-Za-z0-9_/$.+-]+)*\Z")
 _NOT_TEXT = re.compile(r"(?:true|false|null)\Z", re.IGNORECASE)
 
 
 def table(*, json: bool) -> int:
-    """Every site that can be found by name; one that is wrong with what is wrong."""
+    """Print a table or JSON of all sites, with the errors of invalid site files. Returns the exit code."""
     entries = [(entry, _site(entry)) for entry in list_sites()]
     if json:
         console.print_json([_as_json(entry, site) for entry, site in entries])
@@ -31,18 +31,22 @@ def table(*, json: bool) -> int:
         column("TRANSPORT", [site.transport if site else "" for _, site in entries]),
         column("BATCH SYSTEM", [site.scheduler if site else "" for _, site in entries]),
         column("FILE", [_short(entry.path) for entry, _ in entries]),
-        column("DESCRIPTION", [entry.description if site else _WRONG for entry, site in entries], may_be_cut=True),
+        column("DESCRIPTION", [entry.description if site else _INVALID for entry, site in entries], may_be_cut=True),
     ])  # fmt: skip
     for entry, _ in entries:
         if entry.error:
             first, *more = entry.error.splitlines()
-            rest = f" (and {len(more)} more: scheduler sites show {entry.name})" if more else ""
-            console.complain(f"{first}{rest}")
+            rest = f" (and {len(more)} more lines: scheduler sites show {entry.name})" if more else ""
+            console.print_error(f"{first}{rest}")
     return 0
 
 
 def show(name: str, *, json: bool) -> int:
-    """All settings of a site, those of its file over those it has anyway."""
+    """Print all settings of a site, including the defaults that its file leaves out. Returns the exit code.
+
+    Raises:
+        ConfigError: there is no such site, or its file is wrong.
+    """
     site = find_site(name)
     settings = site.to_json()["settings"]
     if json:
@@ -58,7 +62,7 @@ def show(name: str, *, json: bool) -> int:
 def _site(entry: Entry) -> Site | None:
     try:
         return None if entry.error else find_site(entry.name)
-    except ConfigError:  # it has changed since it was listed
+    except ConfigError:  # the file has changed since it was listed
         return None
 
 
@@ -74,7 +78,7 @@ def _as_json(entry: Entry, site: Site | None) -> dict[str, Any]:
 
 
 def _short(path: Path) -> str:
-    """Its full path is in the JSON, and at the head of `show`."""
+    """A path for the table. The full path is in the JSON and in the first lines of `show`."""
     if path.parent == packaged_folder("site_configs"):
         return "packaged"
     for folder, short in ((Path.cwd(), "."), (Path.home(), "~")):
@@ -84,7 +88,7 @@ def _short(path: Path) -> str:
 
 
 def yaml_lines(settings: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """As a site file has it, without the keys that say nothing."""
+    """Settings as the lines of a site file, without empty values."""
     for key, value in settings.items():
         if value is None or value in ([], {}, ""):
             continue
@@ -107,7 +111,7 @@ def _flow(value: Any) -> str:
 
 
 def _scalar(value: Any) -> str:
-    """A value as YAML reads it back; what might be taken for something else is quoted as in JSON."""
+    """A value that YAML reads back unchanged; text that YAML may read as another type is quoted as in JSON."""
     if isinstance(value, str) and _PLAIN.match(value) and not _NOT_TEXT.match(value):
         return value
     return json_text.dumps(value, ensure_ascii=False)

@@ -1,1 +1,1 @@
-"""What the command prints: tables, columns, progress, and how text is made safe for a terminal."""
+"""What the command prints: tables, progress, messages and JSON, with text made safe for a terminal."""

@@ -1,4 +1,4 @@
-"""Text in columns on stdout: aligned, never folded. What is no terminal gets all of it, a terminal what fits."""
+"""Prints aligned columns on stdout. Files and pipes get all text; on a terminal, columns are cut to its width."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scheduler.cli.screen.console import Cell
 
 _GAP = "  "
 _SHORTEST = 12
-"""A column that may be cut keeps so many characters."""
+"""A column is not cut to fewer characters than this."""
 
 
 @dataclass
@@ -20,33 +20,33 @@ class Column:
     """One column.
 
     Attributes:
-        head: its title.
-        cells: its lines; what comes from a job or a cluster must be `screen.cell`.
-        right: flush right, for numbers.
-        may_be_cut: its text may end in ``…`` where a terminal is too narrow.
-        spare: it may be left out altogether where a terminal is too narrow.
+        head: the title above it.
+        cells: one for each line; text of jobs and clusters must be made safe by `console.cell`.
+        right: aligned to the right, for numbers.
+        may_be_cut: if the terminal is too narrow, its text is cut and ends in ``…``.
+        optional: if the terminal is too narrow, the column is omitted.
     """
 
     head: str
     cells: Sequence[Cell]
     right: bool = False
     may_be_cut: bool = False
-    spare: bool = False
+    optional: bool = False
 
     @property
     def width(self) -> int:
-        """Of its widest line."""
+        """The width of its widest cell or of its title, in columns of a terminal."""
         return max(map(_width, [self.head, *(cell.plain for cell in self.cells)]))
 
 
-def column(head: str, texts: Iterable[str], *, right: bool = False, may_be_cut: bool = False, spare: bool = False,
+def column(head: str, texts: Iterable[str], *, right: bool = False, may_be_cut: bool = False, optional: bool = False,
            style: str = "") -> Column:  # fmt: skip
-    """A column of texts of jobs or clusters."""
-    return Column(console.visible(head), [console.cell(text, style) for text in texts], right, may_be_cut, spare)
+    """A `Column` of text of jobs or clusters, which is made safe for a terminal."""
+    return Column(console.printable(head), [console.cell(text, style) for text in texts], right, may_be_cut, optional)
 
 
 def print_columns(columns: Sequence[Column]) -> None:
-    """The lines, below their heads. Columns without any text are left out."""
+    """Print the titles and the lines. Columns without any text are omitted."""
     shown = [one for one in columns if any(cell.plain for cell in one.cells)]
     if console.is_plain(sys.stdout):
         lines = ("".join(cell.plain for cell in line).rstrip() + "\n" for line in _lines(shown))
@@ -55,16 +55,16 @@ def print_columns(columns: Sequence[Column]) -> None:
         return
     from rich.text import Text
 
-    if console.results().is_terminal:
-        shown = _fitting(shown, console.results().width)
+    if console.stdout_console().is_terminal:
+        shown = _fitting(shown, console.stdout_console().width)
     for line in _lines(shown):
         text = Text.assemble(*line)
         text.rstrip()
-        console.results().print(text, soft_wrap=True)
+        console.stdout_console().print(text, soft_wrap=True)
 
 
 def _lines(columns: Sequence[Column]) -> Iterator[list[Cell]]:
-    """What stands beside each other, with the blanks between."""
+    """The cells of each line, with the blanks between them."""
     widths = [one.width for one in columns]
     heads = [Cell(one.head, "bold") for one in columns]
     for cells in (heads, *zip_longest(*(one.cells for one in columns), fillvalue=Cell(""))):
@@ -76,7 +76,7 @@ def _lines(columns: Sequence[Column]) -> Iterator[list[Cell]]:
 
 
 def _width(text: str) -> int:
-    """So many columns of a terminal."""
+    """How many columns of a terminal the text takes."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -85,16 +85,20 @@ def _width(text: str) -> int:
 
 
 def _fitting(columns: list[Column], width: int) -> list[Column]:
-    """Cut what may be cut, leave out what is spare, then what was cut; what is too wide even so, the terminal folds."""
+    """The columns that fit a terminal of this width.
+
+    The longest columns that may be cut are cut first, then the optional ones are omitted, then those that were cut. If
+    the rest is still too wide, the terminal folds its lines.
+    """
     shown = list(columns)
     while (excess := sum(one.width + len(_GAP) for one in shown) - len(_GAP) - width) > 0:
         longest = max((one for one in shown if one.may_be_cut), key=lambda one: one.width, default=None)
-        spare = [one for one in shown if one.spare]
+        optional = [one for one in shown if one.optional]
         if longest is not None and longest.width > _SHORTEST:
             most = max(_SHORTEST, longest.width - excess)
             shown[shown.index(longest)] = Column(longest.head, [_cut(c, most) for c in longest.cells], may_be_cut=True)
-        elif spare or longest is not None:
-            shown = [one for one in shown if one is not (spare[-1] if spare else longest)]
+        elif optional or longest is not None:
+            shown = [one for one in shown if one is not (optional[-1] if optional else longest)]
         else:
             break
     return shown

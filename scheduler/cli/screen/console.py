@@ -1,6 +1,6 @@
-"""What goes to the screen: results on stdout, talk on stderr. Nothing of a job or a cluster gets there raw.
+"""Prints text and JSON: results on stdout, messages on stderr. Text of jobs and clusters is escaped first.
 
-What is not for a terminal has no colour and is not cut to a width.
+Only a terminal gets colours and lines cut to its width.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from contextlib import contextmanager
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-if TYPE_CHECKING:  # what goes to a pipe or a file needs none of it
+if TYPE_CHECKING:  # rich is imported only for a terminal
     from rich.console import Console
 
     from scheduler.transports.prompt import Prompter
 
 _FORCED = ("FORCE_COLOR", "TTY_COMPATIBLE")
-"""With one of these in the environment, what is no terminal may be treated as one."""
-_NO_TERMINAL = 100_000
-"""So wide is what is no terminal: lines are not folded there."""
+"""If one of these is in the environment, rich may treat a pipe or a file as a terminal."""
+_UNLIMITED_WIDTH = 100_000
+"""The width that rich assumes for a pipe or a file, so that it folds no lines."""
 
 
 @cache
-def results() -> Console:
-    """Standard output."""
+def stdout_console() -> Console:
+    """The rich console of standard output."""
     return _console(on_stderr=False)
 
 
 @cache
-def talk() -> Console:
-    """Standard error."""
+def stderr_console() -> Console:
+    """The rich console of standard error."""
     return _console(on_stderr=True)
 
 
 def is_plain(stream: IO[str]) -> bool:
-    """Text goes there as it is: there is no terminal, and none is pretended."""
+    """The stream gets text without colours: it is not a terminal, and the environment does not force colours."""
     return not stream.isatty() and not any(os.environ.get(name) for name in _FORCED)
 
 
@@ -46,44 +46,44 @@ def _console(*, on_stderr: bool) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if on_stderr else sys.stdout
-    width = None if stream.isatty() else _NO_TERMINAL
+    width = None if stream.isatty() else _UNLIMITED_WIDTH
     return Console(stderr=on_stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
-_moving: list[tuple[Callable[[], None], Callable[[], None]]] = []
-"""How to stop, and to go on with, what moves on the terminal just now: a bar, a spinner."""
+_animations: list[tuple[Callable[[], None], Callable[[], None]]] = []
+"""How to start and to stop each progress bar or spinner that is on the terminal now."""
 
 
 @contextmanager
-def resumable(sentence: str) -> Iterator[None]:
-    """Ctrl-C meanwhile is answered with what becomes of the jobs."""
+def on_interrupt(message: str) -> Iterator[None]:
+    """On Ctrl-C in this context, print what happens to the jobs and raise KeyboardInterrupt again."""
     try:
         yield
     except KeyboardInterrupt:
-        say(sentence)
+        print_message(message)
         raise
 
 
 @contextmanager
-def moving(start: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
-    """Something moves on the terminal meanwhile; it stands aside when a person is asked something."""
+def animation(start: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
+    """Show a progress bar or a spinner in this context. It is stopped while the user is asked for a password."""
     start()
-    _moving.append((start, stop))
+    _animations.append((start, stop))
     try:
         yield
     finally:
-        _moving.pop()
+        _animations.pop()
         stop()
 
 
 @contextmanager
-def _standing_aside() -> Iterator[None]:
-    for _, stop in reversed(_moving):
+def _animations_stopped() -> Iterator[None]:
+    for _, stop in reversed(_animations):
         stop()
     try:
         yield
     finally:
-        for start, _ in _moving:
+        for start, _ in _animations:
             start()
 
 
@@ -91,11 +91,11 @@ def prompter() -> Prompter:
     """Asks the user at the terminal for passwords, passphrases and one-time codes."""
     from scheduler.transports.prompt import TerminalPrompter
 
-    return TerminalPrompter(_standing_aside)
+    return TerminalPrompter(_animations_stopped)
 
 
-def visible(text: str, *, keep: str = "") -> str:
-    """`text` with everything that a terminal might act on as an escape; `keep`: characters left as they are."""
+def printable(text: str, *, keep: str = "") -> str:
+    """`text` with control and other non-printable characters as escapes; `keep`: characters that stay unchanged."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
@@ -106,30 +106,30 @@ def _escape(character: str) -> str:
 
 
 class Cell(NamedTuple):
-    """Text of a table that a terminal may be sent."""
+    """Text in a table, safe for a terminal."""
 
     plain: str
     style: str = ""
 
 
 def cell(text: str, style: str = "") -> Cell:
-    """Text of a job or a cluster as a cell of a table: no markup, no escapes."""
-    return Cell(visible(text), style)
+    """Text of a job or a cluster as a cell of a table, escaped by `printable`."""
+    return Cell(printable(text), style)
 
 
 def print_line(text: str, style: str = "") -> None:
-    """One line of results."""
-    _print((visible(text, keep="\t"), style))
+    """Print one line of results on stdout."""
+    _print((printable(text, keep="\t"), style))
 
 
-def say(text: str, style: str = "") -> None:
-    """Talk, of one line or more."""
-    _print((visible(text, keep="\n\t"), style), on_stderr=True)
+def print_message(text: str, style: str = "") -> None:
+    """Print a message on stderr; it may have several lines."""
+    _print((printable(text, keep="\n\t"), style), on_stderr=True)
 
 
-def complain(text: str) -> None:
-    """An error, of one line or more."""
-    _print(("scheduler: ", "bold red"), (visible(text, keep="\n\t"), ""), on_stderr=True)
+def print_error(text: str) -> None:
+    """Print an error on stderr, after ``scheduler:``; it may have several lines."""
+    _print(("scheduler: ", "bold red"), (printable(text, keep="\n\t"), ""), on_stderr=True)
 
 
 def _print(*parts: tuple[str, str], on_stderr: bool = False) -> None:
@@ -140,11 +140,11 @@ def _print(*parts: tuple[str, str], on_stderr: bool = False) -> None:
         return
     from rich.text import Text
 
-    (talk() if on_stderr else results()).print(Text.assemble(*parts), soft_wrap=True)
+    (stderr_console() if on_stderr else stdout_console()).print(Text.assemble(*parts), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """A value for a program, on stdout. Everything but ASCII is escaped; a number that JSON has not is text."""
+    """Print a value as JSON on stdout. Non-ASCII characters are escaped; NaN and infinities are printed as text."""
     sys.stdout.write(json.dumps(_json(value), indent=2, allow_nan=False) + "\n")
 
 
@@ -156,7 +156,7 @@ def _json(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def listed(words: Iterable[str]) -> str:
+def join_with_and(words: Iterable[str]) -> str:
     """``a, b and c``."""
     *first, last = list(words) or [""]
     return f"{', '.join(first)} and {last}" if first else last

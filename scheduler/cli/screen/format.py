@@ -1,4 +1,4 @@
-"""Jobs of the ledger as a person or a program reads them: counts, times, JSON. Values in, values out."""
+"""Jobs of the ledger as text or JSON: counts, times, reasons, results. Values in, values out."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from scheduler.batch.shown_id import shown_id
 from scheduler.job.state import Cause, JobState
 from scheduler.ledger.rows import JobRow
 
-OF_EVERY_JOB = ("exit_code", "output_files", "stdout", "stderr", "attempts", "error")
-"""Keys of the results that are not the payload's own."""
+_KEYS_OF_EVERY_JOB = ("exit_code", "output_files", "stdout", "stderr", "attempts", "error")
+"""The keys of a job's results that do not come from its payload."""
 _LONGEST_VALUE = 24
 
 
 def counts(rows: Sequence[JobRow]) -> dict[str, int]:
-    """How many jobs are in each state; only those states that there are, in the order of a job's life."""
+    """The number of jobs in each state, by the state's word, in the order of a job's life; without zeros."""
     found = Counter(row.status.state for row in rows)
     return {state.word: found[state] for state in JobState if found[state]}
 
 
-def done_with(row: JobRow) -> bool:
-    """It has ended and is home."""
+def finished_and_collected(row: JobRow) -> bool:
+    """The job is finished, and its outputs are downloaded."""
     return row.status.final and row.collected
 
 
 def did_not_complete(row: JobRow) -> bool:
-    """It ended, and not well."""
+    """The job is finished, in another state than completed."""
     return row.status.final and row.status.state is not JobState.COMPLETED
 
 
 def duration(row: JobRow) -> str:
-    """For how long it ran, or runs by now: ``3:25``; empty if it has not begun."""
+    """How long the job ran, or has been running: ``3:25``; empty if its start or its end is not known."""
     status = row.status
     if status.started is None or (status.final and status.ended is None):
         return ""
@@ -57,51 +58,55 @@ def age(seconds: float) -> str:
 
 
 def attempt(row: JobRow) -> str:
-    """Which attempt this is; empty if there was no other."""
-    return str(row.tries + 1) if row.tries else ""
+    """The number of the job's last attempt, from 1; empty if it has only one."""
+    return str(row.retries + 1) if row.retries else ""
 
 
-def reason_of_its_own(job: JobRow) -> str:
-    """One line on why it stands where it stands, if that says more than its status does."""
+def specific_reason(job: JobRow) -> str:
+    """The first line of the job's reason; empty if it says no more than the job's status does."""
     status = job.status
-    said = status.reason.strip().splitlines()
-    told = status.cause.sentence if status.cause is not Cause.EXIT_CODE else f"exit code {status.exit_code}"
-    return "" if not said or said[0] == status.cause.sentence or said[0].endswith(told) else said[0]
+    first = next(iter(status.reason.strip().splitlines()), "")
+    general = status.cause.sentence if status.cause is not Cause.EXIT_CODE else f"exit code {status.exit_code}"
+    return "" if first == status.cause.sentence or first.endswith(general) else first
 
 
 def reason(job: JobRow) -> str:
-    """`reason_of_its_own`, and whether its outputs are still over there."""
-    not_home = ["not home yet"] if job.status.final and not job.collected else []
-    return "; ".join([one for one in [reason_of_its_own(job)] if one] + not_home)
+    """`specific_reason`, and a note if the job is finished and its outputs are not downloaded yet."""
+    uncollected = "not collected yet" if job.status.final and not job.collected else ""
+    return "; ".join(filter(None, [specific_reason(job), uncollected]))
 
 
-def own_scalars(row: JobRow) -> dict[str, Any]:
-    """Those of the payload's own results that fit a cell."""
-    own = {key: value for key, value in (row.results or {}).items() if key not in OF_EVERY_JOB}
+def payload_scalars(row: JobRow) -> dict[str, Any]:
+    """The results of the payload that fit a cell of a table: neither lists nor mappings."""
+    own = {key: value for key, value in (row.results or {}).items() if key not in _KEYS_OF_EVERY_JOB}
     return {key: value for key, value in own.items() if value is not None and not isinstance(value, dict | list)}
 
 
-def shown_value(value: Any) -> str:
-    """A result in a cell: numbers to five digits, text shortened."""
+def value_text(value: Any) -> str:
+    """A result as text for a cell: numbers with five digits, long text cut."""
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:.5g}"
     text = str(value)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 
-def telling_results(jobs: Sequence[JobRow], *, most: int) -> list[str]:
-    """Which results a table shows if nobody says: those that differ between jobs, real numbers before other values."""
+def distinguishing_results(jobs: Sequence[JobRow], *, most: int) -> list[str]:
+    """The keys of results that a table shows by default: those that differ between jobs, real numbers first.
+
+    Args:
+        most: how many keys at most.
+    """
     found: dict[str, list[Any]] = {}
     for job in jobs:
-        for key, value in own_scalars(job).items():
+        for key, value in payload_scalars(job).items():
             found.setdefault(key, []).append(value)
-    differ = [key for key, values in found.items() if len(set(map(repr, values))) > 1] or list(found)
-    best = sorted(differ, key=lambda key: not isinstance(found[key][0], float))[:most]
+    differing = [key for key, values in found.items() if len(set(map(repr, values))) > 1] or list(found)
+    best = sorted(differing, key=lambda key: not isinstance(found[key][0], float))[:most]
     return [key for key in found if key in best]
 
 
 def as_json(row: JobRow) -> dict[str, Any]:
-    """A job for a program. These keys stay."""
+    """A job for ``--json``. Programs rely on these keys."""
     status = row.status
     return {
         "job_id": row.job_id,
@@ -111,9 +116,9 @@ def as_json(row: JobRow) -> dict[str, Any]:
         "cause": status.cause.word or None,
         "exit_code": status.exit_code,
         "reason": status.reason or None,
-        "batch_id": row.shown_id or None,
+        "batch_id": shown_id(row) or None,
         "node": status.node or None,
-        "attempt": row.tries + 1,
+        "attempt": row.retries + 1,
         "working_dir": row.working_dir,
         "started": status.started.isoformat() if status.started else None,
         "ended": status.ended.isoformat() if status.ended else None,

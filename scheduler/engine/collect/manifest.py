@@ -84,7 +84,7 @@ def manifest(rows: Sequence[JobRow], transport: Transport, scratch: Path) -> Man
     """
     folders = {folder: n for n, folder in enumerate(dict.fromkeys(str(row.folder) for row in rows), 2)}
     request = "".join(
-        f"{n}\t{folders[str(row.folder)]}\t{row.element}\t{row.status.attempt}\n" for n, row in enumerate(rows)
+        f"{n}\t{folders[str(row.folder)]}\t{row.element}\t{row.status.requeues}\n" for n, row in enumerate(rows)
     ).encode()
     args = [str(LARGE_BYTES), *folders]
     reply = transport.run(programs.program("manifest"), args, stdin=request, timeout=LIST_SECONDS)

@@ -36,8 +36,8 @@ def results_of(row: JobRow, manifest: Manifest) -> tuple[Status, dict[str, Any]]
     own, problem = _own_results(outputs)
     status = _checked(row, outputs, problem, gone=row.key in manifest.gone)
     results = {**own, "exit_code": status.exit_code, "output_files": _by_pattern(row, outputs)}
-    if row.tries:
-        results["attempts"] = row.tries + 1
+    if row.retries:
+        results["attempts"] = row.retries + 1
     for kind in ("stdout", "stderr"):
         results[kind] = next((output.local_path for output in outputs if output.kind == kind), None)
     if status.state is not JobState.COMPLETED:

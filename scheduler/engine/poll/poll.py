@@ -13,13 +13,14 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from scheduler.batch.base import BatchSystem, write_indices
+from scheduler.batch.base import BatchSystem
+from scheduler.batch.indices import write_indices
 from scheduler.engine import programs
 from scheduler.engine.poll.reconcile import Reconciler
 from scheduler.engine.poll.reply import PollReply, read
 from scheduler.engine.poll.settle import GAP_SECONDS
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.rows import AskedBatch
+from scheduler.ledger.rows import PolledBatch
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
 
@@ -41,7 +42,7 @@ def poll(
     Raises:
         TransportError: the site was not reached; nothing is known to have changed.
     """
-    batches = ledger.polls.asked(site.name)
+    batches = ledger.polls.unfinished(site.name)
     if not batches:
         return ""
     tokens = {token: number for number, token in enumerate(dict.fromkeys(batch.bundle for batch in batches))}
@@ -59,7 +60,7 @@ def poll(
     return "" if heard.live_answered else heard.live_words
 
 
-def _question(batch: AskedBatch) -> str:
+def _question(batch: PolledBatch) -> str:
     """The line of a batch but for the number of its bundle: folder, name, id, first element, indices that have not
     ended, its kind."""
     indices = write_indices(int(number) - batch.first for number in batch.elements.split(","))
@@ -68,7 +69,7 @@ def _question(batch: AskedBatch) -> str:
 
 
 def _weigh(
-    asked: Sequence[tuple[AskedBatch, str]], heard: PollReply, system: BatchSystem, ledger: Ledger, *, unwatched: float
+    asked: Sequence[tuple[PolledBatch, str]], heard: PollReply, system: BatchSystem, ledger: Ledger, *, unwatched: float
 ) -> None:
     """`unwatched`: so many of the seconds since the last poll are not held against a job that is silent."""
     moved = {(batch.bundle, batch.first): (batch, digest) for batch, digest in _moved(asked, heard)}
@@ -77,18 +78,18 @@ def _weigh(
     polls = ledger.polls
     version = polls.version()
     elements = polls.elements([batch for batch, _ in moved.values()])
-    names = {batch.batch_id.split(";")[0]: batch.name for batch, _ in asked if batch.batch_id}
+    names = {system.job_id(batch.batch_id): batch.name for batch, _ in asked if batch.batch_id}
     lines = chain.from_iterable(heard.live.get(batch.name, ()) for batch, _ in moved.values())
     weighing = Reconciler(
         heard, system.read_live(lines), system.read_history(heard.history, names),
-        unwatched=unwatched, strikes_out=system.strikes_out,
+        system=system, unwatched=unwatched,
     )  # fmt: skip
     for which, (batch, digest) in moved.items():
         weighing.weigh(batch, elements[which], digest)
     polls.record(weighing.news, version=version)
 
 
-def _moved(asked: Sequence[tuple[AskedBatch, str]], heard: PollReply) -> Iterator[tuple[AskedBatch, str]]:
+def _moved(asked: Sequence[tuple[PolledBatch, str]], heard: PollReply) -> Iterator[tuple[PolledBatch, str]]:
     """Batches of which something else is said than what has settled them, each with a digest of question and answer.
     What cannot settle one has none."""
     said = _said([batch for batch, _ in asked], heard)
@@ -97,11 +98,11 @@ def _moved(asked: Sequence[tuple[AskedBatch, str]], heard: PollReply) -> Iterato
         if heard.live_answered and batch.batch_id is not None and batch.bundle not in heard.missing:
             words = [line, *heard.live.get(batch.name, ()), *said.get((batch.bundle, batch.first), ())]
             digest = hashlib.blake2b("\n".join(words).encode(), digest_size=16).hexdigest()
-        if not digest or digest != batch.heard:
+        if not digest or digest != batch.settled_digest:
             yield batch, digest
 
 
-def _said(batches: Iterable[AskedBatch], heard: PollReply) -> dict[tuple[str, int], list[str]]:
+def _said(batches: Iterable[PolledBatch], heard: PollReply) -> dict[tuple[str, int], list[str]]:
     """What else was said of batches than by the queue. The history speaks only of what the queue does not have."""
     firsts: dict[str, list[int]] = {}
     for batch in batches:

@@ -33,9 +33,9 @@ done <"$scratch/folders" >"$scratch/ends"
 # What the queue says and who has ended. Then, of those that did not end by themselves: who is not in the queue (the
 # history is asked after those alone), and whose log matters: not of one that waits or runs and has told of no end. Where
 # the queue has what is left of an array as one line, nobody counts its elements.
-awk -F '\t' -v goes_on="$goes_on" -v to="$scratch/" "$awk_numbers"'
+awk -F '\t' -v unfinished="$unfinished" -v to="$scratch/" "$awk_numbers"'
   FILENAME == ARGV[1] { print "l " $0; split($0, f, "|"); if (f[2] == "rest") next
-    at = f[2] ~ /^[0-9]/ ? f[2] : 0; sub(/%.*/, "", at); on = $0 ~ goes_on; if (on) whole[f[1], at] = 1
+    at = f[2] ~ /^[0-9]/ ? f[2] : 0; sub(/%.*/, "", at); on = $0 ~ unfinished; if (on) whole[f[1], at] = 1
     if (at !~ /^[0-9]+$/) { if (on) going[f[1]] = going[f[1]] "," at; else lists[f[1]] = lists[f[1]] "," at; next }
     live[f[1], at + 0] = 1; if (on) busy[f[1], at + 0] = 1; next }
   FILENAME == ARGV[2] { print; split($0, f, " "); ended[f[2]] = 1; told[f[2], f[3]] = 1; delete fine[f[2], f[3]]

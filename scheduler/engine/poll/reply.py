@@ -77,19 +77,19 @@ def _read_of_element(heard: PollReply, tag: str, rest: str, tokens: Sequence[str
         heard.begun.add(key)
     else:
         end = read_end(words)
-        if end is not None and (key not in heard.ends or end.attempt >= heard.ends[key].attempt):
+        if end is not None and (key not in heard.ends or end.requeues >= heard.ends[key].requeues):
             heard.ends[key] = end
 
 
 def read_end(words: str) -> End | None:
     """An end file after its element: ``0 exit=3 signal= started=… ended=… host=… id=… missing=… cannot=…``, or None."""
     head, found, cannot = words.partition(" cannot=")
-    attempt, *pairs = head.split(" ")
+    requeues, *pairs = head.split(" ")
     values = dict(pair.partition("=")[::2] for pair in pairs)
-    if not found or not _is_number(attempt) or not _is_number(values.get("exit", "")):
+    if not found or not _is_number(requeues) or not _is_number(values.get("exit", "")):
         return None
     return End(
-        attempt=int(attempt),
+        requeues=int(requeues),
         exit_code=int(values["exit"]),
         signal=values.get("signal", ""),
         started=_time(values.get("started", "")),

@@ -8,7 +8,6 @@ waited for, a while. A requeue makes an end file a thing of the past: the job wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -40,8 +39,8 @@ def settle(before: Status, evidence: Evidence) -> Status:
     if end is not None and word is not None and word.active and evidence.live is None:
         word = None  # the history lags: the queue does not have it, and the script has ended
     after = _weighed(before, word, end, evidence)
-    if after.tries != before.tries:
-        after = replace(after, tries=before.tries)
+    if after.retries != before.retries:
+        after = replace(after, retries=before.retries)
     return after if not before.final or _outweighs(before, word, evidence) else before
 
 
@@ -66,7 +65,7 @@ def _weighed(before: Status, word: Observation | None, end: End | None, evidence
 
 def _outweighs(before: Status, word: Observation | None, evidence: Evidence) -> bool:
     """A final state is left if it was doubtful, if the queue has the job again, or if the job was killed after all."""
-    if before.cause in _DOUBTFUL or (evidence.end is not None and evidence.end.attempt > before.attempt):
+    if before.cause in _DOUBTFUL or (evidence.end is not None and evidence.end.requeues > before.requeues):
         return True
     if word is None or not word.active:
         return word is not None and before.state is JobState.COMPLETED and word.cause in _KILLED
@@ -79,21 +78,6 @@ _WAITING = (JobState.QUEUED, JobState.HELD)
 _MAKES_AWAY = (Cause.NODE_FAILURE, Cause.PREEMPTED)  # which undo nothing that the script had ended before
 _KILLED = (Cause.TIME_LIMIT, Cause.OUT_OF_MEMORY, Cause.CANCELLED, Cause.DEPENDENCY, *_MAKES_AWAY)
 _DOUBTFUL = (Cause.LOST, Cause.UNKNOWN, Cause.SIGNAL, Cause.REFUSED)
-_LOG_WORDS = (
-    ("DUE TO TIME LIMIT", Cause.TIME_LIMIT),
-    ("exceeded memory limit", Cause.OUT_OF_MEMORY),
-    ("oom-kill", Cause.OUT_OF_MEMORY),
-    ("oom_kill", Cause.OUT_OF_MEMORY),
-    ("Out Of Memory", Cause.OUT_OF_MEMORY),
-    ("DUE TO PREEMPTION", Cause.PREEMPTED),
-    ("DUE TO NODE FAILURE", Cause.NODE_FAILURE),
-    ("CANCELLED AT", Cause.CANCELLED),
-    ("PBS: job killed: walltime", Cause.TIME_LIMIT),
-    ("PBS: job killed: cput", Cause.TIME_LIMIT),
-    ("PBS: job killed: mem", Cause.OUT_OF_MEMORY),
-    ("PBS: job killed: vmem", Cause.OUT_OF_MEMORY),
-    ("Cgroup mem", Cause.OUT_OF_MEMORY),  # PBS's cgroup hook: "Cgroup memory limit exceeded", "Cgroup memsw limit …"
-)  # what batch systems write into a job's log; the time limit before the plain "CANCELLED AT" that it contains
 
 
 def _newest_word(evidence: Evidence) -> Observation | None:
@@ -110,7 +94,7 @@ def _ended_alone(evidence: Evidence) -> bool:
     end, live = evidence.end, evidence.live
     if end is None:
         return False
-    if _by_itself(end) or _log_cause(evidence.log) in (Cause.CANCELLED, Cause.TIME_LIMIT):
+    if _by_itself(end) or evidence.log_cause in (Cause.CANCELLED, Cause.TIME_LIMIT):
         return True  # the script that runs them all begins such a one no more
     return not end.signal and live is not None and live.active and live.state not in _WAITING
 
@@ -119,7 +103,7 @@ def _of_this_run(end: End | None, word: Observation | None) -> End | None:
     """The end file, unless the batch system has begun another run since."""
     if end is None or word is None or word.state in _WAITING:
         return end
-    if word.attempt is not None and word.attempt > end.attempt:
+    if word.requeues is not None and word.requeues > end.requeues:
         return None
     later = word.started is not None and end.ended is not None and word.started - end.ended > RUNS_APART
     return None if later else end
@@ -142,16 +126,16 @@ def _going_on(before: Status, word: Observation, end: End | None, evidence: Evid
         reason=word.reason if state is not JobState.RUNNING else "",
         node=word.node,
         started=word.started if not waiting else None,
-        attempt=_attempt(before, word, evidence.end),
+        requeues=_requeues(before, word, evidence.end),
     )
 
 
-def _attempt(before: Status, word: Observation, end: End | None) -> int:
+def _requeues(before: Status, word: Observation, end: End | None) -> int:
     """Squeue does not say it; the end file of the run before does."""
-    if word.attempt is not None:
-        return word.attempt
+    if word.requeues is not None:
+        return word.requeues
     over = end is not None and (word.state in _WAITING or _of_this_run(end, word) is None)
-    return max(before.attempt, end.attempt + 1) if end is not None and over else before.attempt
+    return max(before.requeues, end.requeues + 1) if end is not None and over else before.requeues
 
 
 def _by_itself(end: End) -> bool:
@@ -161,7 +145,7 @@ def _by_itself(end: End) -> bool:
 
 def _proved(before: Status, word: Observation | None, end: End, evidence: Evidence) -> Status:
     """The script told its end, and the batch system, if it was heard, does not claim to have killed it."""
-    from_log = _log_cause(evidence.log)
+    from_log = evidence.log_cause
     if from_log is not None and (end.signal or end.exit_code > 128):
         return _ended(before, word, end, from_log, evidence)
     if word is not None and word.state is JobState.FAILED and end.exit_code == 0:
@@ -190,7 +174,7 @@ def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:
     if _by_itself(end):
         heard = evidence.queue_answered or evidence.end_age_seconds >= FRESH_SECONDS
         return _by_exit_code(before, None, end) if heard else before
-    cause = _log_cause(evidence.log)
+    cause = evidence.log_cause
     if cause is not None:
         return _ended(before, None, end, cause, evidence)
     patient = evidence.history_answered is None or evidence.silent_polls >= PATIENT_POLLS
@@ -200,7 +184,7 @@ def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:
 def _without_proof(before: Status, word: Observation, evidence: Evidence) -> Status:
     """The batch system says that it has ended, but the script has not: it was killed, or never began, or its end file
     is not visible yet."""
-    from_log = _log_cause(evidence.log)
+    from_log = evidence.log_cause
     if from_log is not None and word.state is not JobState.COMPLETED:
         return _ended(before, word, None, from_log, evidence)
     if evidence.silent_polls < PATIENT_POLLS:
@@ -214,7 +198,7 @@ def _without_proof(before: Status, word: Observation, evidence: Evidence) -> Sta
 def _absent(before: Status, evidence: Evidence) -> Status:
     if before.state is JobState.CREATED or before.final or not evidence.silent:
         return before
-    from_log = _log_cause(evidence.log)
+    from_log = evidence.log_cause
     if from_log is not None and evidence.silent_polls >= PATIENT_POLLS:
         return _ended(before, None, None, from_log, evidence)
     if evidence.struck_out and evidence.silent_polls >= PATIENT_POLLS:
@@ -250,13 +234,8 @@ def _final(before: Status, word: Observation | None, end: End | None, cause: Cau
         node=next(filter(None, nodes), ""),
         started=(end.started if end else None) or (word.started if word else None) or before.started,
         ended=(end.ended if end else None) or (word.ended if word else None),
-        attempt=end.attempt if end is not None else before.attempt,
+        requeues=end.requeues if end is not None else before.requeues,
     )
-
-
-def _log_cause(log: Sequence[str]) -> Cause | None:
-    text = "\n".join(line for line in log if "DUE TO JOB REQUEUE" not in line)  # that was an earlier run
-    return next((cause for words, cause in _LOG_WORDS if words in text), None)
 
 
 _SIGNALS = {

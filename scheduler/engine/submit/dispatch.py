@@ -132,7 +132,7 @@ class Dispatcher:
 
     def _note(self, token: str, text: str) -> None:
         """For the history of those jobs of a bundle that are on their way."""
-        waiting = {batch.first for batch in self.ledger.batches(token) if batch.place is Slot.WAITS}
+        waiting = {batch.first for batch in self.ledger.batches(token) if batch.slot is Slot.WAITS}
         rows = self.ledger.states(token)
         on_their_way = [row.key for row in rows if row.state is JobState.SUBMITTING and row.first not in waiting]
         self.ledger.observe({}, dict.fromkeys(on_their_way, text))

@@ -15,8 +15,8 @@ from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.attempts import Move
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
-from scheduler.render.bundle import new_token
-from scheduler.render.retry import NextBundle, RetryRequest, render_again
+from scheduler.render.frame import new_token
+from scheduler.render.retry import NextBundle, RetryRequest, render_retries
 from scheduler.site.site import Site
 
 
@@ -30,7 +30,7 @@ def judge(rows: Sequence[JobRow], site: Site, ledger: Ledger) -> dict[int, Again
     found: dict[int, Again | Enough] = {}
     for row in rows:
         following = next_attempt(
-            row.status, Retry.from_json(json.loads(row.retry)), tries=row.tries, resources=resources_of(row, site),
+            row.status, Retry.from_json(json.loads(row.retry)), retries=row.retries, resources=resources_of(row, site),
             bounds=_bounds(site), failed_nodes=failed_nodes[row.key],
         )  # fmt: skip
         if following is not None:
@@ -58,7 +58,7 @@ def reason_of(row: JobRow, again: Again, site: Site) -> str:
     parts = [difference(resources_of(row, site), again.resources)]
     parts += [f"not on {', '.join(again.exclude)}"] if again.exclude else []
     said = "; ".join(part for part in parts if part)
-    return f"attempt {row.tries + 2}, after {row.status}" + (f": {said}" if said else "")
+    return f"attempt {row.retries + 2}, after {row.status}" + (f": {said}" if said else "")
 
 
 def plan(wishes: Sequence[RetryRequest], site: Site, system: BatchSystem, ledger: Ledger) -> str | None:
@@ -70,10 +70,10 @@ def plan(wishes: Sequence[RetryRequest], site: Site, system: BatchSystem, ledger
     Raises:
         ConfigError: the template or a directive is wrong now.
     """
-    bundle = render_again(wishes, site, system, token=new_token())
+    bundle = render_retries(wishes, site, system, token=new_token())
     path = ledger.spool(bundle.token)
     spool.write(bundle.files, path)
-    batches = [(one.first, len(one.wishes), one.name, one.packed) for one in bundle.batches]
+    batches = [(one.first, len(one.requests), one.name, one.packed) for one in bundle.batches]
     site_json = site.to_json()
     if ledger.attempts.record(
         token=bundle.token, site=site.name, site_json=site_json, batches=batches, moves=_moves(bundle)
@@ -87,7 +87,7 @@ def _moves(bundle: NextBundle) -> list[Move]:
     return [
         Move(wish.row, one.first, element, json.dumps(wish.again.resources.to_json()), wish.why)
         for one in bundle.batches
-        for element, wish in enumerate(one.wishes, start=one.first)
+        for element, wish in enumerate(one.requests, start=one.first)
     ]
 
 
@@ -96,7 +96,7 @@ def give_up_those_that_cannot(wishes: Sequence[RetryRequest], site: Site, system
     wrong: dict[int, str] = {}
     for wish in wishes:
         try:
-            render_again([wish], site, system, token=new_token())
+            render_retries([wish], site, system, token=new_token())
         except (ConfigError, JobError) as error:
             wrong[wish.row.key] = f"not tried again: {error}"
     _write_down([wish.row for wish in wishes], wrong, ledger)
@@ -154,7 +154,7 @@ def _bounds(site: Site) -> Bounds:
 def _failed_nodes(rows: Sequence[JobRow], ledger: Ledger) -> dict[int, list[str]]:
     """On which nodes attempts of these jobs ended in a node failure."""
     ends: list[tuple[int, Status]] = [
-        (one.job, one.status) for one in ledger.attempts.of(row.key for row in rows if row.tries)
+        (one.job, one.status) for one in ledger.attempts.of(row.key for row in rows if row.retries)
     ]
     ends += [(row.key, row.status) for row in rows]
     found: dict[int, list[str]] = {row.key: [] for row in rows}

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from scheduler.batch.base import Accepted, BatchSystem, Full, Outcome, Refused, Unknown, write_indices
+from scheduler.batch.base import BatchSystem
+from scheduler.batch.indices import write_indices
+from scheduler.batch.outcome import Accepted, Full, Outcome, Refused, Unknown
 from scheduler.engine import programs
 from scheduler.engine.submit import spool, upload
 from scheduler.errors import BatchError, JobError
@@ -141,7 +143,7 @@ def _exchange(
 
 def _which(batches: Sequence[BatchRow], rows: Sequence[StateRow], *, again: bool) -> list[str]:
     """What submit.sh is told of them: which may be handed over, which of those once more, which jobs never run."""
-    now = [batch for batch in batches if batch.place is Slot.HAS]
+    now = [batch for batch in batches if batch.slot is Slot.HAS]
     unheard = {row.first for row in rows if row.state is JobState.SUBMITTING}
     twice = [b.first for b in now if b.batch_id is None and b.first in unheard and (again or b.full)]
     waited = {batch.first for batch in now if batch.batch_id is None}
@@ -196,7 +198,7 @@ def _record_lost(token: str, ledger: Ledger) -> None:
     """The site does not have the bundle, and it is not here any more either: nobody will ever send it."""
     status = Status(JobState.FAILED, Cause.LOST, reason="its bundle is neither here nor over there; it was never begun")
     rows = [row for row in ledger.of_bundle(token) if row.status.state is JobState.SUBMITTING]
-    lost = {row.key: replace(status, tries=row.tries) for row in rows}
+    lost = {row.key: replace(status, retries=row.retries) for row in rows}
     ledger.observe(lost, dict.fromkeys(lost, f"submit: {status.reason}"), was=JobState.SUBMITTING)
     ledger.record_sent(token)
 
@@ -213,7 +215,7 @@ def _record_answers(token: str, site: str, answers: Answers, ledger: Ledger) -> 
     elif ids:
         ledger.slots.record_taken(site)
     known = {first for first, o in answers.outcomes.items() if not isinstance(o, Unknown | Full)}
-    if known >= {batch.first for batch in ledger.batches(token) if batch.place is not Slot.NEVER}:
+    if known >= {batch.first for batch in ledger.batches(token) if batch.slot is not Slot.NEVER}:
         close(token, ledger)
 
 
@@ -231,11 +233,11 @@ def record_statuses(answers: Answers, rows: Sequence[JobRow], system: BatchSyste
     """
     changes: dict[int, Status] = {}
     taken_back: dict[int, str] = {}
-    meant = cache(lambda first, tries: replace(status_of(answers.outcomes[first], system), tries=tries))
+    meant = cache(lambda first, retries: replace(status_of(answers.outcomes[first], system), retries=retries))
     for row in rows:
         if row.status.state is JobState.SUBMITTING and row.first in answers.outcomes:
-            outcome, status = answers.outcomes[row.first], meant(row.first, row.tries)
-            if row.tries and isinstance(outcome, Refused):
+            outcome, status = answers.outcomes[row.first], meant(row.first, row.retries)
+            if row.retries and isinstance(outcome, Refused):
                 words = outcome.words if outcome.exit_code in _OURS else status.reason
                 taken_back[row.key] = f"not tried again: {words}"
             else:

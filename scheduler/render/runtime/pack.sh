@@ -20,7 +20,7 @@ begin() {
   (
     OMP_NUM_THREADS=$3 NCPUS=$3
     export OMP_NUM_THREADS NCPUS
-    [ -z "$SLURM_CPUS_PER_TASK$SLURM_CPUS_ON_NODE" ] || export SLURM_CPUS_PER_TASK="$3" SLURM_CPUS_ON_NODE="$3"
+    for name in $core_variables; do export "$name=$3"; done
     unpack_element "$bundle" "$first" "$element" || exit   # it has said why
     # shellcheck disable=SC1090
     . "$bundle/$element/script.sh"

@@ -100,7 +100,7 @@ class Pretender:
         program = f"{PBS_FUNCTIONS}\nmake_scratch\n{text}"
         environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "HOME": str(self.folder)}
         return subprocess.run(
-            ["/bin/sh", "-c", program], cwd=self.folder, env=environment, capture_output=True, timeout=30
+            ["/bin/sh", "-c", program], cwd=self.folder, env=environment, capture_output=True, timeout=600
         )
 
     def calls(self) -> list[str]:

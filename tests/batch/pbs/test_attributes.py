@@ -6,9 +6,11 @@ from datetime import datetime, timezone
 
 import pytest
 
-from scheduler.batch.pbs.attributes import read_dsv, read_jobs
-from scheduler.batch.pbs.system import SYSTEM, sighting
+from scheduler.batch.pbs.attributes import observation, read_dsv
+from scheduler.batch.pbs.system import SYSTEM
 from scheduler.job.state import Cause, JobState
+
+from .qstat_forms import read_jobs
 
 PLAIN = """\
 Job Id: 1.host
@@ -52,7 +54,7 @@ JSON = """{
 def test_lines_broken_in_mid_word_are_joined_and_newlines_of_values_are_kept() -> None:
     first, second = read_jobs(PLAIN)
     assert first["Variable_List"] == "A=x,B=first\nsecond = line"
-    assert sighting(first).cause is Cause.TIME_LIMIT
+    assert observation(first).cause is Cause.TIME_LIMIT
     assert second == {"id": "2.host", "job_state": "Q"}
 
 
@@ -67,7 +69,7 @@ def test_json_that_is_none_is_read_line_by_line() -> None:
     first, second = read_jobs(JSON)
     assert first["Job_Name"] == 'C:dir \x03 "quoted" na\udce9'
     assert first["resources_used.walltime"] == "00:00:05"
-    assert (sighting(first).state, sighting(first).exit_code) == (JobState.FAILED, 3)
+    assert (observation(first).state, observation(first).exit_code) == (JobState.FAILED, 3)
     assert second == {"id": "2[].host", "job_state": "B"}
 
 
@@ -85,7 +87,7 @@ def test_what_is_escaped_in_dsv_is_what_it_was() -> None:
     job = read_dsv(r"Job Id: 1.host|Variable_List=A=a\|b\\,B=line1\nline2,C=x\,y|job_state=F|substate=92|Exit_status=0")
     assert job["Variable_List"] == "A=a|b\\,B=line1\nline2,C=x,y"
     assert job["job_state"] == "F"
-    assert sighting(job).state is JobState.COMPLETED
+    assert observation(job).state is JobState.COMPLETED
 
 
 def test_a_value_that_ends_in_a_backslash_does_not_swallow_the_next() -> None:
@@ -160,24 +162,26 @@ ENDS = {
 @pytest.mark.parametrize("words", ENDS)
 @pytest.mark.parametrize("state", ["F", "X"])
 def test_limits_signals_and_qdel_are_told_apart_by_evidence(state: str, words: str) -> None:
-    seen = sighting(read_dsv(f"Job Id: 1.host|job_state={state}|{words}"))
+    seen = observation(read_dsv(f"Job Id: 1.host|job_state={state}|{words}"))
     assert (seen.state, seen.cause, seen.exit_code) == ENDS[words]
 
 
 def test_an_element_that_shows_its_arrays_record_was_deleted_whatever_exit_status_stands_there() -> None:
     for words in ("substate=70|Exit_status=0", "substate=92|Exit_status=0", "substate=91|Exit_status=1"):
-        seen = sighting(read_dsv(f"Job Id: 5[2].host|job_state=F|{words}|comment=Subjob finished"))
+        seen = observation(read_dsv(f"Job Id: 5[2].host|job_state=F|{words}|comment=Subjob finished"))
         assert (seen.state, seen.cause, seen.exit_code) == (JobState.CANCELLED, Cause.CANCELLED, None)
         assert seen.batch_id == "5[].host"
 
 
 def test_the_exit_status_of_an_earlier_run_means_nothing_while_the_job_runs_again() -> None:
-    seen = sighting(read_dsv("Job Id: 1.host|job_state=R|substate=42|Exit_status=-4|obittime=Mon Nov 23 22:11:45 2026"))
+    seen = observation(
+        read_dsv("Job Id: 1.host|job_state=R|substate=42|Exit_status=-4|obittime=Mon Nov 23 22:11:45 2026")
+    )
     assert (seen.state, seen.cause, seen.exit_code, seen.ended) == (JobState.RUNNING, Cause.NONE, None, None)
 
 
 def test_times_and_the_node_are_told() -> None:
-    seen = sighting(
+    seen = observation(
         read_dsv(
             "Job Id: 1.host|job_state=F|Exit_status=0|exec_host=n1/0*2+n2/0|stime=Mon Nov  2 22:05:43 2026"
             "|obittime=Mon Nov  2 22:05:44 2026"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scheduler import ConfigError, Resources
-from scheduler.batch.base import Ask
+from scheduler.batch.base import BatchRequest
 from scheduler.batch.pbs.directives import walltime
 from scheduler.batch.pbs.system import SYSTEM
 from scheduler.site.catalog import find_site
@@ -18,7 +18,7 @@ from scheduler.site.packaged import packaged_folder
 
 def header(*, count: int = 1, memory_style: str = "per_node", name: str = "b0.token-0", **resources: Any) -> list[str]:
     """The header's lines without ``#PBS``."""
-    text = SYSTEM.directives(Ask(name, count, 7, Resources(**resources), memory_style))
+    text = SYSTEM.directives(BatchRequest(name, count, 7, Resources(**resources), memory_style))
     assert all(line.startswith("#PBS -") for line in text.split("\n"))
     return [line[5:] for line in text.split("\n")]
 
@@ -56,7 +56,8 @@ SITES = {
 def test_a_job_of_a_packaged_site_asks_as_its_users_do(name: str) -> None:
     site = find_site(name, folders=[packaged_folder("site_configs")])
     want = site.resources_for(Resources(account="EIC"))
-    lines = SYSTEM.directives(Ask("b0.token-0", 20, 0, want, site.memory_style)).replace("#PBS ", "").split("\n")
+    request = BatchRequest("b0.token-0", 20, 0, want, site.memory_style)
+    lines = SYSTEM.directives(request).replace("#PBS ", "").split("\n")
     assert lines[3:5] == ["-J 0-19", "-r y"]
     assert sorted(lines[5:]) == sorted([*SITES[name], "-A EIC"])
     assert site.limits.whole_node and site.limits.cores_per_node

@@ -1,4 +1,4 @@
-"""The pretended PBS prints what the real ones did, command by command; ids, times, paths and loads aside."""
+"""The fake PBS prints what real servers printed, command by command, except for ids, times, paths and loads."""
 
 from __future__ import annotations
 
@@ -16,76 +16,95 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.batch.pbs.attributes import read_jobs
 from tests.fakepbs import show
-from tests.fakepbs_host import Here
+from tests.fakepbs_host import LocalFakePbs
 
+from .qstat_forms import read_jobs
 from .replay import BUILDS, CASES, Case, case, expected, names
 
 ELSEWHERE = re.compile(
     r"server-|depend-|qsub-(not-installed|after-restart|mom-dead|then-ps|unreadable|in-dir|name-from-odd|v-utf8|v-json-single)|qsub-v-.*-(qstat|result)"
 )
-"""Cases of qsub that need another server, the real one's processes, or a file of their own."""
+"""Cases of qsub that need another server, processes of a real server, or a special file."""
+LONGEST_SECONDS = 240
+"""Ends a test that hangs; no outcome depends on it."""
 STATES = ("running", "queued", "held", "waiting", "toobig")
 
 
 @dataclass
-class Tried:
-    """A pretended server of one build, with jobs in known states, and the ids of those jobs by their names."""
+class Server:
+    """A fake server of one build, with jobs in known states.
+
+    Attributes:
+        home: the home and current directory of the user who types the commands.
+        ids: name of a job → its id.
+    """
 
     build: str
-    here: Here
+    pbs: LocalFakePbs
     home: Path
     ids: dict[str, str]
 
-    def do(self, command: str, stdin: str = "") -> subprocess.CompletedProcess[bytes]:
-        """What a command line prints."""
-        environment = {**os.environ, "PATH": self.here.path, "HOME": str(self.home), "LANG": "C.UTF-8", "TZ": "UTC"}
+    def run(self, command: str, stdin: str = "") -> subprocess.CompletedProcess[bytes]:
+        """Run a command line to its end."""
         return subprocess.run(
-            ["bash", "-c", command],
-            input=os.fsencode(stdin),
-            env=environment,
-            cwd=self.home,
-            capture_output=True,
-            timeout=30,
-        )
+            ["bash", "-c", command], input=os.fsencode(stdin), env=self._environment(), cwd=self.home,
+            capture_output=True, timeout=LONGEST_SECONDS,
+        )  # fmt: skip
 
-    def submit(self, name: str, options: str, script: str = "sleep 300") -> None:
-        """A job that tests know by its name."""
-        self.ids[name] = self.do(f"qsub -N {name} {options}", script).stdout.decode().strip()
+    def kill_once_sent(self, command: str) -> None:
+        """Run a command that gets no answer, and kill it when it has sent its request."""
+        sent = self.home / "sent"
+        sent.unlink(missing_ok=True)
+        with subprocess.Popen(
+            command.split(), env={**self._environment(), "FAKEPBS_SENT": str(sent)}, cwd=self.home,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            self.until(sent.exists)
+            time.sleep(0.2)  # long enough for an answer that must not come
+            assert process.poll() is None
+            process.kill()
+            assert process.stdout and process.stdout.read() == b""
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "PATH": self.pbs.path, "HOME": str(self.home), "LANG": "C.UTF-8", "TZ": "UTC"}
+
+    def submit(self, name: str, options: str, script: str = "sleep 86400") -> None:
+        """Submit a job that tests know by its name."""
+        self.ids[name] = self.run(f"qsub -N {name} {options}", script).stdout.decode().strip()
 
     def until(self, happened: Callable[[], bool]) -> None:
-        """Wait for it."""
-        deadline = time.monotonic() + 20
+        """Wait until something has happened."""
+        deadline = time.monotonic() + LONGEST_SECONDS
         while not happened():
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
 
 @pytest.fixture(scope="module", params=BUILDS)
-def tried(request: pytest.FixtureRequest) -> Iterator[Tried]:
-    """The states in which most recorded cases were asked after."""
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server with jobs in the states in which most cases were recorded."""
     with tempfile.TemporaryDirectory(prefix="pbs-") as folder:
         prefix, home = Path(folder, "pbs"), Path(folder, "home")
         home.mkdir()
         (home / "v").mkdir()
         master = request.param.startswith("master")
-        here = Here.started(prefix, master=master, cpus=8, memory=16 * 2**30)
+        pbs = LocalFakePbs.started(prefix, master=master, cpus=8, memory=16 * 2**30)
+        server = Server(request.param, pbs, home, {})
         try:
-            tried = Tried(request.param, here, home, {})
-            tried.submit("running", "-l select=1:ncpus=6:mem=1gb -l walltime=01:00:00")
-            tried.submit("queued", "-l select=1:ncpus=6:mem=1gb -l walltime=01:00:00")
-            tried.submit("held", "-h")
-            tried.submit("waiting", "-a 203001010000")
-            tried.submit("toobig", "-l select=1:ncpus=64")
-            yield tried
+            server.submit("running", "-l select=1:ncpus=6:mem=1gb -l walltime=01:00:00")
+            server.submit("queued", "-l select=1:ncpus=6:mem=1gb -l walltime=01:00:00")
+            server.submit("held", "-h")
+            server.submit("waiting", "-a 203001010000")
+            server.submit("toobig", "-l select=1:ncpus=64")
+            yield server
         finally:
-            tried.do("qdel -W force $(qselect)")
-            here.stop()
+            server.run("qdel -W force $(qselect)")
+            pbs.stop()
 
 
 def plain(text: str, home: Path | None = None) -> str:
-    """Without what differs from run to run."""
+    """Remove what differs from run to run."""
     text = re.sub(r"\n\t(?=\S|\n| )", "", text)  # lines of plain attributes, broken where their length has it
     if home is not None:
         text = text.replace(str(home), "/home/alice").replace(str(home.parent / "pbs"), "/opt/pbs")
@@ -104,19 +123,18 @@ def plain(text: str, home: Path | None = None) -> str:
     return text
 
 
-def same(found: subprocess.CompletedProcess[bytes], recorded: Case, tried: Tried) -> None:
-    """Exit code and both streams."""
-    told = (
+def same(found: subprocess.CompletedProcess[bytes], recorded: Case, server: Server) -> None:
+    """Compare exit code, stdout and stderr with the recorded ones."""
+    printed = (
         found.returncode,
-        _of_user(plain(found.stdout.decode(), tried.home)),
-        _of_user(plain(found.stderr.decode(), tried.home)),
+        _of_user(plain(found.stdout.decode(), server.home)),
+        _of_user(plain(found.stderr.decode(), server.home)),
     )
-    words = (recorded.exit_code, plain(recorded.text), plain(recorded.err.decode()))
-    assert told == words
+    assert printed == (recorded.exit_code, plain(recorded.text), plain(recorded.err.decode()))
 
 
 def _of_user(text: str) -> str:
-    """As if alice had asked: her name is five letters long, in columns of any width."""
+    """Replace the name of the current user by that of alice, who typed the recorded commands."""
     me = pwd.getpwuid(os.getuid()).pw_name
     text = re.sub(rf"(?<=[ =\"\t]){me}(?=[@ ])", "alice", text)
     return re.sub(rf"(LOGNAME\"?[=:\t]+\"?){me}", r"\1alice", text)
@@ -128,18 +146,18 @@ SUBMITTED = [
 
 
 @pytest.mark.parametrize("name", SUBMITTED)
-def test_qsub_takes_and_refuses_the_same_in_the_same_words(tried: Tried, name: str) -> None:
-    recorded = case(name, tried.build)
-    full = json.loads((CASES / tried.build / f"{name}.json").read_text())
+def test_qsub_accepts_and_refuses_the_same_with_the_same_messages(server: Server, name: str) -> None:
+    recorded = case(name, server.build)
+    full = json.loads((CASES / server.build / f"{name}.json").read_text())
     for path, content in full.get("files", {}).items():
-        (tried.home / Path(path).name).write_text(content)
+        (server.home / Path(path).name).write_text(content)
     if "-h" not in recorded.command.split():
         full["stdin"] = re.sub(r"sleep \d+", "true", full.get("stdin", ""))
-    same(tried.do(recorded.command, full.get("stdin", "")), recorded, tried)
+    same(server.run(recorded.command, full.get("stdin", "")), recorded, server)
 
 
 def _asked(build: str) -> Iterator[tuple[str, str]]:
-    """Cases that ask after the five jobs: name, and the recorded id of each job → its name."""
+    """The cases of qstat about the five jobs of the fixture, each with its build."""
     states = "running|queued|held|waiting|never-runs|unknown|known-unknown|two|short-id|same-twice"
     tables = "a|s|u|i|r|aw|no-arguments|garbage-id|empty-id|other-server-id|q-queue|q-unknown|id-at-server|u-other"
     others = "format-unknown|version|json-without-f|a-json"
@@ -152,23 +170,23 @@ def _asked(build: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", [name for name, _ in _asked(BUILDS[0])])
-def test_qstat_prints_the_same_of_the_same_jobs(tried: Tried, name: str) -> None:
-    recorded = case(name, tried.build)
-    listed = re.findall(r"^(\d+)\.pbslogin\s+(\w+)", case("qstat-no-arguments", tried.build).text, re.M)
+def test_qstat_prints_the_same_about_the_same_jobs(server: Server, name: str) -> None:
+    recorded = case(name, server.build)
+    listed = re.findall(r"^(\d+)\.pbslogin\s+(\w+)", case("qstat-no-arguments", server.build).text, re.M)
     command = recorded.command
     for number, job in listed:
-        command = re.sub(rf"\b{number}\b(?!\.other)", tried.ids[job].split(".")[0], command)
-    tried.until(lambda: len(tried.do("qselect -s RE").stdout.split()) == 1)  # what other tests have sent is over
-    found = tried.do(command.replace("-u alice", "-u $(id -un)"))
-    mine = "|".join(re.escape(tried.ids[job]) for job in STATES)
+        command = re.sub(rf"\b{number}\b(?!\.other)", server.ids[job].split(".")[0], command)
+    server.until(lambda: len(server.run("qselect -s RE").stdout.split()) == 1)  # jobs of other tests are finished
+    found = server.run(command.replace("-u alice", "-u $(id -un)"))
+    mine = "|".join(re.escape(server.ids[job]) for job in STATES)
     if not re.search(r"\d+|''|qstat (-f )*-F|version|usage", command) or "''" in command:
         lines = found.stdout.decode().splitlines(keepends=True)
         found.stdout = "".join(_only(lines, mine)).encode()
-    same(found, recorded, tried)
+    same(found, recorded, server)
 
 
 def _only(lines: list[str], ids: str) -> Iterator[str]:
-    """The rows of these jobs, with their comments: other tests have left some."""
+    """The rows of these jobs with their comments; other tests have submitted more."""
     ours = True
     for line in lines:
         if re.match(r"\d", line):
@@ -177,10 +195,10 @@ def _only(lines: list[str], ids: str) -> Iterator[str]:
             yield line
 
 
-def test_a_table_shows_the_same_columns_and_comments_for_ones_own_jobs_with_elements(tried: Tried) -> None:
-    tried.submit("two", "-h -J 0-1")
-    shown = tried.do("qstat -u $(id -un) -w -t -s").stdout.decode()
-    number = tried.ids["two"].split("[")[0]
+def test_the_table_of_a_users_own_jobs_has_the_same_columns_and_comments_with_array_tasks(server: Server) -> None:
+    server.submit("two", "-h -J 0-1")
+    shown = server.run("qstat -u $(id -un) -w -t -s").stdout.decode()
+    number = server.ids["two"].split("[")[0]
     rows = [line.split() for line in shown.splitlines() if line.startswith(f"{number}[")]
     assert [(row[0].split(".")[0], row[9]) for row in rows] == [
         (f"{number}[]", "H"),
@@ -196,17 +214,17 @@ ENDED = {
 
 
 @pytest.mark.parametrize("name", ENDED)
-def test_a_job_that_has_ended_shows_the_same_attributes(tried: Tried, name: str) -> None:
-    recorded = case(name, tried.build)
+def test_a_finished_job_has_the_same_attributes(server: Server, name: str) -> None:
+    recorded = case(name, server.build)
     options = (
         "" if "Submit_arguments" not in recorded.text else recorded.text.split("Submit_arguments = ")[1].split("\n")[0]
     )
-    job_id = tried.do(f"qsub {options}", f"{ENDED[name]}\n").stdout.decode().strip()
-    tried.until(lambda: b" F " in tried.do(f"qstat -x {job_id}").stdout)
+    job_id = server.run(f"qsub {options}", f"{ENDED[name]}\n").stdout.decode().strip()
+    server.until(lambda: b" F " in server.run(f"qstat -x {job_id}").stdout)
     command = re.sub(r"\d+\.pbslogin", job_id, recorded.command)
-    found = tried.do(command)
+    found = server.run(command)
     found.stdout = re.sub(rb"(exec_host\"?[ :=\t]+\"?pbslogin/)\d", rb"\g<1>0", found.stdout)
-    same(found, recorded, tried)
+    same(found, recorded, server)
 
 
 OF_ARRAY = "id=$(echo x | qsub -h -J 0-5); element() { echo ${id/\\[\\]/[$1]}; }; "
@@ -226,61 +244,61 @@ DELETED = {
 
 
 @pytest.mark.parametrize("name", DELETED)
-def test_qdel_and_qselect_say_the_same(tried: Tried, name: str) -> None:
-    same(tried.do(DELETED[name]), case(name, tried.build), tried)
+def test_qdel_and_qselect_print_the_same(server: Server, name: str) -> None:
+    same(server.run(DELETED[name]), case(name, server.build), server)
 
 
 DOWN = [name for name in names(BUILDS[0]) if re.match(r"server-down-(qstat(?!-b)|qsub|qdel|qselect)", name)]
 
 
 @pytest.mark.parametrize("name", DOWN)
-def test_without_a_server_they_say_the_same(tried: Tried, name: str) -> None:
-    (tried.here.prefix / "home" / "down").touch()
+def test_without_a_server_all_commands_print_the_same(server: Server, name: str) -> None:
+    (server.pbs.home / "down").touch()
     try:
-        tried.until(lambda: tried.do("qstat").returncode == 255)
-        same(tried.do(case(name, tried.build).command, "echo\n"), case(name, tried.build), tried)
+        server.until(lambda: server.run("qstat").returncode == 255)
+        same(server.run(case(name, server.build).command, "echo\n"), case(name, server.build), server)
     finally:
-        (tried.here.prefix / "home" / "down").unlink()
-        tried.until(lambda: tried.do("qstat").returncode == 0)
+        (server.pbs.home / "down").unlink()
+        server.until(lambda: server.run("qstat").returncode == 0)
 
 
-def test_a_frozen_server_answers_nothing_and_takes_what_a_qsub_has_said_that_was_cut_off(tried: Tried) -> None:
-    os.kill(tried.here.process.pid, 19)
-    assert tried.do("timeout 1 qstat").returncode == 124
-    assert tried.do("timeout 1 qsub -h -N cutoff", "echo\n").returncode == 124
-    os.kill(tried.here.process.pid, 18)
-    tried.until(lambda: tried.do("qselect -N cutoff").stdout != b"")
+def test_a_frozen_server_answers_nothing_and_later_accepts_the_job_of_a_qsub_that_was_killed(server: Server) -> None:
+    server.pbs.freeze()
+    server.kill_once_sent("qstat")
+    server.kill_once_sent("qsub -h -N cutoff")
+    server.pbs.thaw()
+    server.until(lambda: server.run("qselect -N cutoff").stdout != b"")
 
 
-def test_without_a_history_what_has_ended_is_as_unknown_as_what_never_was(tried: Tried) -> None:
-    job_id = tried.do("qsub", "true\n").stdout.decode().strip()
-    tried.until(lambda: tried.do(f"qstat {job_id}").returncode == 35)
-    (tried.here.prefix / "home" / "nohistory").touch()
+def test_without_a_history_a_finished_job_is_as_unknown_as_one_that_was_never_submitted(server: Server) -> None:
+    job_id = server.run("qsub", "true\n").stdout.decode().strip()
+    server.until(lambda: server.run(f"qstat {job_id}").returncode == 35)
+    (server.pbs.home / "nohistory").touch()
     try:
         for name in ("nohistory-qstat-finished", "nohistory-qstat-x-f-finished", "nohistory-qstat-f-json-finished"):
-            recorded = case(name, tried.build)
-            tried.until(lambda: tried.do(f"qstat {job_id}").returncode == 153)
-            same(tried.do(re.sub(r"\d+\.pbslogin", job_id, recorded.command)), recorded, tried)
+            recorded = case(name, server.build)
+            server.until(lambda: server.run(f"qstat {job_id}").returncode == 153)
+            same(server.run(re.sub(r"\d+\.pbslogin", job_id, recorded.command)), recorded, server)
     finally:
-        (tried.here.prefix / "home" / "nohistory").unlink()
+        (server.pbs.home / "nohistory").unlink()
 
 
-def test_output_comes_at_the_end_to_where_it_belongs_readable_by_nobody_else(tried: Tried) -> None:
-    """As in qsub-out-array-index-files and qsub-out-o-directory-files."""
-    (tried.home / "o").mkdir()
+def test_output_is_delivered_at_the_end_of_the_job_and_readable_by_its_owner_alone(server: Server) -> None:
+    """As recorded in qsub-out-array-index-files and qsub-out-o-directory-files."""
+    (server.home / "o").mkdir()
     script = "echo out; echo err >&2; umask; pwd\n"
     asked = ("-J 0-2 -j oe -o 'o/x.^array_index^.out'", "-N dir -j oe -o o", "-N two -o o/a.out -e o/a.err")
-    ids = [tried.do(f"qsub {options}", script).stdout.decode().strip() for options in asked]
-    tried.until(lambda: all(b" F " in tried.do(f"qstat -x {shlex.quote(one)}").stdout for one in ids))
-    found = sorted(path.name for path in (tried.home / "o").iterdir())
+    ids = [server.run(f"qsub {options}", script).stdout.decode().strip() for options in asked]
+    server.until(lambda: all(b" F " in server.run(f"qstat -x {shlex.quote(one)}").stdout for one in ids))
+    found = sorted(path.name for path in (server.home / "o").iterdir())
     assert found == sorted(["x.0.out", "x.1.out", "x.2.out", f"{ids[1]}.OU", "a.out", "a.err"])
-    assert {path.stat().st_mode & 0o777 for path in (tried.home / "o").iterdir()} == {0o600}
-    assert (tried.home / "o/a.out").read_text() == f"out\n0022\n{tried.home}\n"
-    assert (tried.home / "o/a.err").read_text() == "err\n"
+    assert {path.stat().st_mode & 0o777 for path in (server.home / "o").iterdir()} == {0o600}
+    assert (server.home / "o/a.out").read_text() == f"out\n0022\n{server.home}\n"
+    assert (server.home / "o/a.err").read_text() == "err\n"
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_lines_of_plain_attributes_are_broken_where_the_real_ones_break_them(build: str) -> None:
+def test_long_lines_of_attributes_are_broken_where_a_real_qstat_breaks_them(build: str) -> None:
     compared = 0
     for name in names(build):
         recorded = case(name, build)
@@ -294,12 +312,12 @@ def test_lines_of_plain_attributes_are_broken_where_the_real_ones_break_them(bui
             [of["id"], [(key, value) for key, value in of.items() if key != "id"]] for of in read_jobs(recorded.text)
         ]
         written = show.as_plain(
-            [[job_id, [(key, AsItIs(value)) for key, value in pairs]] for job_id, pairs in jobs], wide=False
+            [[job_id, [(key, Verbatim(value)) for key, value in pairs]] for job_id, pairs in jobs], wide=False
         )
         assert written.rstrip() == recorded.text.rstrip(), name
         compared += 1
     assert compared > 60
 
 
-class AsItIs(str):
-    """A value that is written as it was read."""
+class Verbatim(str):
+    """A value that is printed as it was read."""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.batch.pbs.attributes import Attributes, read_jobs
-from scheduler.batch.pbs.system import SYSTEM, sighting
+from scheduler.batch.pbs.attributes import Attributes, observation
+from scheduler.batch.pbs.system import SYSTEM
 from scheduler.engine.poll.settle import settle
 from scheduler.job.evidence import End, Evidence, Observation
 from scheduler.job.state import Cause, JobState, Status
 
+from .qstat_forms import read_jobs
 from .replay import BUILDS, Expected, Pretender, case, expected, names
 
 
@@ -61,8 +62,8 @@ LOGGED = {"time-limit": Cause.TIME_LIMIT, "out-of-memory": Cause.OUT_OF_MEMORY, 
 @pytest.mark.parametrize("row", rows("log"))
 def test_the_log_tells_a_limit_from_any_other_signal_where_there_is_no_history(row: Expected) -> None:
     log = case(row.name, row.build).text.splitlines()[-4:]
-    end = End(attempt=0, exit_code=143, signal="TERM")
-    evidence = Evidence(end=end, log=log, queue_answered=True, history_answered=None)
+    end = End(requeues=0, exit_code=143, signal="TERM")
+    evidence = Evidence(end=end, log=log, log_cause=SYSTEM.log_cause(log), queue_answered=True, history_answered=None)
     assert settle(Status(JobState.RUNNING), evidence).cause is LOGGED[row.outcome]
 
 
@@ -105,14 +106,14 @@ def test_each_form_of_an_answer_gives_the_same(build: str) -> None:
             if (
                 name.endswith(plain) and twin in names(build) and name != "qstat-two-f"
             ):  # master: JSON of the first only
-                assert sightings(name, build) == sightings(twin, build), (name, twin)
+                assert observations(name, build) == observations(twin, build), (name, twin)
                 compared += 1
     assert compared > 50
 
 
-def sightings(name: str, build: str) -> list[Observation]:
+def observations(name: str, build: str) -> list[Observation]:
     """All that a case says of jobs."""
-    return [sighting(of) for of in read_jobs(case(name, build).text)]
+    return [observation(of) for of in read_jobs(case(name, build).text)]
 
 
 def in_table(index: int, seen: Observation) -> str:
@@ -124,6 +125,6 @@ def in_words(of: Attributes) -> str:
     """``failed:time-limit``, ``failed:exit-code:3``, ``queued``; ``array`` for a whole one, which says nothing."""
     if "[]" in of["id"]:
         return "array"
-    seen = sighting(of)
+    seen = observation(of)
     parts = [seen.state.word if seen.state else "?", seen.cause.word.replace(" ", "-"), seen.exit_code]
     return ":".join(str(part) for part in parts if part not in ("", None))

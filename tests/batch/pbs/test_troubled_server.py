@@ -1,9 +1,7 @@
-"""A PBS server that freezes or goes away while jobs are handed to it: each job runs once all the same."""
+"""A PBS server that freezes or stops while jobs are submitted: each job still runs exactly once."""
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import tempfile
 import time
@@ -14,19 +12,44 @@ import pytest
 
 from scheduler import Cause, Job, JobState, JobType, Resources, Runner, Site
 from scheduler.ledger.ledger import Ledger
-from tests.fakepbs_host import Here
+from tests.fakepbs_host import LocalFakePbs
+
+LONGEST_SECONDS = 240
+"""Ends a test that hangs; no outcome depends on it."""
+
+# Replaces `timeout SECONDS COMMAND...`: it kills the command once its request is sent and the server is frozen. The
+# seconds of the real one would run out then.
+_TIMEOUT = """\
+#!/bin/sh
+shift
+FAKEPBS_SENT=$(mktemp -u)
+export FAKEPBS_SENT
+exec 3<&0
+"$@" <&3 3<&- &
+command=$!
+while kill -0 "$command" 2>/dev/null; do
+  if [ -e '{frozen}' ] && [ -e "$FAKEPBS_SENT" ]; then
+    kill -KILL "$command"
+    rm -f "$FAKEPBS_SENT"
+    exit 124
+  fi
+  sleep 0.05
+done
+rm -f "$FAKEPBS_SENT"
+wait "$command"
+"""
 
 
 @pytest.fixture(params=["history", "no history"])
-def pbs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
-    """Its commands are on PATH, and nobody waits for an answer for longer than a second."""
+def pbs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalFakePbs]:
+    """A fake PBS whose commands are on PATH. A command that a frozen server does not answer is killed at once."""
     with tempfile.TemporaryDirectory(prefix="pbs-") as folder:
-        pbs = Here.started(Path(folder, "pbs"), master=request.param == "history")
+        pbs = LocalFakePbs.started(Path(folder, "pbs"), master=request.param == "history")
         if request.param == "no history":
-            (pbs.prefix / "home" / "nohistory").touch()
-        impatient = pbs.prefix / "bin" / "timeout"
-        impatient.write_text('#!/bin/sh\nshift\nexec /usr/bin/timeout 1 "$@"\n')
-        impatient.chmod(0o755)
+            (pbs.home / "nohistory").touch()
+        timeout = pbs.prefix / "bin" / "timeout"
+        timeout.write_text(_TIMEOUT.format(frozen=pbs.frozen))
+        timeout.chmod(0o755)
         monkeypatch.setenv("PATH", pbs.path)
         yield pbs
         pbs.stop()
@@ -34,7 +57,7 @@ def pbs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Iterator[Runner]:
-    """The way to it."""
+    """A runner for the fake PBS, with a ledger of its own."""
     values = {
         "transport": "local",
         "scheduler": "pbs",
@@ -46,12 +69,12 @@ def runner(tmp_path: Path) -> Iterator[Runner]:
 
 
 def jobs_in(folder: Path) -> list[Job]:
-    """Three that become an array, and one alone; each leaves a line when it runs."""
+    """Three jobs that become an array, and a fourth one; each appends a line to its own file when it runs."""
     script = folder / "once.sh"
     script.write_text(f"#!/bin/sh\necho run >>'{folder}'/runs-$1\necho >out.txt\n")
     return [
         Job(
-            f"j{n}", JobType.SCRIPT, script_path=script, arguments=[n], working_dir=folder / f"home{n}",
+            f"j{n}", JobType.SCRIPT, script_path=script, arguments=[n], working_dir=folder / f"local{n}",
             output_files=["out.txt"], resources=Resources(walltime="5m" if n < 3 else "6m"),
         )
         for n in range(4)
@@ -59,30 +82,30 @@ def jobs_in(folder: Path) -> list[Job]:
 
 
 def ran_once(jobs: list[Job], folder: Path) -> bool:
-    """Each has completed, and left one line."""
+    """Whether each job has completed and written exactly one line."""
     lines = [(folder / f"runs-{n}").read_text() for n in range(len(jobs))]
     return all(job.state is JobState.COMPLETED for job in jobs) and lines == ["run\n"] * len(jobs)
 
 
-def test_jobs_that_a_frozen_server_takes_after_qsub_was_cut_off_are_found_and_run_once(
-    pbs: Here, runner: Runner, tmp_path: Path
+def test_jobs_that_a_frozen_server_accepts_after_qsub_was_killed_are_found_and_run_once(
+    pbs: LocalFakePbs, runner: Runner, tmp_path: Path
 ) -> None:
     jobs = jobs_in(tmp_path)
-    os.kill(pbs.process.pid, signal.SIGSTOP)
+    pbs.freeze()
     runner.submit(jobs)
     assert {job.state for job in jobs} == {JobState.SUBMITTING}
     runner.poll()
     assert "qstat did not answer" in runner.trouble
-    os.kill(pbs.process.pid, signal.SIGCONT)
-    runner.wait(jobs, timeout=60)
+    pbs.thaw()
+    runner.wait(jobs, timeout=LONGEST_SECONDS)
     assert ran_once(jobs, tmp_path)
 
 
-def test_jobs_that_no_server_was_there_for_are_handed_over_when_it_is_back(
-    pbs: Here, runner: Runner, tmp_path: Path
+def test_jobs_submitted_while_no_server_runs_are_submitted_once_it_is_back(
+    pbs: LocalFakePbs, runner: Runner, tmp_path: Path
 ) -> None:
     jobs = jobs_in(tmp_path)
-    down = pbs.prefix / "home" / "down"
+    down = pbs.home / "down"
     down.touch()
     while subprocess.run(["qstat"], capture_output=True).returncode == 0:
         time.sleep(0.05)
@@ -91,25 +114,26 @@ def test_jobs_that_no_server_was_there_for_are_handed_over_when_it_is_back(
     assert "cannot connect to server" in runner.trouble
     assert {job.state for job in jobs} == {JobState.SUBMITTING}
     down.unlink()
-    runner.wait(jobs, timeout=60)
+    runner.wait(jobs, timeout=LONGEST_SECONDS)
     assert ran_once(jobs, tmp_path)
 
 
-def test_jobs_that_run_while_the_server_is_away_are_not_touched_by_its_silence(
-    pbs: Here, runner: Runner, tmp_path: Path
+def test_the_states_of_running_jobs_do_not_change_while_the_server_is_silent(
+    pbs: LocalFakePbs, runner: Runner, tmp_path: Path
 ) -> None:
-    script = tmp_path / "slow.sh"
-    script.write_text("#!/bin/sh\nsleep 3\nexit 5\n")
-    job = Job("slow", JobType.SCRIPT, script_path=script, working_dir=tmp_path / "home")
+    script, go = tmp_path / "slow.sh", tmp_path / "go"
+    script.write_text('#!/bin/sh\nuntil [ -e "$1" ]; do sleep 0.1; done\nexit 5\n')
+    job = Job("slow", JobType.SCRIPT, script_path=script, arguments=[str(go)], working_dir=tmp_path / "local")
     runner.submit([job])
     while not job.is_running():
         runner.poll()
-    os.kill(pbs.process.pid, signal.SIGSTOP)
+    pbs.freeze()
     for _ in range(2):
-        time.sleep(0.4)
+        time.sleep(0.4)  # longer than the site's poll_seconds: else no command runs
         runner.poll()
         assert runner.trouble
         assert job.is_running()
-    os.kill(pbs.process.pid, signal.SIGCONT)
-    runner.wait([job], timeout=60)
+    pbs.thaw()
+    go.touch()
+    runner.wait([job], timeout=LONGEST_SECONDS)
     assert (job.status.cause, job.status.exit_code) == (Cause.EXIT_CODE, 5)

@@ -14,6 +14,7 @@ import pytest
 
 from scheduler import Cause, Job, JobState, JobType, Resources, Runner, Site
 from scheduler.ledger.ledger import Ledger
+from tests.sleeping import path_with_sleep
 from tests.unpacked import until
 
 Start = Callable[..., Runner]
@@ -71,14 +72,14 @@ def ready(one: Job, name: str = "pid") -> int:
     return int(path.read_text())
 
 
-SLEEPS = "echo $$ >pid.new; mv pid.new pid; exec sleep 60"
+SLEEPS = "echo $$ >pid.new; mv pid.new pid; exec sleep 3600"
 
 
 def test_no_more_jobs_run_at_once_than_the_site_says(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
     text = f"cd '{tmp_path}'; mkdir in.$$; ls -d in.* | wc -l >>most; sleep 0.2; rmdir in.$$"
     runner, jobs = start(running=2), [job(f"j{n}", text) for n in range(6)]
     runner.submit(jobs)
-    runner.wait(jobs, timeout=60)
+    runner.wait(jobs, timeout=600)
     assert all(one.is_completed() for one in jobs)
     assert max(map(int, (tmp_path / "most").read_text().split())) == 2
 
@@ -88,7 +89,7 @@ def test_jobs_begin_in_the_order_in_which_they_were_given(
 ) -> None:
     runner, jobs = start(running=1), [job(f"j{n}", f"echo {n} >>'{tmp_path}/order'") for n in range(12)]
     runner.submit(jobs)
-    runner.wait(jobs, timeout=60)
+    runner.wait(jobs, timeout=600)
     assert (tmp_path / "order").read_text().split() == [str(n) for n in range(12)]
 
 
@@ -97,12 +98,14 @@ def test_jobs_begin_in_the_order_in_which_they_were_given(
     "text", [SLEEPS, "trap '' TERM; echo $$ >pid.new; mv pid.new pid; while :; do sleep 0.1; done"]
 )
 def test_the_walltime_ends_a_job_even_one_that_does_not_listen(
-    start: Start, job: Callable[..., Job], text: str
+    start: Start, job: Callable[..., Job], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner, one = start(), job("late", text, resources=Resources(walltime="1s"))
+    """The seven minutes are over as soon as the payload has begun."""
+    monkeypatch.setenv("PATH", path_with_sleep(tmp_path / "bin", {420: f"'{tmp_path}/out/late/pid'"}))
+    runner, one = start(), job("late", text, resources=Resources(walltime="7m"))
     runner.submit([one])
     process = ready(one)
-    runner.wait([one], timeout=60)
+    runner.wait([one], timeout=600)
     assert (one.state, one.status.cause) == (JobState.FAILED, Cause.TIME_LIMIT)
     until(lambda: not alive(process))
 
@@ -113,7 +116,7 @@ def test_a_running_and_a_queued_job_are_cancelled(start: Start, job: Callable[..
     process = ready(running)
     runner.submit([queued])
     runner.cancel([running, queued])
-    runner.wait([running, queued], timeout=60)
+    runner.wait([running, queued], timeout=600)
     assert [one.state for one in (running, queued)] == [JobState.CANCELLED] * 2
     assert not Path(queued.working_dir, "ran").exists()
     until(lambda: not alive(process))
@@ -121,14 +124,18 @@ def test_a_running_and_a_queued_job_are_cancelled(start: Start, job: Callable[..
 
 def test_a_job_is_cancelled_that_a_worker_has_just_taken(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
     """It is no longer in the queue, and not yet among those that run: there the worker finds what cancel has said."""
-    runner, first, second = start(running=1), job("first", "echo $$ >pid; sleep 60"), job("second", "touch ran")
+    runner, first, second = (
+        start(running=1),
+        job("first", "echo $$ >pid.new; mv pid.new pid; sleep 3600"),
+        job("second", "touch ran"),
+    )
     runner.submit([first, second])
     process = ready(first)
     (bundle,) = (path.parent for path in (tmp_path / "work it's").glob("*/.scheduler"))
     (bundle / "stop").mkdir()
     (bundle / "stop/1").touch()
     os.kill(process, signal.SIGKILL)
-    runner.wait([second], timeout=20)
+    runner.wait([second], timeout=600)
     assert second.status.cause is Cause.CANCELLED
     assert not Path(second.working_dir, "ran").exists()
 
@@ -145,7 +152,7 @@ def test_a_worker_that_is_killed_loses_no_job_and_repeats_none(
     os.kill(worker, signal.SIGKILL)
     until(lambda: not alive(worker))
     Path(first.working_dir, "go").touch()
-    runner.wait([first, *others], timeout=60)
+    runner.wait([first, *others], timeout=600)
     assert all(one.is_completed() for one in (first, *others))
     assert {Path(one.working_dir, "runs").read_text() for one in (first, *others)} == {"run\n"}
 
@@ -158,15 +165,15 @@ def test_a_job_whose_script_is_killed_has_failed_by_a_signal(
     process = ready(one)
     (entry,) = (home(tmp_path) / "running").iterdir()
     os.kill(int(entry.read_text().split(":")[0]), signal.SIGKILL)
-    runner.wait([one], timeout=60)
+    runner.wait([one], timeout=600)
     assert (one.state, one.status.cause) == (JobState.FAILED, Cause.SIGNAL)
     until(lambda: not alive(process))
 
 
 def test_what_a_job_leaves_behind_is_ended_with_it(start: Start, job: Callable[..., Job]) -> None:
-    runner, one = start(), job("leaves", "sleep 60 & echo $! >pid.new; mv pid.new pid")
+    runner, one = start(), job("leaves", "sleep 3600 & echo $! >pid.new; mv pid.new pid")
     runner.submit([one])
-    runner.wait([one], timeout=60)
+    runner.wait([one], timeout=600)
     assert one.is_completed()
     child = ready(one)
     until(lambda: not alive(child))
@@ -182,7 +189,7 @@ def _content(path: Path) -> bytes:
 def test_no_watcher_of_a_walltime_outlives_its_job(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
     runner, one = start(), job("quick", "true", resources=Resources(walltime="7777s"))
     runner.submit([one])
-    runner.wait([one], timeout=60)
+    runner.wait([one], timeout=600)
 
     def sleepers() -> list[Path]:
         lines = [path for path in Path("/proc").glob("[0-9]*/cmdline") if alive(int(path.parent.name))]
@@ -194,13 +201,13 @@ def test_no_watcher_of_a_walltime_outlives_its_job(start: Start, job: Callable[.
 def test_a_slot_of_a_worker_that_is_gone_is_taken_over(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
     runner, before = start(running=1), job("before", "true")
     runner.submit([before])
-    runner.wait([before], timeout=60)
+    runner.wait([before], timeout=600)
     slot = home(tmp_path) / "slots/1"
     until(lambda: not slot.is_symlink())
     slot.symlink_to(f"{os.getpid()}:another-boot.1")  # a number that is in use again, by somebody else
     one = job("after", "true")
     runner.submit([one])
-    runner.wait([one], timeout=60)
+    runner.wait([one], timeout=600)
     assert one.is_completed()
 
 
@@ -210,7 +217,7 @@ def test_two_submissions_at_once_run_every_job_once(start: Start, job: Callable[
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda pair: pair[0].submit(pair[1]), zip(runners, sets, strict=True)))
     for runner, jobs in zip(runners, sets, strict=True):
-        runner.wait(jobs, timeout=60)
+        runner.wait(jobs, timeout=600)
     every = [one for jobs in sets for one in jobs]
     assert all(one.is_completed() for one in every)
     assert {Path(one.working_dir, "runs").read_text() for one in every} == {"run\n"}

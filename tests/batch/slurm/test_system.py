@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 import tests
-from scheduler.batch.base import Accepted, Outcome, Refused, Unknown, find, read_indices, write_indices
-from scheduler.batch.slurm.system import STATES
+from scheduler.batch.base import find
+from scheduler.batch.indices import read_indices, write_indices
+from scheduler.batch.outcome import Accepted, Outcome, Refused, Unknown
+from scheduler.batch.slurm.states import STATES
 from scheduler.job.evidence import Observation
 from scheduler.job.state import Cause, JobState
 

@@ -3,6 +3,7 @@ And whatever changes is noticed, whoever has changed it."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -136,7 +137,9 @@ def test_of_two_batches_only_the_one_that_moved_is_read(desk: Desk) -> None:
     desk.says(WAITING[0], *RUNNING[4:])
     assert desk.poll() == {"read", "jobs", "batches"}
     with desk.ledger.database.reading() as db:
-        assert [len(found) for found in desk.ledger.polls.elements(desk.ledger.polls.asked("s")[1:]).values()] == [4]
+        assert [len(found) for found in desk.ledger.polls.elements(desk.ledger.polls.unfinished("s")[1:]).values()] == [
+            4
+        ]
         assert db.execute("SELECT count(*) FROM jobs WHERE state = 'queued' AND raw = 'PENDING'").fetchone()[0] == 4
     assert desk.states() == ["queued"] * 4 + ["running"] * 4
 
@@ -314,9 +317,9 @@ def test_what_is_written_while_the_site_is_asked_is_settled_by_the_next_poll(des
     assert set(desk.states()) == {"running"}
     version = desk.ledger.polls.version()
     other.observe({desk.keys[2]: Status(JobState.QUEUED)}, {})
-    desk.ledger.polls.record(News(heard={("tok", 0): "digest", ("tok", 4): "digest"}), version=version)
+    desk.ledger.polls.record(News(settled_digests={("tok", 0): "digest", ("tok", 4): "digest"}), version=version)
     other.close()
-    assert [batch.heard for batch in desk.ledger.polls.asked("s")] == ["", ""]
+    assert [batch.settled_digest for batch in desk.ledger.polls.unfinished("s")] == ["", ""]
 
 
 def test_a_job_that_was_ended_meanwhile_is_not_settled_by_what_was_said_before(desk: Desk) -> None:
@@ -325,7 +328,7 @@ def test_a_job_that_was_ended_meanwhile_is_not_settled_by_what_was_said_before(d
     desk.line.meanwhile = lambda: desk.ledger.observe({desk.keys[2]: ended}, {})
     desk.poll()
     assert desk.states() == ["running"] * 2 + ["cancelled"] + ["running"] * 5
-    assert [batch.heard == "" for batch in desk.ledger.polls.asked("s")] == [True, False]
+    assert [batch.settled_digest == "" for batch in desk.ledger.polls.unfinished("s")] == [True, False]
 
 
 def test_a_job_that_goes_on_to_another_attempt_is_asked_after_there_and_comes_back(desk: Desk) -> None:
@@ -357,7 +360,7 @@ def test_an_older_ledger_has_settled_nothing(tmp_path: Path) -> None:
     db.executescript((CASES / "ledger" / "version-1.sql").read_text())
     db.close()
     ledger = Ledger(tmp_path)
-    assert [(batch.heard, batch.elements) for batch in ledger.polls.asked("hpc")] == [("", "0")]
+    assert [(batch.settled_digest, batch.elements) for batch in ledger.polls.unfinished("hpc")] == [("", "0")]
     ledger.close()
 
 
@@ -394,8 +397,8 @@ def test_a_runner_reads_no_rows_while_nothing_changes_and_takes_in_what_does(tmp
             runner.poll()
             with runner.ledger.database.reading() as db:
                 db.set_trace_callback(None)
-                for query in said:
-                    read += len(db.execute(query).fetchall()) if query.startswith("SELECT j.key") else 0
+                for query in filter(re.compile(r"SELECT (j\.\*|key, bundle)").match, said):
+                    read += len(db.execute(query).fetchall())
             time.sleep(0.002)
             return read
 

@@ -42,7 +42,7 @@ def ask(request: pytest.FixtureRequest, tmp_path: Path, work: Path) -> Ask:
         done = subprocess.run(
             [*SHELLS[request.param], "-c", programs.program("poll", "slurm").text, "poll", "yes"], input=question,
             env=os.environ | {"PATH": f"{commands}:{os.environ['PATH']}", "QUEUE": str(tmp_path / "queue")},
-            capture_output=True, text=True, timeout=30, check=True,
+            capture_output=True, text=True, timeout=600, check=True,
         )  # fmt: skip
         assert done.stderr == ""
         return [line for line in done.stdout.splitlines() if not line.startswith(("clock", "live 0", "history 0"))]

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from scheduler.batch.slurm.system import STATES
+from scheduler.batch.slurm.states import STATES
+from scheduler.batch.slurm.system import SYSTEM
 from scheduler.engine.poll.settle import (
     FRESH_SECONDS,
     PATIENT_POLLS,
@@ -44,7 +45,10 @@ def says(word: str, **more: Any) -> Observation:
 
 def answered(**evidence: Any) -> Evidence:
     """A poll in which everybody who was asked has answered; the site has a history."""
-    return Evidence(**{"queue_answered": True, "history_answered": True, "silent_polls": 1, **evidence})
+    cause = SYSTEM.log_cause(evidence.get("log", ()))
+    return Evidence(
+        **{"queue_answered": True, "history_answered": True, "silent_polls": 1, "log_cause": cause, **evidence}
+    )
 
 
 def without_accounting(**evidence: Any) -> Evidence:
@@ -232,7 +236,7 @@ FINAL = [
     Row("preempted, then running again", Status(FAILED, Cause.PREEMPTED), answered(live=says("RUNNING")),
         JobState.RUNNING),
     Row("preempted, then run to its end", Status(FAILED, Cause.PREEMPTED, ended=at(5)),
-        answered(end=replace(end(0, started=at(8), ended=at(9)), attempt=1)), COMPLETED, exit_code=0),
+        answered(end=replace(end(0, started=at(8), ended=at(9)), requeues=1)), COMPLETED, exit_code=0),
     Row("completed, and the queue is late", Status(COMPLETED, ended=at(5), exit_code=0),
         answered(live=says("RUNNING")), COMPLETED, exit_code=0),
     Row("completed, and then a word that nobody knows", Status(COMPLETED, ended=at(5), exit_code=0, raw="COMPLETED"),
@@ -261,9 +265,9 @@ def test_what_is_known_after(row: Row) -> None:
 
 def test_a_node_that_failed_has_the_batch_systems_name_and_the_attempt_its_number() -> None:
     """The host may call itself otherwise, and it is the batch system's name by which it can be stayed away from."""
-    before = Status(JobState.RUNNING, tries=2)
+    before = Status(JobState.RUNNING, retries=2)
     told = answered(end=end(143, "TERM", node="n1.site.org"), live=says("NODE_FAIL", node="n1"))
     after = settle(before, told)
-    assert (after.cause, after.node, after.tries) == (Cause.NODE_FAILURE, "n1", 2)
+    assert (after.cause, after.node, after.retries) == (Cause.NODE_FAILURE, "n1", 2)
     ended = settle(before, answered(end=end(3, node="n1.site.org"), live=says("FAILED", node="n1")))
-    assert (ended.node, ended.tries) == ("n1.site.org", 2)
+    assert (ended.node, ended.retries) == ("n1.site.org", 2)

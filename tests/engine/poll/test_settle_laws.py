@@ -8,7 +8,8 @@ from datetime import datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.batch.slurm.system import STATES
+from scheduler.batch.slurm.states import STATES
+from scheduler.batch.slurm.system import SYSTEM
 from scheduler.engine.poll.settle import PATIENT_POLLS, settle
 from scheduler.job.evidence import End, Evidence, Observation
 from scheduler.job.state import Cause, JobState, Status
@@ -28,7 +29,7 @@ EVIDENCE = st.builds(
     Evidence, st.none() | ENDS, st.none() | SIGHTINGS, st.none() | SIGHTINGS, st.lists(LINES, max_size=3).map(tuple),
     st.booleans(), st.sampled_from([None, True, False]), st.integers(1, 9), st.sampled_from([0.0, 299.0, 301.0, 1e5]),
     st.sampled_from([0.0, 59.0, 61.0, 1e5]),
-)  # fmt: skip
+).map(lambda evidence: replace(evidence, log_cause=SYSTEM.log_cause(evidence.log)))  # fmt: skip
 GOING_ON = [state for state in JobState if not state.final]
 OPEN = st.builds(Status, st.sampled_from(GOING_ON))
 ENDED = st.sampled_from(
@@ -52,9 +53,9 @@ def test_without_a_proof_of_success_no_job_is_completed(before: Status, evidence
 
 @given(OPEN | ENDED, EVIDENCE, st.booleans())
 def test_questions_that_failed_change_nothing(before: Status, evidence: Evidence, ended_just_now: bool) -> None:
-    silent = replace(evidence, queue_answered=False, live=None, history=None, log=())
+    silent = replace(evidence, queue_answered=False, live=None, history=None, log=(), log_cause=None)
     end = silent.end if ended_just_now and evidence.end and evidence.end.ended else None
-    unheard = replace(silent, end=end and replace(end, attempt=before.attempt), end_age_seconds=1.0)
+    unheard = replace(silent, end=end and replace(end, requeues=before.requeues), end_age_seconds=1.0)
     assert settle(before, unheard) == before
 
 
@@ -94,7 +95,7 @@ def test_a_word_that_nobody_knows_is_shown_and_ends_nothing(before: Status, evid
 
 @given(EVIDENCE)
 def test_a_job_that_was_never_sent_is_not_lost(evidence: Evidence) -> None:
-    nothing = replace(evidence, end=None, live=None, history=None, log=())
+    nothing = replace(evidence, end=None, live=None, history=None, log=(), log_cause=None)
     for state in (JobState.CREATED, JobState.SUBMITTING):
         assert settle(Status(state), nothing) == Status(state)
 
@@ -106,21 +107,24 @@ def requeued(state: JobState, **more: datetime) -> Evidence:
 
 def test_a_requeue_is_another_attempt() -> None:
     waiting = settle(Status(JobState.RUNNING, started=T0), requeued(JobState.QUEUED))
-    assert (waiting.attempt, waiting.started, waiting.reason) == (1, None, "BeginTime")
+    assert (waiting.requeues, waiting.started, waiting.reason) == (1, None, "BeginTime")
     running = settle(waiting, requeued(JobState.RUNNING, started=T0 + timedelta(minutes=8)))
-    assert (running.attempt, running.started, running.reason) == (1, T0 + timedelta(minutes=8), "")
+    assert (running.requeues, running.started, running.reason) == (1, T0 + timedelta(minutes=8), "")
 
 
 def test_the_end_has_the_attempt_the_times_and_the_node_of_the_script() -> None:
     end = End(2, 0, started=T0, ended=T0 + timedelta(minutes=1), node="node7")
     word = Observation("COMPLETED", JobState.COMPLETED, node="node[7-8]", started=T0 - timedelta(seconds=1))
-    after = settle(Status(JobState.RUNNING, attempt=1), Evidence(end, word, queue_answered=True))
-    assert (after.attempt, after.started, after.ended, after.node) == (2, end.started, end.ended, "node7")
+    after = settle(Status(JobState.RUNNING, requeues=1), Evidence(end, word, queue_answered=True))
+    assert (after.requeues, after.started, after.ended, after.node) == (2, end.started, end.ended, "node7")
 
 
 def test_a_killed_job_says_why_in_a_sentence_with_the_batch_systems_own_word() -> None:
     line = "*** JOB 7 ON node1 CANCELLED AT 2026-01-01 DUE TO TIME LIMIT ***"
-    after = settle(Status(JobState.RUNNING), Evidence(End(0, 143, "TERM"), log=[line], queue_answered=True))
+    after = settle(
+        Status(JobState.RUNNING),
+        Evidence(End(0, 143, "TERM"), log=[line], log_cause=Cause.TIME_LIMIT, queue_answered=True),
+    )
     assert after.reason == f"{Cause.TIME_LIMIT.sentence} ({line})"
 
 

@@ -122,7 +122,7 @@ def test_a_large_input_goes_in_pieces_and_the_bundle_follows(desk: Desk) -> None
         assert line.asked == ["upload"] * CHANNELS + ["submit"]
         assert line.up["upload"] == SIZE
         assert line.up["submit"] < 50_000
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=600)
         assert desk.arrived(job)
 
 
@@ -132,7 +132,7 @@ def test_over_a_short_line_it_is_one_piece(desk: Desk) -> None:
         job = desk.job()
         runner.submit([job])
         assert line.asked == ["upload", "submit"]
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=600)
         assert desk.arrived(job)
 
 
@@ -147,7 +147,7 @@ def test_after_a_cut_only_what_is_not_there_is_sent(desk: Desk) -> None:
         runner.submit([job])
         assert line.up["upload"] - before < SIZE - LARGE_BYTES // 2
         assert line.asked[-1] == "submit"
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=600)
         assert desk.arrived(job)
 
 
@@ -164,7 +164,7 @@ def test_many_cuts_come_to_one_whole_input(desk: Desk, seed: int) -> None:
             except TransportError:
                 cuts += 1
         assert cuts >= 2
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=600)
         assert desk.arrived(job)
 
 
@@ -178,7 +178,7 @@ def test_a_lost_last_word_sends_nothing_twice(desk: Desk, lost: str) -> None:
         line.lost = ""
         runner.submit([job])
         assert line.up["upload"] == SIZE
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=600)
         assert desk.arrived(job)
 
 
@@ -188,7 +188,7 @@ def test_channels_that_the_server_does_not_give_leave_their_pieces_to_the_others
         job = desk.job()
         runner.submit([job])
         assert line.up["upload"] == SIZE
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=600)
         assert desk.arrived(job)
 
 
@@ -205,7 +205,7 @@ def test_an_input_that_was_changed_before_it_was_sent_is_not_sent(desk: Desk) ->
             runner.submit([job])
         assert not runner.ledger.chosen()
         runner.submit([job])
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=600)
         assert desk.arrived(job) or list(desk.work.glob(".staged-*"))  # of the first attempt, under another token
 
 
@@ -239,7 +239,7 @@ def test_many_files_that_are_large_together_are_staged_too(desk: Desk) -> None:
         )
         runner.submit([job])
         assert line.up["submit"] < 2000
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=600)
         assert job.is_completed(), job.results["error"]
         assert len(Path(job.results["stdout"]).read_text().splitlines()) == 21
 

@@ -7,17 +7,22 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import scheduler.render.runtime
-from scheduler.render.function.pack import PackedFunction
+from scheduler.render.function.pack import PackedFunction, Packer
 
 RUN_FUNCTION = Path(scheduler.render.runtime.__file__).with_name("run_function.py")
 HERE = sys.version_info[:2]
+
+
+def pack_function(function: Callable[..., Any], params: Mapping[str, Any], *, job_id: str) -> PackedFunction:
+    """One function, packed as the first of a submission."""
+    return Packer().pack(function, params, job_id=job_id)
 
 
 @cache
@@ -105,7 +110,7 @@ class Node:
             env={"PATH": os.environ["PATH"], **(environment or {})},
             capture_output=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=600,
             check=False,
         )
         result, error = self.read("result.json"), self.read("error.json")

@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from scheduler.render.function.pack import PackedFunction, pack_function
+from scheduler.render.function.pack import PackedFunction
 
 from .conftest import Make
-from .node import RUN_FUNCTION, Node
+from .node import RUN_FUNCTION, Node, pack_function
 
 CHAIN = """
 def deep():

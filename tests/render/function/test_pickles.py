@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from scheduler.errors import JobError
-from scheduler.render.function.pack import PackedFunction, Packer, pack_function, refuse_other_python
+from scheduler.render.function.pack import PackedFunction, Packer
 
 from .conftest import Make
-from .node import HERE, Node, pythons, version_of
+from .node import HERE, Node, pack_function, pythons, version_of
 
 FACTORY = {
     "factory.py": (
@@ -43,7 +43,7 @@ def sources(packed: PackedFunction) -> set[str]:
 @pytest.mark.parametrize(
     ("expression", "result", "why"),
     [
-        ("closure(1)", 130, "inner is no module-level function"),
+        ("closure(1)", 130, "inner is not a module-level function"),
         ("double", 4, "<lambda> is a lambda"),
         ("partial", 3, "partial"),
         ("Adder(1)", 30, "Adder"),
@@ -121,20 +121,6 @@ def test_another_python_is_told_what_it_cannot_read(node: Node, other_python: st
     for part in (f"Python {theirs}", f"Python {ours}", "a lambda", "module-level", "`python:`", "container"):
         assert part in outcome.stderr
         assert part in outcome.error["message"]
-
-
-def test_another_python_is_refused_here_before_anything_is_sent() -> None:
-    packed = pack_function(lambda: 1, {}, job_id="scan-1")
-    refuse_other_python(packed, HERE, job_id="scan-1")
-    with pytest.raises(
-        JobError, match=r"'scan-1'.*a lambda.*Python 3\.\d+ .*the site has 3\.99.*module-level.*container"
-    ):
-        refuse_other_python(packed, (3, 99), job_id="scan-1")
-
-
-def test_source_is_refused_nowhere(make: Make) -> None:
-    packed = pack_function(make("factory", FACTORY).identity, {"x": 1}, job_id="j")
-    refuse_other_python(packed, (3, 6), job_id="j")
 
 
 def test_the_pickle_is_read_with_the_cloudpickle_that_wrote_it(node: Node) -> None:

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from scheduler.render.function.pack import PackedFunction, pack_function
+from scheduler.render.function.pack import PackedFunction
 
 from .conftest import Make
-from .node import Node
+from .node import Node, pack_function
 
 KINDS = """
 import array, collections, datetime, decimal, enum, os, pathlib, sys

@@ -24,7 +24,6 @@ from .node import Node, pythons
 CASES = sorted(Path(__file__).with_name("scripts").glob("*.txt"))
 PACKING = """
 import json, os, pathlib
-from scheduler.render.function.pack import pack_function
 
 def pack(function, **params):
     packed = pack_function(function, params, job_id="j")

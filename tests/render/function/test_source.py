@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from scheduler.render.function import modules
-from scheduler.render.function.pack import PackedFunction, pack_function
+from scheduler.render.function.pack import PackedFunction
 
 from .conftest import Make
-from .node import Node
+from .node import Node, pack_function
 
 PACKAGE = {
     "lab/__init__.py": "from .beam import ENERGY\n",

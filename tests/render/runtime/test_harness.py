@@ -38,7 +38,7 @@ def stop(job: Unpacked, name: str, *, ready: str = "ready", **how: Any) -> int:
     process = job.begin(**how)
     until(lambda: (job.out / ready).exists())
     os.kill(process.pid, getattr(signal, f"SIG{name}"))
-    process.communicate(timeout=30)
+    process.communicate(timeout=600)
     return process.returncode
 
 
@@ -56,7 +56,7 @@ def test_when_and_where_it_ran_is_told(make: Make) -> None:
     end = job.end()
     assert end is not None and end.started and end.ended
     assert end.started <= end.ended
-    assert (end.node, end.attempt) == (os.uname().nodename, 0)
+    assert (end.node, end.requeues) == (os.uname().nodename, 0)
 
 
 def test_a_payload_that_is_killed_is_told_from_one_that_exits(make: Make) -> None:
@@ -92,7 +92,7 @@ def test_a_job_whose_processes_are_all_told_to_stop_at_once_says_so(make: Make, 
     process = job.begin()
     until(lambda: (job.out / "ready").exists())
     os.killpg(process.pid, signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=600)
     assert told(job.end()) == (143, "TERM")
 
 
@@ -108,7 +108,7 @@ def test_a_script_that_is_killed_leaves_no_end(make: Make) -> None:
     process = job.begin()
     until(lambda: (job.out / "ready").exists())
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=600)
     assert job.end() is None
 
 
@@ -128,7 +128,7 @@ def test_a_second_copy_that_comes_while_the_first_runs_does_not_disturb_it(make:
     assert job.run("8")[0] == 0
     assert job.end() is None
     (job.out / "go").touch()
-    first.communicate(timeout=30)
+    first.communicate(timeout=600)
     assert told(job.end()) == (3, "")
     assert (job.out / "runs").read_text() == "run\n"
 
@@ -137,7 +137,7 @@ def test_many_copies_at_once_run_the_payload_once(make: Make) -> None:
     job = make("echo run >>runs")
     copies = [job.begin(str(number)) for number in range(12)]
     for copy in copies:
-        copy.communicate(timeout=30)
+        copy.communicate(timeout=600)
     assert [copy.returncode for copy in copies] == [0] * 12
     assert (job.out / "runs").read_text() == "run\n"
 

@@ -58,7 +58,7 @@ class Pack:
     def run(self, job_id: str = "7", attempt: int = 0) -> str:
         """Run it to its end. Gives what it said to the batch system's log."""
         process = self.begin(job_id, attempt)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=600)
         assert process.returncode == 0, said
         return said
 
@@ -129,7 +129,7 @@ def test_one_that_is_cancelled_ends_alone(make: Make) -> None:
     until(lambda: pack.end("a"))
     assert pack.end("b") is None
     (pack.folder / "go").touch()
-    process.communicate(timeout=30)
+    process.communicate(timeout=600)
     assert pack.ends() == {"a": (143, "TERM"), "b": (0, "")}
     assert "CANCELLED AT" in pack.verdict("a")
     assert pack.verdict("b") == ""
@@ -157,7 +157,7 @@ def test_the_end_of_one_whose_script_is_killed_is_told_for_it(make: Make) -> Non
     os.kill(payload, signal.SIGKILL)
     until(lambda: pack.end("a"))
     (pack.folder / "go").touch()
-    process.communicate(timeout=30)
+    process.communicate(timeout=600)
     assert pack.ends() == {"a": (137, ""), "b": (0, "")}
 
 
@@ -166,7 +166,7 @@ def test_all_are_told_when_the_node_is_cancelled(make: Make) -> None:
     process = pack.begin()
     until(lambda: all((pack.place(name) / "pid").exists() for name in "ab"))
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=600)
     assert pack.ends() == {"a": (143, "TERM"), "b": (143, "TERM")}
     assert pack.verdict("a") == ""
 

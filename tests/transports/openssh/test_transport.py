@@ -21,7 +21,7 @@ from tests.transports.hello import HELLO
 from tests.transports.relay import Relay
 from tests.transports.sshd import Sshd, make_key
 
-WAIT = Program("wait", "echo started; sleep 60")
+WAIT = Program("wait", "echo started; sleep 600")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def settings(server: Sshd, relay: Relay, tmp_path: Path) -> SshSettings:
     """Settings that reach the server through a relay, which can count, cut and freeze connections."""
     known = tmp_path / "known_hosts"
     known.write_text(f"[127.0.0.1]:{relay.port} {server.public_key('ed25519')}\n")
-    return replace(server.settings, port=relay.port, known_hosts=str(known), connect_timeout=3.0)
+    return replace(server.settings, port=relay.port, known_hosts=str(known), connect_timeout=20.0)
 
 
 def says_hello(settings: SshSettings) -> None:
@@ -73,7 +73,7 @@ def test_closing_leaves_no_master_process_and_no_folder(settings: SshSettings) -
         folder = Path(ours.split()[2]).parent
         assert folder.stat().st_mode & 0o777 == 0o700
     assert not folder.exists()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while left := our_masters(settings) & {ours}:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
@@ -112,10 +112,10 @@ def test_closing_the_transport_ends_the_runs_of_other_threads(settings: SshSetti
     transport = OpensshTransport(settings)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(transport.run, WAIT, stdout=lambda _: started.set())
-        assert started.wait(20)
+        assert started.wait(300)
         transport.close()
         with pytest.raises(TransportError):
-            running.result(timeout=20)
+            running.result(timeout=300)
 
 
 def test_programs_run_on_a_server_with_one_session_per_connection(start_server: Callable[..., Sshd]) -> None:
@@ -145,14 +145,14 @@ def master(shared: SshSettings, tmp_path: Path) -> Iterator[subprocess.Popen[byt
     options = ["-o", f"UserKnownHostsFile={shared.known_hosts}", "-o", "ClearAllForwardings=yes"]
     command = ["ssh", "-F", str(shared.config_file), *options, "-M", "-N", "farm"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (tmp_path / "open").exists():
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
     yield process
     process.terminate()
-    process.wait(timeout=10)
+    process.wait(timeout=120)
 
 
 def test_an_open_control_master_of_the_user_is_used_and_left_open(

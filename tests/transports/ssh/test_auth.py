@@ -52,7 +52,7 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
     yield add
     process.terminate()
     process.stdout.close()
-    process.wait(timeout=10)
+    process.wait(timeout=600)
 
 
 def allow(server: Sshd, key: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_host_that_requires_a_second_method_is_reported_without_a_prompt(start
         f"{server.identity} was accepted, but the host requires another authentication method too (password)" in message
     )
     assert "transport: openssh" in message
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 25
 
 
 def test_a_host_that_requires_two_keys_gets_them(

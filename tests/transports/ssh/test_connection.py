@@ -24,7 +24,7 @@ from tests.transports.relay import Relay
 from tests.transports.sshd import Sshd
 from tests.unpacked import until
 
-WAIT = Program("wait", "echo started; sleep 60")
+WAIT = Program("wait", "echo started; sleep 600")
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def relayed(server: Sshd, relay: Relay, tmp_path: Path) -> Iterator[SshTransport
     """A transport whose connection can be cut or frozen."""
     known = tmp_path / "known_hosts"
     known.write_text(f"[127.0.0.1]:{relay.port} {server.public_key('ed25519')}\n")
-    settings = replace(server.settings, port=relay.port, known_hosts=str(known), connect_timeout=2.0)
+    settings = replace(server.settings, port=relay.port, known_hosts=str(known), connect_timeout=5.0)
     with SshTransport(settings) as transport:
         yield transport
 
@@ -104,8 +104,11 @@ def test_a_connection_lost_between_two_programs_is_replaced(relayed: SshTranspor
 def test_a_connection_frozen_between_two_programs_is_replaced(relayed: SshTransport, relay: Relay) -> None:
     relayed.run(HELLO)
     relay.freeze()
-    threading.Timer(3.0, relay.thaw).start()  # by then the transport has closed the old connection
-    assert relayed.run(HELLO).out == "hello\n"
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(relayed.run, HELLO)
+        until(lambda: relay.accepted == 2)  # the transport has closed the old connection
+        relay.thaw()
+        assert running.result().out == "hello\n"
     assert relay.accepted == 2
 
 
@@ -113,7 +116,7 @@ def test_a_connection_lost_during_a_program_is_an_error_and_the_program_is_not_r
     relayed: SshTransport, relay: Relay, tmp_path: Path
 ) -> None:
     count = tmp_path / "count"
-    program = Program("count", 'echo ran >>"$1"; echo started; sleep 60')
+    program = Program("count", 'echo ran >>"$1"; echo started; sleep 600')
     with pytest.raises(TransportError, match="partly or not at all") as caught:
         relayed.run(program, [str(count)], stdout=lambda _: relay.cut())
     assert not isinstance(caught.value, TimedOut)
@@ -133,7 +136,7 @@ def test_a_connection_frozen_during_a_program_is_a_timeout(relayed: SshTransport
     started = time.monotonic()
     with pytest.raises(TimedOut):
         relayed.run(WAIT, stdout=lambda _: relay.freeze(), timeout=1.0)
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 200
     relay.thaw()
     assert relayed.run(HELLO).out == "hello\n"
 
@@ -151,7 +154,7 @@ def test_a_connection_frozen_with_full_buffers_is_closed_by_the_watchdog(relayed
     threading.Timer(0.5, relay.freeze).start()
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(upload, range(6)))
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 200
     relay.thaw()
     assert relayed.run(HELLO).out == "hello\n"
 
@@ -160,17 +163,17 @@ def test_closing_the_transport_ends_the_runs_of_other_threads(relayed: SshTransp
     started = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(relayed.run, WAIT, stdout=lambda _: started.set())
-        assert started.wait(10)
+        assert started.wait(300)
         relayed.close()
         with pytest.raises(TransportError):
-            running.result(timeout=20)
+            running.result(timeout=300)
 
 
 def test_programs_that_outlive_their_timeouts_do_not_use_up_the_sessions(relayed: SshTransport, relay: Relay) -> None:
     """OpenSSH counts the session of a program that is still running, and allows ten."""
     for _ in range(10):
         with pytest.raises(TimedOut):
-            relayed.run(Program("stuck", "trap '' HUP PIPE; sleep 30"), timeout=0.4)
+            relayed.run(Program("stuck", "trap '' HUP PIPE; sleep 300"), timeout=0.4)
     assert relayed.run(HELLO).out == "hello\n"
     assert relay.accepted >= 2
 
@@ -211,7 +214,7 @@ def test_a_killed_shell_whose_child_holds_the_pipes_open_ends_the_run(server: Ss
     """The connection works, but no data will arrive any more: the run ends after its timeout."""
     with SshTransport(server.settings) as transport:
         with pytest.raises(TransportError):
-            transport.run(Program("orphan", "sleep 20 & kill -9 $$"), timeout=3)
+            transport.run(Program("orphan", "sleep 300 & kill -9 $$"), timeout=3)
         assert transport.run(HELLO).out == "hello\n"
 
 
@@ -230,7 +233,7 @@ def test_nagles_algorithm_is_off(server: Sshd) -> None:
 
 
 def test_the_connection_of_a_stopped_server_process_is_replaced(server: Sshd) -> None:
-    with SshTransport(replace(server.settings, connect_timeout=2.0)) as transport:
+    with SshTransport(replace(server.settings, connect_timeout=5.0)) as transport:
         transport.run(HELLO)
         server.signal_children(signal.SIGSTOP)
         assert transport.run(HELLO).out == "hello\n"  # over a new connection

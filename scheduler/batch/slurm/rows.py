@@ -1,0 +1,130 @@
+"""Rows of squeue and sacct: text to observations of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from functools import lru_cache
+
+from scheduler.batch.base import REST, Key
+from scheduler.batch.indices import read_indices
+from scheduler.batch.slurm.states import HELD_REASONS, NEVER_STARTS, meaning
+from scheduler.job.evidence import Observation
+from scheduler.job.state import Cause, JobState
+
+_SQUEUE_FIELDS = 7
+_SACCT_FIELDS = 9
+
+
+def read_squeue(lines: Iterable[str]) -> dict[Key, Observation]:
+    """Read ``squeue -o '%j|%K|%F|%T|%N|%S|%r'``, as ``batch_live`` prints it.
+
+    The reason (%r) is the last field because it may contain anything.
+    """
+    found: dict[Key, Observation] = {}
+    for line in lines:
+        fields = line.split("|", _SQUEUE_FIELDS - 1)
+        if len(fields) == _SQUEUE_FIELDS:
+            observation = _squeue_row(*fields[2:])
+            for index in read_indices(fields[1]) or [REST if fields[1] == "rest" else 0]:
+                _add(found, (fields[0], index), observation)
+    return found
+
+
+def read_sacct(lines: Iterable[str], names: Mapping[str, str]) -> dict[Key, Observation]:
+    """Read ``sacct -P -o JobID,JobName,State,ExitCode,NodeList,Start,End,MaxRSS,ReqMem``, with the rows of steps.
+
+    Args:
+        lines: the rows.
+        names: batch id → batch name.
+    """
+    rows = [fields for fields in (line.split("|") for line in lines) if len(fields) == _SACCT_FIELDS]
+    peaks: dict[str, int] = {}
+    for fields in rows:
+        if "." in fields[0]:
+            job = fields[0].split(".")[0]
+            peaks[job] = max(peaks.get(job, 0), _kibibytes(fields[7]))
+    found: dict[Key, Observation] = {}
+    for fields in rows:
+        base, _, index = fields[0].partition("_")
+        if "." in fields[0] or names.get(base, fields[1]) != fields[1]:
+            continue  # a step, or a job of another name that got this id after a reset of the controller
+        for number in read_indices(index) or [0]:
+            _add(found, (fields[1], number), _sacct_row(fields, peaks.get(fields[0], 0)))
+    return found
+
+
+def _add(found: dict[Key, Observation], key: Key, observation: Observation) -> None:
+    """Keep the row that counts. Two jobs have one name if the controller reported an error and accepted the batch all
+    the same: the job that started first runs the payload, the other one ends at once or is cancelled."""
+    known = found.get(key)
+    if known is None or _precedence(observation) < _precedence(known):
+        found[key] = observation
+
+
+def _precedence(observation: Observation) -> tuple[bool, bool, bool, float]:
+    """Running jobs first, then jobs that have run, then waiting ones; of two alike the one that started first."""
+    has_started = observation.started is not None
+    started_at = observation.started.timestamp() if observation.started else 0.0
+    return (not (has_started and observation.active), not has_started, not observation.active, started_at)
+
+
+@lru_cache(maxsize=1 << 14)  # most rows are the same as in the last poll
+def _squeue_row(batch_id: str, raw: str, node: str, start: str, reason: str) -> Observation:
+    state, cause = meaning(raw)
+    if state is JobState.QUEUED and reason in HELD_REASONS:
+        state = JobState.HELD
+    if state is JobState.QUEUED and reason == NEVER_STARTS:
+        state, cause = JobState.FAILED, Cause.DEPENDENCY
+    if cause is Cause.UNKNOWN and reason.startswith("RaisedSignal"):
+        cause = Cause.SIGNAL
+    shown = "" if reason in ("None", "(null)") else reason
+    started = _time(start) if node else None  # without a node: when it may start, or when it was cancelled
+    return Observation(raw, state, cause, reason=shown, node=node, started=started, batch_id=batch_id)
+
+
+def _sacct_row(fields: list[str], peak_kib: int) -> Observation:
+    """One job or array task.
+
+    Without cgroups, a job that was killed for its memory is FAILED with ``0:9``, and the peak of its batch step is
+    above the request. The exit codes ``0:0`` and ``0:15`` of a cancelled or timed-out job are not those of the payload.
+    """
+    job, _, raw, exit_pair, node, start, end, _, requested = fields
+    state, cause = meaning(raw)
+    code, _, signal = exit_pair.partition(":")
+    exit_code = int(code) if is_number(code) and (code != "0" or state is JobState.COMPLETED) else None
+    if state is JobState.FAILED and cause is Cause.UNKNOWN:
+        if signal == "9" and _kibibytes(requested) and peak_kib > _kibibytes(requested):
+            cause = Cause.OUT_OF_MEMORY
+        elif is_number(signal) and signal != "0":
+            cause, exit_code = Cause.SIGNAL, 128 + int(signal)
+        elif exit_code:
+            cause = Cause.EXIT_CODE
+    started = None if node in ("", "None assigned") else _time(start)
+    node = node.replace("None assigned", "")
+    base = job.partition("_")[0]
+    return Observation(raw, state, cause, exit_code, node=node, started=started, ended=_time(end), batch_id=base)
+
+
+def _time(seconds: str) -> datetime | None:
+    known = is_number(seconds, digits=11) and int(seconds)
+    return datetime.fromtimestamp(int(seconds), timezone.utc) if known else None
+
+
+def is_number(word: str, *, digits: int = 9) -> bool:
+    """Whether `word` is a decimal number of at most so many digits."""
+    return word.isascii() and word.isdecimal() and len(word) <= digits
+
+
+_UNITS = {"K": 1, "M": 1024, "G": 1024**2, "T": 1024**3}
+
+
+def _kibibytes(text: str) -> int:
+    """``3072M``, ``1.50G``, ``4Gn`` (per node, before Slurm 21.08), ``2048`` (bytes). 0 if it cannot be read."""
+    number, unit = text.rstrip("nc"), "B"
+    if number and number[-1] in _UNITS:
+        number, unit = number[:-1], number[-1]
+    try:
+        return int(float(number) * _UNITS[unit]) if unit != "B" else int(float(number or 0) / 1024)
+    except (ValueError, OverflowError):  # float() accepts "inf"
+        return 0

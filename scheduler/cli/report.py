@@ -1,0 +1,40 @@
+"""What a command prints about its jobs at the end, and its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scheduler.cli.screen import console, format, tables
+from scheduler.ledger.rows import JobRow
+
+WAIT_HINT = "to wait and download outputs: "
+
+
+def print_results(jobs: Sequence[JobRow], *, show: Sequence[str], json: bool) -> None:
+    """Print jobs with their results, as a table or JSON on stdout; with a table, errors of failed jobs on stderr.
+
+    Args:
+        show: the results that get a column in the table; without any, those that differ between the jobs.
+    """
+    if json:
+        print_json(jobs)
+        return
+    tables.results(jobs, show=show)
+
+
+def print_json(jobs: Sequence[JobRow]) -> None:
+    """Print jobs as JSON on stdout."""
+    console.print_json([format.as_json(job) for job in jobs])
+
+
+def no_jobs(message: str, *, json: bool) -> int:
+    """Print why there is nothing to do, with `json` also an empty list. Returns the exit code 0."""
+    console.print_message(message)
+    if json:
+        console.print_json([])
+    return 0
+
+
+def exit_code(jobs: Sequence[JobRow], *, no_errors: bool) -> int:
+    """3 if a job finished without completing, else 1 if there were errors, else 0."""
+    return 3 if any(map(format.did_not_complete, jobs)) else 0 if no_errors else 1

@@ -1,0 +1,142 @@
+"""A job file is submitted to a site: what ``scheduler run`` and ``scheduler submit`` have in common."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from scheduler.campaign.jobfile import JobFile, read_job_file
+from scheduler.cli import campaigns
+from scheduler.cli.screen import console, format
+from scheduler.engine.connect import transport_to
+from scheduler.errors import BatchError, TransportError
+from scheduler.job.job import Job
+from scheduler.job.state import Cause
+from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.rows import JobRow
+from scheduler.runner import Runner
+from scheduler.site.catalog import find_site
+
+
+@dataclass
+class FileSubmission:
+    """The jobs of a file, and the runner that submits them to a site.
+
+    Attributes:
+        campaign: the campaign, with the number of its run if that is not the first one.
+        refused: the batch system's message about jobs that it refused; empty if it accepted all.
+    """
+
+    file: JobFile
+    runner: Runner
+    campaign: str
+    jobs: list[Job]
+    refused: str = ""
+
+    def keys(self) -> list[int]:
+        """The jobs' keys in the ledger."""
+        return self.runner.keys(self.jobs)
+
+    def rows(self) -> list[JobRow]:
+        """The jobs as the ledger has them now."""
+        return self.runner.ledger.of_keys(self.keys())
+
+    def refused_rows(self) -> list[JobRow]:
+        """The jobs that the batch system refused."""
+        return [row for row in self.rows() if row.status.cause is Cause.REFUSED]
+
+    def rows_of_earlier(self) -> list[JobRow]:
+        """Those of the jobs that this campaign has submitted before and that were not refused."""
+        ids = {job.job_id for job in self.jobs}
+        earlier = self.runner.ledger.of_campaign(self.campaign, self.runner.site.name)
+        newest = {row.job_id: row for row in earlier if row.job_id in ids and row.status.cause is not Cause.REFUSED}
+        return list(newest.values())
+
+
+@contextmanager
+def file_submission(file: Path, site: str, *, campaign: str | None, again: bool) -> Iterator[FileSubmission]:
+    """Read the job file and the site, and open a runner. Nothing is submitted yet. Ctrl-C prints how to resume.
+
+    Raises:
+        SchedulerError: the job file or the site file is wrong.
+    """
+    job_file = read_job_file(file)
+    jobs, target, ledger = job_file.jobs(), find_site(site), Ledger()
+    run = campaigns.run_of(ledger, campaigns.campaign_of(job_file, campaign), target.name, again=again)
+    transport = transport_to(target, prompter=console.prompter())
+    with Runner(target, campaign=run, ledger=ledger, transport=transport) as runner:
+        try:
+            yield FileSubmission(job_file, runner, run, jobs)
+        except KeyboardInterrupt:
+            if ledger.of_campaign(run, target.name):
+                print_how_to_resume(run)
+            else:
+                console.print_message("Interrupted. Nothing was submitted.")
+            raise
+
+
+def submit_new_jobs(submission: FileSubmission) -> None:
+    """Submit the jobs that the campaign has not submitted before, and print how many. Sets `submission.refused`.
+
+    Raises:
+        BatchError: the batch system refused, and no job is recorded as refused.
+        typer.Exit: the site could not be reached; the message is printed.
+    """
+    earlier = submission.rows_of_earlier()
+    _print_earlier(submission, earlier)
+    new, site = len(submission.jobs) - len(earlier), submission.runner.site.name
+    silent = not new or console.is_plain(sys.stderr) or not console.stderr_console().is_terminal
+    try:
+        with nullcontext() if silent else _spinner(f"submitting to {site}"):
+            submission.runner.submit(submission.jobs)
+    except BatchError as error:
+        submission.refused = str(error)
+        if not submission.refused_rows():
+            raise
+    except TransportError as error:
+        console.print_error(str(error))
+        console.print_message("The jobs are recorded. Run the same command again to resume the submission.")
+        raise typer.Exit(1) from None
+    accepted = new - len(submission.refused_rows())
+    if accepted:
+        console.print_message(
+            f"{console.number_of(accepted, 'job')} submitted to {site}, campaign {submission.campaign}"
+        )
+
+
+def print_how_to_resume(campaign: str) -> None:
+    """Print the command that waits for the jobs of this campaign."""
+    console.print_message(f"Submitted jobs keep running. To resume waiting:\n  {wait_command(campaign)}")
+
+
+def wait_command(campaign: str) -> str:
+    """``scheduler wait --campaign b0-scan``, quoted for a shell."""
+    return f"scheduler wait --campaign {shlex.quote(campaign)}"
+
+
+def _spinner(text: str) -> AbstractContextManager[None]:
+    status = console.stderr_console().status(text)
+    return console.animation(status.start, status.stop)
+
+
+def _print_earlier(submission: FileSubmission, earlier: Sequence[JobRow]) -> None:
+    if not earlier:
+        return
+    first = min(row.created for row in earlier)
+    age = format.age(time.time() - first)
+    console.print_message(
+        f"already submitted: {len(earlier)} of {console.number_of(len(submission.jobs), 'job')} ({age} ago, campaign "
+        f"{console.printable(submission.campaign)}); --again starts a new run"
+    )
+    path = submission.file.path
+    if path.stat().st_mtime > first:
+        console.print_message(
+            f"{console.printable(path.name)} was modified after that; jobs already submitted are not updated", "yellow"
+        )

@@ -1,0 +1,106 @@
+"""Many function jobs in one submission: the source of each function is found once, and each job gets its own files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+from scheduler import Job, Site
+from scheduler.render.bundle import Bundle, render
+from scheduler.render.function import modules, pack
+
+from .conftest import Make
+
+SITE = Site.from_mapping({"transport": "local", "scheduler": "shell", "work_dir": "/w"}, name="here")
+LIBRARY = {
+    "analysis.py": (
+        "import constants\n\ndef scale(x):\n    return x * constants.FACTOR\n\ndef shift(x):\n    return x + 1\n"
+    ),
+    "constants.py": "FACTOR = 10\n",
+}
+
+
+@contextmanager
+def calls_of(*functions: Callable[..., Any]) -> Iterator[dict[str, int]]:
+    """How often each of these functions is called within the block, by name."""
+    codes: dict[CodeType, str] = {f.__code__: f.__name__ for f in functions if isinstance(f, FunctionType)}
+    assert len(codes) == len(functions)
+    counts = dict.fromkeys(codes.values(), 0)
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code in codes:
+            counts[codes[frame.f_code]] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        yield counts
+    finally:
+        sys.setprofile(before)
+
+
+def jobs(function: Callable[..., Any], count: int, *, name: str = "j") -> list[Job]:
+    return [Job(f"{name}{n}", function=function, params={"x": n}, working_dir=f"/o/{name}{n}") for n in range(count)]
+
+
+def sent(bundle: Bundle, element: int) -> dict[str, str]:
+    """The source files of one job."""
+    head = f"{element}/function/src/"
+    found = {path.removeprefix(head): content for path, content in bundle.files.items() if path.startswith(head)}
+    return {path: content.decode() for path, content in found.items() if isinstance(content, bytes)}
+
+
+def test_the_source_of_a_function_is_found_once_for_all_jobs_that_call_it(make: Make) -> None:
+    module = make("analysis", LIBRARY)
+    with calls_of(pack._find_source, modules.sources_of) as counts:
+        bundle = render(jobs(module.scale, 100), SITE)
+    assert counts == {"_find_source": 1, "sources_of": 1}
+    assert [json.loads(_content(bundle, f"{n}/params.json")) for n in (0, 99)] == [{"x": 0}, {"x": 99}]
+    assert all(sent(bundle, n) == LIBRARY for n in (0, 50, 99))
+
+
+def test_each_function_of_a_submission_is_found_once(make: Make) -> None:
+    module = make("analysis", LIBRARY)
+    with calls_of(pack._find_source) as counts:
+        bundle = render([*jobs(module.scale, 20, name="a"), *jobs(module.shift, 20, name="b")], SITE)
+    assert counts == {"_find_source": 2}
+    names = {json.loads(_content(bundle, f"{n}/function/call.json"))["qualname"] for n in range(20)}
+    assert names == {"scale"}
+    assert json.loads(_content(bundle, "20/function/call.json"))["qualname"] == "shift"
+
+
+def test_the_next_submission_finds_the_source_as_it_is_then(make: Make, tmp_path: Path) -> None:
+    module = make("analysis", LIBRARY)
+    assert sent(render(jobs(module.scale, 2), SITE), 1)["constants.py"] == "FACTOR = 10\n"
+    (Path(module.__file__ or "").parent / "constants.py").write_text("FACTOR = 2000\n")
+    assert sent(render(jobs(module.scale, 2), SITE), 1)["constants.py"] == "FACTOR = 2000\n"
+
+
+def test_functions_with_one_code_and_different_globals_are_packed_apart(make: Make) -> None:
+    """A copy of a function that has other globals is another function: it is found under no name, so it is pickled."""
+    module = make("analysis", LIBRARY)
+    other = FunctionType(module.scale.__code__, {"constants": type("C", (), {"FACTOR": 7}), "__name__": "analysis"})
+    bundle = render([*jobs(module.scale, 2, name="a"), *jobs(other, 2, name="b")], SITE)
+    ways = [json.loads(_content(bundle, f"{n}/function/call.json"))["how"] for n in range(4)]
+    assert ways == ["source", "source", "pickle", "pickle"]
+
+
+def test_a_function_that_exists_only_while_it_is_packed_does_not_lend_its_source_to_the_next(make: Make) -> None:
+    """Python gives a new object the id of one that is gone; the packer keeps each function that it knows."""
+    module = make(
+        "factory", {"factory.py": "def closure(n):\n    return lambda x: x + n\n\ndef plain(x):\n    return x\n"}
+    )
+    packer = pack.Packer()
+    ways = [packer.pack(module.closure(n), {"x": 1}, job_id="j").how for n in range(5)]
+    assert [*ways, packer.pack(module.plain, {"x": 1}, job_id="j").how] == ["pickle"] * 5 + ["source"]
+
+
+def _content(bundle: Bundle, path: str) -> bytes:
+    content = bundle.files[path]
+    assert isinstance(content, bytes)
+    return content
