@@ -14,7 +14,7 @@ from scheduler.transports.settings import Hop
 from scheduler.transports.ssh.keyboard_interactive import auth_interactive
 from scheduler.transports.ssh.keys import ENCRYPTED, Candidate, KeyCredentials, agent_keys, candidates
 
-_USE_CONTROL_MASTER = "Or open a ControlMaster connection with `ssh` yourself, and set `transport: openssh`"
+_USE_CONTROL_MASTER = "Alternatively, open a ControlMaster connection with `ssh` yourself, and set `transport: openssh`"
 _MOST_METHODS = 6
 
 
