@@ -93,11 +93,11 @@ class Bench:
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
         """Print the measurements of one step."""
-        self.transport.spent()
+        self.transport.take()
         wall, cpu = time.perf_counter(), time.process_time()
         yield
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        print(json.dumps({"what": what, "seconds": wall, "cpu": cpu, "commands": self.transport.spent()}), flush=True)
+        print(json.dumps({"what": what, "seconds": wall, "cpu": cpu, "commands": self.transport.take()}), flush=True)
 
 
 def main() -> None:

@@ -59,6 +59,10 @@ RUN = "scheduler run telescope.yaml --site local"
 MORE = "sed -i 's/  p: .*/  p: [0, 5, 10, 20, 40, 80]/' telescope.yaml"
 GOOD = "sed -i 's/  p: .*/  p: [5, 10, 20, 40, 80]/' telescope.yaml"
 PLOT = "scheduler status --campaign telescope --all --json >results.json; python plot.py"
+DEMO = (
+    f"scheduler run {ROOT}/examples/b0/scan.yaml --site local;"
+    f" python {ROOT}/examples/b0/picture.py demo-output/acts --scan {ROOT}/examples/b0/scan.yaml"
+)
 SESSIONS = {
     "run": Session(
         "quickstart.md",
@@ -68,6 +72,7 @@ SESSIONS = {
     "tutorial-run": Session("tutorial.md", TELESCOPE, (RUN,)),
     "tutorial-failed": Session("tutorial.md", TELESCOPE, (RUN,), before=(RUN, MORE)),
     "tutorial-plot": Session("tutorial.md", TELESCOPE, (PLOT,), before=(GOOD, RUN), plot="resolution.png"),
+    "demo": Session("tutorial.md", (), (DEMO,), plot="b0.png"),
     "tutorial-check": Session("tutorial.md", TELESCOPE, ("scheduler check mycluster",), cluster=True),
     "tutorial-cluster": Session(
         "tutorial.md", TELESCOPE, ("scheduler run telescope.yaml --site mycluster",), cluster=True

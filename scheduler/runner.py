@@ -11,8 +11,9 @@ from types import TracebackType
 from scheduler.batch.base import find
 from scheduler.engine.collect.fetch import Progress
 from scheduler.engine.connect import no_prompter, transport_to
+from scheduler.engine.context import SiteContext
 from scheduler.engine.session import SiteSession
-from scheduler.engine.submit import submission
+from scheduler.engine.submit.record import record_intent
 from scheduler.errors import BatchError, JobError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
@@ -60,7 +61,7 @@ class Runner:
         self.ledger = ledger if ledger is not None else Ledger()
         prompter = None if prompt else no_prompter()
         self.transport = transport if transport is not None else transport_to(self.site, prompter=prompter)
-        self.session = SiteSession(self.site, find(self.site.scheduler), self.ledger, self.transport)
+        self.session = SiteSession(SiteContext(self.site, find(self.site.scheduler), self.ledger, self.transport))
         self._sleep = sleep
         self._keys: dict[Job, int] = {}
         self._taken: dict[Job, tuple[object, Status]] = {}
@@ -81,7 +82,7 @@ class Runner:
     @property
     def trouble(self) -> str:
         """Why the last question had no answer, for a person; empty if it had."""
-        return self.session.trouble
+        return self.session.last_error
 
     # the many-jobs way
 
@@ -178,7 +179,7 @@ class Runner:
         self._refresh(jobs)
         if refused:
             first = next(job for job in jobs if self._keys[job] in refused)
-            which = f"{len(refused)} of {len(jobs)} jobs are not tried again, {first.job_id!r} first"
+            which = f"{len(refused)} of {len(jobs)} jobs are not retried, {first.job_id!r} first"
             raise JobError(f"site {self.site.name!r}: {which}: {refused[self._keys[first]]}")
 
     def cancel(self, jobs: Iterable[Job]) -> None:
@@ -198,7 +199,7 @@ class Runner:
 
     def check_job_status(self, job: Job) -> None:
         """Look at one job (and, since it costs the same, at all others); if it has ended, bring its outputs home."""
-        self.session.look(self.keys([job]))
+        self.session.poll_and_collect(self.keys([job]))
         self._refresh([job])
 
     def cancel_job(self, job: Job) -> None:
@@ -233,7 +234,7 @@ class Runner:
     def _record(self, jobs: Sequence[Job]) -> str | None:
         """Write down that these jobs are to be sent; None if another process of this campaign was faster."""
         bundle = render(jobs, self.site, campaign=self.campaign)
-        keys = submission.record(bundle, self.site, self.ledger, campaign=self.campaign)
+        keys = record_intent(bundle, self.site, self.ledger, campaign=self.campaign)
         if not keys:
             return None
         self._keys.update(zip((job for _, job in bundle.jobs), keys, strict=True))
@@ -249,7 +250,7 @@ class Runner:
 
     def _fill(self) -> None:
         """Send what the site has room for: what waits for longer goes first."""
-        self._told(self.session.dispatcher.fill)
+        self._told(self.session.dispatcher.send_waiting)
 
     def _told(self, act: Callable[[], object]) -> None:
         try:
@@ -267,10 +268,10 @@ class Runner:
         mark_of = {job: marks.get(self._keys.get(job, -1)) for job in jobs}
         moved = [job for job, mark in mark_of.items() if self._taken.get(job) != (mark, job.status)]
         rows = {row.key: row for row in self.ledger.of_keys(self.keys(moved))}
-        going_on = self.session.due(list(rows.values()))  # an end that another process is about to follow up is none
+        due = self.session.due_for_retry(list(rows.values()))  # their status is not final: another attempt follows
         for job in moved:
             row = rows.get(self._keys.get(job, -1))
-            if row is not None and row.key not in going_on:
+            if row is not None and row.key not in due:
                 job.observe(row.status, row.results)
                 self._taken[job] = (mark_of[job], job.status)
 
@@ -280,7 +281,7 @@ class Runner:
             words = refused[0].status.reason
             which = f"{len(refused)} of {len(jobs)} jobs were refused, {refused[0].job_id!r} first"
             message = f"site {self.site.name!r}: {which}: {words}"
-            raise BatchError(message, command=self.session.system.submit_command, words=words)
+            raise BatchError(message, command=self.session.context.system.submit_command, words=words)
 
 
 def _unheard(row: JobRow) -> bool:

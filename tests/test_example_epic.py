@@ -39,10 +39,16 @@ GOOD = "--compactFile $DETECTOR_PATH/$DETECTOR_CONFIG.xml -N 10 -G --outputFile 
 
 @pytest.fixture
 def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for the eic_xl image, with a stand-in for apptainer on PATH; the current folder is empty."""
+    """A stand-in for the eic_xl image, with a stand-in for apptainer on PATH; the current folder is empty.
+
+    So is the home folder, which holds the queue of site `local`: a job in that queue has the environment of the process
+    that starts it, and that must be one of this test.
+    """
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", f"{standins.install_apptainer(tmp_path / 'bin')}:{os.environ['PATH']}")
     for name in ("DETECTOR_PATH", "DETECTOR_CONFIG", "IMAGE_ROOT"):
         monkeypatch.delenv(name, raising=False)
+    (tmp_path / "home").mkdir()
     (tmp_path / "jobs").mkdir()
     monkeypatch.chdir(tmp_path / "jobs")
     return standins.write_image(tmp_path / "eic_xl")
@@ -65,7 +71,7 @@ def described(example: Block | Path) -> list[Job]:
 def run(jobs: Sequence[Job], site: Site) -> None:
     with Runner(site) as runner:
         runner.submit(jobs)
-        runner.wait(jobs, timeout=200)
+        runner.wait(jobs, timeout=1500)
 
 
 def moved(jobs: Sequence[Job], image: str) -> list[Job]:

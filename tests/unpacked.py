@@ -1,4 +1,4 @@
-"""A job's scripts, unpacked here and run as a batch system would run them. Nothing stands between a test and the sh."""
+"""A job's scripts, unpacked locally and run as a batch system would run them, without a transport or a batch system."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from scheduler.job.evidence import End
 from scheduler.render.bundle import Bundle, render
 
 SHELLS: dict[str, list[str]] = {"bash": ["bash"], "dash": ["dash"], "busybox": ["busybox", "sh"]}
-HERE = Site.from_mapping({"transport": "local", "scheduler": "slurm", "work_dir": "/tmp"}, name="here")
+LOCAL_SLURM = Site.from_mapping({"transport": "local", "scheduler": "slurm", "work_dir": "/tmp"}, name="local")
 
 PBS_FUNCTIONS = f"{prelude()}\n{text_of('pbs', 'pbs.sh')}"
-"""The shell functions of PBS, as our programs have them."""
+"""The shell functions of PBS, after the prelude, as in every program."""
 
 
 def installed(shell: str) -> bool:
-    """Whether the machine has it."""
+    """Whether this machine has a shell (a key of SHELLS)."""
     return shutil.which(SHELLS[shell][0]) is not None
 
 
 def unpack(bundle: Bundle, folder: Path) -> Path:
-    """The bundle as a folder, as it is over there."""
+    """Unpack a bundle into a new folder, as submit.sh does on the remote host."""
     folder.mkdir(parents=True)
     spooled = folder.with_suffix(".tar.gz")
     spool.write(bundle.files, spooled, together=bundle.together)
@@ -49,11 +49,16 @@ class Unpacked:
         source.write_text(text)
         values = {"working_dir": folder / "out", **job}
         self.job = Job("b0", JobType.SCRIPT, script_path=source, **values)
-        self.folder = unpack(render([self.job], HERE, token="abcdefghjk"), folder / "bundle")
+        self.folder = unpack(render([self.job], LOCAL_SLURM, token="abcdefghjk"), folder / "bundle")
         self.out = folder / "out"
 
     def begin(self, job_id: str = "7", attempt: int = 0) -> subprocess.Popen[str]:
-        """Start the script, in a session of its own, as the batch system's job of that number."""
+        """Start the script in a process session of its own.
+
+        Args:
+            job_id: the batch system's id of the job.
+            attempt: how often the batch system has requeued it.
+        """
         environment = {**os.environ, "SLURM_SUBMIT_DIR": str(self.folder), "SLURM_JOB_ID": job_id}
         environment["SLURM_RESTART_COUNT"] = str(attempt)
         return subprocess.Popen(
@@ -63,28 +68,28 @@ class Unpacked:
         )  # fmt: skip
 
     def run(self, job_id: str = "7", attempt: int = 0) -> tuple[int, str]:
-        """Run it to its end. Gives its exit code and what it said to the batch system's log."""
+        """Run the script to its end. Returns its exit code, and what it printed to the batch system's log."""
         process = self.begin(job_id, attempt)
-        said, _ = process.communicate(timeout=600)
-        return process.returncode, said
+        printed, _ = process.communicate(timeout=600)
+        return process.returncode, printed
 
     def end(self, attempt: int = 0) -> End | None:
-        """What its end file says, as the poller reads it."""
+        """Its end file, as a poll reads it; None if it does not exist."""
         path = self.folder / f"ends/0.{attempt}"
         if not path.exists():
             return None
-        element, _, words = path.read_text().partition(" ")
+        element, _, text = path.read_text().partition(" ")
         assert element == "0"
-        return read_end(words)
+        return read_end(text)
 
-    def said(self, kind: str = "stdout", attempt: int = 0) -> str:
-        """Its standard output or error."""
+    def printed(self, kind: str = "stdout", attempt: int = 0) -> str:
+        """Its standard output or error (``kind``: stdout or stderr)."""
         return (self.folder / f"0/{kind}.{attempt}").read_text()
 
 
-def until(true: Callable[[], object], seconds: float = 300.0) -> None:
-    """Wait until it is so."""
+def until(condition: Callable[[], object], seconds: float = 300.0) -> None:
+    """Wait until a condition holds, at most so many seconds."""
     deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true"
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Transports around another one, for tests and benchmarks: all that is asked of them goes on to it."""
+"""Transports that pass everything on to another one, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Streams(TypedDict, total=False):
-    """What `Transport.run` takes by name."""
+    """The keyword arguments of `Transport.run`."""
 
     stdin: bytes | Iterable[bytes]
     stdout: Callable[[bytes], None] | None
@@ -20,7 +20,7 @@ class Streams(TypedDict, total=False):
 
 
 class Wrapped(Transport):
-    """Another transport."""
+    """Passes everything on to another transport."""
 
     def __init__(self, inner: Transport) -> None:
         self.inner = inner
@@ -42,17 +42,21 @@ class Wrapped(Transport):
 
 
 class Counting(Wrapped):
-    """Another transport, and the names of the programs that it ran."""
+    """Passes everything on to another transport, and notes the names of the programs that run.
+
+    Attributes:
+        ran: these names, in order.
+    """
 
     def __init__(self, inner: Transport) -> None:
         super().__init__(inner)
-        self.said: list[str] = []
+        self.ran: list[str] = []
 
     def run(self, program: Program, args: Sequence[str | Expanded] = (), **streams: Unpack[Streams]) -> Reply:
-        self.said.append(program.name)
+        self.ran.append(program.name)
         return super().run(program, args, **streams)
 
-    def spent(self) -> list[str]:
-        """What was run since the last call."""
-        said, self.said = self.said, []
-        return said
+    def take(self) -> list[str]:
+        """The names since the last call; `ran` is then empty."""
+        taken, self.ran = self.ran, []
+        return taken

@@ -1,1 +1,1 @@
-"""Batch systems: commands to say, replies to read. Nothing here runs anything."""
+"""Batch systems: their directives, their commands, and what the output means. Nothing here runs anything."""

@@ -28,7 +28,7 @@ def wait(rows: Sequence[JobRow], ledger: Ledger, *, title: str, timeout: float |
     """
 
     def wait_at(session: SiteSession, keys: list[int]) -> None:
-        with_site = title if title.endswith(session.site.name) else f"{title} on {session.site.name}"
+        with_site = title if title.endswith(session.context.site.name) else f"{title} on {session.context.site.name}"
         wait_at_site(session, keys, title=with_site, timeout=timeout)
 
     return _each_site(rows, ledger, wait_at)
@@ -41,15 +41,15 @@ def wait_at_site(session: SiteSession, keys: list[int], *, title: str, timeout: 
         WaitTimeout, LoginError, HostKeyError, OutputError: as `SiteSession.wait`.
     """
     printed = ""
-    with progress_display(title, lambda: session.ledger.of_keys(keys)) as display:
+    with progress_display(title, lambda: session.context.ledger.of_keys(keys)) as display:
 
         def after_poll() -> None:
             nonlocal printed
-            if session.trouble and session.trouble != printed:
+            if session.last_error and session.last_error != printed:
                 console.print_message(
-                    f"{session.site.name}: {session.trouble}\nStill waiting; polling continues.", "yellow"
+                    f"{session.context.site.name}: {session.last_error}\nStill waiting; polling continues.", "yellow"
                 )
-            printed = session.trouble
+            printed = session.last_error
             display.update()
 
         session.wait(keys, timeout=timeout, seen=after_poll, progress=display.downloaded)
@@ -65,9 +65,9 @@ def collect(rows: Sequence[JobRow], ledger: Ledger) -> bool:
 
     def collect_at(session: SiteSession, keys: list[int]) -> None:
         fresh = ledger.of_keys(keys)
-        if any(not row.status.final for row in fresh) or session.due(fresh):
+        if any(not row.status.final for row in fresh) or session.due_for_retry(fresh):
             _poll_site(session)
-        with progress_display(f"from {session.site.name}", lambda: ledger.of_keys(keys)) as display:
+        with progress_display(f"from {session.context.site.name}", lambda: ledger.of_keys(keys)) as display:
             session.collect(keys, progress=display.downloaded)
 
     return _each_site(rows, ledger, collect_at)
@@ -100,8 +100,8 @@ def retry(
 
 def _poll_site(session: SiteSession) -> None:
     session.poll()
-    if session.trouble:
-        raise TransportError(f"{session.site.name}: {session.trouble}")
+    if session.last_error:
+        raise TransportError(f"{session.context.site.name}: {session.last_error}")
 
 
 def _each_site(rows: Sequence[JobRow], ledger: Ledger, act: Callable[[SiteSession, list[int]], None]) -> bool:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from scheduler.batch.base import find
 from scheduler.cli.screen import console
 from scheduler.engine.connect import transport_to
+from scheduler.engine.context import SiteContext
 from scheduler.engine.session import SiteSession
 from scheduler.errors import ConfigError
 from scheduler.ledger.ledger import Ledger
@@ -39,7 +40,7 @@ def open_session(name: str, ledger: Ledger) -> Iterator[SiteSession]:
     """
     site = site_of_jobs(name, ledger)
     with transport_to(site, prompter=console.prompter()) as transport:
-        yield SiteSession(site, find(site.scheduler), ledger, transport)
+        yield SiteSession(SiteContext(site, find(site.scheduler), ledger, transport))
 
 
 def site_of_jobs(name: str, ledger: Ledger) -> Site:

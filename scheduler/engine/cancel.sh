@@ -1,14 +1,16 @@
-# Cancels jobs. Reads a line a batch, parted by tabs: folder, name, id or -, first element, indices (all if empty); or, for
-# some of the jobs that share a node, the word "members" behind them, and their elements instead of indices.
-# Success here is no proof that anything was cancelled: the next poll tells.
+# Cancels jobs. Reads a line for each batch, fields separated by tabs:
+#   folder  name  id or -  first element  indices to cancel (all if empty)  one, array or members
+# With "members", some jobs of a pack are cancelled, and the fifth field has their elements instead of indices.
+# Success does not prove that anything was cancelled: the next poll observes that.
 trap '' PIPE HUP INT
 make_scratch
-cat >"$scratch/asked"
-awk -F '\t' '$6 != "members"' "$scratch/asked" >"$scratch/cancel"
+cat >"$scratch/request"
+awk -F '\t' '$6 != "members"' "$scratch/request" >"$scratch/cancel"
 awk -F '\t' "$awk_numbers"'$6 == "members" { split("", some); numbers($5, some); for (i in some) print $1 "\t" $4 "\t" i }' \
-  "$scratch/asked" >"$scratch/members"
+  "$scratch/request" >"$scratch/members"
 
-# One that has begun is ended by the script that runs it. Of one that has not we take the guard, so that it never will.
+# A job of a pack that has started is ended by the script that runs it, which looks for these files. For a job that has not
+# started we take the run-once guard, so that it never starts, and write its end file.
 while IFS=$tab read -r folder first element; do
   pack=$folder/batches/$first
   [ -e "$pack/members" ] || continue

@@ -1,17 +1,18 @@
-# What every program begins with. Bundles lie in the work folder, one folder each; nothing outside it is touched.
+# The beginning of every program. Bundles are in the work_dir, one folder for each; nothing outside it is changed.
 umask 077
 LC_ALL=C
 export LC_ALL
 tab=$(printf '\t')
 die() { printf '%s\n' "$*" >&2; exit 70; }
 
-# One temporary folder, gone at the end whatever happens.
+# Makes a temporary folder, which is removed when the program ends for whatever reason.
 make_scratch() {
   scratch=$(mktemp -d "${TMPDIR:-/tmp}/scheduler.XXXXXX") || die "cannot make a temporary folder in ${TMPDIR:-/tmp}"
   trap 'rm -rf "$scratch"' EXIT
 }
 
-# What tells a process from a later one with the same number: when the machine and the process began.
+# Prints when process $1 began, and in which boot of the machine: this distinguishes it from a later process with the same
+# number.
 born() {
   if [ -r "/proc/$1/stat" ]; then
     printf '%s.%s' "$(cat /proc/sys/kernel/random/boot_id)" "$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20)"
@@ -19,12 +20,12 @@ born() {
     ps -o lstart= -p "$1" 2>/dev/null | tr -c 'A-Za-z0-9:\n' '.'
   fi
 }
-# Is the process that wrote "pid:born" still there?
+# Succeeds if the process $1, written as "pid:born", still runs.
 alive() {
   [ -n "$1" ] && kill -0 "${1%%:*}" 2>/dev/null && [ "$(born "${1%%:*}")" = "${1#*:}" ]
 }
 
-# A batch system's commands are on PATH for login shells only on some machines.
+# Finds a command of a batch system. On some machines only login shells have these commands on PATH.
 find_command() {
   command -v "$1" >/dev/null 2>&1 && return
   # shellcheck disable=SC1091
@@ -32,7 +33,7 @@ find_command() {
   command -v "$1" >/dev/null 2>&1 || return 127
 }
 
-# Lists the numbers of an expression such as 0-3,7 or 1-9:2%4, one a line, as awk's own function.
+# An awk function that makes the numbers of a list such as 0-3,7 or 1-9:2%4 the keys of an array.
 # shellcheck disable=SC2034
 awk_numbers='function numbers(text, into,   part, n, i, ends, step, from) {
   sub(/%.*/, "", text); gsub(/[][]/, "", text); n = split(text, part, ",")

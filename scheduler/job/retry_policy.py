@@ -85,18 +85,18 @@ def _is_worth_it(status: Status, retry: Retry) -> bool:
 def _with_more_memory(resources: Resources, factor: float, bounds: Bounds) -> Resources | Enough:
     now, most = resources.memory_mib, min(bounds.memory_mib or MAX_MEMORY_MIB, MAX_MEMORY_MIB)
     if now is None or not bounds.memory_is_asked_for:
-        return Enough("not tried again: it asks for no memory that could be made more")
+        return Enough("not retried: it asks for no memory that could be made more")
     if now >= most:
-        return Enough(f"not tried again: it had all the memory that the site allows, {most}M")
+        return Enough(f"not retried: it had all the memory that the site allows, {most}M")
     return with_other(resources, memory=f"{min(math.ceil(now * factor), most)}M")
 
 
 def _with_more_time(resources: Resources, factor: float, bounds: Bounds) -> Resources | Enough:
     now, most = resources.walltime, min(bounds.walltime or MAX_WALLTIME, MAX_WALLTIME)
     if now is None:
-        return Enough("not tried again: it asks for no walltime that could be made more")
+        return Enough("not retried: it asks for no walltime that could be made more")
     if now >= most:
-        return Enough(f"not tried again: it had all the time that the site allows, {format_walltime(most)}")
+        return Enough(f"not retried: it had all the time that the site allows, {format_walltime(most)}")
     return with_other(resources, walltime=format_walltime(min(now * factor, most)))
 
 

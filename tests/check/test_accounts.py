@@ -13,7 +13,7 @@ from scheduler.site.site import Site
 from tests.end_to_end.logins import TRANSPORTS, certified, site_of, ssh_of, transport_of
 from tests.testcluster import Cluster
 
-from .test_look import by_name, failures
+from .inspection import by_name, failures
 
 pytestmark = pytest.mark.cluster
 

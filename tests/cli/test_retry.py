@@ -86,7 +86,7 @@ def test_the_reason_why_a_job_is_not_retried_is_printed(workspace: Workspace, sw
     shutil.rmtree(workspace.folder.parent / "work it's")
     gone = workspace.scheduler("retry", "job-bad-0", "--json", code=1).json[0]
     assert (gone["again"], gone["state"], gone["results"]["exit_code"]) == (False, "failed", 3)
-    assert "the folder of the attempt before" in gone["why_not"] and gone["why_not"].endswith("is gone")
+    assert "the folder of the earlier attempt" in gone["why_not"] and gone["why_not"].endswith("no longer exists")
 
 
 def test_an_unfinished_job_is_not_retried(workspace: Workspace) -> None:
@@ -94,7 +94,7 @@ def test_an_unfinished_job_is_not_retried(workspace: Workspace) -> None:
     workspace.write("job.sh", JOB)
     workspace.scheduler("submit", file, "-s", "local")
     wait_for(lambda: workspace.ran, what="the start of the job")
-    assert "it has not ended" in workspace.scheduler("retry", "job-endless-0", code=1).out
+    assert "it has not finished" in workspace.scheduler("retry", "job-endless-0", code=1).out
     workspace.scheduler("cancel", "job-endless-0")
     workspace.scheduler("wait", code=3)
     assert (

@@ -1,4 +1,4 @@
-"""A site gets the transport that its file names, with the settings of the file."""
+"""The site file decides which transport reaches the site."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def site(transport: str, **keys: Any) -> Site:
 @pytest.mark.parametrize(
     ("name", "kind"), [("local", LocalTransport), ("ssh", SshTransport), ("openssh", OpensshTransport)]
 )
-def test_the_transport_is_the_one_that_the_site_file_names(name: str, kind: type) -> None:
+def test_the_transport_is_the_one_named_in_the_site_file(name: str, kind: type) -> None:
     assert type(transport_to(site(name))) is kind
 
 
 @pytest.mark.parametrize("name", ["ssh", "openssh"])
-def test_a_site_over_ssh_needs_a_host(name: str) -> None:
+def test_ssh_transports_need_a_host(name: str) -> None:
     with pytest.raises(Exception, match=f"host: is missing; transport: {name}"):
         site(name, host=None)
 
 
-def test_the_ssh_keys_of_a_site_are_options_of_the_ssh_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ssh_settings_of_a_site_are_passed_to_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ssh").write_text(RECORD)
     (tmp_path / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
@@ -66,7 +66,7 @@ def test_the_ssh_keys_of_a_site_are_options_of_the_ssh_command(tmp_path: Path, m
         assert f"{line}\n" in config
 
 
-def test_new_host_keys_are_accepted_only_with_accept_new_host_key(tmp_path: Path) -> None:
+def test_new_host_keys_are_accepted_only_if_the_site_allows_it(tmp_path: Path) -> None:
     from scheduler.transports.openssh.options import config_text
     from scheduler.transports.settings import SshSettings
 

@@ -81,7 +81,7 @@ def test_memory_grows_up_to_what_the_site_allows_and_then_no_further() -> None:
         seen.append(asked.memory)
     assert seen == ["450M", "675M", "1000M"]
     more = after(failed(Cause.OUT_OF_MEMORY), Retry(times=9, on=ALL), retries=3, resources=asked, bounds=grown)  # type: ignore[arg-type]
-    assert more == Enough("not tried again: it had all the memory that the site allows, 1000M")
+    assert more == Enough("not retried: it had all the memory that the site allows, 1000M")
 
 
 def test_walltime_grows_up_to_what_the_site_allows_and_then_no_further() -> None:
@@ -89,7 +89,7 @@ def test_walltime_grows_up_to_what_the_site_allows_and_then_no_further() -> None
     first = after(failed(Cause.TIME_LIMIT), resources=with_other(ASKED, walltime="2h"), bounds=bounds)
     assert first == Again(with_other(ASKED, walltime="3h"))
     second = after(failed(Cause.TIME_LIMIT), retries=1, resources=with_other(ASKED, walltime="3h"), bounds=bounds)
-    assert second == Enough("not tried again: it had all the time that the site allows, 03:00:00")
+    assert second == Enough("not retried: it had all the time that the site allows, 03:00:00")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The files of an array's elements: in one file on their way, and unpacked by each job for itself, under every sh."""
+"""The files of an array's jobs: they are sent in one file, and each job unpacks its own, with every installed sh."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scheduler.render import array_files, tar_writer
 from scheduler.render.array_files import SMALL_BYTES, Elements, gathered
 from scheduler.render.bundle import Bundle, render
 from scheduler.render.runtime.files import text
-from tests.unpacked import HERE, SHELLS, installed, unpack
+from tests.unpacked import LOCAL_SLURM, SHELLS, installed, unpack
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_header_is_that_of_tarfile(name: str, size: int, mode: int, kind: byte
 
 
 def bundle_of(folder: Path, count: int = 3) -> Bundle:
-    """An array of jobs that copy their input to their output; nobody else has the same."""
+    """An array of jobs that copy their input to their output; each has its own input."""
     folder.mkdir(exist_ok=True)
     (folder / "job.sh").write_text("cat own common >copy; test -x tool && ./tool >>copy\n")
     (folder / "common").write_text("common\n")
@@ -51,11 +51,11 @@ def bundle_of(folder: Path, count: int = 3) -> Bundle:
         )
         for n in range(count)
     ]  # fmt: skip
-    return render(jobs, HERE, token="abcdefghjk")
+    return render(jobs, LOCAL_SLURM, token="abcdefghjk")
 
 
 def begin(bundle: Path, index: int, shell: str = "bash") -> subprocess.Popen[str]:
-    """An element of the array, as Slurm begins it."""
+    """Run one task of the array as Slurm does."""
     environment = {**os.environ, "SLURM_SUBMIT_DIR": str(bundle), "SLURM_JOB_ID": f"7{index}"}
     environment |= {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(index)}
     command = [*SHELLS[shell], str(bundle / "batches/0/script.sh")]
@@ -63,7 +63,7 @@ def begin(bundle: Path, index: int, shell: str = "bash") -> subprocess.Popen[str
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_each_element_unpacks_its_own_and_no_others(shell: str, tmp_path: Path) -> None:
+def test_each_job_unpacks_its_own_files_and_no_others(shell: str, tmp_path: Path) -> None:
     if not installed(shell):
         pytest.skip(f"{shell} is not installed")
     there = unpack(bundle_of(tmp_path / "here"), tmp_path / "it's $there")
@@ -79,14 +79,14 @@ def test_each_element_unpacks_its_own_and_no_others(shell: str, tmp_path: Path) 
     assert all(not path.stat().st_mode & 0o077 for path in (there / "1").rglob("*"))
 
 
-def test_few_files_are_made_over_there_however_many_jobs(tmp_path: Path) -> None:
+def test_the_number_of_remote_files_does_not_depend_on_the_number_of_jobs(tmp_path: Path) -> None:
     few, many = (unpack(bundle_of(tmp_path / f"h{n}", n), tmp_path / f"t{n}") for n in (2, 40))
     files = [sorted(str(path.relative_to(top)) for path in top.rglob("*")) for top in (few, many)]
     assert files[0] == files[1]
     assert "batches/0/elements" in files[0] and "shared/0" in files[0] and "0" not in files[0]
 
 
-def test_copies_of_an_element_that_begin_at_once_run_it_once(tmp_path: Path) -> None:
+def test_copies_of_a_job_that_start_at_once_run_it_once(tmp_path: Path) -> None:
     there = unpack(bundle_of(tmp_path / "here"), tmp_path / "there")
     said = [process.communicate(timeout=600)[0] for process in [begin(there, 2) for _ in range(6)]]
     assert [path.name for path in (there / "ends").glob("[0-9]*")] == ["2.0"]
@@ -98,34 +98,34 @@ def unpack_element(bundle: Path, first: int, number: int, shell: str = "sh") -> 
     return subprocess.run([shell, "-c", program], capture_output=True, text=True)
 
 
-def test_what_cannot_be_unpacked_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_files_that_cannot_be_unpacked_are_reported_and_leave_nothing(tmp_path: Path) -> None:
     there = unpack(bundle_of(tmp_path / "here"), tmp_path / "there")
     whole = (there / "batches/0/elements").read_bytes()
-    (there / "batches/0/elements").write_bytes(whole[: len(whole) // 2])  # the disk was full
+    (there / "batches/0/elements").write_bytes(whole[: len(whole) // 2])  # as if the disk had been full
     done = unpack_element(there, 0, 2)
-    assert done.returncode == 73 and "the payload was not begun" in done.stderr
+    assert done.returncode == 73 and "the payload was not started" in done.stderr
     assert not (there / "2").exists() and not [*there.glob(".unpacked*")]
     assert unpack_element(there, 0, 0).returncode == 0
-    done = unpack_element(there, 0, 5)  # there is no such element
+    done = unpack_element(there, 0, 5)  # no such job
     assert done.returncode == 73 and not (there / "5").exists()
     assert unpack_element(there, 7, 7).returncode == 73  # no such batch
 
 
-def test_inputs_that_several_need_or_that_are_large_go_once_and_by_themselves(tmp_path: Path) -> None:
+def test_shared_and_large_inputs_are_sent_once_and_separately(tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path)
     assert sorted(name for name in bundle.files if name.startswith("shared/")) == ["shared/0", "shared/1"]
     assert [name for name in bundle.files if name.startswith("1/in/")] == ["1/in/0", "1/in/1"]
     (tmp_path / "own1").write_bytes(bytes(SMALL_BYTES + 1))
-    bundle = bundle_of(tmp_path)  # writes it anew: small again
+    bundle = bundle_of(tmp_path)  # writes the small input once more
     (tmp_path / "own1").write_bytes(bytes(SMALL_BYTES + 1))
     jobs = [job for _, job in bundle.jobs]
-    again = render(jobs, HERE, token="abcdefghjk")
+    again = render(jobs, LOCAL_SLURM, token="abcdefghjk")
     assert tmp_path / "own1" in [again.files[name] for name in again.files if name.startswith("shared/")]
-    alone = render(jobs[:1], HERE, token="abcdefghjk")
+    alone = render(jobs[:1], LOCAL_SLURM, token="abcdefghjk")
     assert "elements" not in str(sorted(alone.files)) and alone.together == {}
 
 
-def test_an_input_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
+def test_an_input_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("12345")
     some = Elements(0, [{"in/0": tmp_path / "a"}])
     assert some.index() == b"0 4\n" and some.size == 4 * 512 == sum(map(len, some.tars()))
@@ -139,7 +139,7 @@ def test_an_input_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
         Elements(0, [{"in/0": tmp_path / "a"}]).index()
 
 
-def test_gathered_leaves_all_else_alone() -> None:
+def test_files_of_no_batch_are_left_alone() -> None:
     files: dict[str, bytes | Path] = {
         "0/a": b"1",
         "1/a": b"2",
@@ -157,7 +157,7 @@ def test_gathered_leaves_all_else_alone() -> None:
     assert gathered(files, {}) == (files, [])
 
 
-def test_a_bundle_that_cannot_be_read_leaves_no_spool(tmp_path: Path) -> None:
+def test_a_bundle_with_an_unreadable_file_leaves_no_spool(tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path / "here")
     (tmp_path / "here/own2").unlink()
     with pytest.raises(JobError, match="own2"):

@@ -1,6 +1,6 @@
-"""Jobs and a site become scripts: golden ones in full, and what is said of templates that are wrong.
+"""Jobs and a site become scripts: the golden scripts in full, and which jobs form a batch.
 
-After a change that is meant, ``SCHEDULER_WRITE_GOLDEN=1 pytest tests/test_render.py`` writes the golden files anew.
+After an intended change, ``SCHEDULER_WRITE_GOLDEN=1 pytest tests/render/test_bundle.py`` rewrites the golden files.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ SITES: dict[str, dict[str, Any]] = {
     },
     "shell": {"transport": "local", "scheduler": "shell", "work_dir": "/tmp/work", "python": "python3"},
 }  # fmt: skip
-# Code that is sourced is not followed (SC1090, SC1091), sets what is used here (SC2154), uses what is set here (SC2034)
-# and calls what is defined here (SC2317, SC2329); in single quotes nothing is meant to expand (SC2016); `ls` lists
-# files whose names are ours (SC2012); a quoted value may stand between quoted words (SC2140).
+# shellcheck does not follow sourced files (SC1090, SC1091). They set variables that a script uses (SC2154), use
+# variables that it sets (SC2034), and call functions that it defines (SC2317, SC2329). Nothing is meant to expand in
+# single quotes (SC2016); `ls` lists files whose names are ours (SC2012); a quoted value may be between quoted words
+# (SC2140).
 EXCLUDED = "SC1090,SC1091,SC2154,SC2034,SC2317,SC2329,SC2016,SC2012,SC2140"
 
 
@@ -122,7 +123,7 @@ def bundle_of(system: str, kind: str, folder: Path) -> Bundle:
 
 
 def scripts_of(bundle: Bundle) -> dict[str, str]:
-    """Every sh file that is made for these jobs."""
+    """Every sh file that is made for the jobs of a bundle."""
     made = {path: content for path, content in bundle.files.items() if path.endswith(".sh") and path[0] != "h"}
     return {path: content.decode() for path, content in made.items() if isinstance(content, bytes) and "/" in path}
 
@@ -144,7 +145,7 @@ def test_no_golden_file_is_left_over() -> None:
 
 
 @pytest.mark.parametrize(("system", "kind"), CASES)
-def test_every_script_is_right_to_bash_and_sh(system: str, kind: str, tmp_path: Path) -> None:
+def test_every_script_has_valid_syntax_for_bash_and_sh(system: str, kind: str, tmp_path: Path) -> None:
     for path, script in scripts_of(bundle_of(system, kind, tmp_path)).items():
         for shell in ("bash", "sh"):
             done = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True)
@@ -152,7 +153,7 @@ def test_every_script_is_right_to_bash_and_sh(system: str, kind: str, tmp_path: 
 
 
 @pytest.mark.parametrize(("system", "kind"), CASES)
-def test_shellcheck_has_nothing_to_say_of_a_script(system: str, kind: str, tmp_path: Path) -> None:
+def test_shellcheck_finds_nothing_in_a_script(system: str, kind: str, tmp_path: Path) -> None:
     for path, script in scripts_of(bundle_of(system, kind, tmp_path)).items():
         shellcheck(script, "bash" if script.startswith("#!") else "sh", path)
 
@@ -164,16 +165,16 @@ PROGRAMS += [("manifest", None), ("fetch", None), ("upload", None), ("tail", Non
 
 
 @pytest.mark.parametrize(("name", "batch"), PROGRAMS)
-def test_shellcheck_has_nothing_to_say_of_a_program(name: str, batch: str | None) -> None:
+def test_shellcheck_finds_nothing_in_a_program(name: str, batch: str | None) -> None:
     shellcheck(programs.program(name, batch).text, "sh", name)
 
 
 @pytest.mark.parametrize("name", ["family.sh", "harness.sh", "pack.sh"])
-def test_shellcheck_has_nothing_to_say_of_what_runs_with_the_job(name: str) -> None:
+def test_shellcheck_finds_nothing_in_what_runs_inside_the_job(name: str) -> None:
     shellcheck(text(name), "sh", name)
 
 
-def test_shellcheck_has_nothing_to_say_of_the_worker_of_machines_without_a_batch_system() -> None:
+def test_shellcheck_finds_nothing_in_the_worker() -> None:
     shellcheck(text_of("shell", "worker.sh"), "sh", "worker.sh")
 
 
@@ -202,7 +203,7 @@ def test_equal_jobs_are_arrays_no_longer_than_the_site_allows(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("job_id", ["b0", "it's $(id)\n", "-rf", "é", "9", "%A_%a", "a" * 200])
-def test_a_batchs_name_is_harmless_unique_and_holds_the_token(job_id: str, tmp_path: Path) -> None:
+def test_a_batch_name_is_harmless_and_contains_the_token(job_id: str, tmp_path: Path) -> None:
     (one,) = render([script_job(tmp_path, job_id)], site("slurm"), token=TOKEN).batches
     assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_.+-]*", one.name)
     assert f".{TOKEN}-0" in one.name
@@ -214,12 +215,12 @@ def test_tokens_differ_and_are_plain() -> None:
     assert all(re.fullmatch(r"[a-z0-9]{10}", token) for token in tokens)
 
 
-def test_a_file_that_many_jobs_share_goes_once(tmp_path: Path) -> None:
+def test_a_file_that_many_jobs_share_is_sent_once(tmp_path: Path) -> None:
     bundle = render([script_job(tmp_path, f"j{n}") for n in range(40)], site("slurm"))
     assert sorted(path for path in bundle.files if path.startswith("shared/")) == ["shared/0", "shared/1"]
 
 
-def test_more_walltime_than_the_site_allows_is_refused_with_the_job_named(tmp_path: Path) -> None:
+def test_a_walltime_above_the_sites_limit_is_refused_and_the_message_names_the_job(tmp_path: Path) -> None:
     job = script_job(tmp_path, resources=Resources(walltime="100h"))
     with pytest.raises(JobError, match=r"job 'b0-1': resources: walltime"):
         render([job], site("slurm", limits={"walltime": "72:00:00"}))

@@ -1,4 +1,4 @@
-"""A command with params becomes shell text: judged by real shells, which are given every value in every place."""
+"""A command with params becomes shell text. Real shells judge it, with every value in every context."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def one_word(place: str, value: str, shell: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("shell", SH)
 @pytest.mark.parametrize("place", PLACES)
-def test_in_every_place_every_hostile_value_is_one_word(place: str, shell: str, tmp_path: Path) -> None:
+def test_every_hostile_value_is_one_word_in_every_context(place: str, shell: str, tmp_path: Path) -> None:
     params = {f"v{n}": value for n, value in enumerate(VALUES)}
     text = "\n".join(fill(place.replace("v }}", f"{name} }}}}"), params, what="command") for name in params)
     assert run(text, shell, tmp_path) == "".join(value + "\0" for value in VALUES).encode()
@@ -67,13 +67,13 @@ def test_in_every_place_every_hostile_value_is_one_word(place: str, shell: str, 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.sampled_from(PLACES), values=st.lists(TEXT | SHELLISH, min_size=1, max_size=30), sh=st.sampled_from(SH))
-def test_any_text_is_one_word_in_any_place(place: str, values: list[str], sh: str, tmp_path: Path) -> None:
+def test_any_text_is_one_word_in_any_context(place: str, values: list[str], sh: str, tmp_path: Path) -> None:
     params = {f"v{n}": value for n, value in enumerate(values)}
     text = "\n".join(fill(place.replace("v }}", f"{name} }}}}"), params, what="command") for name in params)
     assert run(text, sh, tmp_path) == "".join(value + "\0" for value in values).encode()
 
 
-# Places where a value could be executed, or could be no single word: refused, for that value at least.
+# Contexts in which a value could be executed, or could be more than one word: such a value is refused.
 REFUSED = {
     "a here-document": "cat <<E\n{{ v }}\nE",
     "behind a here-document": "cat <<'E'\nit's\nE\necho \"{{ v }}\"",
@@ -118,7 +118,7 @@ EVIL = [value for value in VALUES if CANARY in value] + [f"a[$(touch {CANARY})]"
 
 
 @pytest.mark.parametrize("where", REFUSED)
-def test_where_a_value_could_be_executed_it_is_refused(where: str, tmp_path: Path) -> None:
+def test_a_value_is_refused_where_it_could_be_executed(where: str, tmp_path: Path) -> None:
     for value in (*EVIL[:-1], "a b"):
         with pytest.raises(JobError, match=r"^job 'b0': container_command: "):
             fill(REFUSED[where], {"v": value}, what="job 'b0': container_command")
@@ -126,7 +126,7 @@ def test_where_a_value_could_be_executed_it_is_refused(where: str, tmp_path: Pat
 
 @pytest.mark.parametrize("where", ["a program in single quotes", "a program of Python", "eval", "a test of numbers"])
 @pytest.mark.parametrize("value", [500, 1.5, "epic_craterlake.xml", "/cvmfs/eic", "a-b:c=d,e@f%g+h"])
-def test_plain_values_may_stand_in_a_program(where: str, value: Any) -> None:
+def test_plain_values_are_accepted_in_a_program(where: str, value: Any) -> None:
     assert str(value) in fill(REFUSED[where], {"v": value}, what="command")
 
 
@@ -150,7 +150,7 @@ def test_plain_values_may_stand_in_a_program(where: str, value: Any) -> None:
         ("echo {a,{{ v }}}", {"v": "x,y"}, "echo {a,'x,y'}"),
     ],
 )
-def test_what_becomes_of_a_template(template: str, params: dict[str, Any], text: str) -> None:
+def test_templates_are_filled_in(template: str, params: dict[str, Any], text: str) -> None:
     assert fill(template, params, what="command") == text
 
 
@@ -169,7 +169,7 @@ def test_what_becomes_of_a_template(template: str, params: dict[str, Any], text:
         ("echo \0", "cannot be used"),
     ],
 )
-def test_what_is_wrong_with_a_template_is_said(template: str, message: str) -> None:
+def test_errors_in_a_command_template_are_reported(template: str, message: str) -> None:
     with pytest.raises(JobError) as error:
         fill(template, {"events": 500, "d": {}}, what="job 'b0': container_command")
     assert str(error.value).startswith("job 'b0': container_command: ")
@@ -177,20 +177,20 @@ def test_what_is_wrong_with_a_template_is_said(template: str, message: str) -> N
 
 
 @pytest.mark.parametrize("value", ["\ue000", "\ue0000\ue001", "\ue001"])
-def test_a_value_may_hold_the_marks_that_we_use_or_is_refused(value: str, tmp_path: Path) -> None:
+def test_a_value_that_contains_our_marks_is_kept_or_refused(value: str, tmp_path: Path) -> None:
     try:
         one_word("printf '%s\\0' {{ v }}", value, SH[0], tmp_path)
     except JobError as error:
         assert "a value within a value" in str(error)
 
 
-def test_arguments_are_words_as_they_are() -> None:
+def test_arguments_are_not_quoted() -> None:
     templates = ["{{ v }}", "<{{ v }}>", "$HOME", "", "{{ l }}"]
     assert words(templates, {"v": "it's $x", "l": [1, 2]}, what="arguments") == [
         "it's $x", "<it's $x>", "$HOME", "", "[1, 2]",
     ]  # fmt: skip
 
 
-def test_an_argument_that_is_wrong_is_named_by_its_number() -> None:
+def test_a_wrong_argument_is_named_by_its_number() -> None:
     with pytest.raises(JobError, match=r"^job 'b0': arguments\[1\]: \{\{ w \}\} is not among the params"):
         words(["{{ v }}", "{{ w }}"], {"v": 1}, what="job 'b0': arguments")

@@ -1,4 +1,4 @@
-"""Which jobs share a node, what is asked for it, and what the scripts that are sent say of them."""
+"""Which jobs share a node, which resources a pack requests, and which files it has."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def whole_nodes(scheduler: str = "slurm", **limits: Any) -> Site:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Makes a script job that asks for these resources."""
+    """Makes a script job that requests these resources."""
     script = tmp_path / "s.sh"
     script.write_text("true\n")
 
@@ -43,21 +43,21 @@ def ids(group: Group[Job]) -> list[str]:
 
 
 @pytest.mark.parametrize("scheduler", ["slurm", "pbs", "shell"])
-def test_128_jobs_of_one_core_are_two_nodes_of_64(make: Make, scheduler: str) -> None:
+def test_128_jobs_of_one_core_fill_two_nodes_of_64_cores(make: Make, scheduler: str) -> None:
     bundle = render([make(f"j{n}", cpus=1, walltime="1h") for n in range(128)], whole_nodes(scheduler), token="t" * 10)
     assert [(one.packed, one.first, len(one.jobs)) for one in bundle.batches] == [(True, 0, 64), (True, 64, 64)]
     assert _text(bundle, "batches/list") == "0\t1\tbatches/0/script.sh\n64\t1\tbatches/64/script.sh\n"
     assert _text(bundle, "batches/64/members").splitlines()[0] == "64\t3600\t1"
 
 
-def test_on_other_sites_they_are_an_array(make: Make) -> None:
+def test_on_a_site_without_whole_nodes_they_are_an_array(make: Make) -> None:
     site = whole_nodes(whole_node=False)
     (group,) = grouped([make(f"j{n}") for n in range(128)], site)
     assert not group.packed
     assert len(group.jobs) == 128
 
 
-def test_unlike_jobs_share_a_node_the_longest_first(make: Make) -> None:
+def test_different_jobs_share_a_node_and_the_longest_comes_first(make: Make) -> None:
     jobs = [make("short", cpus=32, walltime="10m"), make("long", cpus=16, walltime="2h"), make("more", cpus=17)]
     jobs += [make("mid", cpus=16, walltime="1h")]
     first, second = grouped(jobs, whole_nodes())
@@ -65,18 +65,18 @@ def test_unlike_jobs_share_a_node_the_longest_first(make: Make) -> None:
     assert (ids(second), second.packed) == (["short"], False)
 
 
-def test_a_node_is_asked_for_whole_and_as_long_as_the_longest_takes(make: Make) -> None:
+def test_a_pack_requests_the_whole_node_for_the_longest_walltime(make: Make) -> None:
     jobs = [make("a", cpus=2, walltime="10m", memory="3 GB"), make("b", cpus=1, walltime="2h", memory="1 GB")]
     (group,) = grouped(jobs, whole_nodes())
     assert group.resources == Resources(cpus=64, memory="4 GB", walltime="2h")
 
 
-def test_no_memory_is_asked_for_if_one_says_nothing_of_it(make: Make) -> None:
+def test_a_pack_requests_no_memory_if_one_of_its_jobs_requests_none(make: Make) -> None:
     (group,) = grouped([make("a", cpus=2, memory="3 GB"), make("b", cpus=1)], whole_nodes())
     assert group.resources == Resources(cpus=64)
 
 
-def test_memory_limits_how_many_a_node_has_room_for(make: Make) -> None:
+def test_memory_limits_the_number_of_jobs_on_a_node(make: Make) -> None:
     found = grouped([make(f"j{n}", cpus=1, memory="100 GB") for n in range(7)], whole_nodes(memory="256 GB"))
     assert [(ids(one), one.packed) for one in found] == [
         (["j0", "j1"], True), (["j2", "j3"], True), (["j4", "j5"], True), (["j6"], False),
@@ -84,18 +84,18 @@ def test_memory_limits_how_many_a_node_has_room_for(make: Make) -> None:
 
 
 @pytest.mark.parametrize("alone", [{"cpus": 64}, {"nodes": 2}, {"tasks": 4}, {"gpus": 1}])
-def test_who_needs_a_node_for_itself_has_it(make: Make, alone: dict[str, Any]) -> None:
+def test_a_job_that_needs_a_node_alone_gets_one(make: Make, alone: dict[str, Any]) -> None:
     one, two = grouped([make("a", **alone), make("b", **alone)], whole_nodes(array_size=1))
     assert not one.packed
     assert not two.packed
 
 
-def test_jobs_of_different_queues_share_no_node(make: Make) -> None:
+def test_jobs_of_different_queues_do_not_share_a_node(make: Make) -> None:
     found = grouped([make(f"{queue}{n}", cpus=1, queue=queue) for queue in ("x", "y") for n in range(2)], whole_nodes())
     assert [(ids(one), one.resources.queue) for one in found] == [(["x0", "x1"], "x"), (["y0", "y1"], "y")]
 
 
-def test_a_site_of_whole_nodes_must_say_how_many_cores_they_have() -> None:
+def test_a_site_of_whole_nodes_must_give_their_number_of_cores() -> None:
     keys = {"transport": "local", "scheduler": "shell", "work_dir": "/w", "limits": {"whole_node": True}}
     with pytest.raises(ConfigError, match="limits: cores_per_node: is missing; whole_node needs"):
         Site.from_mapping(keys, name="x")
@@ -107,7 +107,7 @@ def _text(bundle: Bundle, path: str) -> str:
     return content.decode()
 
 
-def test_jobs_that_are_tried_again_share_nodes_too(tmp_path: Path) -> None:
+def test_retried_jobs_share_nodes_too(tmp_path: Path) -> None:
     script = tmp_path / "s.sh"
     script.write_text("echo x >>ran; [ $(wc -l <ran) -gt 1 ] || exit 7\n")
     keys = {"transport": "local", "scheduler": "shell", "work_dir": str(tmp_path / "work")}

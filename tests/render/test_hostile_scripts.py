@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 from scheduler import Job, JobError, JobType, Site
 from scheduler.render.bundle import render
 from tests.end_to_end.hostile import CANARY, JOB_IDS, VALUES
-from tests.unpacked import HERE, SHELLS, installed, unpack
+from tests.unpacked import LOCAL_SLURM, SHELLS, installed, unpack
 
 PARAMS = {f"v{n}": value for n, value in enumerate(VALUES)}
 ENVIRONMENT = {f"V{n}": value for n, value in enumerate(VALUES)}
-WITNESS = """\
+RECORDER = """\
 printf '%s\\0' "$JOB_ID" "$@" >words
 printf '%s' "$PWD" >folder
 cat "$JOB_PARAMS_FILE" >params
 env -0 >environment
 """
 CONTAINER = """#!/bin/sh
-# Stands where apptainer would: what is behind the image runs here.
+# Takes the place of apptainer: runs what comes after the image.
 while [ "$1" != "$IMAGE" ]; do shift; done
 shift
-[ "$1" = sh ] || set -- sh "$WITNESS" "$@"
+[ "$1" = sh ] || set -- sh "$RECORDER" "$@"
 exec "$@"
 """
 
@@ -41,16 +41,16 @@ def shell(request: pytest.FixtureRequest) -> list[str]:
     return SHELLS[request.param]
 
 
-def run(job: Job, folder: Path, shell: list[str], site: Site = HERE) -> Path:
-    """Run the job's script to its end. Gives the folder it ran in."""
+def run(job: Job, folder: Path, shell: list[str], site: Site = LOCAL_SLURM) -> Path:
+    """Run the job's script to its end. Returns the folder in which it ran."""
     bundle = unpack(render([job], site), folder / "bundle")
-    (folder / "witness").write_text(WITNESS)
+    (folder / "recorder").write_text(RECORDER)
     (folder / "bin").mkdir(exist_ok=True)
     (folder / "bin/apptainer").write_text(CONTAINER)
     (folder / "bin/apptainer").chmod(0o755)
     environment = {**os.environ, "SLURM_SUBMIT_DIR": str(bundle), "SLURM_JOB_ID": "7"}
     environment |= {"PATH": f"{folder}/bin:{os.environ['PATH']}", "IMAGE": str(job.container_image)}
-    environment |= {"WITNESS": str(folder / "witness")}
+    environment |= {"RECORDER": str(folder / "recorder")}
     command = [*shell, str(bundle / "0/script.sh")]
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=600)
     said = (bundle / "0/stderr.0").read_text(errors="replace")
@@ -69,9 +69,9 @@ def environment(ran_in: Path) -> dict[str, str]:
 
 
 def script(folder: Path, **more: Any) -> Job:
-    (folder / "witness.sh").write_text(WITNESS)
+    (folder / "recorder.sh").write_text(RECORDER)
     return Job(
-        more.pop("job_id", "b0"), JobType.SCRIPT, script_path=folder / "witness.sh", working_dir=folder / "out", **more
+        more.pop("job_id", "b0"), JobType.SCRIPT, script_path=folder / "recorder.sh", working_dir=folder / "out", **more
     )
 
 
@@ -92,14 +92,14 @@ def container(folder: Path, **more: Any) -> Job:
 
 def test_a_containers_values_arrive_in_every_kind_of_quotes(tmp_path: Path, shell: list[str]) -> None:
     places = " ".join(f"{{{{ {name} }}}} \"<{{{{ {name} }}}}>\" '<{{{{ {name} }}}}>'" for name in PARAMS)
-    command = f"set -- {places}\n{WITNESS}"
+    command = f"set -- {places}\n{RECORDER}"
     job = container(tmp_path, container_command=command, params=PARAMS, env_vars=ENVIRONMENT)
     ran_in = run(job, tmp_path, shell)
     assert words(ran_in) == ["b0", *(word for value in VALUES for word in (value, f"<{value}>", f"<{value}>"))]
     assert environment(ran_in).items() >= ENVIRONMENT.items()
 
 
-def test_an_image_gets_its_arguments_as_they_are(tmp_path: Path, shell: list[str]) -> None:
+def test_an_image_gets_its_arguments_unchanged(tmp_path: Path, shell: list[str]) -> None:
     arguments = [f"{{{{ {name} }}}}" for name in PARAMS]
     passable = {name: value for name, value in ENVIRONMENT.items() if "\r\n" not in value}
     ran_in = run(container(tmp_path, arguments=arguments, params=PARAMS, env_vars=passable), tmp_path, shell)
@@ -116,8 +116,8 @@ def test_a_sites_values_arrive_too(tmp_path: Path, shell: list[str]) -> None:
 
 @pytest.mark.parametrize("job_id", [JOB_IDS[0], "-rf", "a\nb\n", "\\", "x" * 200], ids=range(5))
 def test_any_job_id_and_folder_arrives(tmp_path: Path, job_id: str) -> None:
-    (tmp_path / "witness.sh").write_text(WITNESS)
-    job = Job(job_id, JobType.SCRIPT, script_path=tmp_path / "witness.sh", working_dir=tmp_path / "out" / job_id)
+    (tmp_path / "recorder.sh").write_text(RECORDER)
+    job = Job(job_id, JobType.SCRIPT, script_path=tmp_path / "recorder.sh", working_dir=tmp_path / "out" / job_id)
     ran_in = run(job, tmp_path, SHELLS["bash"])
     assert words(ran_in) == [job_id]
     assert (ran_in / "folder").read_text() == str(ran_in)
@@ -147,14 +147,12 @@ def test_any_text_arrives(tmp_path_factory: pytest.TempPathFactory, values: list
         {"arguments": ["{{ v"], "params": {"v": 1}},
     ],
 )
-def test_what_cannot_be_passed_is_refused_with_the_job_and_the_argument_named(
-    tmp_path: Path, more: dict[str, Any]
-) -> None:
+def test_an_argument_that_cannot_be_passed_is_refused_by_job_and_number(tmp_path: Path, more: dict[str, Any]) -> None:
     with pytest.raises(JobError, match=r"^job 'b0': arguments\[0\]: "):
-        render([script(tmp_path, **more)], HERE)
+        render([script(tmp_path, **more)], LOCAL_SLURM)
 
 
 @pytest.mark.parametrize("value", ["a\0b", "\ud800"])
-def test_what_cannot_stand_in_a_command_is_refused_with_the_job_named(tmp_path: Path, value: str) -> None:
+def test_a_value_that_no_command_can_hold_is_refused_by_job(tmp_path: Path, value: str) -> None:
     with pytest.raises(JobError, match=r"^job 'b0': container_command: "):
-        render([container(tmp_path, container_command="echo {{ v }}", params={"v": value})], HERE)
+        render([container(tmp_path, container_command="echo {{ v }}", params={"v": value})], LOCAL_SLURM)

@@ -1,4 +1,4 @@
-"""The bundle of jobs that are tried again: its headers in full, who shares an array, what is copied over there."""
+"""The bundle of retried jobs: its directives in full, which jobs share an array, and what is copied on the cluster."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def site(system: str = "slurm", **more: Any) -> Site:
     return Site.from_mapping({"transport": "local", "scheduler": system, "work_dir": "/w", **more}, name="s")
 
 
-def wish(element: int = 3, resources: Resources = ASKED, exclude: tuple[str, ...] = (), **row: Any) -> RetryRequest:
+def request(element: int = 3, resources: Resources = ASKED, exclude: tuple[str, ...] = (), **row: Any) -> RetryRequest:
     return RetryRequest(replace(ROW, element=element, **row), Again(resources, exclude), "why")
 
 
-def bundle(*wishes: RetryRequest, place: Site | None = None) -> NextBundle:
+def bundle(*requests: RetryRequest, place: Site | None = None) -> NextBundle:
     place = place or site()
-    return render_retries(wishes, place, find(place.scheduler), token="bbb")
+    return render_retries(requests, place, find(place.scheduler), token="bbb")
 
 
 HEADER = """\
@@ -50,19 +50,19 @@ HEADER = """\
 #SBATCH --output              batches/0/log.0
 #SBATCH --partition           production
 #SBATCH --time                06:00:00
-# b0-scan.bbb-0: an array; each element has a script of its own.
+# b0-scan.bbb-0: an array. Each job has its own script.
 first=0
 bundle=${SLURM_SUBMIT_DIR:?}
 batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 index=${SLURM_ARRAY_TASK_ID:-0}
 . "$bundle/element.sh"
-unpack_element "$bundle" "$first" $((first + index)) || exit   # it has said why
+unpack_element "$bundle" "$first" $((first + index)) || exit   # it has printed why
 . "$bundle/$((first + index))/script.sh"
 """
 
 
-def test_one_job_has_a_header_with_what_it_asks_for_now_and_the_nodes_that_failed() -> None:
-    made = bundle(wish(exclude=("n1", "n2")))
+def test_the_directives_have_the_new_resources_and_exclude_the_nodes_that_failed() -> None:
+    made = bundle(request(exclude=("n1", "n2")))
     assert made.files["batches/0/script.sh"].decode() == HEADER
     assert made.files["batches/list"] == b"0\t1\tbatches/0/script.sh\n"
     assert made.files["copies"] == b"0\t/far/it's aaa\t3\t0\n"
@@ -73,45 +73,45 @@ def test_one_job_has_a_header_with_what_it_asks_for_now_and_the_nodes_that_faile
     ]  # fmt: skip
 
 
-def test_nodes_that_failed_are_added_to_those_that_the_user_stays_away_from() -> None:
+def test_nodes_that_failed_are_added_to_those_that_the_user_excludes() -> None:
     native = Resources(native=["--exclude=n7", "--gres=disk:4G"])
-    script = bundle(wish(resources=native, exclude=("n1",))).files["batches/0/script.sh"].decode()
+    script = bundle(request(resources=native, exclude=("n1",))).files["batches/0/script.sh"].decode()
     assert [line.split()[2] for line in script.splitlines() if "--exclude" in line] == ["n1,n7"]
 
 
-def test_of_the_other_batch_systems_no_node_can_be_excluded() -> None:
+def test_other_batch_systems_cannot_exclude_nodes() -> None:
     ask = {"name": "x.bbb-0", "count": 1, "first": 0, "resources": Resources()}
     for system in (find("pbs"), find("shell")):
         assert system.directives(BatchRequest(**ask, exclude=("n1",))) == system.directives(BatchRequest(**ask))  # type: ignore[arg-type]
 
 
 def test_on_pbs_a_single_job_is_not_rerunnable_and_an_array_must_be() -> None:
-    one, array = (bundle(*wishes, place=site("pbs")) for wishes in ([wish()], [wish(), wish(4)]))
+    one, array = (bundle(*requests, place=site("pbs")) for requests in ([request()], [request(), request(4)]))
     script = one.files["batches/0/script.sh"].decode()
     assert "#PBS -r n\n" in script and "#PBS -l walltime=06:00:00\n" in script and "mem=450mb" in script
     assert '. "$bundle/$((first + index))/script.sh"' in script
     assert "#PBS -J 0-1\n#PBS -r y\n" in array.files["batches/0/script.sh"].decode()
 
 
-def test_a_requeue_by_slurm_itself_cannot_be_asked_for_beside_ours() -> None:
-    script = bundle(wish()).files["batches/0/script.sh"].decode()
+def test_a_requeue_by_slurm_cannot_be_requested() -> None:
+    script = bundle(request()).files["batches/0/script.sh"].decode()
     assert "#SBATCH --no-requeue" in script
     for text in ("--requeue", "--no-requeue"):
         with pytest.raises(ConfigError, match="which scheduler sets itself"):
-            bundle(wish(resources=Resources(native=[text])))
+            bundle(request(resources=Resources(native=[text])))
 
 
 def test_equal_jobs_of_one_bundle_share_an_array_no_longer_than_the_site_allows() -> None:
     other = Resources(memory="1 GB")
-    wishes = [
-        wish(3),
-        wish(5),
-        wish(1, other),
-        wish(8),
-        wish(0, bundle="zzz", folder="/far/zzz"),
-        wish(9, exclude=("n1",)),
+    requests = [
+        request(3),
+        request(5),
+        request(1, other),
+        request(8),
+        request(0, bundle="zzz", folder="/far/zzz"),
+        request(9, exclude=("n1",)),
     ]
-    made = bundle(*wishes, place=site(limits={"array_size": 2}))
+    made = bundle(*requests, place=site(limits={"array_size": 2}))
     members = [[(one.row.bundle, one.row.element) for one in group.requests] for group in made.batches]
     assert members == [[("aaa", 3), ("aaa", 5)], [("aaa", 8)], [("aaa", 1)], [("zzz", 0)], [("aaa", 9)]]
     assert [group.first for group in made.batches] == [0, 2, 3, 4, 5]
@@ -121,22 +121,22 @@ def test_equal_jobs_of_one_bundle_share_an_array_no_longer_than_the_site_allows(
     assert copies[4][1] == "/far/zzz"
 
 
-def test_what_functions_and_plain_machines_need_goes_along() -> None:
-    assert "run_function.py" in bundle(wish(type="function")).files
-    assert {"worker.sh"} == set(bundle(wish(resources=Resources()), place=site("shell")).files) - set(
-        bundle(wish(resources=Resources())).files
+def test_functions_and_machines_without_a_batch_system_get_the_files_they_need() -> None:
+    assert "run_function.py" in bundle(request(type="function")).files
+    assert {"worker.sh"} == set(bundle(request(resources=Resources()), place=site("shell")).files) - set(
+        bundle(request(resources=Resources())).files
     )
 
 
-def test_a_template_that_is_gone_is_named_with_the_job(tmp_path: Path) -> None:
+def test_a_missing_template_is_named_with_the_job(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"job 'b0-1' on site 's': template .*gone\.j2 does not exist"):
-        bundle(wish(template=str(tmp_path / "gone.j2")))
+        bundle(request(template=str(tmp_path / "gone.j2")))
 
 
-def test_a_template_of_ones_own_makes_the_header_again(tmp_path: Path) -> None:
+def test_the_jobs_own_template_makes_the_script_of_a_retry(tmp_path: Path) -> None:
     own = tmp_path / "own.j2"
     own.write_text('{% extends "slurm.sh.j2" %}\n{% block directives %}{{ super() }}#SBATCH --own\n{% endblock %}')
-    script = bundle(wish(template=str(own))).files["batches/0/script.sh"].decode()
+    script = bundle(request(template=str(own))).files["batches/0/script.sh"].decode()
     assert "#SBATCH --own\n" in script
     if shutil.which("bash"):
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Templates of the user: they extend ours, and what is wrong with one is said with its name."""
+"""The user's templates: they extend ours, and a message about an error names the template."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def jobs(folder: Path, count: int = 1, template: Path | None = None) -> list[Job
 
 
 def script(folder: Path, text: str, *, count: int = 1, name: str = "own.sh.j2", by: str = "job", **more: str) -> str:
-    """What is handed to the batch system, with a template of that text given by the job or by the site."""
+    """The script that is submitted if the job or the site has a template of this text."""
     path = folder / name
     path.write_text(text)
     of_site = {"template": str(path)} if by == "site" else {}
@@ -45,7 +45,7 @@ def test_a_template_that_extends_ours_is_used(tmp_path: Path, by: str, count: in
     assert text.startswith("#!/bin/bash\n")
 
 
-def test_the_jobs_template_goes_before_the_sites(tmp_path: Path) -> None:
+def test_the_jobs_template_has_precedence_over_the_sites(tmp_path: Path) -> None:
     (tmp_path / "site.j2").write_text('{% extends "slurm.sh.j2" %}{% block prologue %}echo site{% endblock %}')
     text = '{% extends "slurm.sh.j2" %}{% block prologue %}echo job{% endblock %}'
     written = script(tmp_path, text, template=str(tmp_path / "site.j2"))
@@ -89,7 +89,7 @@ def test_a_template_sees_the_job_and_its_params(tmp_path: Path) -> None:
         ("#!/bin/bash\necho hello\n", "does not extend one of ours"),
     ],
 )
-def test_what_is_wrong_with_a_template_is_said_with_its_name(tmp_path: Path, text: str, words: str) -> None:
+def test_an_error_in_a_template_is_reported_with_its_name(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError) as error:
         script(tmp_path, text)
     assert str(tmp_path / "own.sh.j2") in str(error.value)
@@ -107,13 +107,13 @@ def test_a_sites_template_that_does_not_exist_is_named(tmp_path: Path) -> None:
         render(jobs(tmp_path), site(template="/no/such.j2"))
 
 
-def test_a_value_that_no_shell_can_carry_is_the_jobs_fault_and_not_the_templates(tmp_path: Path) -> None:
+def test_a_value_that_no_shell_can_hold_is_an_error_of_the_job_not_of_the_template(tmp_path: Path) -> None:
     text = '{% extends "slurm.sh.j2" %}{% block prologue %}{{ "\\0" | quote }}{% endblock %}'
     with pytest.raises(JobError, match="NUL"):
         script(tmp_path, text)
 
 
-def test_a_template_that_has_changed_is_read_again(tmp_path: Path) -> None:
+def test_a_changed_template_is_reloaded(tmp_path: Path) -> None:
     text = '{% extends "slurm.sh.j2" %}{% block prologue %}echo %s{% endblock %}'
     assert "echo one" in script(tmp_path, text.replace("%s", "one"))
     assert "echo another" in script(tmp_path, text.replace("%s", "another"))

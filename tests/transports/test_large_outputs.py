@@ -57,7 +57,7 @@ def test_an_output_is_complete_for_any_number_of_sessions(
     with ManyStreams(OpensshTransport(server.settings)) as transport:
         far.collect(transport)
         assert is_complete(far)
-        assert transport.said.count("fetch") >= CHANNELS
+        assert transport.ran.count("fetch") >= CHANNELS
 
 
 @pytest.mark.parametrize("sessions", [1, 2, 3])

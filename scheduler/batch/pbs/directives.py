@@ -89,8 +89,8 @@ def _chunk(want: Resources, count: int, tasks: int | None, *, memory: bool) -> s
         "mem": f"{want.memory_mib}mb" if memory and want.memory_mib is not None else None,
         "ngpus": want.gpus or None,
     }
-    asked = [f"{key}={value}" for key, value in pairs.items() if value is not None]
-    return ":".join([str(count), *asked, *([want.constraint] if want.constraint else [])])
+    parts = [f"{key}={value}" for key, value in pairs.items() if value is not None]
+    return ":".join([str(count), *parts, *([want.constraint] if want.constraint else [])])
 
 
 def walltime(time: timedelta) -> str:

@@ -3,7 +3,7 @@
 # one table of the user's jobs, and the history only for the few jobs that left the queue without an end file.
 unset PBS_DPREFIX   # it would make qsub read directives with another prefix than #PBS
 me=$(id -un)
-questions=100       # the most queries of the history in one poll
+most_queries=100       # the most queries of the history in one poll
 
 # Runs a command with a time limit.
 #   $1 seconds
@@ -20,10 +20,10 @@ limited() {
 # The commands of PBS may be on PATH for login shells only, or not at all: then its settings file names their folder.
 find_pbs() {
   find_command "$1" && return
-  there=$(sed -n 's/^PBS_EXEC=//p' "${PBS_CONF_FILE:-/etc/pbs.conf}" 2>/dev/null)
-  there=${there:-/opt/pbs}/bin
-  [ -x "$there/$1" ] || { echo "$1: command not found" >&2; return 127; }
-  PATH=$PATH:$there
+  pbs_bin=$(sed -n 's/^PBS_EXEC=//p' "${PBS_CONF_FILE:-/etc/pbs.conf}" 2>/dev/null)
+  pbs_bin=${pbs_bin:-/opt/pbs}/bin
+  [ -x "$pbs_bin/$1" ] || { echo "$1: command not found" >&2; return 127; }
+  PATH=$PATH:$pbs_bin
 }
 
 # Prints the script with the bundle's folder written into it, because PBS_O_WORKDIR cannot hold every name. If /bin/bash
@@ -36,8 +36,7 @@ placed() {
       !/^#/ && !done { print ENVIRON["line"]; done = 1 } { print }' "$1"
 }
 
-# Submits from the folder /, for the same reason; therefore -o, which is relative in the script, is given as an absolute
-# path.
+# Submits from the folder /, for the same reason. Therefore -o, relative in the script, is given as an absolute path.
 batch_submit() {
   find_pbs qsub || return
   log=$PWD/batches/$2/log.0
@@ -51,10 +50,11 @@ batch_submit() {
 }
 batch_submitted() { :; }
 
-# Reads lines: bundle number, folder, name, id, first job, indices, kind. Prints name|index|id|state|comment. The table
-# truncates names, so its rows are matched by id; an unknown id is queried by name. The tasks of a held array are listed
-# as queued, below the row of the array. "deleted": qdel accepted the job, and the table no longer has it. Without a
-# history nothing else shows that.
+# Reads lines: bundle number, folder, name, id, first job, indices, kind ("one", "array" or "pack").
+# Prints lines: name|index|id|state|comment
+# The table truncates names, so its rows are matched by id; an unknown id is queried by name. The tasks of a held array
+# are listed as queued, below the row of the array. "deleted": qdel accepted the job, and the table no longer has it.
+# Without a history nothing else shows that.
 unfinished='^[^|]*[|][^|]*[|][^|]*[|][HQRW][|]'
 batch_live() {
   find_pbs qstat || return
@@ -79,12 +79,12 @@ batch_live() {
       if ($1 ~ /^[0-9]+\[\]/) { parent[id] = state; next }
       at = 0; if ($1 ~ /^[0-9]+\[[0-9]+\]/) { at = $1; sub(/^[0-9]+\[/, "", at); sub(/\].*/, "", at) }
       if (state == "Q" && (parent[id] == "H" || parent[id] == "W")) state = parent[id]
-      if (state != "X" && state != "F") { row = name[id] "|" at "|" whole[id] "|" state; there[name[id], at + 0] = 1 }
+      if (state != "X" && state != "F") { row = name[id] "|" at "|" whole[id] "|" state; listed[name[id], at + 0] = 1 }
     }
     END { show()
       for (one in gone) {
         split("", which); split("", some); numbers(substr(gone[one], 2), which); numbers(wanted[one], some)
-        for (at in which) if ((at in some) && !((one, at) in there)) print one "|" at "|" deleted[one] "|deleted|"
+        for (at in which) if ((at in some) && !((one, at) in listed)) print one "|" at "|" deleted[one] "|deleted|"
       } }
   ' "$scratch/ids" "$scratch/found" "$scratch/deleted" "$scratch/table"
 }
@@ -92,25 +92,25 @@ batch_live() {
 # Queries the history once. Prints no line for a job that PBS does not know. TZ: qstat prints times in the time zone of
 # its environment.
 #   $1 name  $2 "one" task or "all"  $3 id  $4 indices
-ask_history_of() {
+query_history() {
   elements=''
   [ "$2" = one ] || elements=-t
   # shellcheck disable=SC2086
-  (TZ=UTC0; export TZ; limited 30 qstat -x $elements -f -F dsv "$3" >"$scratch/said" 2>"$scratch/why" </dev/null)
+  (TZ=UTC0; export TZ; limited 30 qstat -x $elements -f -F dsv "$3" >"$scratch/answer" 2>"$scratch/why" </dev/null)
   code=$?
   case $code in
-    0) [ -s "$scratch/said" ] || { cat "$scratch/why" >&2; return 1; } ;;   # history is off
+    0) [ -s "$scratch/answer" ] || { cat "$scratch/why" >&2; return 1; } ;;   # history is off
     35 | 153) return 0 ;;
     *) cat "$scratch/why" >&2; return "$code" ;;
   esac
   awk -v name="$1" -v list="$4" "$awk_numbers"'
     BEGIN { numbers(list, wanted) }
     /^Job Id: / { at = 0; if (match($0, /^Job Id: [0-9]+\[[0-9]+\]/)) { at = substr($0, 1, RLENGTH - 1); sub(/.*\[/, "", at) }
-      if ((at + 0) in wanted) print name "|" $0 }' "$scratch/said"
+      if ((at + 0) in wanted) print name "|" $0 }' "$scratch/answer"
 }
 
-# Reads lines: name, id, indices. Prints a line name|attributes for each job. A few tasks of an array are queried one by
-# one, many tasks with the whole array.
+# Reads lines: name, id, indices. Prints a line for each job: name|attributes
+# A few tasks of an array are queried one by one, many tasks with the whole array.
 batch_history() {
   find_pbs qstat || return
   while IFS=$tab read -r name id list; do
@@ -121,16 +121,16 @@ batch_history() {
       *"[]"*) for at in $(printf %s "$list" | tr , ' '); do printf '%s\tone\t%s\t%s\n' "$name" "${id%%"[]"*}[$at]${id#*"[]"}" "$at"; done ;;
       *) printf '%s\tone\t%s\t0\n' "$name" "$id" ;;
     esac
-  done <"$1" >"$scratch/questions"
-  head -n "$questions" "$scratch/questions" >"$scratch/now"
+  done <"$1" >"$scratch/queries"
+  head -n "$most_queries" "$scratch/queries" >"$scratch/now"
   while IFS=$tab read -r name how id list; do
-    ask_history_of "$name" "$how" "$id" "$list" || return
+    query_history "$name" "$how" "$id" "$list" || return
   done <"$scratch/now"
-  [ "$(wc -l <"$scratch/questions")" -le "$questions" ] || { echo "queried $questions jobs; the next poll queries the rest" >&2; return 75; }
+  [ "$(wc -l <"$scratch/queries")" -le "$most_queries" ] || { echo "queried $most_queries jobs; the next poll queries the rest" >&2; return 75; }
 }
 
-# Runs qdel for one id. A job that has finished, is about to finish or is unknown is not an error. If the server cannot be
-# reached, nothing more is cancelled. What qdel accepted is recorded.
+# Runs qdel for one id. A job that has finished, is about to finish or is unknown is not an error. If the server cannot
+# be reached, nothing more is cancelled. What qdel accepted is recorded.
 #   $1 id  $2 its indices, or "all" of the batch
 delete() {
   limited 60 qdel "$1" 2>"$scratch/why" </dev/null

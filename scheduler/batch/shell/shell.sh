@@ -6,7 +6,7 @@ detached() {
   if command -v setsid >/dev/null 2>&1; then exec setsid "$@"; fi
   exec perl -e 'use POSIX; POSIX::setsid(); exec @ARGV or exit 127' "$@"
 }
-shell_home() { home=$1/.shell-$(uname -n); }
+find_queue() { base=$1/.shell-$(uname -n); }
 # Whether job $2 of the bundle $1 (or the pack that begins with it) has left the proof of its end.
 proved() {
   if [ -e "$1/batches/$2/members" ]; then [ -e "$1/batches/$2/ended" ]; else [ -e "$1/ends/$2.0" ]; fi
@@ -14,32 +14,32 @@ proved() {
 
 batch_submit() {
   script=$1 first=$2 count=$3
-  shell_home "$(dirname "$PWD")"
-  mkdir -p "$home/queue" "$home/running" "$home/slots" "$home/new" || return
+  find_queue "$(dirname "$PWD")"
+  mkdir -p "$base/queue" "$base/running" "$base/slots" "$base/new" || return
   wall=$(cat "batches/$first/walltime" 2>/dev/null || echo 0)   # 0: no limit
   stamp=$(date +%s)
   index=0
   while [ "$index" -lt "$count" ]; do
     entry=$(printf '%s-%08d' "$(basename "$PWD")" $((first + index)))
     # All entries are written before the first one is queued: if the disk is full, none is queued.
-    printf '%s\n%s\n%s\n%s\n%s\n' "$PWD" "$((first + index))" "batches/$first/log.$index" "$wall" "$script" >"$home/new/$entry" ||
-      { rm -f "$home/new/$(basename "$PWD")"-*; echo "cannot write in $home (is the disk full?)" >&2; return 70; }
+    printf '%s\n%s\n%s\n%s\n%s\n' "$PWD" "$((first + index))" "batches/$first/log.$index" "$wall" "$script" >"$base/new/$entry" ||
+      { rm -f "$base/new/$(basename "$PWD")"-*; echo "cannot write in $base (is the disk full?)" >&2; return 70; }
     index=$((index + 1))
   done
-  for file in "$home/new/$(basename "$PWD")"-*; do
-    mv "$file" "$home/queue/$stamp-${file##*/}" || return
+  for file in "$base/new/$(basename "$PWD")"-*; do
+    mv "$file" "$base/queue/$stamp-${file##*/}" || return
   done
   printf '%s\n' "$(basename "$PWD")-$first"
 }
 
 # Starts a worker for every free slot, if there is work. A worker that finds its slot taken ends at once.
 start_workers() {
-  [ -n "$(ls "$home/queue" 2>/dev/null | head -n 1)" ] || return 0
-  slots=$(cat "$home/limit" 2>/dev/null || echo 1)
+  [ -n "$(ls "$base/queue" 2>/dev/null | head -n 1)" ] || return 0
+  slots=$(cat "$base/limit" 2>/dev/null || echo 1)
   slot=1
   while [ "$slot" -le "$slots" ]; do
-    if ! alive "$(readlink "$home/slots/$slot" 2>/dev/null)"; then
-      (detached sh "$home/worker.sh" "$home" "$slot" </dev/null >>"$home/workers.log" 2>&1) &
+    if ! alive "$(readlink "$base/slots/$slot" 2>/dev/null)"; then
+      (detached sh "$base/worker.sh" "$base" "$slot" </dev/null >>"$base/workers.log" 2>&1) &
     fi
     slot=$((slot + 1))
   done
@@ -47,23 +47,23 @@ start_workers() {
 
 #   $1 the most jobs that run at once, or 0 for the number of cores
 batch_submitted() {
-  shell_home "$(dirname "$PWD")"
+  find_queue "$(dirname "$PWD")"
   slots=$1
   [ "$slots" -gt 0 ] || slots=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
-  echo "$slots" >"$home/new/limit.$$" && mv "$home/new/limit.$$" "$home/limit"
-  cp worker.sh "$home/new/worker.$$" && mv "$home/new/worker.$$" "$home/worker.sh"   # by rename: a worker may be reading it
+  echo "$slots" >"$base/new/limit.$$" && mv "$base/new/limit.$$" "$base/limit"
+  cp worker.sh "$base/new/worker.$$" && mv "$base/new/worker.$$" "$base/worker.sh"   # by rename: a worker may be reading it
   start_workers
 }
 
-# Reads lines: bundle number, folder, name, id, first job, indices, kind. Prints a line name|index|state|node for each
-# job.
+# Reads lines: bundle number, folder, name, id, first job, indices, kind ("one", "array" or "pack").
+# Prints a line for each job: name|index|state|node
 unfinished='^[^|]*[|][^|]*[|](QUEUED|RUNNING)[|]'
 batch_live() {
   cut -f 2 "$1" | sort -u | while IFS= read -r folder; do
-    shell_home "$(dirname "$folder")"
-    [ ! -d "$home/queue" ] || start_workers
-    ls "$home/queue" 2>/dev/null | sed "s/^[0-9]*-/$(basename "$folder")|QUEUED|/" | sed 's/^\([^|]*\)|\([A-Z]*\)|\1-/\1|\2|/'
-    for file in "$home/running/$(basename "$folder")"-*; do
+    find_queue "$(dirname "$folder")"
+    [ ! -d "$base/queue" ] || start_workers
+    ls "$base/queue" 2>/dev/null | sed "s/^[0-9]*-/$(basename "$folder")|QUEUED|/" | sed 's/^\([^|]*\)|\([A-Z]*\)|\1-/\1|\2|/'
+    for file in "$base/running/$(basename "$folder")"-*; do
       [ -e "$file" ] || continue
       number=${file##*-}
       element=${number#"${number%%[!0]*}"}
@@ -89,18 +89,18 @@ batch_history() { :; }
 batch_cancel() {
   awk -F '\t' "$awk_numbers"'{ split("", some); numbers($5 == "" ? 0 : $5, some); for (i in some) print $1 "\t" ($4 + i) }' "$1" >"$scratch/which"
   while IFS=$tab read -r folder element; do
-    shell_home "$(dirname "$folder")"
+    find_queue "$(dirname "$folder")"
     ! proved "$folder" "$element" || continue
     # Before the queue is searched: a worker that has just taken the job looks for this file.
     mkdir -p "$folder/why" "$folder/stop" && : >"$folder/stop/$element"
-    for queued in "$home"/queue/*-"$(printf '%s-%08d' "$(basename "$folder")" "$element")"; do
-      [ ! -e "$queued" ] || { mv "$queued" "$home/new/cancelled.$$" 2>/dev/null && echo CANCELLED >"$folder/why/$element"; }
+    for queued in "$base"/queue/*-"$(printf '%s-%08d' "$(basename "$folder")" "$element")"; do
+      [ ! -e "$queued" ] || { mv "$queued" "$base/new/cancelled.$$" 2>/dev/null && echo CANCELLED >"$folder/why/$element"; }
     done
   done <"$scratch/which"
   while IFS=$tab read -r folder element; do
-    shell_home "$(dirname "$folder")"
+    find_queue "$(dirname "$folder")"
     ! proved "$folder" "$element" || continue
-    process=$(cat "$home/running/$(printf '%s-%08d' "$(basename "$folder")" "$element")" 2>/dev/null)
+    process=$(cat "$base/running/$(printf '%s-%08d' "$(basename "$folder")" "$element")" 2>/dev/null)
     if alive "$process"; then
       echo CANCELLED >"$folder/why/$element"
       kill -TERM "-${process%%:*}" 2>/dev/null

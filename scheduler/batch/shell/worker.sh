@@ -1,6 +1,6 @@
 # A worker of a machine without a batch system: runs jobs of the queue, one after the other, until the queue is empty.
 #   $1 the folder of queue, running and slots  $2 the slot of this worker
-home=$1 slot=$2
+base=$1 slot=$2
 umask 077
 born() {
   if [ -r "/proc/$1/stat" ]; then
@@ -12,21 +12,21 @@ born() {
 me=$$:$(born $$)
 
 take_slot() {
-  ln -s "$me" "$home/slots/$slot" 2>/dev/null && return
-  holder=$(readlink "$home/slots/$slot") || return
+  ln -s "$me" "$base/slots/$slot" 2>/dev/null && return
+  holder=$(readlink "$base/slots/$slot") || return
   kill -0 "${holder%%:*}" 2>/dev/null && [ "$(born "${holder%%:*}")" = "${holder#*:}" ] && return 1
-  mv "$home/slots/$slot" "$home/new/slot.$slot.$$" 2>/dev/null && rm -f "$home/new/slot.$slot.$$"
-  ln -s "$me" "$home/slots/$slot" 2>/dev/null
+  mv "$base/slots/$slot" "$base/new/slot.$slot.$$" 2>/dev/null && rm -f "$base/new/slot.$slot.$$"
+  ln -s "$me" "$base/slots/$slot" 2>/dev/null
 }
 
 # A job that an earlier worker of this slot took goes back to the queue if it was not started. A started job has a guard.
 put_back() {
-  [ -s "$home/new/taken.$slot" ] || return 0
-  { read -r bundle && read -r element; } <"$home/new/taken.$slot"
+  [ -s "$base/new/taken.$slot" ] || return 0
+  { read -r bundle && read -r element; } <"$base/new/taken.$slot"
   begun=$bundle/guards/$element
   [ ! -e "$bundle/batches/$element/members" ] || begun=$bundle/batches/$element/begun
-  if [ -e "$begun" ] || [ -L "$begun" ]; then rm -f "$home/new/taken.$slot"; return; fi
-  mv "$home/new/taken.$slot" "$home/queue/0-$(printf '%s-%08d' "$(basename "$bundle")" "$element")"
+  if [ -e "$begun" ] || [ -L "$begun" ]; then rm -f "$base/new/taken.$slot"; return; fi
+  mv "$base/new/taken.$slot" "$base/queue/0-$(printf '%s-%08d' "$(basename "$bundle")" "$element")"
 }
 
 # Enforces the walltime: ends a session with TERM, and 5 seconds later with KILL.
@@ -58,7 +58,7 @@ run() {
     SCHEDULER_BUNDLE=$bundle SCHEDULER_ELEMENT=$element perl -e 'use POSIX; POSIX::setsid(); exec @ARGV or exit 127' sh "$script" >>"$log" 2>&1 </dev/null &
   fi
   job=$!
-  echo "$job:$(born "$job")" >"$home/new/running.$slot" && mv "$home/new/running.$slot" "$home/running/$entry"
+  echo "$job:$(born "$job")" >"$base/new/running.$slot" && mv "$base/new/running.$slot" "$base/running/$entry"
   ! stopped || (sleep 1; kill -TERM "-$job"; sleep 5; kill -KILL "-$job") 2>/dev/null &
   watcher=''
   if [ "$wall" -gt 0 ]; then watch "$job" "$wall" "why/$element" 2>/dev/null & watcher=$!; fi
@@ -67,24 +67,24 @@ run() {
   kill -KILL "-$job" 2>/dev/null   # processes that the job left behind, as a batch system does
   proof=ends/$element.0
   [ ! -e "batches/$element/members" ] || proof=batches/$element/ended
-  [ ! -e "$proof" ] || rm -f "$home/running/$entry"
+  [ ! -e "$proof" ] || rm -f "$base/running/$entry"
 }
 
 work() {
-  for queued in "$home"/queue/*; do
+  for queued in "$base"/queue/*; do
     [ -e "$queued" ] || return 1
     name=${queued##*/}
     entry=${name#*-}
-    mv "$queued" "$home/new/taken.$slot" 2>/dev/null || continue
-    (run "$home/new/taken.$slot" "$entry")
-    rm -f "$home/new/taken.$slot"
+    mv "$queued" "$base/new/taken.$slot" 2>/dev/null || continue
+    (run "$base/new/taken.$slot" "$entry")
+    rm -f "$base/new/taken.$slot"
     return 0
   done
 }
 
 # The slot is released before the queue is read for the last time: whoever adds a job later finds the slot free.
-while [ -n "$(ls "$home/queue" | head -n 1)" ] && take_slot; do
+while [ -n "$(ls "$base/queue" | head -n 1)" ] && take_slot; do
   put_back
   while work; do :; done
-  rm -f "$home/slots/$slot"
+  rm -f "$base/slots/$slot"
 done

@@ -10,11 +10,12 @@ batch_submit() {
 }
 batch_submitted() { :; }
 
-# Reads lines: bundle number, folder, name, id, first job, indices, kind. Prints name|index|array
-# id|state|node|start|reason. -t all: squeue lists a finished job for MinJobAge. Only rows with our names are printed: a
-# user's other jobs may have any name. When the waiting tasks of an array were cancelled one by one, the row of the
-# remaining array has the index N/A, as a single job has: we print "rest". Without a node, the start is an estimate that
-# changes all the time: left out.
+# Reads lines: bundle number, folder, name, id, first job, indices, kind ("one", "array" or "pack").
+# Prints lines: name|index|array id|state|node|start|reason
+# -t all: squeue lists a finished job for MinJobAge. Only rows with our names are printed: a user's other jobs may have
+# any name. When the waiting tasks of an array were cancelled one by one, the row of the remaining array has the index
+# N/A, as a single job has: we print "rest". Without a node, the start is an estimate that changes all the time: it is
+# left out.
 unfinished='^[^|]*[|][^|]*[|][^|]*[|](PENDING|RUNNING)[|]'
 batch_live() {
   find_command squeue || { echo "squeue: command not found" >&2; return 127; }
@@ -26,8 +27,10 @@ batch_live() {
       print }' "$1" "$scratch/squeue"
 }
 
-# Reads lines: name, id, indices. Prints id|name|state|exit:signal|node|start|end|peak memory|requested memory, steps
-# included: only the batch step has the peak memory. A batch without a known id is queried by its name, which is unique.
+# Reads lines: name, id, indices.
+# Prints lines: id|name|state|exit:signal|node|start|end|peak memory|requested memory
+# Steps are included: only the batch step has the peak memory. A batch without a known id is queried by its name, which
+# is unique.
 batch_history() {
   find_command sacct || { echo "sacct: command not found" >&2; return 127; }
   fields=JobID,JobName%300,State%60,ExitCode,NodeList%60,Start,End,MaxRSS,ReqMem

@@ -74,7 +74,7 @@ def _end_of_remote_file(job: JobRow, stream: str, ledger: Ledger, lines: int) ->
 
     with open_session(job.site, ledger) as session:
         arguments = [job.folder or "", str(job.element), stream, str(lines)]
-        reply = session.transport.run(programs.program("tail"), arguments)
+        reply = session.context.transport.run(programs.program("tail"), arguments)
     if reply.exit_code != 0:
         raise SchedulerError(f"job {job.job_id!r} on {job.site}: {reply.err.strip()}")
     return reply.stdout

@@ -72,7 +72,7 @@ def _print_table(jobs: Sequence[JobRow], after: dict[int, JobRow], refused: dict
         column("NOW", [str(job.status) if _is_retried(before, job) else "unchanged" for before, job in pairs]),
         column("ATTEMPT", map(format.attempt, now), right=True),
         column("BATCH ID", map(shown_id, now)),
-        column("WHY NOT", [refused.get(job.key, "").removeprefix("not tried again: ") for job in now], may_be_cut=True),
+        column("WHY NOT", [refused.get(job.key, "").removeprefix("not retried: ") for job in now], may_be_cut=True),
     ])  # fmt: skip
     retried = sum(_is_retried(before, job) for before, job in pairs)
     console.print_line(f"{retried} of {console.number_of(len(jobs), 'job')} retried", "bold")

@@ -1,15 +1,17 @@
-# Sends files home. Reads first what is asked of large ones, $1 bytes: offset, SHA-256 of that many bytes of it, size, path,
-# each ended by NUL; then the paths of small ones below /, each ended by NUL.
-# Of a large file it prints "from OFFSET" (0, if what is home is no beginning of it), the bytes from there on, and the
-# SHA-256 of all of it, which is taken while they go. The small ones follow as one tar stream, in the order asked for.
-# The same is asked on $3 channels at once, and $2 says which one this is: then the bytes go in stripes of 2 MB, each
-# channel those that are its turn. All else goes on channel 0, also what comes before the first whole stripe.
+# Sends output files. Reads the request: its first $1 bytes are about large files, for each offset, SHA-256 of the first
+# "offset" bytes of the local part, size, path, each ended by NUL; then the paths of small files below /, each ended by NUL.
+# For a large file it prints "from OFFSET" (0 if the remote file does not begin with the local part), the bytes from there
+# on, and the SHA-256 of the whole file, which is computed meanwhile. The small files follow in one tar stream, in the order
+# of the request.
+# The program runs on $3 channels at once, with the same request, and $2 is the number of this channel. If there are
+# several, each channel sends the bytes of the stripes (2 MB) whose turn it is. All other output is sent on channel 0, also
+# the bytes before the first whole stripe.
 make_scratch
-cat >"$scratch/asked"
+cat >"$scratch/request"
 if command -v sha256sum >/dev/null 2>&1; then sha256=sha256sum; else sha256='shasum -a 256'; fi
 which=$2 channels=$3
 export scratch sha256 which channels
-head -c "$1" "$scratch/asked" | xargs -0 -n 4 sh -c '
+head -c "$1" "$scratch/request" | xargs -0 -n 4 sh -c '
   [ "$#" -eq 4 ] || exit 0
   offset=$1 size=$3 file=$4
   if [ "$which" -eq 0 ]; then
@@ -36,5 +38,5 @@ head -c "$1" "$scratch/asked" | xargs -0 -n 4 sh -c '
   cut -c 1-64 "$scratch/sha256"
 ' sh || exit
 [ "$which" -eq 0 ] || exit 0
-tail -c "+$(($1 + 1))" "$scratch/asked" >"$scratch/small"
+tail -c "+$(($1 + 1))" "$scratch/request" >"$scratch/small"
 [ ! -s "$scratch/small" ] || { cd / && tar -chf - --null -T "$scratch/small"; }

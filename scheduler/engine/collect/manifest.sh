@@ -1,14 +1,15 @@
-# Lists what jobs that have ended left, with size and SHA-256. Reads a line a job, parted by tabs: its number in the
-# question, which of the words here is its bundle's folder, its element, its attempt. Prints "gone NUMBER" for each job
-# without a folder, then "files N", then for each file three words ended by NUL (its job's number and its kind; the
-# folder; its path in there), then N sizes, then N hashes. Kind: the number of an output pattern, or a word of ours.
-# Files of $1 bytes and more have "-" for a hash: theirs is taken while they are sent.
+# Lists the outputs of finished jobs with size and SHA-256. Reads a line for each job, fields separated by tabs: its number
+# in the request, which argument is the folder of its bundle, its element, how often it was requeued.
+# Prints "gone NUMBER" for each job whose folder no longer exists, then "files N", then for each file three strings ended by
+# NUL (the number of its job, a tab, its kind; a folder; its path in that folder), then N sizes, then N hashes.
+# Kind: the number of an output pattern, or stdout, stderr, result, error. Files of $1 bytes and more have "-" instead of a
+# hash: they are hashed while they are sent.
 make_scratch
 export scratch
 if command -v sha256sum >/dev/null 2>&1; then hashes() { xargs -0 sha256sum --; }; else hashes() { xargs -0 shasum -a 256 --; }; fi
 if stat -L -c %s / >/dev/null 2>&1; then sizes() { xargs -0 stat -L -c %s --; }; else sizes() { xargs -0 stat -L -f %z --; }; fi
 
-# A file of the current folder, or all files of a folder in it. Kind: a pattern's number, or a word.
+# Adds $2 to the list as kind $1: a file of the current folder, or all files of a folder in it.
 found() {
   if [ -f "$2" ]; then
     printf '%s\t%s\0%s\0%s\0' "$job" "$1" "$PWD" "${2#./}" >&4
@@ -27,8 +28,8 @@ output() {
   for file do found "$number" "$file"; done
 }
 
-# One shell for all jobs: a fork each would cost most of the time. A shell ends where an outputs.sh cannot be read or is not
-# whole (a full disk); what it had not yet read of the question, the next one reads.
+# One shell lists all jobs: a fork for each would take most of the time. The shell exits at an outputs.sh that cannot be read
+# or is incomplete (the disk was full); the next shell continues with the rest of the request.
 until (
   while IFS=$tab read -r job which element attempt; do
     eval "control=\${$which}/$element"
@@ -53,7 +54,8 @@ large=$1 small=$scratch/paths
 export large
 if awk -v large="$large" '$0 + 0 >= large + 0 { found = 1; exit } END { exit !found }' "$scratch/sizes"; then
   small=$scratch/small
-  # The list of names is read beside that of sizes, which all copies of this sh share.
+  # xargs may run this sh several times; all read the list of sizes from the same descriptor, so that each size is read with
+  # its path.
   exec 3<"$scratch/sizes"
   xargs -0 sh -c 'for f do read -r size <&3; [ "$size" -ge "$large" ] || printf "%s\0" "$f"; done' sh <"$scratch/paths" >"$small"
 fi

@@ -1,1 +1,18 @@
-"""Polling: one remote command asks after all jobs of a site, and its reply is turned into statuses."""
+"""Polling: one remote command queries all unfinished jobs of a site; their new statuses follow from its reply.
+
+    poll(site):
+        claim the site in the ledger                no process polls it faster than its floor
+        poll.sh gets a line for each batch with unfinished jobs, and prints, in this order:
+            the live queue, all states              one query; its exit code is printed: an error is no evidence
+            the end files                           read after the queue: a job that leaves it has written its end file
+            the history                             only of jobs that are not in the queue and did not end by themselves
+            log lines, ids, what has started        only where they matter
+        for each batch whose lines differ from those that settled it last:
+            for each of its unfinished jobs:
+                settle(status before, evidence)     pure: end file > queue > history > log; never silence alone, except
+                                                    over SILENT_POLLS answered polls and SILENT_SECONDS: then it is LOST
+        record in one transaction: statuses, observations, silences, new ids, and a digest of the lines of each batch
+        for which the same lines would change nothing
+
+A query that failed changes no status. A line that cannot be read is skipped and affects at most one job.
+"""

@@ -1,21 +1,23 @@
-# Asks after all jobs of one site at once. Reads a line a batch, fields parted by tabs:
-#   n (number of its bundle)  folder  name  id or -  first element  indices that are not final (0-39,41)  one, array or pack
-# The jobs of a pack share a node: the queue has one element for all of them.
-#   $1 "yes" if the history may be asked
-# Prints tagged lines; the readers are in Python. The queue is asked before the end files are read: a job that leaves
-# the queue in between has its end file by then.
-ask_history=$1
+# Queries all jobs of one site at once. Reads a line for each batch, fields separated by tabs:
+#   n (number of its bundle)  folder  name  id or -  first element  indices of unfinished jobs (0-39,41)  one, array or pack
+# The jobs of a pack share a node: the batch system has one element for all of them.
+#   $1 "yes" if the history may be queried
+# Prints tagged lines, which reply.py and the batch system's readers read:
+#   clock SECONDS · live CODE ERROR · l LINE of the queue · history CODE ERROR · h LINE of the history · missing n ·
+#   e n END-FILE · b n ELEMENT has started · g n ELEMENT LINE of its log · i n FIRST ID
+# The queue is queried before the end files are read: a job that leaves the queue in between has written its end file.
+query_history=$1
 make_scratch
-for file in asked ends left need gone files; do : >"$scratch/$file"; done
-awk -F '\t' -v asked="$scratch/asked" '{ print >asked } !($1 in seen) { seen[$1] = 1; print $1 FS $2 }' >"$scratch/folders"
+for file in request ends left need gone files; do : >"$scratch/$file"; done
+awk -F '\t' -v request="$scratch/request" '{ print >request } !($1 in seen) { seen[$1] = 1; print $1 FS $2 }' >"$scratch/folders"
 printf 'clock %s\n' "$(date +%s)"
-words() { [ ! -s "$scratch/error" ] || head -c 1000 "$scratch/error" | tr '\n' ' '; }
+error_text() { [ ! -s "$scratch/error" ] || head -c 1000 "$scratch/error" | tr '\n' ' '; }
 
-batch_live "$scratch/asked" >"$scratch/live" 2>"$scratch/error" </dev/null
+batch_live "$scratch/request" >"$scratch/live" 2>"$scratch/error" </dev/null
 code=$?
-printf 'live %s %s\n' "$code" "$(words)"
+printf 'live %s %s\n' "$code" "$(error_text)"
 
-# The end files of the elements that are asked after: a line each, the newest attempt last.
+# The end files of the elements in the request, a line for each; of one element, the newest run last.
 while IFS=$tab read -r n folder; do
   if cd "$folder/ends" 2>/dev/null; then printf '/%s\n' "$n" && ls; else printf 'missing %s\n' "$n" >&3; fi
 done <"$scratch/folders" 3>&1 >"$scratch/listed"
@@ -25,20 +27,21 @@ awk -F '\t' -v some="$scratch/some." "$awk_numbers"'
   $1 in ends { split("", which); numbers($6, which); for (i in which) wanted[$1, $5 + i] = 1 }
   END { for (n in ends) { for (k = 1; k <= ends[n]; k++) {
       split(end_of[n, k], f, "."); if ((n, f[1]) in wanted) print end_of[n, k] >(some n) }; close(some n) } }
-' "$scratch/listed" "$scratch/asked"
+' "$scratch/listed" "$scratch/request"
 while IFS=$tab read -r n folder; do
   [ ! -s "$scratch/some.$n" ] || (cd "$folder/ends" && sort -t . -k 2n "$scratch/some.$n" | xargs cat /dev/null | sed "s/ *\$//; /./!d; s/^/e $n /")
 done <"$scratch/folders" >"$scratch/ends"
 
-# What the queue says and who has ended. Then, of those that did not end by themselves: who is not in the queue (the
-# history is asked after those alone), and whose log matters: not of one that waits or runs and has told of no end. Where
-# the queue has what is left of an array as one line, nobody counts its elements.
+# Prints the lines of the queue and the end files. Then selects, among the jobs whose end file does not show that they ended
+# by themselves: those that are not in the queue (only they are looked up in the history), and those whose log is read (not
+# that of a job that waits or runs and has no end file). If the queue shows the rest of an array as one line, its elements
+# are not counted.
 awk -F '\t' -v unfinished="$unfinished" -v to="$scratch/" "$awk_numbers"'
   FILENAME == ARGV[1] { print "l " $0; split($0, f, "|"); if (f[2] == "rest") next
     at = f[2] ~ /^[0-9]/ ? f[2] : 0; sub(/%.*/, "", at); on = $0 ~ unfinished; if (on) whole[f[1], at] = 1
     if (at !~ /^[0-9]+$/) { if (on) going[f[1]] = going[f[1]] "," at; else lists[f[1]] = lists[f[1]] "," at; next }
     live[f[1], at + 0] = 1; if (on) busy[f[1], at + 0] = 1; next }
-  FILENAME == ARGV[2] { print; split($0, f, " "); ended[f[2]] = 1; told[f[2], f[3]] = 1; delete fine[f[2], f[3]]
+  FILENAME == ARGV[2] { print; split($0, f, " "); ended[f[2]] = 1; has_end[f[2], f[3]] = 1; delete fine[f[2], f[3]]
     if (f[6] == "signal=" && f[5] ~ /^exit=([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/) fine[f[2], f[3]] = 1; next }
   $4 == "-" { print $1 "\t" $5 "\t" $2 "/batches/" $5 "/id" >(to "files") }
   !($1 in ended) && (($3, $7 == "pack" ? 0 : $6) in whole) { next }
@@ -47,30 +50,30 @@ awk -F '\t' -v unfinished="$unfinished" -v to="$scratch/" "$awk_numbers"'
     split("", some); numbers($6, some); list = ""
     for (i in some) { at = $7 == "pack" ? 0 : i + 0; if (($1, $5 + i) in fine) continue
       if (!(($3, at) in live)) { list = $7 == "pack" ? "0" : list (list == "" ? "" : ",") i; print $1 "\t" ($5 + i) "\t" $2 >(to "left") }
-      if (!(($3, at) in busy) || (($1, $5 + i) in told))
+      if (!(($3, at) in busy) || (($1, $5 + i) in has_end))
         print $1 "\t" ($5 + i) "\t" $2 "\tbatches/" $5 "/" ($7 == "pack" ? "member." ($5 + i) : "log." i) "\tbatches/" $5 "/log.0\t" $7 >(to "need") }
     if (list != "") print $3 "\t" $4 "\t" list >(to "gone") }
-' "$scratch/live" "$scratch/ends" "$scratch/asked"
-if [ "$ask_history" = yes ] && [ -s "$scratch/gone" ] && [ "$code" -eq 0 ]; then
+' "$scratch/live" "$scratch/ends" "$scratch/request"
+if [ "$query_history" = yes ] && [ -s "$scratch/gone" ] && [ "$code" -eq 0 ]; then
   batch_history "$scratch/gone" >"$scratch/history" 2>"$scratch/error" </dev/null
-  printf 'history %s %s\n' "$?" "$(words)"
+  printf 'history %s %s\n' "$?" "$(error_text)"
   sed 's/^/h /' "$scratch/history"
 fi
 
-# Which of these have begun once: what was cancelled while it waited has not.
+# Which of these have started: a job that was cancelled while it waited has not.
 while IFS=$tab read -r n number folder; do
   [ ! -L "$folder/guards/$number" ] || printf 'b %s %s\n' "$n" "$number"
 done <"$scratch/left"
 
-# What the batch system wrote into these logs, and ids that are new to the asker. The logs that hold something are listed
-# once: to look for each of 10,000 takes a shell a second.
+# The last lines of these logs, and ids that the ledger does not have yet. The logs that are not empty are listed at once: to
+# test 10,000 files one by one takes a shell a second.
 if [ -s "$scratch/need" ]; then
   while IFS=$tab read -r n folder; do
     ! cd "$folder" 2>/dev/null || find batches \( -name 'log.*' -o -name 'member.*' \) -size +0 2>/dev/null | sed "s/^/$n /"
   done <"$scratch/folders" >"$scratch/logs"
   cd /
-  awk -F '\t' 'FILENAME == ARGV[1] { said[$0] = 1; next }
-    { log_of = ($1 " " $4) in said || $6 != "pack" ? $4 : $5; if (($1 " " log_of) in said) print $1 "\t" $2 "\t" $3 "/" log_of }
+  awk -F '\t' 'FILENAME == ARGV[1] { listed[$0] = 1; next }
+    { log_of = ($1 " " $4) in listed || $6 != "pack" ? $4 : $5; if (($1 " " log_of) in listed) print $1 "\t" $2 "\t" $3 "/" log_of }
   ' "$scratch/logs" "$scratch/need" >>"$scratch/files"
 fi
 while IFS=$tab read -r n number file; do

@@ -1,4 +1,5 @@
-"""What poll.sh prints, sorted: the queue, the history, ends, logs, ids. What it means of a job is decided elsewhere."""
+"""What poll.sh prints, as values: the queue, the history, end files, logs, ids. What they mean is decided in
+`settle`."""
 
 from __future__ import annotations
 
@@ -13,10 +14,22 @@ from scheduler.transports.base import Reply
 
 @dataclass
 class PollReply:
-    """The tagged lines of one poll, sorted.
+    """The lines of one poll, by their tags. A key ``(bundle, element)`` is a token and the number of a job in its
+    bundle.
 
-    `clock` is the time over there; `live` has the queue's lines by the name of their batch; `begun` has those whose
-    script has run, of those that the queue does not have; `missing` has the bundles whose folder is not there.
+    Attributes:
+        clock: the time of the remote host; None if it was not printed.
+        live_answered: whether the queue answered.
+        live_words: its error message.
+        history_answered: the same of the history; None if it was not queried.
+        history_words: its error message.
+        live: name of a batch → its lines in the queue.
+        history: all lines of the history.
+        ends: (bundle, element) → the end file of its newest run.
+        logs: (bundle, element) → the last lines of its log.
+        ids: (bundle, first element of a batch) → the batch system's id, for batches whose id was not known.
+        started: (bundle, element) of jobs whose script has started, among those that are not in the queue.
+        missing: bundles whose remote folder does not exist.
     """
 
     clock: datetime | None = None
@@ -29,61 +42,70 @@ class PollReply:
     ends: dict[tuple[str, int], End] = field(default_factory=dict)
     logs: dict[tuple[str, int], list[str]] = field(default_factory=lambda: defaultdict(list))
     ids: dict[tuple[str, int], str] = field(default_factory=dict)
-    begun: set[tuple[str, int]] = field(default_factory=set)
+    started: set[tuple[str, int]] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
 
 
-def read(reply: Reply, tokens: Sequence[str]) -> PollReply:
-    """The lines of poll.sh. One that cannot be read is passed over: it concerns one job at most."""
-    heard = PollReply()
+def read_poll_reply(reply: Reply, tokens: Sequence[str]) -> PollReply:
+    """Read the lines of poll.sh. A line that cannot be read is skipped: it affects at most one job.
+
+    Args:
+        reply: what poll.sh printed.
+        tokens: the bundles in the request; a line names one by its position.
+    """
+    found = PollReply()
     for line in reply.out.split("\n"):
         tag, _, rest = line.partition(" ")
         if tag == "l":
-            heard.live[rest.partition("|")[0]].append(rest)
+            found.live[rest.partition("|")[0]].append(rest)
         elif tag == "h":
-            heard.history.append(rest)
+            found.history.append(rest)
         elif tag == "clock":
-            heard.clock = _time(rest.strip())
+            found.clock = _time(rest.strip())
         elif tag in ("live", "history"):
-            _read_answer(heard, tag, rest)
+            _read_query_result(found, tag, rest)
         elif tag == "missing" and _is_number(rest) and int(rest) < len(tokens):
-            heard.missing.add(tokens[int(rest)])
+            found.missing.add(tokens[int(rest)])
         elif tag in ("e", "g", "i", "b"):
-            _read_of_element(heard, tag, rest, tokens)
+            _read_of_element(found, tag, rest, tokens)
     if reply.exit_code != 0:
-        heard.live_answered, heard.live_words = False, reply.err.strip() or heard.live_words
-    return heard
+        found.live_answered, found.live_words = False, reply.err.strip() or found.live_words
+    return found
 
 
-def _read_answer(heard: PollReply, tag: str, rest: str) -> None:
+def _read_query_result(found: PollReply, tag: str, rest: str) -> None:
     code, _, words = rest.partition(" ")
     if tag == "live":
-        heard.live_answered, heard.live_words = code == "0", words.strip() or f"exit code {code}"
+        found.live_answered, found.live_words = code == "0", words.strip() or f"exit code {code}"
     else:
-        heard.history_answered, heard.history_words = code == "0", words.strip()
+        found.history_answered, found.history_words = code == "0", words.strip()
 
 
-def _read_of_element(heard: PollReply, tag: str, rest: str, tokens: Sequence[str]) -> None:
+def _read_of_element(found: PollReply, tag: str, rest: str, tokens: Sequence[str]) -> None:
     number, _, rest = rest.partition(" ")
-    element, _, words = rest.partition(" ")
+    element, _, text = rest.partition(" ")
     if not (_is_number(number) and int(number) < len(tokens) and _is_number(element)):
         return
     key = (tokens[int(number)], int(element))
     if tag == "g":
-        heard.logs[key].append(words)
+        found.logs[key].append(text)
     elif tag == "i":
-        heard.ids[key] = words.strip()
+        found.ids[key] = text.strip()
     elif tag == "b":
-        heard.begun.add(key)
+        found.started.add(key)
     else:
-        end = read_end(words)
-        if end is not None and (key not in heard.ends or end.requeues >= heard.ends[key].requeues):
-            heard.ends[key] = end
+        end = read_end(text)
+        if end is not None and (key not in found.ends or end.requeues >= found.ends[key].requeues):
+            found.ends[key] = end
 
 
-def read_end(words: str) -> End | None:
-    """An end file after its element: ``0 exit=3 signal= started=… ended=… host=… id=… missing=… cannot=…``, or None."""
-    head, found, cannot = words.partition(" cannot=")
+def read_end(text: str) -> End | None:
+    """Read an end file, without the element that it begins with; None if it is not one.
+
+    Args:
+        text: ``0 exit=3 signal= started=… ended=… host=… id=… missing=… cannot=…``; times are seconds since 1970.
+    """
+    head, found, cannot = text.partition(" cannot=")
     requeues, *pairs = head.split(" ")
     values = dict(pair.partition("=")[::2] for pair in pairs)
     if not found or not _is_number(requeues) or not _is_number(values.get("exit", "")):
@@ -104,6 +126,6 @@ def _time(seconds: str) -> datetime | None:
     return datetime.fromtimestamp(int(seconds), timezone.utc) if _is_number(seconds, digits=11) else None
 
 
-def _is_number(word: str, *, digits: int = 9) -> bool:
-    """One of a length that makes sense: Python refuses to read one of 5000 digits."""
-    return word.isascii() and word.isdecimal() and len(word) <= digits
+def _is_number(text: str, *, digits: int = 9) -> bool:
+    """A number of limited length: Python refuses to read one of 5000 digits."""
+    return text.isascii() and text.isdecimal() and len(text) <= digits

@@ -1,9 +1,11 @@
-"""How witnesses of a job are weighed: the end file, the queue, the history, the job's log. Pure.
+"""How the status of a job follows from evidence: its end file, the queue, the history, its log. Pure.
 
-Order of proof: what the script itself wrote at its end; the live queue with all states; the history; and only a long
-silence of all of them, in answers that came, makes a job LOST. Where the end file says 0 and the batch system says that
-it killed the job, the batch system is believed: a payload may end with 0 when it is told to stop. So its last word is
-waited for, a while. A requeue makes an end file a thing of the past: the job will write another.
+Order of evidence: what the script itself wrote at its end; the live queue with all states; the history; and only if
+all of them are silent for long, in polls that were answered, the job is LOST.
+
+If the end file has exit code 0 and the batch system reports that it killed the job, the batch system is believed: a
+payload may exit with 0 after it received SIGTERM. So we wait briefly for the batch system's final state. A requeue
+makes the end file obsolete: the job's next run writes another one.
 """
 
 from __future__ import annotations
@@ -15,72 +17,88 @@ from scheduler.job.evidence import End, Evidence, Observation
 from scheduler.job.state import Cause, JobState, Status
 
 SILENT_POLLS = 5
-"""So many answered polls in a row must know nothing of a job before it is LOST …"""
+"""In so many answered polls in a row no source may report on a job before it is LOST …"""
 SILENT_SECONDS = 300.0
-"""… and so many seconds must lie between the first and the last of them (accounting and file systems lag)."""
-GAP_SECONDS = SILENT_SECONDS / (SILENT_POLLS - 1)
-"""The time between two polls counts at most so much: a laptop was asleep, or its clock was set, and nobody looked."""
+"""… and so many seconds must lie between the first and the last of them: accounting and file systems lag."""
+LONGEST_COUNTED_GAP_SECONDS = SILENT_SECONDS / (SILENT_POLLS - 1)
+"""The time between two polls counts as silence at most so much: the laptop may have slept, or its clock may have been
+set."""
 STALE_SECONDS = 3600.0
-"""So long a history is believed that says a job goes on while the queue does not have it."""
+"""For so long a history is believed that reports a job as running while the queue does not have it."""
 PATIENT_POLLS = 3
-"""So many answered polls an end may stay unexplained while its proof, or who caused it, could still come to light."""
+"""For so many answered polls we wait for evidence that explains an end: an end file, or the batch system's cause."""
 FRESH_SECONDS = 60.0
-"""So long after the script's end the batch system may still have it, before the script alone is believed."""
+"""For so long after the end of the script we wait for the batch system to report it; then the script alone is
+believed."""
 RUNS_APART = timedelta(seconds=60)
-"""A requeued run begins at least so long after the last one has ended (Slurm: two minutes); clocks differ by less."""
+"""A requeued run starts at least so long after the end of the run before (Slurm: two minutes); clocks differ by
+less."""
 
 
 def settle(before: Status, evidence: Evidence) -> Status:
-    """What is known of a job after `evidence`. Without evidence it is what was known `before`."""
-    if evidence.shared and _ended_alone(evidence):
+    """The status of a job after one poll.
+
+    Args:
+        before: its status before.
+        evidence: what the poll found.
+
+    Returns:
+        Its new status; without evidence, `before`.
+    """
+    if evidence.shared and _ended_on_its_own(evidence):
         evidence = replace(evidence, live=None, history=None, history_answered=None)
-    word = _newest_word(evidence)
-    end = _of_this_run(evidence.end, word)
-    if end is not None and word is not None and word.active and evidence.live is None:
-        word = None  # the history lags: the queue does not have it, and the script has ended
-    after = _weighed(before, word, end, evidence)
+    observed = _newest_observation(evidence)
+    end = _end_of_this_run(evidence.end, observed)
+    if end is not None and observed is not None and observed.active and evidence.live is None:
+        observed = None  # the history lags: the queue does not have the job, and the script has ended
+    after = _decide(before, observed, end, evidence)
     if after.retries != before.retries:
         after = replace(after, retries=before.retries)
-    return after if not before.final or _outweighs(before, word, evidence) else before
+    return after if not before.final or _replaces_final(before, observed, evidence) else before
 
 
-def _weighed(before: Status, word: Observation | None, end: End | None, evidence: Evidence) -> Status:
-    if word is not None and word.active:
-        return _going_on(before, word, end, evidence)
-    if word is not None and word.cause in _KILLED:
-        if end is not None and word.cause in _MAKES_AWAY and _by_itself(end):
-            return _by_exit_code(before, word, end)
-        # A requeued job waits in Slurm's queue at once, while sacct shows the end of its earlier run (seen on 24.11).
-        if word is not evidence.live and word.cause in _MAKES_AWAY and evidence.silent_polls < PATIENT_POLLS:
-            return before if before.final else replace(before, raw=word.raw, reason=_BEGUN_AGAIN)
-        return _ended(before, word, end, word.cause, evidence)
-    if end is not None and word is not None:
-        return _proved(before, word, end, evidence)
+def _decide(before: Status, observed: Observation | None, end: End | None, evidence: Evidence) -> Status:
+    if observed is not None and observed.active:
+        return _active(before, observed, end, evidence)
+    if observed is not None and observed.cause in _KILLED:
+        if end is not None and observed.cause in _NODE_TAKEN and _by_itself(end):
+            return _by_exit_code(before, observed, end)
+        # A requeued job is in Slurm's queue at once, while sacct reports the end of its earlier run (observed on
+        # 24.11).
+        lagging = observed is not evidence.live and observed.cause in _NODE_TAKEN
+        if lagging and evidence.silent_polls < PATIENT_POLLS:
+            return before if before.final else replace(before, raw=observed.raw, reason=_PERHAPS_REQUEUED)
+        return _killed(before, observed, end, observed.cause, evidence)
+    if end is not None and observed is not None:
+        return _proved(before, observed, end, evidence)
     if end is not None:
         return _by_script_alone(before, end, evidence)
-    if word is not None:
-        return _without_proof(before, word, evidence)
+    if observed is not None:
+        return _without_end_file(before, observed, evidence)
     return _absent(before, evidence)
 
 
-def _outweighs(before: Status, word: Observation | None, evidence: Evidence) -> bool:
-    """A final state is left if it was doubtful, if the queue has the job again, or if the job was killed after all."""
+def _replaces_final(before: Status, observed: Observation | None, evidence: Evidence) -> bool:
+    """Whether a final status may change: it was doubtful, or the queue has the job again, or the job was killed after
+    all."""
     if before.cause in _DOUBTFUL or (evidence.end is not None and evidence.end.requeues > before.requeues):
         return True
-    if word is None or not word.active:
-        return word is not None and before.state is JobState.COMPLETED and word.cause in _KILLED
-    again = word.started is not None and (before.ended is None or word.started >= before.ended)
-    return word is evidence.live and (word.state in _WAITING or (word.state is not None and again))
+    if observed is None or not observed.active:
+        return observed is not None and before.state is JobState.COMPLETED and observed.cause in _KILLED
+    later = observed.started is not None and (before.ended is None or observed.started >= before.ended)
+    requeued = observed.state in _WAITING or (observed.state is not None and later)
+    return observed is evidence.live and requeued
 
 
-_BEGUN_AGAIN = "it was taken off its node; whether it is begun again is not known yet"
+_PERHAPS_REQUEUED = "removed from its node; not known yet whether the batch system requeues it"
 _WAITING = (JobState.QUEUED, JobState.HELD)
-_MAKES_AWAY = (Cause.NODE_FAILURE, Cause.PREEMPTED)  # which undo nothing that the script had ended before
-_KILLED = (Cause.TIME_LIMIT, Cause.OUT_OF_MEMORY, Cause.CANCELLED, Cause.DEPENDENCY, *_MAKES_AWAY)
+_NODE_TAKEN = (Cause.NODE_FAILURE, Cause.PREEMPTED)  # these change nothing for a script that had ended before
+_KILLED = (Cause.TIME_LIMIT, Cause.OUT_OF_MEMORY, Cause.CANCELLED, Cause.DEPENDENCY, *_NODE_TAKEN)
 _DOUBTFUL = (Cause.LOST, Cause.UNKNOWN, Cause.SIGNAL, Cause.REFUSED)
 
 
-def _newest_word(evidence: Evidence) -> Observation | None:
+def _newest_observation(evidence: Evidence) -> Observation | None:
+    """What the batch system reports: the queue; or the history, where it knows more of an end."""
     live, history = evidence.live, evidence.history
     if live is None or (live.state is None and history is not None and not history.active):
         return history
@@ -89,151 +107,157 @@ def _newest_word(evidence: Evidence) -> Observation | None:
     return live
 
 
-def _ended_alone(evidence: Evidence) -> bool:
-    """It ended for itself, while the jobs that it shares a node with may go on or have ended otherwise."""
+def _ended_on_its_own(evidence: Evidence) -> bool:
+    """Whether a job of a pack ended by itself, while the other jobs of its node still run or ended otherwise."""
     end, live = evidence.end, evidence.live
     if end is None:
         return False
     if _by_itself(end) or evidence.log_cause in (Cause.CANCELLED, Cause.TIME_LIMIT):
-        return True  # the script that runs them all begins such a one no more
+        return True  # the script that runs the pack does not start such a job again
     return not end.signal and live is not None and live.active and live.state not in _WAITING
 
 
-def _of_this_run(end: End | None, word: Observation | None) -> End | None:
-    """The end file, unless the batch system has begun another run since."""
-    if end is None or word is None or word.state in _WAITING:
+def _end_of_this_run(end: End | None, observed: Observation | None) -> End | None:
+    """The end file, unless the batch system has started another run since."""
+    if end is None or observed is None or observed.state in _WAITING:
         return end
-    if word.requeues is not None and word.requeues > end.requeues:
+    if observed.requeues is not None and observed.requeues > end.requeues:
         return None
-    later = word.started is not None and end.ended is not None and word.started - end.ended > RUNS_APART
+    later = observed.started is not None and end.ended is not None and observed.started - end.ended > RUNS_APART
     return None if later else end
 
 
-def _going_on(before: Status, word: Observation, end: End | None, evidence: Evidence) -> Status:
-    """The batch system has it. It may be busy for long after the payload has ended, and a dead node's job never leaves
-    some histories."""
-    waiting = word.state in _WAITING
+def _active(before: Status, observed: Observation, end: End | None, evidence: Evidence) -> Status:
+    """The batch system reports the job as unfinished. It may do so long after the payload has ended, and some histories
+    never report the end of a job whose node died."""
+    waiting = observed.state in _WAITING
     if end is not None and not waiting and _by_itself(end) and evidence.end_age_seconds >= FRESH_SECONDS:
-        return _by_exit_code(before, word, end)
+        return _by_exit_code(before, observed, end)
     if evidence.live is None and evidence.silent_polls >= SILENT_POLLS and evidence.silent_seconds >= STALE_SECONDS:
-        return _final(before, word, None, Cause.LOST, f"the history says {word.raw}, but the queue does not have it")
-    state = word.state or (before.state if not before.final else JobState.RUNNING)
+        reason = f"the history reports {observed.raw}, but the queue does not have the job"
+        return _final(before, observed, None, Cause.LOST, reason)
+    state = observed.state or (before.state if not before.final else JobState.RUNNING)
     if state is JobState.SUBMITTING:
         state = JobState.QUEUED
     return Status(
         state=state,
-        raw=word.raw,
-        reason=word.reason if state is not JobState.RUNNING else "",
-        node=word.node,
-        started=word.started if not waiting else None,
-        requeues=_requeues(before, word, evidence.end),
+        raw=observed.raw,
+        reason=observed.reason if state is not JobState.RUNNING else "",
+        node=observed.node,
+        started=observed.started if not waiting else None,
+        requeues=_requeues(before, observed, evidence.end),
     )
 
 
-def _requeues(before: Status, word: Observation, end: End | None) -> int:
-    """Squeue does not say it; the end file of the run before does."""
-    if word.requeues is not None:
-        return word.requeues
-    over = end is not None and (word.state in _WAITING or _of_this_run(end, word) is None)
+def _requeues(before: Status, observed: Observation, end: End | None) -> int:
+    """How often the job was requeued. squeue does not print it, but it follows from the end file of the run before."""
+    if observed.requeues is not None:
+        return observed.requeues
+    over = end is not None and (observed.state in _WAITING or _end_of_this_run(end, observed) is None)
     return max(before.requeues, end.requeues + 1) if end is not None and over else before.requeues
 
 
 def _by_itself(end: End) -> bool:
-    """The script was sent no signal that it knows of, and its payload died of none."""
+    """The script noticed no signal, and its payload was not ended by one."""
     return not end.signal and end.exit_code <= 128
 
 
-def _proved(before: Status, word: Observation | None, end: End, evidence: Evidence) -> Status:
-    """The script told its end, and the batch system, if it was heard, does not claim to have killed it."""
+def _proved(before: Status, observed: Observation | None, end: End, evidence: Evidence) -> Status:
+    """There is an end file, and the batch system, if it reported, does not report that it killed the job."""
     from_log = evidence.log_cause
     if from_log is not None and (end.signal or end.exit_code > 128):
-        return _ended(before, word, end, from_log, evidence)
-    if word is not None and word.state is JobState.FAILED and end.exit_code == 0:
-        reason = f"the payload ended with exit code 0, yet the batch system says {word.raw}"
-        return _final(before, word, end, Cause.UNKNOWN, reason)
+        return _killed(before, observed, end, from_log, evidence)
+    if observed is not None and observed.state is JobState.FAILED and end.exit_code == 0:
+        reason = f"the payload ended with exit code 0, but the batch system reports {observed.raw}"
+        return _final(before, observed, end, Cause.UNKNOWN, reason)
     if end.signal and end.exit_code in (0, 128 + _NUMBERS.get(end.signal, 0)):
-        return _final(before, word, end, Cause.SIGNAL, f"the job was sent {end.signal}, and nobody says by whom")
-    return _by_exit_code(before, word, end)
+        return _final(before, observed, end, Cause.SIGNAL, f"the job received {end.signal}; its sender is not known")
+    return _by_exit_code(before, observed, end)
 
 
-def _by_exit_code(before: Status, word: Observation | None, end: End) -> Status:
+def _by_exit_code(before: Status, observed: Observation | None, end: End) -> Status:
     if end.cannot:
-        return _final(before, word, end, Cause.CANNOT_START, end.cannot)
+        return _final(before, observed, end, Cause.CANNOT_START, end.cannot)
     if end.exit_code > 128 and end.exit_code - 128 in _SIGNALS:
         name = _SIGNALS[end.exit_code - 128]
-        return _final(before, word, end, Cause.SIGNAL, f"the payload was ended by signal {name}")
+        return _final(before, observed, end, Cause.SIGNAL, f"the payload was ended by signal {name}")
     if end.exit_code != 0:
-        return _final(before, word, end, Cause.EXIT_CODE, f"the payload ended with exit code {end.exit_code}")
+        return _final(before, observed, end, Cause.EXIT_CODE, f"the payload ended with exit code {end.exit_code}")
     if end.missing:
-        return _final(before, word, end, Cause.MISSING_OUTPUT, f"no declared output matches {end.missing}")
-    return replace(_final(before, word, end, Cause.NONE, ""), state=JobState.COMPLETED)
+        return _final(before, observed, end, Cause.MISSING_OUTPUT, f"no declared output matches {end.missing}")
+    return replace(_final(before, observed, end, Cause.NONE, ""), state=JobState.COMPLETED)
 
 
 def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:
-    """The batch system has said nothing. Who sent a signal is asked of the log, then waited for, then given up."""
+    """There is an end file, and the batch system reports nothing. The sender of a signal is looked up in the log;
+    then we wait for a report; then the cause stays unknown."""
     if _by_itself(end):
-        heard = evidence.queue_answered or evidence.end_age_seconds >= FRESH_SECONDS
-        return _by_exit_code(before, None, end) if heard else before
+        reliable = evidence.queue_answered or evidence.end_age_seconds >= FRESH_SECONDS
+        return _by_exit_code(before, None, end) if reliable else before
     cause = evidence.log_cause
     if cause is not None:
-        return _ended(before, None, end, cause, evidence)
-    patient = evidence.history_answered is None or evidence.silent_polls >= PATIENT_POLLS
-    return _proved(before, None, end, evidence) if evidence.silent and patient else before
+        return _killed(before, None, end, cause, evidence)
+    waited = evidence.history_answered is None or evidence.silent_polls >= PATIENT_POLLS
+    return _proved(before, None, end, evidence) if evidence.silent and waited else before
 
 
-def _without_proof(before: Status, word: Observation, evidence: Evidence) -> Status:
-    """The batch system says that it has ended, but the script has not: it was killed, or never began, or its end file
+def _without_end_file(before: Status, observed: Observation, evidence: Evidence) -> Status:
+    """The batch system reports an end, but there is no end file: the script was killed, or never started, or the file
     is not visible yet."""
     from_log = evidence.log_cause
-    if from_log is not None and word.state is not JobState.COMPLETED:
-        return _ended(before, word, None, from_log, evidence)
+    if from_log is not None and observed.state is not JobState.COMPLETED:
+        return _killed(before, observed, None, from_log, evidence)
     if evidence.silent_polls < PATIENT_POLLS:
-        return before if before.final else replace(before, raw=word.raw, reason="ended; its proof is not visible yet")
-    if word.state is not JobState.COMPLETED:
-        return _ended(before, word, None, word.cause, evidence)
-    reason = f"the batch system says {word.raw}, but the script left no proof of its end"
-    return _final(before, word, None, Cause.UNKNOWN, reason)
+        return (
+            before if before.final else replace(before, raw=observed.raw, reason="finished; waiting for its end file")
+        )
+    if observed.state is not JobState.COMPLETED:
+        return _killed(before, observed, None, observed.cause, evidence)
+    reason = f"the batch system reports {observed.raw}, but the job left no end file"
+    return _final(before, observed, None, Cause.UNKNOWN, reason)
 
 
 def _absent(before: Status, evidence: Evidence) -> Status:
+    """Neither the batch system nor an end file reports on the job."""
     if before.state is JobState.CREATED or before.final or not evidence.silent:
         return before
     from_log = evidence.log_cause
     if from_log is not None and evidence.silent_polls >= PATIENT_POLLS:
-        return _ended(before, None, None, from_log, evidence)
+        return _killed(before, None, None, from_log, evidence)
     if evidence.struck_out and evidence.silent_polls >= PATIENT_POLLS:
-        cancelled = _final(before, None, None, Cause.CANCELLED, "taken out of its array before it began")
+        cancelled = _final(before, None, None, Cause.CANCELLED, "removed from its array before it started")
         return replace(cancelled, state=JobState.CANCELLED)
     silent = evidence.silent_polls >= SILENT_POLLS and evidence.silent_seconds >= SILENT_SECONDS
     if before.state is JobState.SUBMITTING or not silent:
         return before
-    reason = "neither its folder, nor the queue, nor the history knows how it ended"
+    reason = "it left no end file, and neither the queue nor the history has it"
     return _final(before, None, None, Cause.LOST, reason)
 
 
-def _ended(before: Status, word: Observation | None, end: End | None, cause: Cause, evidence: Evidence) -> Status:
+def _killed(before: Status, observed: Observation | None, end: End | None, cause: Cause, evidence: Evidence) -> Status:
+    """A final status whose cause the batch system reports, or its log shows."""
     reason = cause.sentence if cause is not Cause.EXIT_CODE else ""
-    detail = (word.reason if word is not None else "") or next(iter(evidence.log[-1:]), "")
-    if cause is Cause.EXIT_CODE and word is not None:
-        reason = f"the batch system says {word.raw}, exit code {word.exit_code}"
-    status = _final(before, word, end, cause, f"{reason} ({detail})" if detail and detail not in reason else reason)
+    detail = (observed.reason if observed is not None else "") or next(iter(evidence.log[-1:]), "")
+    if cause is Cause.EXIT_CODE and observed is not None:
+        reason = f"the batch system reports {observed.raw}, exit code {observed.exit_code}"
+    status = _final(before, observed, end, cause, f"{reason} ({detail})" if detail and detail not in reason else reason)
     return replace(status, state=JobState.CANCELLED) if cause is Cause.CANCELLED else status
 
 
-def _final(before: Status, word: Observation | None, end: End | None, cause: Cause, reason: str) -> Status:
-    exit_code = end.exit_code if end is not None else word.exit_code if word is not None else None
-    nodes = [end.node if end else "", word.node if word else "", before.node]
-    if cause is Cause.NODE_FAILURE:  # the batch system's own name of it: the host itself may say another
+def _final(before: Status, observed: Observation | None, end: End | None, cause: Cause, reason: str) -> Status:
+    exit_code = end.exit_code if end is not None else observed.exit_code if observed is not None else None
+    nodes = [end.node if end else "", observed.node if observed else "", before.node]
+    if cause is Cause.NODE_FAILURE:  # by the batch system's name for it, which the host's own name may not be
         nodes = [*nodes[1:], nodes[0]]
     return Status(
         state=JobState.FAILED,
         cause=cause,
         exit_code=exit_code,
-        raw=word.raw if word is not None else before.raw,
+        raw=observed.raw if observed is not None else before.raw,
         reason=reason,
         node=next(filter(None, nodes), ""),
-        started=(end.started if end else None) or (word.started if word else None) or before.started,
-        ended=(end.ended if end else None) or (word.ended if word else None),
+        started=(end.started if end else None) or (observed.started if observed else None) or before.started,
+        ended=(end.ended if end else None) or (observed.ended if observed else None),
         requeues=end.requeues if end is not None else before.requeues,
     )
 

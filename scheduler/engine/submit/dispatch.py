@@ -1,138 +1,145 @@
-"""Bundles go to a site: new ones, those that were cut off, those that waited for a place, and failed jobs once more.
+"""When bundles go to a site: new ones, interrupted ones, those that waited for a slot, and retries.
 
-What is sent is made and recorded elsewhere (`submission`, `retry`); when, and after what, is decided here.
+How a bundle is made, recorded and sent is in `retry`, `record` and `submission`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scheduler.batch.base import BatchSystem
+from scheduler.engine.context import SiteContext
 from scheduler.engine.submit import retry, submission
+from scheduler.engine.submit.record import record_statuses
 from scheduler.errors import BatchError, ConfigError, JobError, TransportError
 from scheduler.job.state import JobState
-from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.owner import is_gone, owner
 from scheduler.ledger.rows import Slot
-from scheduler.site.site import Site
-from scheduler.transports.base import Transport
 
-UNHEARD_POLLS = 3
-"""A batch whose submission had no answer is tried again after so many answered polls in which nobody knew of it."""
-_AGAIN = "submit: nobody has heard of it; handed over once more (its script runs its payload once all the same)"
+UNOBSERVED_POLLS = 3
+"""A batch whose submission has no known outcome is submitted once more after so many answered polls that did not
+observe it. If both arrive, the run-once guard of its scripts lets one run."""
+_RESUBMITTED = "submit: no poll has observed it; submitted once more (its script runs the payload only once)"
 
 
 class Dispatcher:
-    """The way of bundles to one site."""
+    """Sends the bundles of one site."""
 
-    def __init__(self, site: Site, system: BatchSystem, ledger: Ledger, transport: Transport) -> None:
-        self.site, self.system, self.ledger, self.transport = site, system, ledger, transport
+    def __init__(self, context: SiteContext) -> None:
+        self.context = context
 
-    def send(self, token: str, *, again: bool = False, firsts: Sequence[int] = ()) -> dict[int, str]:
-        """Send a recorded bundle, or ask after it if it is there, and write down what was answered.
+    def send(self, token: str, *, resubmit: bool = False, firsts: Sequence[int] = ()) -> dict[int, str]:
+        """Send a recorded bundle, or query it if the site has it already, and record the reply.
 
         Args:
-            again: what had no answer is tried once more.
-            firsts: batches that have just been given a place.
+            token: the bundle's.
+            resubmit: submit batches whose outcome is not known once more.
+            firsts: the first elements of batches that have just got a slot.
 
         Returns:
-            Jobs that were to be tried again and are not, by their keys, and why.
+            Retries that were refused: the key of the job → why.
 
         Raises:
             TransportError, JobError, BatchError: as `submission.send`.
         """
-        self._note(token, _AGAIN if again else f"submit: to {self.site.name}")
+        ledger = self.context.ledger
+        self._note(token, _RESUBMITTED if resubmit else f"submit: to {self.context.site.name}")
         try:
-            answers = submission.send(token, self.site, self.system, self.ledger, self.transport, again=again)
+            reply = submission.send(token, self.context, resubmit=resubmit)
         except (TransportError, BatchError) as error:
             self._note(token, f"submit: {error}")
             raise
-        if answers.busy and firsts:
-            self.ledger.slots.take_back(token, firsts)
-        return submission.record_statuses(answers, self.ledger.of_bundle(token), self.system, self.ledger)
+        if reply.busy and firsts:
+            ledger.slots.take_back(token, firsts)
+        return record_statuses(reply, ledger.of_bundle(token), self.context.system, ledger)
 
-    def fill(self) -> dict[int, str]:
-        """Hand over what waited for a place at the site, as far as there is room now: a remote command for each
-        submission of which something goes, none if nothing does.
+    def send_waiting(self) -> dict[int, str]:
+        """Give free slots of the site to waiting batches, and submit them: one remote command for each bundle with
+        such a batch, none if there is none.
 
         Returns:
-            Jobs that were to be tried again and are not, by their keys, and why.
+            Retries that were refused: the key of the job → why.
 
         Raises:
             TransportError, JobError, BatchError: as `submission.send`.
         """
-        given = self.ledger.slots.give(self.site.name, self.site.limits.queued, owner=owner())
-        taken_back: dict[int, str] = {}
+        site = self.context.site
+        given = self.context.ledger.slots.give(site.name, site.limits.queued, owner=owner())
+        refused: dict[int, str] = {}
         for token, firsts in given.items():
-            taken_back |= self.send(token, firsts=firsts)
-        return taken_back
+            refused |= self.send(token, firsts=firsts)
+        return refused
 
     def resume(self) -> str:
-        """Bundles whose sending was cut, by us or by a process that has ended, are sent on.
+        """Send the bundles whose submission was interrupted, by this process or by one that no longer runs.
 
         Returns:
-            Why one of them could not be; it does not hold up the others.
+            Why one of them could not be submitted; empty if all were. It does not hold up the others.
+
+        Raises:
+            TransportError, JobError: as `submission.send`.
         """
-        held_up = ""
-        for bundle in self.ledger.unsent(self.site.name):
+        ledger, problem = self.context.ledger, ""
+        for bundle in ledger.unsent(self.context.site.name):
             if not is_gone(bundle["owner"]):
                 continue
-            whole = self.ledger.of_bundle(bundle["token"])
-            rows = [row for row in whole if not row.waiting]
-            unheard = [row for row in rows if row.status.state is JobState.SUBMITTING and row.batch_id is None]
-            again = bool(unheard) and all(row.silent >= UNHEARD_POLLS for row in unheard)
-            answered = not unheard and len(rows) == len(whole)
-            if rows and (bundle["folder"] is None or again or answered):
+            rows = ledger.of_bundle(bundle["token"])
+            with_slot = [row for row in rows if not row.waiting]
+            unknown = [row for row in with_slot if row.status.state is JobState.SUBMITTING and row.batch_id is None]
+            resubmit = bool(unknown) and all(row.silent >= UNOBSERVED_POLLS for row in unknown)
+            can_be_closed = not unknown and len(with_slot) == len(rows)
+            if with_slot and (bundle["folder"] is None or resubmit or can_be_closed):
                 try:
-                    self.send(bundle["token"], again=again)
+                    self.send(bundle["token"], resubmit=resubmit)
                 except BatchError as error:
-                    held_up = str(error)
-        return held_up
+                    problem = str(error)
+        return problem
 
-    def try_again(self) -> None:
-        """Plan another attempt of those jobs that have failed in a way that asks for one; `fill` sends it."""
+    def plan_retries(self) -> None:
+        """Record the next attempt of each failed job that is due for one; `send_waiting` submits them."""
         token = None
-        while token is None:  # another process was faster with one of them: those that are left
-            rows = self.ledger.failed(self.site.name)
-            judged = retry.judge(rows, self.site, self.ledger)
-            retry.say_enough(rows, judged, self.ledger)
-            wishes = retry.wishes_for(rows, judged, self.site)
-            if not wishes:
+        while token is None:  # another process planned one of them first: the others are left
+            rows = self.context.ledger.failed(self.context.site.name)
+            decisions = retry.decide(rows, self.context)
+            retry.record_why_not_retried(rows, decisions, self.context.ledger)
+            requests = retry.requests_for(rows, decisions, self.context.site)
+            if not requests:
                 return
             try:
-                token = retry.plan(wishes, self.site, self.system, self.ledger)
+                token = retry.plan(requests, self.context)
             except (ConfigError, JobError):
-                if not retry.give_up_those_that_cannot(wishes, self.site, self.system, self.ledger):
+                if not retry.reject_unrenderable(requests, self.context):
                     raise
 
     def retry(self, keys: Sequence[int], *, memory: str | None = None, walltime: str | None = None) -> dict[int, str]:
-        """Submit jobs again that ended without completing, in one remote command.
+        """Retry jobs at the user's request, in one remote command for each bundle.
 
         Args:
-            memory: what they ask for now instead.
+            keys: finished jobs that did not complete.
+            memory: what the next attempt asks for instead, as in `Resources`.
             walltime: likewise.
 
         Returns:
-            Those of the jobs that are not tried again, by their keys, and why.
+            Jobs that are not retried: their key → why.
 
         Raises:
             JobError: the site does not allow so much; nothing was submitted.
-            ConfigError: a template or a directive is wrong now; nothing was submitted.
-            TransportError: the line was cut; nothing is lost, and the next poll sends what did not arrive.
+            ConfigError: a template or a directive is invalid now; nothing was submitted.
+            TransportError: the connection was lost; nothing is lost, and the next poll sends what did not arrive.
         """
         refused: dict[int, str] = {}
         token = None
         while token is None:
-            rows = self.ledger.of_keys(keys)
+            rows = self.context.ledger.of_keys(keys)
             refused = {row.key: why for row in rows if (why := retry.why_not(row))}
             rows = [row for row in rows if row.key not in refused]
-            wishes = retry.by_hand(rows, self.site, self.ledger, memory=memory, walltime=walltime)
-            token = retry.plan(wishes, self.site, self.system, self.ledger) if wishes else ""
-        return refused | (self.fill() if token else {})
+            requests = retry.requests_by_user(rows, self.context, memory=memory, walltime=walltime)
+            token = retry.plan(requests, self.context) if requests else ""
+        return refused | (self.send_waiting() if token else {})
 
     def _note(self, token: str, text: str) -> None:
-        """For the history of those jobs of a bundle that are on their way."""
-        waiting = {batch.first for batch in self.ledger.batches(token) if batch.slot is Slot.WAITS}
-        rows = self.ledger.states(token)
-        on_their_way = [row.key for row in rows if row.state is JobState.SUBMITTING and row.first not in waiting]
-        self.ledger.observe({}, dict.fromkeys(on_their_way, text))
+        """Add to the history of those jobs of a bundle that are submitting and do not wait for a slot."""
+        ledger = self.context.ledger
+        waiting = {batch.first for batch in ledger.batches(token) if batch.slot is Slot.WAITS}
+        rows = ledger.states(token)
+        submitting = [row.key for row in rows if row.state is JobState.SUBMITTING and row.first not in waiting]
+        ledger.observe({}, dict.fromkeys(submitting, text))

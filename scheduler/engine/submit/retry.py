@@ -1,4 +1,7 @@
-"""Jobs that failed are tried again: which are due, the bundle of them, and its record. `work` sends it."""
+"""Retries: which failed jobs get another attempt, the bundle of these attempts, and its record. Sends nothing.
+
+A job is retried by its own retry rule, or at the user's request.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from scheduler.batch.base import BatchSystem
+from scheduler.engine.context import SiteContext
 from scheduler.engine.submit import spool
 from scheduler.errors import ConfigError, JobError
 from scheduler.job.resources import Resources, Retry, memory_mib
@@ -20,63 +23,97 @@ from scheduler.render.retry import NextBundle, RetryRequest, render_retries
 from scheduler.site.site import Site
 
 
-def judge(rows: Sequence[JobRow], site: Site, ledger: Ledger) -> dict[int, Again | Enough]:
-    """What follows on the end of jobs, by their keys; those of which nothing follows are left out."""
+def decide(rows: Sequence[JobRow], context: SiteContext) -> dict[int, Again | Enough]:
+    """Whether jobs get another attempt by their retry rules.
+
+    Returns:
+        The key of a job → its next attempt, or why there is none although its rule covers this failure. Jobs whose rule
+        does not cover how they finished are left out.
+    """
     rows = [row for row in rows if row.retry != "{}" and row.status.state is JobState.FAILED and not row.collected]
     rows = [row for row in rows if row.folder is not None]
     if not rows:
         return {}
-    failed_nodes = _failed_nodes(rows, ledger)
-    found: dict[int, Again | Enough] = {}
+    failed_nodes = _failed_nodes(rows, context.ledger)
+    decisions: dict[int, Again | Enough] = {}
     for row in rows:
-        following = next_attempt(
-            row.status, Retry.from_json(json.loads(row.retry)), retries=row.retries, resources=resources_of(row, site),
-            bounds=_bounds(site), failed_nodes=failed_nodes[row.key],
+        decision = next_attempt(
+            row.status, Retry.from_json(json.loads(row.retry)), retries=row.retries,
+            resources=resources_of(row, context.site), bounds=_bounds(context.site), failed_nodes=failed_nodes[row.key],
         )  # fmt: skip
-        if following is not None:
-            found[row.key] = following
-    return found
+        if decision is not None:
+            decisions[row.key] = decision
+    return decisions
 
 
 def resources_of(row: JobRow, site: Site) -> Resources:
-    """What its last attempt asked for, in full."""
+    """What the last attempt of a job asked for, with the site's defaults filled in."""
     return Resources.from_json(json.loads(row.resources)).over(site.resources)
 
 
-def wishes_for(rows: Sequence[JobRow], judged: Mapping[int, Again | Enough], site: Site) -> list[RetryRequest]:
-    """Those of the jobs that are to be tried again, and what their history says of it."""
-    wishes = []
+def requests_for(rows: Sequence[JobRow], decisions: Mapping[int, Again | Enough], site: Site) -> list[RetryRequest]:
+    """A request for each job that gets another attempt."""
+    requests = []
     for row in rows:
-        again = judged.get(row.key)
-        if isinstance(again, Again):
-            wishes.append(RetryRequest(row, again, reason_of(row, again, site)))
-    return wishes
+        decision = decisions.get(row.key)
+        if isinstance(decision, Again):
+            requests.append(RetryRequest(row, decision, history_text(row, decision, site)))
+    return requests
 
 
-def reason_of(row: JobRow, again: Again, site: Site) -> str:
-    """For the history: ``attempt 2, after failed: out of memory: memory 300M → 450M``."""
-    parts = [difference(resources_of(row, site), again.resources)]
-    parts += [f"not on {', '.join(again.exclude)}"] if again.exclude else []
-    said = "; ".join(part for part in parts if part)
-    return f"attempt {row.retries + 2}, after {row.status}" + (f": {said}" if said else "")
+def requests_by_user(
+    rows: Sequence[JobRow], context: SiteContext, *, memory: str | None, walltime: str | None
+) -> list[RetryRequest]:
+    """A request for each of these jobs, because the user asked for it.
 
-
-def plan(wishes: Sequence[RetryRequest], site: Site, system: BatchSystem, ledger: Ledger) -> str | None:
-    """The bundle of these jobs and the intent to send it, on disk, before the first byte leaves.
-
-    Returns:
-        Its token; None, and nothing is recorded, if another process was faster with one of them.
+    Args:
+        rows: the jobs.
+        context: their site.
+        memory: what the next attempt asks for instead, as in `Resources`; None: as before.
+        walltime: likewise.
 
     Raises:
-        ConfigError: the template or a directive is wrong now.
+        JobError: a value is invalid, or more than the site allows.
     """
-    bundle = render_retries(wishes, site, system, token=new_token())
+    failed_nodes = _failed_nodes(rows, context.ledger)
+    requests = []
+    for row in rows:
+        resources = with_other(resources_of(row, context.site), memory=memory, walltime=walltime)
+        try:
+            context.site.check_limits(resources)
+        except JobError as error:
+            raise JobError(f"job {row.job_id!r}: {error}") from None
+        again = Again(resources, single_nodes(failed_nodes[row.key]))
+        requests.append(RetryRequest(row, again, history_text(row, again, context.site)))
+    return requests
+
+
+def history_text(row: JobRow, again: Again, site: Site) -> str:
+    """For the job's history: ``attempt 2, after failed: out of memory: memory 300M → 450M``."""
+    parts = [difference(resources_of(row, site), again.resources)]
+    parts += [f"not on {', '.join(again.exclude)}"] if again.exclude else []
+    changes = "; ".join(part for part in parts if part)
+    return f"attempt {row.retries + 2}, after {row.status}" + (f": {changes}" if changes else "")
+
+
+def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
+    """Write the bundle of these attempts to the spool, and the intent to submit it to the ledger.
+
+    Both are on disk when this returns. Each job then has the status of its next attempt.
+
+    Returns:
+        The token of the bundle; None, and nothing is recorded, if another process has changed one of the jobs first.
+
+    Raises:
+        ConfigError: a template or a directive is invalid now.
+    """
+    site, ledger = context.site, context.ledger
+    bundle = render_retries(requests, site, context.system, token=new_token())
     path = ledger.spool(bundle.token)
     spool.write(bundle.files, path)
     batches = [(one.first, len(one.requests), one.name, one.packed) for one in bundle.batches]
-    site_json = site.to_json()
     if ledger.attempts.record(
-        token=bundle.token, site=site.name, site_json=site_json, batches=batches, moves=_moves(bundle)
+        token=bundle.token, site=site.name, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
     ):
         return bundle.token
     spool.discard(path)
@@ -85,65 +122,48 @@ def plan(wishes: Sequence[RetryRequest], site: Site, system: BatchSystem, ledger
 
 def _moves(bundle: NextBundle) -> list[Move]:
     return [
-        Move(wish.row, one.first, element, json.dumps(wish.again.resources.to_json()), wish.why)
+        Move(request.row, one.first, element, json.dumps(request.again.resources.to_json()), request.why)
         for one in bundle.batches
-        for element, wish in enumerate(one.requests, start=one.first)
+        for element, request in enumerate(one.requests, start=one.first)
     ]
 
 
-def give_up_those_that_cannot(wishes: Sequence[RetryRequest], site: Site, system: BatchSystem, ledger: Ledger) -> int:
-    """Those of which no header can be made any more are not tried again, and it is written down why. How many?"""
-    wrong: dict[int, str] = {}
-    for wish in wishes:
+def reject_unrenderable(requests: Sequence[RetryRequest], context: SiteContext) -> int:
+    """Give no further attempt to the jobs whose script cannot be rendered any more, and record why.
+
+    Returns:
+        How many there are.
+    """
+    errors: dict[int, str] = {}
+    for request in requests:
         try:
-            render_retries([wish], site, system, token=new_token())
+            render_retries([request], context.site, context.system, token=new_token())
         except (ConfigError, JobError) as error:
-            wrong[wish.row.key] = f"not tried again: {error}"
-    _write_down([wish.row for wish in wishes], wrong, ledger)
-    ledger.attempts.never_again(wrong)
-    return len(wrong)
+            errors[request.row.key] = f"not retried: {error}"
+    _add_reason([request.row for request in requests], errors, context.ledger)
+    context.ledger.attempts.never_again(errors)
+    return len(errors)
 
 
-def say_enough(rows: Sequence[JobRow], judged: Mapping[int, Again | Enough], ledger: Ledger) -> None:
-    """Write down of jobs, once, why there is no further attempt though one was to be expected."""
-    enough = {key: one.why for key, one in judged.items() if isinstance(one, Enough)}
-    _write_down([row for row in rows if not row.status.reason.endswith(enough.get(row.key, ""))], enough, ledger)
-
-
-def _write_down(rows: Sequence[JobRow], why: Mapping[int, str], ledger: Ledger) -> None:
-    said = {row.key: "; ".join(filter(None, [row.status.reason, why[row.key]])) for row in rows if row.key in why}
-    changed = {row.key: replace(row.status, reason=said[row.key]) for row in rows if row.key in said}
-    ledger.observe(changed, {key: why[key] for key in changed})
+def record_why_not_retried(rows: Sequence[JobRow], decisions: Mapping[int, Again | Enough], ledger: Ledger) -> None:
+    """Record, once, why jobs get no further attempt although their retry rule covers this failure."""
+    why = {key: one.why for key, one in decisions.items() if isinstance(one, Enough)}
+    _add_reason([row for row in rows if not row.status.reason.endswith(why.get(row.key, ""))], why, ledger)
 
 
 def why_not(row: JobRow) -> str:
-    """Why a job cannot be tried again by hand; empty if it can."""
+    """Why a job cannot be retried at the user's request; empty if it can."""
     if not row.status.final:
-        return f"it has not ended ({row.status})"
+        return f"it has not finished ({row.status})"
     if row.status.state is JobState.COMPLETED:
         return "it completed"
-    return "" if row.folder is not None else "nothing of it is over there; submit it again"
+    return "" if row.folder is not None else "it has no remote folder; submit it again"
 
 
-def by_hand(
-    rows: Sequence[JobRow], site: Site, ledger: Ledger, *, memory: str | None, walltime: str | None
-) -> list[RetryRequest]:
-    """All of these jobs, with more memory or walltime if that is given.
-
-    Raises:
-        JobError: it is no amount, or more than the site allows.
-    """
-    failed_nodes = _failed_nodes(rows, ledger)
-    wishes = []
-    for row in rows:
-        asked = with_other(resources_of(row, site), memory=memory, walltime=walltime)
-        try:
-            site.check_limits(asked)
-        except JobError as error:
-            raise JobError(f"job {row.job_id!r}: {error}") from None
-        again = Again(asked, single_nodes(failed_nodes[row.key]))
-        wishes.append(RetryRequest(row, again, reason_of(row, again, site)))
-    return wishes
+def _add_reason(rows: Sequence[JobRow], why: Mapping[int, str], ledger: Ledger) -> None:
+    reasons = {row.key: "; ".join(filter(None, [row.status.reason, why[row.key]])) for row in rows if row.key in why}
+    changed = {row.key: replace(row.status, reason=reasons[row.key]) for row in rows if row.key in reasons}
+    ledger.observe(changed, {key: why[key] for key in changed})
 
 
 def _bounds(site: Site) -> Bounds:
@@ -152,7 +172,7 @@ def _bounds(site: Site) -> Bounds:
 
 
 def _failed_nodes(rows: Sequence[JobRow], ledger: Ledger) -> dict[int, list[str]]:
-    """On which nodes attempts of these jobs ended in a node failure."""
+    """The nodes on which attempts of these jobs finished with a node failure."""
     ends: list[tuple[int, Status]] = [
         (one.job, one.status) for one in ledger.attempts.of(row.key for row in rows if row.retries)
     ]

@@ -1,7 +1,8 @@
-"""A bundle on this disk until the site has all of it: a gzipped tar, and beside it what is large. Nothing is sent here.
+"""The spool: a bundle on the local disk until the site has all of it, as a gzipped tar and large files beside it.
 
-A large file is not copied where it can be linked: it is the user's own, and is checked not to have changed before it is
-believed to be what was submitted.
+For the bundle ``TOKEN.tar.gz`` the folder ``TOKEN.tar.large`` holds its large files by number, and ``list``, which
+has the size, modification time and name of each. A large file is linked where possible: it is then the user's own
+file, and is checked not to have changed before it is sent. Nothing is sent here.
 """
 
 from __future__ import annotations
@@ -13,44 +14,38 @@ import json
 import os
 import shutil
 import tarfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
 
-from scheduler.engine.submit.upload import LARGE_BYTES, Large
+from scheduler.engine.submit.bundle_tar import BundleTar, compression_level
+from scheduler.engine.submit.upload import LARGE_BYTES, LargeFile
 from scheduler.errors import JobError, LedgerError
-from scheduler.render import tar_writer
-from scheduler.render.array_files import Elements, gathered
+from scheduler.render.array_files import gathered
 
-_SAMPLE_BYTES = 1 << 16
-_PIECE_BYTES = 1 << 20
-_INCOMPRESSIBLE = 0.9
-_WORTH_ASKING_BYTES = 1 << 20
-_HEADER_BYTES = 1024
+_CHUNK_BYTES = 1 << 18
 
 
 def write(files: Mapping[str, bytes | Path], path: Path, *, together: Mapping[int, int] | None = None) -> None:
-    """Put the files of a bundle on disk, whole or not at all.
+    """Write a bundle to the spool, completely or not at all.
 
     Args:
-        files: path in the bundle → content, or the path here of a file or folder of the user.
-        together: elements whose files go into one file: the first, and how many.
+        files: path in the bundle → content, or the local path of a file or folder of the user.
+        path: the file of the bundle in the spool.
+        together: elements whose files are stored as one file: the first element → how many elements.
 
     Raises:
-        LedgerError: it cannot be written here.
+        LedgerError: the spool cannot be written.
         JobError: a file of the user cannot be read.
     """
     part = path.with_suffix(".part")
     try:
-        with open(part, "wb", opener=_for_me_alone) as raw:
-            with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_level(files), mtime=0) as packed:
-                _Tar(packed, _folder_of(path)).write(*gathered(files, together or {}))
+        with open(part, "wb", opener=_open_private) as raw:
+            with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=compression_level(files), mtime=0) as compressed:
+                BundleTar(compressed, _large_folder(path)).write(*gathered(files, together or {}))
             raw.flush()
             os.fsync(raw.fileno())
         part.replace(path)
-        _sync_names(path.parent)
+        _sync_folder(path.parent)
     except OSError as error:
         part.unlink(missing_ok=True)
         discard(path)
@@ -61,63 +56,54 @@ def write(files: Mapping[str, bytes | Path], path: Path, *, together: Mapping[in
         raise
 
 
-def _for_me_alone(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _sync_names(folder: Path) -> None:
-    """The name, too, is on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def large(path: Path) -> list[Large]:
-    """What of the bundle does not go in one stream; its tar is called ``bundle``."""
-    found = [Large(number, _folder_of(path) / number, size) for number, (size, _, _) in _listed(path).items()]
+def large(path: Path) -> list[LargeFile]:
+    """The files of a bundle that are uploaded ahead of it; its tar, if it is large itself, is named ``bundle``."""
+    found = [LargeFile(number, _large_folder(path) / number, size) for number, (size, _, _) in _listed(path).items()]
     with contextlib.suppress(OSError):
         if (size := path.stat().st_size) >= LARGE_BYTES:
-            found.append(Large("bundle", path, size))
+            found.append(LargeFile("bundle", path, size))
     return found
 
 
 def changed(path: Path) -> str:
-    """The user's name for a large file that is not as it was; empty if all are."""
-    for number, (size, moment, name) in _listed(path).items():
+    """The user's path of a large file that has changed since the bundle was written; empty if none has."""
+    for number, (size, modified_ns, name) in _listed(path).items():
         try:
-            now = (_folder_of(path) / number).stat()
+            now = (_large_folder(path) / number).stat()
         except OSError:
             return name
-        if (now.st_size, now.st_mtime_ns) != (size, moment):
+        if (now.st_size, now.st_mtime_ns) != (size, modified_ns):
             return name
     return ""
 
 
-def begun(path: Path) -> bool:
-    """Was it begun before to send what is large? It is from now on."""
-    mark = path.with_suffix(".begun")
+def mark_upload(path: Path) -> bool:
+    """Note that the upload of the large files begins.
+
+    Returns:
+        Whether that had been noted before: ranges of the files may be on the site.
+    """
+    mark = _upload_mark(path)
     before = mark.exists()
     mark.touch(mode=0o600)
     return before
 
 
 def discard(path: Path) -> None:
-    """The site has it, or never will."""
+    """Delete a bundle from the spool."""
     path.unlink(missing_ok=True)
-    path.with_suffix(".begun").unlink(missing_ok=True)
-    shutil.rmtree(_folder_of(path), ignore_errors=True)
+    _upload_mark(path).unlink(missing_ok=True)
+    shutil.rmtree(_large_folder(path), ignore_errors=True)
 
 
 @contextlib.contextmanager
 def chunks(path: Path) -> Iterator[Iterator[bytes]]:
-    """The tar piece by piece; one of nothing, if there is none any more."""
+    """The tar of a bundle in chunks; an empty tar if the bundle is no longer in the spool."""
     if not path.exists():
-        yield iter([NOTHING])
+        yield iter([EMPTY_TAR])
         return
     with path.open("rb") as file:
-        yield iter(lambda: file.read(1 << 18), b"")
+        yield iter(lambda: file.read(_CHUNK_BYTES), b"")
 
 
 def _empty_tar() -> bytes:
@@ -127,119 +113,34 @@ def _empty_tar() -> bytes:
     return buffer.getvalue()
 
 
-NOTHING = _empty_tar()
+EMPTY_TAR = _empty_tar()
 
 
-def _folder_of(path: Path) -> Path:
-    """Where what is large lies, by number; ``list`` tells size, time and name of each."""
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, as fsync does for the content of a file."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _large_folder(path: Path) -> Path:
     return path.with_suffix(".large")
 
 
+def _upload_mark(path: Path) -> Path:
+    return path.with_suffix(".begun")
+
+
 def _listed(path: Path) -> dict[str, tuple[int, int, str]]:
+    """Number of a large file → its size, modification time in ns, and the user's path."""
     try:
-        listed = json.loads((_folder_of(path) / "list").read_text())
+        listed = json.loads((_large_folder(path) / "list").read_text())
     except FileNotFoundError:
         return {}
-    return {number: (size, moment, name) for number, (size, moment, name) in listed.items()}
-
-
-def _level(contents: Mapping[str, bytes | Path]) -> int:
-    """To press what does not shrink costs more time than to send it; scripts and the tar's own headers do shrink."""
-    files = [path for path in contents.values() if isinstance(path, Path) and path.is_file()]
-    small = sorted((size, path) for path in files if (size := path.stat().st_size) < LARGE_BYTES)
-    ours = sum(len(content) for content in contents.values() if isinstance(content, bytes))
-    if sum(size for size, _ in small) < max(_WORTH_ASKING_BYTES, ours + _HEADER_BYTES * len(contents)):
-        return 1
-    sample = b""
-    for _, path in small[-3:]:
-        with path.open("rb") as file:
-            sample += file.read(_SAMPLE_BYTES)
-    return 0 if len(zlib.compress(sample, 1)) > _INCOMPRESSIBLE * len(sample) else 1
-
-
-@dataclass
-class _Tar:
-    """A bundle as a tar that is written to `packed`, and what is large into `folder`."""
-
-    packed: gzip.GzipFile
-    folder: Path
-    _large: dict[str, tuple[int, int, str]] = field(default_factory=dict)
-
-    def write(self, files: Mapping[str, bytes | Path], elements: Iterable[Elements]) -> None:
-        for name, content in files.items():
-            if isinstance(content, bytes):
-                self._add_bytes(name, content)
-            else:
-                self._add_path(name, content)
-        for some in elements:
-            self._add_elements(some)
-        if self._large:
-            self._tell()
-        self.packed.write(tar_writer.END)
-
-    def _add_bytes(self, name: str, content: bytes, *, mode: int = 0o600) -> None:
-        self.packed.write(tar_writer.member(name, content, mode=mode))
-
-    def _add_elements(self, elements: Elements) -> None:
-        where = f"batches/{elements.first}"
-        self._add_bytes(f"{where}/index", elements.index())
-        self.packed.write(tar_writer.header(f"{where}/elements", elements.size))
-        for tar in elements.tars():
-            self.packed.write(tar)
-
-    def _add(self, name: str, size: int, content: IO[bytes], *, mode: int) -> None:
-        self.packed.write(tar_writer.header(name, size, mode=mode))
-        left = size
-        while left:
-            piece = content.read(min(left, _PIECE_BYTES))
-            if not piece:
-                raise OSError(f"it became shorter by {left} bytes while it was read")
-            self.packed.write(piece)
-            left -= len(piece)
-        self.packed.write(tar_writer.padding(size))
-
-    def _add_path(self, name: str, path: Path) -> None:
-        """A file of the user, links followed; a folder with all that is in it."""
-        if path.is_dir():
-            self.packed.write(tar_writer.header(name, 0, mode=0o700, kind=tarfile.DIRTYPE))
-            for inside in sorted(path.iterdir()):
-                self._add_path(f"{name}/{inside.name}", inside)
-            return
-        try:
-            with path.open("rb", buffering=0) as content:
-                status = os.fstat(content.fileno())
-                beginning = content.read(_PIECE_BYTES) or b""
-                mode = tar_writer.mode_of(status.st_mode, beginning)
-                if len(beginning) == status.st_size < _PIECE_BYTES:
-                    self._add_bytes(name, beginning, mode=mode)
-                    return
-                content.seek(0)
-                if status.st_size >= LARGE_BYTES:
-                    self._add(name, 0, content, mode=mode)  # its place
-                    self._put_aside(name, path)
-                else:
-                    self._add(name, status.st_size, content, mode=mode)
-        except OSError as error:
-            raise JobError(f"the file {str(path)!r} cannot be sent: {error}") from error
-
-    def _put_aside(self, name: str, path: Path) -> None:
-        number = str(len(self._large))
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        aside = self.folder / number
-        try:
-            os.link(path.resolve(), aside)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(path, aside)
-            with aside.open("rb") as file:
-                os.fsync(file.fileno())
-        status = aside.stat()
-        self._large[number] = (status.st_size, status.st_mtime_ns, str(path))
-        self._add_bytes(f".large/{number}", os.fsencode(name))
-
-    def _tell(self) -> None:
-        lines = "".join(f"{number} {size}\n" for number, (size, _, _) in self._large.items()).encode()
-        self._add_bytes(".large/list", lines)
-        with (self.folder / "list").open("w") as file:
-            json.dump(self._large, file)
-            file.flush()
-            os.fsync(file.fileno())
+    return {number: (size, modified_ns, name) for number, (size, modified_ns, name) in listed.items()}

@@ -1,7 +1,8 @@
-"""What is large of a bundle goes ahead of it, in pieces, over several channels of one connection at once.
+"""Large files of a bundle are uploaded ahead of it, in ranges, over several channels of one connection at once.
 
-A server takes 2 MB of a channel before it answers: on a long line that is the speed of one channel, so the bytes are
-spread. A piece is a file over there until the bundle is unpacked. What has come before a cut is not sent again.
+OpenSSH accepts 2 MB on a channel before it acknowledges them: on a connection with a long round trip that limits the
+speed of a channel. upload.sh stores each range in a file of its own until submit.sh joins them. After a lost
+connection, the ranges that the site has are not sent again.
 """
 
 from __future__ import annotations
@@ -18,16 +19,24 @@ from scheduler.errors import BatchError, TransportError
 from scheduler.transports.base import Expanded, Transport
 
 LARGE_BYTES = 16 << 20
-"""A file, or a bundle, of so many bytes is staged: for less, asking for more channels costs more than they save."""
+"""From this size on, a file, or the tar of a bundle, is uploaded ahead: for less, opening channels costs more time
+than it saves."""
 STAGE_SECONDS = 300.0
-_LEAST_PIECE_BYTES = 4 << 20
+"""The connection may be silent for so long while a range is uploaded."""
+_LEAST_RANGE_BYTES = 4 << 20
 _CHUNK_BYTES = 1 << 18
 _LISTED = re.compile(r"(\d+) ((bundle|\d+)\.(\d+)\.[0-9a-f]+)\Z")
 
 
 @dataclass(frozen=True)
-class Large:
-    """A file that is staged: its name among those of its bundle, where it is here, its size."""
+class LargeFile:
+    """A file that is uploaded ahead of its bundle.
+
+    Attributes:
+        name: its number in the bundle, or ``bundle`` for the tar itself.
+        path: where it is on the local disk.
+        size: in bytes.
+    """
 
     name: str
     path: Path
@@ -35,8 +44,8 @@ class Large:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Some bytes of a large file that are over there, in a file called `stored`."""
+class _StoredRange:
+    """Bytes `offset` to `offset + count` of the large file `name`, which the site has in a file named `stored`."""
 
     name: str
     offset: int
@@ -45,89 +54,92 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class _Gap:
-    """Some bytes of a large file that are not."""
+class _MissingRange:
+    """Bytes `offset` to `offset + count` of a large file, which the site does not have."""
 
-    large: Large
+    large: LargeFile
     offset: int
     count: int
 
 
-def stage(files: Sequence[Large], to: tuple[Expanded, str], transport: Transport, *, begun: bool) -> str | None:
-    """Bring large files to the site.
+def stage(files: Sequence[LargeFile], to: tuple[Expanded, str], transport: Transport, *, resumed: bool) -> str | None:
+    """Upload large files.
 
     Args:
-        to: the work folder, and the token of the bundle.
-        begun: it was tried before, so that there may be pieces.
+        files: the files.
+        to: the site's work_dir, and the token of the bundle.
+        transport: the connection to the site.
+        resumed: an upload was begun before, so that the site may have ranges of the files.
 
     Returns:
-        How they are put together there, for submit.sh; None if the bundle is there already.
+        How submit.sh joins the ranges; None if the site has the bundle already.
 
     Raises:
-        TransportError: the line was cut; what is there stays.
-        BatchError: they cannot be written over there.
+        TransportError: the connection was lost; the ranges that the site has are kept.
+        BatchError: the site cannot write them.
     """
-    here = _listed(to, transport) if begun else []
-    if here is None:
+    stored = _list_stored(to, transport) if resumed else []
+    if stored is None:
         return None
-    plans = [_in_order(large, here) for large in files]
-    gaps = [gap for large, plan in zip(files, plans, strict=True) for gap in _gaps(large, plan)]
-    if gaps:
-        missing, streams = sum(gap.count for gap in gaps), transport.upload_streams()
-        most = max(_LEAST_PIECE_BYTES, -(-missing // streams))
-        sent = _Sending([part for gap in gaps for part in _split(gap, most)], to, transport).by(streams)
-        plans = [_in_order(large, [*here, *sent]) for large in files]
-    return "\n".join(f"{piece.name} {piece.stored} {piece.count}" for plan in plans for piece in plan)
+    plans = [_in_order(large, stored) for large in files]
+    missing = [one for large, plan in zip(files, plans, strict=True) for one in _missing(large, plan)]
+    if missing:
+        size, channels = sum(one.count for one in missing), transport.upload_streams()
+        most = max(_LEAST_RANGE_BYTES, -(-size // channels))
+        uploads = _Uploads([part for one in missing for part in _split(one, most)], to, transport)
+        sent = uploads.run(channels)
+        plans = [_in_order(large, [*stored, *sent]) for large in files]
+    return "\n".join(f"{one.name} {one.stored} {one.count}" for plan in plans for one in plan)
 
 
-def _listed(to: tuple[Expanded, str], transport: Transport) -> list[Piece] | None:
+def _list_stored(to: tuple[Expanded, str], transport: Transport) -> list[_StoredRange] | None:
     reply = transport.run(programs.program("upload"), [*to, ""], timeout=STAGE_SECONDS)
     if reply.exit_code != 0:
-        raise _cannot(reply.err)
+        raise _cannot_write(reply.err)
     lines = reply.out.splitlines()
-    return None if "there" in lines else [piece for line in lines for piece in _read(line)]
+    return None if "there" in lines else [stored for line in lines for stored in _read(line)]
 
 
-def _read(line: str) -> Iterator[Piece]:
+def _read(line: str) -> Iterator[_StoredRange]:
     found = _LISTED.match(line)
     if found and int(found[1]):
-        yield Piece(found[3], int(found[4]), int(found[1]), found[2])
+        yield _StoredRange(found[3], int(found[4]), int(found[1]), found[2])
 
 
-def _in_order(large: Large, pieces: Sequence[Piece]) -> list[Piece]:
-    """The pieces of a file that do not overlap."""
-    of_it = [piece for piece in pieces if piece.name == large.name and piece.offset + piece.count <= large.size]
-    chosen: list[Piece] = []
-    for piece in sorted(of_it, key=lambda one: (one.offset, -one.count)):
-        if not chosen or piece.offset >= chosen[-1].offset + chosen[-1].count:
-            chosen.append(piece)
+def _in_order(large: LargeFile, ranges: Sequence[_StoredRange]) -> list[_StoredRange]:
+    """Stored ranges of a file in its order, without overlaps."""
+    of_it = [one for one in ranges if one.name == large.name and one.offset + one.count <= large.size]
+    chosen: list[_StoredRange] = []
+    for one in sorted(of_it, key=lambda one: (one.offset, -one.count)):
+        if not chosen or one.offset >= chosen[-1].offset + chosen[-1].count:
+            chosen.append(one)
     return chosen
 
 
-def _gaps(large: Large, plan: Sequence[Piece]) -> Iterator[_Gap]:
+def _missing(large: LargeFile, plan: Sequence[_StoredRange]) -> Iterator[_MissingRange]:
     at = 0
-    for piece in [*plan, Piece(large.name, large.size, 0, "")]:
-        if piece.offset > at:
-            yield _Gap(large, at, piece.offset - at)
-        at = piece.offset + piece.count
+    for one in [*plan, _StoredRange(large.name, large.size, 0, "")]:
+        if one.offset > at:
+            yield _MissingRange(large, at, one.offset - at)
+        at = one.offset + one.count
 
 
-def _split(gap: _Gap, most: int) -> Iterator[_Gap]:
-    for start in range(0, gap.count, most):
-        yield _Gap(gap.large, gap.offset + start, min(most, gap.count - start))
+def _split(missing: _MissingRange, most: int) -> Iterator[_MissingRange]:
+    for start in range(0, missing.count, most):
+        yield _MissingRange(missing.large, missing.offset + start, min(most, missing.count - start))
 
 
-class _Sending:
-    """Gaps on their way. A channel that the server does not give leaves its gap to the others."""
+class _Uploads:
+    """Uploads ranges in several threads. If the server refuses a channel, the others upload its range."""
 
-    def __init__(self, gaps: list[_Gap], to: tuple[Expanded, str], transport: Transport) -> None:
-        self._left, self._to, self._transport = gaps[::-1], to, transport
-        self._sent: list[Piece] = []
+    def __init__(self, ranges: list[_MissingRange], to: tuple[Expanded, str], transport: Transport) -> None:
+        self._left, self._to, self._transport = ranges[::-1], to, transport
+        self._sent: list[_StoredRange] = []
         self._errors: list[Exception] = []
 
-    def by(self, streams: int) -> list[Piece]:
-        """Send all, so many at once."""
-        others = [threading.Thread(target=self._work, daemon=True) for _ in range(min(streams, len(self._left)) - 1)]
+    def run(self, channels: int) -> list[_StoredRange]:
+        """Upload all of them, over so many channels at once."""
+        others = [threading.Thread(target=self._work, daemon=True) for _ in range(min(channels, len(self._left)) - 1)]
         for other in others:
             other.start()
         self._work()
@@ -140,26 +152,29 @@ class _Sending:
     def _work(self) -> None:
         while self._left:
             try:
-                gap = self._left.pop()
-            except IndexError:  # another one has just taken it
+                one = self._left.pop()
+            except IndexError:  # another thread has just taken the last one
                 return
             try:
-                self._sent.append(_send(gap, self._to, self._transport))
+                self._sent.append(_upload(one, self._to, self._transport))
             except (TransportError, BatchError, OSError) as error:
                 self._errors.append(error)
-                self._left.append(gap)
+                self._left.append(one)
                 return
 
 
-def _send(gap: _Gap, to: tuple[Expanded, str], transport: Transport) -> Piece:
-    stored = f"{gap.large.name}.{gap.offset}.{secrets.token_hex(4)}"
-    chunks = _chunks(gap.large.path, gap.offset, gap.count)
+def _upload(missing: _MissingRange, to: tuple[Expanded, str], transport: Transport) -> _StoredRange:
+    stored = f"{missing.large.name}.{missing.offset}.{secrets.token_hex(4)}"
+    chunks = _chunks(missing.large.path, missing.offset, missing.count)
     reply = transport.run(programs.program("upload"), [*to, stored], stdin=chunks, timeout=STAGE_SECONDS)
     if reply.exit_code != 0:
-        raise _cannot(reply.err)
-    if reply.out.split() != [str(gap.count), stored]:
-        raise TransportError(f"a piece of the bundle came in part: {reply.out.strip()[:200]!r}; submit again")
-    return Piece(gap.large.name, gap.offset, gap.count, stored)
+        raise _cannot_write(reply.err)
+    if reply.out.split() != [str(missing.count), stored]:
+        raise TransportError(
+            f"the site has not stored all {missing.count} bytes of a range of the bundle: {reply.out.strip()[:200]!r}; "
+            "submit again"
+        )
+    return _StoredRange(missing.large.name, missing.offset, missing.count, stored)
 
 
 def _chunks(path: Path, offset: int, count: int) -> Iterator[bytes]:
@@ -170,5 +185,5 @@ def _chunks(path: Path, offset: int, count: int) -> Iterator[bytes]:
             yield chunk
 
 
-def _cannot(words: str) -> BatchError:
-    return BatchError(f"the bundle cannot be staged: {words.strip()}", command="upload", words=words)
+def _cannot_write(words: str) -> BatchError:
+    return BatchError(f"large files of the bundle cannot be uploaded: {words.strip()}", command="upload", words=words)

@@ -1,5 +1,5 @@
-"""How a function's source is found: the modules it needs, or a part of the script. None of it is run here."""
+"""How a Python function travels: the source that it needs, or a pickle. None of the user's code is run here."""
 
 
 class Unfit(Exception):
-    """It cannot travel as source; the message says why, in a few words."""
+    """A function or a value cannot travel as source. The message gives the reason in a few words."""

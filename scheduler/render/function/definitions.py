@@ -1,4 +1,4 @@
-"""Is a definition of a script still what its source says, and would it be the same over there?"""
+"""Whether a definition of a script is still what its source says, and would be the same on the node."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PLAIN = (int, float, str, bytes, bool, list, tuple, dict, set, type(None))
 
 
 def check_unedited(name: str, value: object, statements: Iterable[ast.stmt], file: str) -> None:
-    """Is the function `name` the one that the file defines?
+    """Check that the function `name` is the one that the file defines.
 
     Raises:
-        Unfit: it was typed in, or the file is another one by now.
+        Unfit: it was typed into a session, or the file has changed since.
     """
     if not isinstance(value, FunctionType):
         return
@@ -35,7 +35,7 @@ def check_unedited(name: str, value: object, statements: Iterable[ast.stmt], fil
 
 
 def made_by(statement: ast.stmt, value: object) -> FunctionType | None:
-    """The function that this statement made, under whatever its decorators wrapped it in; None if it cannot be seen."""
+    """The function that a statement has made, inside what its decorators wrapped around it. None if it is not found."""
     if not isinstance(statement, ast.FunctionDef):
         return None
     inner = inspect.unwrap(value) if callable(value) else value
@@ -45,22 +45,22 @@ def made_by(statement: ast.stmt, value: object) -> FunctionType | None:
 
 
 def check_class(statement: ast.ClassDef, value: object) -> None:
-    """Are the class's attributes still those of its source?
+    """Check that the attributes of a class still have the values of its source.
 
     Raises:
-        Unfit: one of them has another value now.
+        Unfit: an attribute has another value now.
     """
     attributes = vars(value) if isinstance(value, type) else {}
     for name, node in _attributes(statement):
         if name in attributes and type(attributes[name]) in _PLAIN and _says_other(node, attributes[name]):
-            raise Unfit(f"{statement.name}.{name} is no more what the script set it to")
+            raise Unfit(f"{statement.name}.{name} no longer has the value that the script gave it")
 
 
 def check_same_everywhere(statement: ast.stmt, values: Mapping[str, Any]) -> None:
-    """Does nothing in it depend on where it is defined: its decorators, defaults, class attributes?
+    """Check that the decorators, defaults and class attributes of a definition mean the same on every machine.
 
     Raises:
-        Unfit: something does.
+        Unfit: one of them does not.
     """
     for node in evaluated_at_once(statement):
         if not is_fixed(node, values):
@@ -68,13 +68,13 @@ def check_same_everywhere(statement: ast.stmt, values: Mapping[str, Any]) -> Non
 
 
 def is_literal(node: ast.expr, value: object) -> bool:
-    """Is it a literal, and of this value?"""
+    """Whether `node` is a literal with this value."""
     literal = _literal(node)
     return literal is not _NONE and _same(literal, value)
 
 
 def defaults(arguments: ast.arguments, function: FunctionType) -> list[tuple[ast.expr, object]]:
-    """The default values in the source, and as they are now."""
+    """The default values of a function: the expression in the source, and the value now."""
     by_name = function.__kwdefaults__ or {}
     named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     keyword = [(node, by_name[arg.arg]) for arg, node in named if node is not None and arg.arg in by_name]

@@ -1,6 +1,6 @@
-"""Does an expression mean the same wherever it is evaluated? It may combine definitions, and ask nothing of a machine.
+"""Whether an expression means the same on every machine: it combines definitions and reads nothing from the machine.
 
-`jit(cache=True)(f)` and `namedtuple("P", "x y")` do; `int(sys.argv[1])`, `time.time()` and `load("a.txt")` do not.
+`jit(cache=True)(f)` and `namedtuple("P", "x y")` are fixed; `int(sys.argv[1])`, `time.time()`, `load("a.txt")` are not.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 from scheduler.render.function.modules import is_ours
 from scheduler.render.function.values import SCRIPT, is_defined
 
-_ASKING_MODULES = {
+_READING_MODULES = {
     *("time", "random", "os", "posix", "io", "_io", "socket", "_socket", "uuid", "subprocess", "getpass", "platform"),
     *("shutil", "tempfile", "secrets", "glob", "sys", "signal", "urllib", "requests"),
 }
-_ASKING_NAMES = (  # or names that begin so
+_READING_NAMES = (  # and names that begin with one of them
     *("now", "today", "utcnow", "cwd", "home", "input", "open", "eval", "exec", "print", "load", "read"),
 )
 _PLAIN = (int, float, str, bool, bytes, tuple, type(None))
@@ -29,7 +29,7 @@ _UNKNOWN = object()
 
 
 def is_fixed(node: ast.expr, values: Mapping[str, Any]) -> bool:
-    """`values` are what the names of the script are now; each of them is seen to by itself."""
+    """Whether `node` is fixed. `values`: name → value now, for the names of the script; each is examined by itself."""
     if isinstance(node, ast.Call):
         return _is_fixed_call(node, values) and all(_is_fixed_argument(item, values) for item in _arguments(node))
     if isinstance(node, (ast.Constant, ast.Lambda, ast.Name)):
@@ -42,7 +42,7 @@ def is_fixed(node: ast.expr, values: Mapping[str, Any]) -> bool:
 
 
 def evaluated_at_once(statement: ast.stmt) -> Iterator[ast.expr]:
-    """What is evaluated when a function or class is defined, except annotations."""
+    """The expressions that are evaluated when a function or class is defined, except annotations."""
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
         yield from statement.decorator_list
         yield from statement.args.defaults
@@ -58,7 +58,7 @@ def evaluated_at_once(statement: ast.stmt) -> Iterator[ast.expr]:
 
 
 def _is_fixed_argument(node: ast.expr, values: Mapping[str, Any]) -> bool:
-    """As an argument, a call of a function of the user's own is not looked through."""
+    """An argument that calls a function of the user is not fixed: what that function reads is not known."""
     called = _value(node.func, values) if isinstance(node, ast.Call) else None
     module = getattr(called, "__module__", None) or ""
     if called is not None and not isinstance(called, type) and (module in SCRIPT or is_ours(module)):
@@ -71,23 +71,23 @@ def _is_fixed_call(node: ast.Call, values: Mapping[str, Any]) -> bool:
         return False
     called = _value(node.func, values)
     name, module = getattr(called, "__name__", ""), getattr(called, "__module__", None) or ""
-    if module.partition(".")[0] in _ASKING_MODULES or name.startswith(_ASKING_NAMES):
+    if module.partition(".")[0] in _READING_MODULES or name.startswith(_READING_NAMES):
         return False
     owner = getattr(called, "__self__", None)
     return owner is None or isinstance(owner, (type, ModuleType))
 
 
 def _is_fixed_attribute(node: ast.Attribute, values: Mapping[str, Any]) -> bool:
-    """Of a module: a definition or a plain constant, but not `sys.platform` or `os.environ`."""
+    """Attributes of modules: a definition or a plain constant is fixed; `sys.platform` and `os.environ` are not."""
     owner, value = _value(node.value, values), _value(node, values)
     if not isinstance(owner, ModuleType) or value is _UNKNOWN:
         return True
-    asking = owner.__name__.partition(".")[0] in _ASKING_MODULES
-    return is_defined(value) or (isinstance(value, _PLAIN) and not asking)
+    reads = owner.__name__.partition(".")[0] in _READING_MODULES
+    return is_defined(value) or (isinstance(value, _PLAIN) and not reads)
 
 
 def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
-    """What a dotted name is now, if it is one."""
+    """The value of a dotted name now."""
     if isinstance(node, ast.Name):
         return values.get(node.id, _BUILTINS.get(node.id, _UNKNOWN))
     if isinstance(node, ast.Attribute):

@@ -1,4 +1,4 @@
-"""Which modules are the user's own, and the files of those that a function needs. It imports none of them."""
+"""Which modules are the user's own, and the source files that a function needs. It imports none of them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-_PACKAGE_LIMIT = 2_000_000  # bytes of source: a larger package is not sent whole, only what is imported of it
-_NEVER = ("__main__", "__mp_main__", __name__.partition(".")[0])  # a script is not a module; and this package
+_PACKAGE_LIMIT = 2_000_000  # bytes of source: of a larger package only the imported modules are sent
+_NEVER = ("__main__", "__mp_main__", __name__.partition(".")[0])  # the running script, and this package
 _COMPILED = (".so", ".pyd", ".dylib")
 
 
-def is_there(module: str) -> bool:
-    """Is it a module that a Python may have anyway: built in, of the standard library, or installed?"""
+def exists(module: str) -> bool:
+    """Whether a module exists here: built in, in the standard library, installed, or the user's own."""
     return module in sys.builtin_module_names or _file(module) is not None
 
 
 def is_ours(module: str) -> bool:
-    """Is it the user's own Python source: neither installed nor Python's own, and without compiled parts?"""
+    """Whether a module is the user's own Python source: not installed, not part of Python, without compiled parts."""
     top = module.partition(".")[0]
     file = _file(module)
     if file is None or file.suffix != ".py" or top in _NEVER or _is_installed(file):
@@ -34,7 +34,11 @@ def is_ours(module: str) -> bool:
 
 
 def sources_of(modules: Iterable[str]) -> dict[str, bytes]:
-    """Relative path → content of these modules, and of all of ours that they import, however indirectly."""
+    """The source of these modules and of all the user's modules that they import, directly or not.
+
+    Returns:
+        Relative path → content.
+    """
     files: dict[str, bytes] = {}
     waiting, seen, foreign = list(modules), set[str](), set[str]()
     while waiting:
@@ -53,12 +57,12 @@ def sources_of(modules: Iterable[str]) -> dict[str, bytes]:
 
 
 def top_of(sources: Mapping[str, bytes]) -> list[str]:
-    """The names by which these files are imported, without what is inside a package."""
+    """The top-level names under which these files are imported."""
     return sorted({path.partition("/")[0].removesuffix(".py") for path in sources})
 
 
 def imported_by(source: bytes, path: str) -> Iterator[str]:
-    """Every module that this source may import, anywhere in it; `path` tells what a relative import means."""
+    """Every module that this source may import, anywhere in it. `path` resolves relative imports."""
     package = path.removesuffix(".py").split("/")[:-1]
     for node in ast.walk(_parsed(source)):
         if isinstance(node, ast.Import):
@@ -71,13 +75,13 @@ def imported_by(source: bytes, path: str) -> Iterator[str]:
 
 
 def modules_in_pickle(pickled: bytes) -> list[str]:
-    """The user's modules that a pickle names, in its code too; perhaps one too many, never one too few."""
+    """The user's modules that a pickle names, in its code too. Perhaps one too many, never one too few."""
     words = {word for _, word, _ in pickletools.genops(pickled) if isinstance(word, str)}
     return sorted(word for word in words if _could_be_module(word) and is_ours(word))
 
 
 def _is_foreign(top: str) -> bool:
-    """Installed, or Python's own; a folder without `__init__.py` is neither."""
+    """Whether a module is installed or part of Python. A folder without `__init__.py` is neither."""
     return not is_ours(top) and (top in sys.builtin_module_names or _file(top) is not None)
 
 
@@ -94,12 +98,12 @@ def _read(file: Path, path: str, _modified: int) -> tuple[bytes, tuple[str, ...]
 def _parsed(source: bytes) -> ast.AST:
     try:
         return ast.parse(source)
-    except (SyntaxError, ValueError):  # of another Python, or none: it goes as it is
+    except (SyntaxError, ValueError):  # for another version of Python, or invalid: it is sent unchanged
         return ast.Module([], [])
 
 
 def _file(module: str) -> Path | None:
-    """Where a module's source lies; a package's is its `__init__.py`."""
+    """The source file of a module; of a package its `__init__.py`."""
     loaded = sys.modules.get(module)
     if loaded is not None:
         name = getattr(loaded, "__file__", None)
@@ -109,7 +113,7 @@ def _file(module: str) -> Path | None:
 
 
 def _spec(module: str) -> ModuleSpec | None:
-    """Found without importing its package, as importlib.util would."""
+    """The spec of a module, found without importing its package (importlib.util would import it)."""
     package = module.rpartition(".")[0]
     try:
         if not package:
@@ -122,12 +126,12 @@ def _spec(module: str) -> ModuleSpec | None:
 
 
 def _inner_path(module: str, file: Path) -> str:
-    """The path by which it is imported, whatever its file is called."""
+    """The path under which a module is imported, whatever its file is called."""
     return module.replace(".", "/") + ("/__init__.py" if file.name == "__init__.py" else ".py")
 
 
 def _root(module: str, file: Path) -> Path:
-    """The folder from which it is imported by its full name."""
+    """The folder from which a module is imported by its full name."""
     return file.parents[_inner_path(module, file).count("/")]
 
 
@@ -143,7 +147,8 @@ def _folders_of_python() -> tuple[str, ...]:
 
 
 def _is_installation(root: Path) -> bool:
-    """ROOT, podio and their like: on PYTHONPATH beside their libraries, useless over there without those."""
+    """Whether a folder is an installation such as ROOT or podio: on PYTHONPATH, next to compiled libraries that its
+    modules need."""
     listed = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if str(root) not in listed or root in _folders_at_work():
         return False
@@ -152,7 +157,7 @@ def _is_installation(root: Path) -> bool:
 
 
 def _folders_at_work() -> list[Path]:
-    """Where the user works: a library that lies about there means nothing."""
+    """The folders where the user works. A compiled library in them does not make them an installation."""
     script = getattr(sys.modules["__main__"], "__file__", None)
     return [Path.cwd(), *([Path(script).absolute().parent] if script else [])]
 
@@ -166,14 +171,14 @@ def _files_of(module: str) -> dict[str, Path]:
     if file is None or not is_ours(module):
         return {}
     root, path, top = _root(module, file), _inner_path(module, file), module.partition(".")[0]
-    if file != root / path:  # loaded by hand, under another name
+    if file != root / path:  # loaded explicitly, under another name
         return {path: file}
     whole = _package_files(root / top) if "/" in path else ()
     return {inner.relative_to(root).as_posix(): inner for inner in whole or _with_parents(file, root)}
 
 
 def _package_files(package: Path) -> list[Path]:
-    """All of a package's sources, or none if they are too large to go along for the asking."""
+    """All source files of a package, or none if they are too large to be sent as a whole."""
     found = [path for path in sorted(package.rglob("*.py")) if path.is_file() and not _is_hidden(path, package)]
     return found if sum(path.stat().st_size for path in found) < _PACKAGE_LIMIT else []
 

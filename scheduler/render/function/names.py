@@ -1,4 +1,4 @@
-"""Which names a statement binds, which it uses, and whether it is a definition. Syntax only, no values."""
+"""Which names a statement binds and uses, and whether it is a definition. Syntax only, no values."""
 
 from __future__ import annotations
 import __future__
@@ -16,7 +16,12 @@ _SAME_EVERYWHERE = {"TYPE_CHECKING", "typing.TYPE_CHECKING", "sys.version_info",
 
 @dataclass(frozen=True)
 class Uses:
-    """The global names that a statement uses: at once when it runs, or when what it defines is called."""
+    """The global names that a statement uses.
+
+    Attributes:
+        early: when the statement runs.
+        late: when a function that it defines is called.
+    """
 
     early: frozenset[str]
     late: frozenset[str]
@@ -30,7 +35,12 @@ def bound_by(statement: ast.stmt) -> set[str]:
 
 
 def used_by(statement: ast.stmt, *, lazy_annotations: bool) -> Uses:
-    """The global names that a top-level statement needs; `lazy_annotations` as by `from __future__`."""
+    """The global names that a top-level statement needs.
+
+    Args:
+        statement: of a module.
+        lazy_annotations: whether the module has ``from __future__ import annotations``.
+    """
     flags = __future__.annotations.compiler_flag if lazy_annotations else 0
     module = ast.Module([statement], [])
     code = compile(module, "<statement>", "exec", flags=flags, dont_inherit=True)
@@ -41,21 +51,22 @@ def used_by(statement: ast.stmt, *, lazy_annotations: bool) -> Uses:
 
 
 def changed_from_outside(statements: list[ast.stmt]) -> set[str]:
-    """Names that have an attribute or item set somewhere: `Config.events = 5`."""
+    """Names whose attributes or items are set somewhere: `Config.events = 5`."""
     nodes = [node for statement in statements for node in ast.walk(statement)]
     parts = [node for node in nodes if isinstance(node, (ast.Attribute, ast.Subscript))]
     return {root_of(node) for node in parts if not isinstance(node.ctx, ast.Load)}
 
 
 def root_of(node: ast.expr) -> str:
-    """`a` of `a.b[0].c`; nothing, if it begins otherwise."""
+    """`a` of `a.b[0].c`; empty if the expression does not begin with a name."""
     while isinstance(node, (ast.Attribute, ast.Subscript)):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""
 
 
 def is_definition(statement: ast.stmt) -> bool:
-    """Imports, functions and classes; and the choice between such that depends only on the machine."""
+    """Whether a statement is an import, a function or a class, or chooses between them by the version of Python or
+    the operating system only."""
     if isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return True
     if isinstance(statement, ast.If):
@@ -71,7 +82,7 @@ def is_assignment(statement: ast.stmt) -> bool:
 
 
 def first_line(statement: ast.stmt) -> int:
-    """Its number, from 1; that of the first decorator, as a code object counts."""
+    """The number of its first line, from 1. Decorators count, as in a code object."""
     decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     return min(statement.lineno, *(decorator.lineno for decorator in decorators), statement.lineno)
 
@@ -83,7 +94,7 @@ def _depends_on_machine(test: ast.expr) -> bool:
 
 
 def _bare(node: ast.expr) -> ast.expr:
-    """Without `not`, an index, and the tuple round constants: `sys.version_info[:2] >= (3, 11)`."""
+    """`node` without `not`, index and tuple: for tests such as `sys.version_info[:2] >= (3, 11)`."""
     if isinstance(node, ast.UnaryOp):
         return _bare(node.operand)
     if isinstance(node, ast.Subscript):
@@ -113,7 +124,7 @@ def _read_by(code: CodeType) -> Iterator[str]:
 
 
 class _Binder(ast.NodeVisitor):
-    """Collects what is bound in the outermost scope."""
+    """Collects the names that are bound in the outermost scope."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -124,7 +135,7 @@ class _Binder(ast.NodeVisitor):
     visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef  # noqa: N815 - as ast calls them
 
     def visit_inner(self, node: ast.AST) -> None:
-        """A scope of its own."""
+        """A scope of its own: nothing in it is bound outside."""
 
     visit_Lambda = visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_inner  # noqa: N815
 

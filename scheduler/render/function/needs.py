@@ -1,4 +1,4 @@
-"""Which statements and values of a script one function needs, and what those need. It writes no text."""
+"""Which statements and values of a script one function needs, and what these need in turn. It writes no text."""
 
 from __future__ import annotations
 
@@ -45,7 +45,15 @@ _IMMUTABLE = (int, float, complex, str, bytes, bool, type(None), range)
 
 @dataclass(frozen=True)
 class Script:
-    """A script that is running: its text, its top-level statements, and what its names are now."""
+    """The running script.
+
+    Attributes:
+        name: of its file.
+        package: that it belongs to, or empty.
+        text: of its file.
+        statements: at its top level.
+        values: name → value now.
+    """
 
     name: str
     package: str
@@ -54,7 +62,7 @@ class Script:
     values: Mapping[str, Any]
 
     def bindings(self) -> dict[str, list[int]]:
-        """Name → the statements that set it, by index."""
+        """Name → the indices of the statements that set it."""
         places: dict[str, list[int]] = {}
         for at, statement in enumerate(self.statements):
             for name in bound_by(statement):
@@ -68,12 +76,12 @@ class Script:
 
 @dataclass
 class Needs:
-    """What goes along.
+    """What is sent with the function.
 
     Attributes:
         kept: index of a statement → the statement, perhaps without its decorators.
-        replaced: default values of parameters that are written as they are now.
-        spelled: name → the value that it has now.
+        replaced: default values of parameters → their values now.
+        spelled: name → its value now.
         early: names that are needed while the statements run.
     """
 
@@ -88,10 +96,10 @@ def is_future(statement: ast.stmt) -> bool:
 
 
 def needs_of(script: Script, name: str) -> Needs:
-    """All that must be there for the object called `name` to work.
+    """Everything that the object called `name` needs to work.
 
     Raises:
-        Unfit: something of it cannot be had from the source, nor written as it is now.
+        Unfit: a part of it can neither be taken from the source nor written as the value that it has now.
     """
     search = _Search(script)
     waiting, seen = [name], set[str]()
@@ -118,14 +126,14 @@ class _Search:
         return all(is_definition(self.script.statements[at]) for at in self.places[name])
 
     def is_source(self, name: str) -> bool:
-        """Is it bound, and only ever by definitions and assignments?"""
+        """Whether a name is bound, and only by definitions and assignments."""
         statements = [self.script.statements[at] for at in self.places.get(name, ())]
         return bool(statements) and all(is_definition(node) or is_assignment(node) for node in statements)
 
     def take(self, name: str) -> Iterable[str]:
-        """Note what gives `name` its value; the names that this needs in turn."""
+        """Record what gives `name` its value. Returns the names that this needs in turn."""
         statements = {at: self.script.statements[at] for at in self.places.get(name, ())}
-        if name not in self.script.values:  # never set, deleted, or only there for a type checker
+        if name not in self.script.values:  # never set, deleted, or set only for a type checker
             return self.keep(at for at, statement in statements.items() if is_definition(statement))
         value = self.script.values[name]
         if not statements:
@@ -165,18 +173,20 @@ class _Search:
         return names | self.keep([*(itself or statements), *self.related(name, value)])
 
     def related(self, name: str, value: object) -> list[int]:
-        """Definitions that add to `name` by being made: `@name.register`, and subclasses that it hears of."""
-        hears = isinstance(value, type) and "__init_subclass__" in vars(value)
+        """Definitions that register themselves with `name`: `@name.register`, and subclasses if there is a hook."""
+        hooked = value if isinstance(value, type) and "__init_subclass__" in vars(value) else None
         found = []
         for at, statement in enumerate(self.script.statements):
             decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
             own = self.script.values.get(getattr(statement, "name", ""))
-            if name in map(_registers_with, decorators) or (hears and isinstance(own, type) and issubclass(own, value)):  # type: ignore[arg-type]
+            is_subclass = hooked is not None and isinstance(own, type) and issubclass(own, hooked)
+            if is_subclass or name in map(_registers_with, decorators):
                 found.append(at)
         return found
 
     def keep_function(self, at: int, statement: ast.stmt, value: object) -> set[str]:
-        """With its defaults as they are now; if it is the very one, its decorators have done their work elsewhere."""
+        """Keep a function with the values that its defaults have now. If `value` is this very function, its decorators
+        returned it unchanged, and are left out."""
         function = made_by(statement, value)
         if function is None or not isinstance(statement, ast.FunctionDef):
             return set()
@@ -188,13 +198,13 @@ class _Search:
         return {used for node, now in defaults(own.args, function) for used in self.replace(node, now, own.args)}
 
     def replace(self, default: ast.expr, now: object, arguments: ast.arguments) -> frozenset[str]:
-        """A parameter's default as it is now: `os.getcwd()` would be another one over there."""
+        """Replace a parameter's default by its value now: `os.getcwd()` would return another one on the node."""
         if is_literal(default, now) or (isinstance(default, ast.Name) and self.is_shared(default.id, now)):
             return frozenset()
         try:
             spelling = self.spell(now)
         except Unfit:
-            return frozenset()  # as it is written, if that means the same everywhere
+            return frozenset()  # as in the source, if that is fixed
         constant = ast.copy_location(ast.Constant(None), default)
         arguments.defaults = [constant if node is default else node for node in arguments.defaults]
         arguments.kw_defaults = [constant if node is default else node for node in arguments.kw_defaults]
@@ -203,11 +213,11 @@ class _Search:
         return spelling.names
 
     def is_shared(self, name: str, value: object) -> bool:
-        """Is it the same list, dict or object that the script calls `name`, and must stay the same?"""
+        """Whether the value is the same mutable object as the script's `name`: it must stay the same object."""
         return self.script.values.get(name) is value and not isinstance(value, _IMMUTABLE)
 
     def take_unbound(self, name: str, value: object) -> Iterable[str]:
-        """Set by `from … import *`, by `global` in a function, or by Python."""
+        """A name that is set by `from … import *`, by `global` in a function, or by Python."""
         if name in _OF_EVERY_MODULE or getattr(builtins, name, self) is value:
             return ()
         stars = [at for at, node in enumerate(self.script.statements) if self.imports_all(node, name)]
@@ -232,7 +242,8 @@ class _Search:
         return spell(value, named=self.named, seen=self.seen)
 
     def take_defined(self, name: str, value: object) -> Iterable[str]:
-        """A function, class or the like that was assigned: by the name of its definition, or by the expression."""
+        """A function or class that was assigned to a name: written as the name of its definition, or the assignment is
+        kept."""
         try:
             spelling = spell(value, named=self.defined)
         except Unfit:
@@ -246,13 +257,13 @@ class _Search:
 
 
 def _registers_with(decorator: ast.expr) -> str:
-    """`name` of `@name.attribute` and `@name.attribute(…)`, else nothing."""
+    """`name` of `@name.attribute` and `@name.attribute(…)`, else empty."""
     node = decorator.func if isinstance(decorator, ast.Call) else decorator
     return root_of(node) if isinstance(node, ast.Attribute) else ""
 
 
 def _says(statement: ast.stmt, value: object) -> bool:
-    """Is it `name = literal`, and the name still has that value?"""
+    """Whether the statement is `name = literal`, and `value` is still that literal."""
     if isinstance(statement, ast.Assign):
         return all(isinstance(t, ast.Name) for t in statement.targets) and is_literal(statement.value, value)
     return isinstance(statement, ast.AnnAssign) and statement.value is not None and is_literal(statement.value, value)

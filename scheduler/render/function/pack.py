@@ -27,7 +27,7 @@ import cloudpickle
 
 from scheduler.errors import JobError
 from scheduler.render.function import Unfit
-from scheduler.render.function.modules import is_ours, is_there, modules_in_pickle, sources_of, top_of
+from scheduler.render.function.modules import exists, is_ours, modules_in_pickle, sources_of, top_of
 from scheduler.render.function.params import is_json, name_of, plain_params, refuse_wrong_params
 from scheduler.render.function.script import from_script, is_script
 
@@ -123,7 +123,7 @@ def _find_source(function: Callable[..., Any]) -> _Source | Unfit:
             return _Source(*from_script(module, qualname), qualname)
         if is_ours(module):
             return _Source(module, sources_of([module]), qualname)
-        if is_there(module):
+        if exists(module):
             return _Source(module, {}, qualname)
         return Unfit(f"the module {module} has no source file")
     except Unfit as unfit:

@@ -1,4 +1,4 @@
-"""The part of a running script that one function needs, as a module in which every line keeps its number."""
+"""The part of the running script that one function needs, as a module in which every line keeps its number."""
 
 from __future__ import annotations
 
@@ -16,14 +16,22 @@ from scheduler.render.function.values import Spelling
 
 
 def is_script(module: str) -> bool:
-    return module in ("__main__", "__mp_main__")  # the second in a process that multiprocessing has spawned
+    """Whether this is the name of the running script as a module."""
+    return module in ("__main__", "__mp_main__")  # the second: in a process that multiprocessing has spawned
 
 
 def from_script(module: str, qualname: str) -> tuple[str, dict[str, bytes]]:
-    """The module to import over there, and the files to send: its own and those that it imports in turn.
+    """The part of the running script that a function needs.
+
+    Args:
+        module: the name of the script as a module.
+        qualname: of the function.
+
+    Returns:
+        The module to import on the node, and the files to send: the module and those that it imports.
 
     Raises:
-        Unfit: there is no source, or not all that the function needs can be taken from it.
+        Unfit: the script has no source file, or not everything that the function needs can be taken from it.
     """
     main = sys.modules[module]
     spec = getattr(main, "__spec__", None)
@@ -46,7 +54,7 @@ def _read(module: str) -> Script:
     if not file or not Path(file).is_file():
         raise Unfit("it was typed into a notebook or an interactive session")
     try:
-        with tokenize.open(file) as stream:  # as Python reads it: the encoding from its first lines
+        with tokenize.open(file) as stream:  # as Python reads it: the first lines may give the encoding
             text = stream.read()
         statements = ast.parse(text).body
     except (SyntaxError, UnicodeDecodeError, ValueError):
@@ -59,21 +67,21 @@ def _written(script: Script, needs: Needs) -> str:
     for at, statement in enumerate(script.statements):
         if at in needs.kept or is_future(statement):
             page.copy(needs.kept.get(at, statement), needs.replaced)
-    places, end = script.bindings(), []
+    bindings, end = script.bindings(), []
     for name, spelling in needs.spelled.items():
-        bound = places.get(name, [])
-        ready = bool(bound) and all(places.get(used, bound)[0] < bound[0] for used in spelling.names)
+        bound = bindings.get(name, [])
+        ready = bool(bound) and all(bindings.get(used, bound)[0] < bound[0] for used in spelling.names)
         if ready and page.is_blank(script.statements[bound[0]]) and not (name in needs.early and len(bound) > 1):
             page.put(first_line(script.statements[bound[0]]), f"{name} = {spelling.text}")
         elif name in needs.early:
-            raise Unfit(f"{name} is used while the script is read, and has changed since")
+            raise Unfit(f"{name} is used while the script is read, and its value has changed since")
         else:
             end.append(f"{name} = {spelling.text}")
     return page.text() + "".join(f"{line}\n" for line in end)
 
 
 class _Page:
-    """Blank lines, as many as the script has, on which its statements are copied to where they were."""
+    """As many lines as the script has. Statements are copied to the lines where they were."""
 
     def __init__(self, text: str) -> None:
         self.source = [line.encode() for line in text.split("\n")]  # columns are bytes in ast
@@ -83,7 +91,7 @@ class _Page:
         first, last = first_line(statement) - 1, (statement.end_lineno or statement.lineno) - 1
         lines = self.source[first : last + 1]
         lines[-1] = lines[-1][: statement.end_col_offset]
-        for default in sorted(_inside(statement, replaced), key=_place, reverse=True):
+        for default in sorted(_inside(statement, replaced), key=_position, reverse=True):
             _replace(lines, default, first, replaced[default].text.encode())
         if statement.lineno - 1 == first:
             lines[0] = lines[0][statement.col_offset :]
@@ -104,12 +112,12 @@ def _inside(statement: ast.stmt, replaced: dict[ast.expr, Spelling]) -> list[ast
     return [node for node in ast.walk(statement) if isinstance(node, ast.expr) and node in replaced]
 
 
-def _place(node: ast.expr) -> tuple[int, int]:
+def _position(node: ast.expr) -> tuple[int, int]:
     return node.lineno, node.col_offset
 
 
 def _replace(lines: list[bytes], node: ast.expr, first: int, text: bytes) -> None:
-    """Put `text` where `node` is, keeping the number of lines."""
+    """Replace `node` by `text`, keeping the number of lines."""
     start, end = node.lineno - 1 - first, (node.end_lineno or node.lineno) - 1 - first
     tail = lines[end][node.end_col_offset :]
     lines[start] = lines[start][: node.col_offset] + text + (tail if start == end else b"")

@@ -1,4 +1,4 @@
-"""A value as an expression that makes it again as it is now, on any Python; where it came from is not run."""
+"""A value as an expression that makes an equal value on any Python. The code that made the value is not run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from scheduler.render.function import Unfit
 from scheduler.render.function.modules import is_ours
 
-_LONGEST = 1_000_000  # characters: more than that is data, which belongs into a file or a pickle
+_LONGEST = 1_000_000  # characters: longer values are data, which belong in a file or a pickle
 _DEEPEST = 50
 _REDUCED = {
     "argparse",
@@ -34,7 +34,13 @@ SCRIPT = ("__main__", "__mp_main__")
 
 @dataclass(frozen=True)
 class Spelling:
-    """An expression, the names of the script that it uses, and the modules that it imports."""
+    """A value as an expression.
+
+    Attributes:
+        text: the expression.
+        names: of the script, that it uses.
+        modules: that it imports.
+    """
 
     text: str
     names: frozenset[str]
@@ -42,10 +48,15 @@ class Spelling:
 
 
 def spell(value: object, *, named: Mapping[str, object], seen: dict[int, object] | None = None) -> Spelling:
-    """`value` as an expression in a module where the definitions in `named` have these names.
+    """Write a value as an expression.
+
+    Args:
+        value: any object.
+        named: name → the definitions that the expression may refer to by name.
+        seen: the mutable objects that are written already, by id; those of this value are added.
 
     Raises:
-        Unfit: its kind has no such expression, or it would be too long.
+        Unfit: a value of this type cannot be written, is too long, or shares an object with another value.
     """
     speller = _Speller(named, {} if seen is None else seen)
     text = speller.of(value)
@@ -55,7 +66,7 @@ def spell(value: object, *, named: Mapping[str, object], seen: dict[int, object]
 
 
 def is_defined(value: object) -> bool:
-    """Is it something that definitions make (a function, class, module, type), rather than data?"""
+    """Whether a value is made by a definition (a function, class, module or type), and is not data."""
     if isinstance(value, (type, FunctionType, BuiltinFunctionType, ModuleType)) or hasattr(value, "__wrapped__"):
         return True
     kind = type(value)
@@ -73,7 +84,7 @@ class _Speller:
 
     def of(self, value: Any) -> str:
         if id(value) in self.above or len(self.above) > _DEEPEST:
-            raise Unfit("a value holds itself, or goes too deep")
+            raise Unfit("a value contains itself, or is nested too deeply")
         self.above.append(id(value))
         text = self._of(value)
         self.above.pop()
@@ -93,9 +104,9 @@ class _Speller:
         return self.of_container(value) if kind in _BRACKETS else self.of_object(value)
 
     def note(self, value: object) -> None:
-        """What is one object here must not become two over there."""
+        """Record a mutable object. One object must not become two on the node."""
         if id(value) in self.seen:
-            raise Unfit("it is used in two places, and is one and the same in both")
+            raise Unfit("one and the same object is used in several places")
         self.seen[id(value)] = value
 
     def of_container(self, value: Any) -> str:
@@ -109,7 +120,7 @@ class _Speller:
         return f"{opening}{inner}{closing}"
 
     def of_definition(self, value: Any) -> str:
-        """By the name it has in the script, or by its module."""
+        """A definition: by its name in the script, or from its module."""
         for name, known in self.named.items():
             if known is value:
                 self.names.add(name)
@@ -152,7 +163,7 @@ class _Speller:
         return f"{self.imported('numpy')}.array({items}, {value.dtype.str!r}).reshape({value.shape!r})[()]"
 
     def of_instance(self, value: Any) -> str:
-        """Of the user's own class: its attributes, without calling its `__init__`."""
+        """An instance of the user's own class: its attributes are set, and its `__init__` is not called."""
         kind = type(value)
         special = [name for name in _MADE_SPECIALLY if _has_own(kind, name)]
         if special or not hasattr(value, "__dict__"):
@@ -162,7 +173,7 @@ class _Speller:
         return f"(lambda made, state: (made.__dict__.update(state), made)[1])({made}, {self.of(vars(value))})"
 
     def of_reduced(self, reduced: Any) -> str:
-        """Of a class in the standard library whose pickles any Python reads: what it tells pickle."""
+        """An instance of a class of the standard library whose pickles any Python reads: as pickle would make it."""
         if isinstance(reduced, str):
             raise Unfit(f"{reduced} cannot be written as source")
         make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
@@ -174,7 +185,7 @@ class _Speller:
         return made
 
     def of_call(self, make: Callable[..., Any], arguments: Iterable[Any]) -> str:
-        if make.__name__ == "__newobj__":  # of copyreg: the class itself comes first
+        if make.__name__ == "__newobj__":  # from copyreg: the class is the first argument
             kind, *rest = arguments
             inner = ", ".join([self.of(kind), *map(self.of, rest)])
             return f"{self.of(kind)}.__new__({inner})"
@@ -182,7 +193,7 @@ class _Speller:
 
 
 def _above(module: str) -> list[str]:
-    """The packages that a module is in, the outermost first, and itself."""
+    """The packages that contain a module, the outermost first, then the module itself."""
     parts = module.split(".")
     return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
 

@@ -1,10 +1,11 @@
-# The files of jobs that were submitted together lie in one file, batches/$first/elements: a tar of each, one behind the
-# other. Its index has a line for each: where its tar begins, and how long it is, in blocks of 512 bytes.
+# The files of the jobs of a batch are in one file, batches/$first/elements: a tar for each job, one after the other.
+# batches/$first/index has a line for each job: the offset and the length of its tar, in blocks of 512 bytes.
 umask 077
 
-# Unpacks those of one job into its control folder, if they are not there yet: whole, by rename; of two at the same time
-# one is first. A disk that is full may have room again soon: `pauses` says for how long that is waited for.
-#   $1 the bundle  $2 the first of those submitted together  $3 the job
+# Unpacks the files of one job into its control folder, unless they are there. The folder appears by rename, so that two
+# processes can do this at the same time. If it fails, it is attempted once more after each of the `pauses` (seconds):
+# a full disk may have room again.
+#   $1 the bundle  $2 the first job of its batch  $3 the job
 unpack_element() {
   [ ! -e "$1/$3/script.sh" ] || return 0
   unpacked=$1/.unpacked-$3-$(uname -n)-$$ words=''
@@ -15,10 +16,10 @@ unpack_element() {
         [ -e "$unpacked/script.sh" ]
     } 2>&1) && break
     rm -rf "$unpacked"
-    [ "$pause" != 0 ] || { echo "scheduler: the job's files cannot be unpacked in $1 (is the disk full?); the payload was not begun: $words" >&2; return 73; }
+    [ "$pause" != 0 ] || { echo "scheduler: the job's files cannot be unpacked in $1 (is the disk full?); the payload was not started: $words" >&2; return 73; }
     sleep "$pause"
   done
   mv "$unpacked" "$1/$3"
-  rm -rf "${1:?}/$3/${unpacked##*/}"   # the other one was first: this went into its folder
+  rm -rf "${1:?}/$3/${unpacked##*/}"   # another process was faster: ours was moved into its folder
   [ -e "$1/$3/script.sh" ]
 }

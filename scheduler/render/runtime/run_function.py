@@ -1,15 +1,15 @@
-"""Calls one Python function on the machine where its job runs. Standard library only, Python 3.6 or newer.
+"""Calls one Python function on the node where its job runs. Standard library only, Python 3.6 or newer.
 
     PYTHON run_function.py [--pickle-results] CONTROL_DIR
 
-CONTROL_DIR/function/call.json says which function; its sources are in function/src, or it is pickled in
-function/call.pkl with cloudpickle beside it; its parameters are in CONTROL_DIR/params.json. It runs in the current
-directory and leaves CONTROL_DIR/result.json (the dict it returned, or {"result": value}), or error.json and an exit
-code that is not 0; both whole or not at all. It needs nothing else of the package that sent it.
+CONTROL_DIR/function/call.json names the function. Its source files are in function/src; or the function is pickled in
+function/call.pkl, and cloudpickle is in the same folder. Its parameters are in CONTROL_DIR/params.json. The function
+runs in the current directory. It leaves CONTROL_DIR/result.json (the dict that it returned, or {"result": value}), or
+CONTROL_DIR/error.json and an exit code other than 0; each file is complete or does not exist.
 
-In result.json tuples, sets and numpy arrays are lists, numpy scalars numbers, paths text, enum members their values,
-times ISO 8601, dataclasses and namedtuples objects, keys text; NaN and Infinity are written as Python's json does.
-What JSON cannot hold is an error, unless --pickle-results allows for result.pkl instead.
+In result.json tuples, sets and numpy arrays are lists, numpy scalars are numbers, paths are text, enum members are
+their values, times are ISO 8601, dataclasses and namedtuples are objects, keys are text; NaN and Infinity are written
+as Python's json writes them. A value that JSON cannot hold is an error, unless --pickle-results allows result.pkl.
 """
 
 import io
@@ -20,12 +20,12 @@ import traceback
 
 try:
     from collections.abc import Mapping, Set
-except ImportError:  # Python 2, which gets as far as being told so
+except ImportError:  # Python 2 must reach the message that it is too old
     from collections import Mapping, Set
 
 FAILED = 1
-WRONG_PYTHON = 87  # exit code: the function needs another Python than the one that runs this
-DEEPEST = 200  # levels in a result
+WRONG_PYTHON = 87  # exit code: the function needs another Python version
+DEEPEST = 200  # nested levels of a result
 WAYS_OUT = (
     "make it a module-level function with parameters that JSON can hold, set the site's `python:` to a Python {0}, "
     "or run it in a container that has one"
@@ -33,7 +33,7 @@ WAYS_OUT = (
 
 
 class Refused(Exception):
-    """What went wrong is not in the user's code; the message is all there is to say."""
+    """An error that is not in the user's code: the message is enough, without a traceback."""
 
     exit_code = FAILED
 
@@ -43,7 +43,7 @@ class WrongPython(Refused):
 
 
 def main(arguments):
-    """Run the call in CONTROL_DIR; the exit code of this process."""
+    """Run the call in CONTROL_DIR. Returns the exit code of this process."""
     control = os.path.abspath([word for word in arguments if not word.startswith("--")][0])
     for name in ("result.json", "result.pkl", "error.json"):
         if os.path.exists(os.path.join(control, name)):
@@ -57,9 +57,9 @@ def main(arguments):
         leave_error(control, "JobError", str(refusal), text)
         return refusal.exit_code
     except SystemExit as leaving:
-        if os.getpid() != process:  # a child that the function has forked
+        if os.getpid() != process:  # in a child process that the function has forked
             raise
-        return left_by_itself(control, leaving.code)
+        return exited(control, leaving.code)
     except Exception as error:
         return failed(control, error)
     return 0
@@ -92,19 +92,19 @@ def this_python():
 
 
 def find_modules_in(folder, call):
-    """Put what travelled first on the path, in place of this file's folder; the current directory comes last."""
+    """Put the sent modules first on sys.path, instead of this file's folder, and the current directory last."""
     here = os.path.dirname(os.path.abspath(__file__))
-    came = [os.path.join(folder, "src")] + ([os.path.join(folder, "cloudpickle")] if call["python"] else [])
+    sent = [os.path.join(folder, "src")] + ([os.path.join(folder, "cloudpickle")] if call["python"] else [])
     others = [path for path in sys.path if os.path.abspath(path or ".") != here]
-    sys.path[:] = came + others + [os.getcwd()]
+    sys.path[:] = sent + others + [os.getcwd()]
     taken = [name for name in call["modules"] if name in sys.modules]
     if taken:
-        message = "the module {0}, which came along, has the name of a module of {1} itself: rename it"
+        message = "the module {0}, which was sent with the function, has the name of a module of {1}: rename it"
         raise Refused(message.format(taken[0], this_python()))
 
 
 def load(control, call):
-    """The function and its parameters."""
+    """Returns the function and its parameters."""
     if call["how"] == "pickle":
         import pickle
 
@@ -137,11 +137,11 @@ def pickled(results):
         import cloudpickle as pickle
     except ImportError:
         import pickle
-    return pickle.dumps(results, protocol=4)  # which every Python from 3.4 on can read
+    return pickle.dumps(results, protocol=4)  # every Python from 3.4 on can read it
 
 
 class Plain(object):
-    """Turns a value into what JSON can hold, and says where the value is that it cannot."""
+    """Converts a value to what JSON can hold. An error names the part of the value that cannot be converted."""
 
     def __init__(self):
         self.above = []
@@ -152,7 +152,7 @@ class Plain(object):
         if isinstance(value, type):
             raise cannot(value, where)
         if id(value) in self.above or len(self.above) > DEEPEST:
-            raise Refused("the function ran, but {0} holds itself or goes too deep for JSON".format(where[:200]))
+            raise Refused("the function ran, but {0} contains itself, or is nested too deeply".format(where[:200]))
         self.above.append(id(value))
         plain = self.of_object(value, where)
         self.above.pop()
@@ -161,7 +161,7 @@ class Plain(object):
     def of_object(self, value, where):
         if hasattr(value, "_value_"):  # an enum member
             return self.of(value._value_, where)
-        for kind in (str, int, float):  # and what inherits from them, as numpy.float64 does
+        for kind in (str, int, float):  # and their subclasses, such as numpy.float64
             if isinstance(value, kind):
                 return getattr(kind, "__{0}__".format(kind.__name__))(value)
         if isinstance(value, Mapping):
@@ -188,12 +188,12 @@ class Plain(object):
 
 
 def plainer(value, where):
-    """What an array, a number, a time or a path says of itself in Python's own kinds."""
+    """Returns an array, a number, a time or a path as one of Python's own types."""
     for method in ("tolist", "item", "isoformat", "__fspath__"):
         if hasattr(value, method):
             try:
                 plain = getattr(value, method)()
-            except Exception:  # another meaning of the same word
+            except Exception:  # a method of the same name that does something else
                 continue
             if type(plain) in (bool, int, float, str, list):
                 return plain
@@ -205,7 +205,7 @@ def cannot(value, where):
     name = kind.__name__ if kind.__module__ == "builtins" else kind.__module__ + "." + kind.__name__
     what = "the class " + name if isinstance(value, type) else "of type " + name
     return Refused(
-        "the function ran, but {0} is {1}, which JSON cannot hold: return numbers, text, lists and dicts of such, "
+        "the function ran, but {0} is {1}, which JSON cannot hold: return numbers, text, and lists and dicts of these, "
         "or write it to an output file".format(where, what)
     )
 
@@ -223,18 +223,18 @@ def in_order(items):
 
 
 def failed(control, error):
-    """Say it as Python would have, without the steps in this file."""
-    steps = error.__traceback__
-    while steps is not None and steps.tb_frame.f_code.co_filename == __file__:
-        steps = steps.tb_next
-    text = "".join(traceback.format_exception(type(error), error, steps))
+    """Report the error as Python does, without the frames of this file."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    text = "".join(traceback.format_exception(type(error), error, frames))
     hint = advice(error)
     sys.stderr.write(text + ("error: {0}\n".format(hint) if hint else ""))
-    leave_error(control, type(error).__name__, said_by(error) + (": " + hint if hint else ""), text)
+    leave_error(control, type(error).__name__, message_of(error) + (": " + hint if hint else ""), text)
     return FAILED
 
 
-def said_by(error):
+def message_of(error):
     try:
         return str(error)
     except Exception:
@@ -243,20 +243,20 @@ def said_by(error):
 
 def advice(error):
     if isinstance(error, ImportError) and type(error).__name__ == "ModuleNotFoundError" and error.name:
-        message = "the module {0} did not come along, and is not installed over there in {1}: install it, or set `python:`"
+        message = "the module {0} was not sent with the function, and {1} has none: install it, or set `python:`"
         return message.format(error.name, this_python())
     if isinstance(error, SyntaxError) and str(error.filename).startswith(sys.path[0]):
-        return "it was written for another Python than {0}".format(this_python())
+        return "{0} cannot read this source; it may be written for another version of Python".format(this_python())
     return ""
 
 
-def left_by_itself(control, code):
-    """sys.exit() in the function: its code stands, and a message means 1."""
+def exited(control, code):
+    """The function called sys.exit(). Its exit code is kept; a message means 1."""
     if code is None or code == 0:
         leave_result(control, None, False)
         return 0
     if isinstance(code, int):
-        leave_error(control, "SystemExit", "the function left with exit code {0}".format(code), "")
+        leave_error(control, "SystemExit", "the function called sys.exit({0})".format(code), "")
         return code
     sys.stderr.write("{0}\n".format(code))
     leave_error(control, "SystemExit", str(code), "")
@@ -274,7 +274,7 @@ def read_json(path):
 
 
 def write(path, content):
-    """The whole file or none, whatever happens meanwhile."""
+    """Write a file that is complete or does not exist, whatever happens meanwhile."""
     with open(path + ".tmp", "wb") as stream:
         stream.write(content)
         stream.flush()
@@ -282,8 +282,8 @@ def write(path, content):
     os.rename(path + ".tmp", path)
 
 
-def speak_line_by_line():
-    """What the function prints is in the log at once, in UTF-8, whatever the locale over there."""
+def flush_each_line():
+    """Make what the function prints appear in the log at once, in UTF-8, whatever the locale is."""
     kind = {"encoding": "utf-8", "errors": "backslashreplace", "line_buffering": True}
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -295,5 +295,5 @@ def speak_line_by_line():
 
 if __name__ == "__main__":
     if sys.version_info >= (3, 6):
-        speak_line_by_line()
+        flush_each_line()
     sys.exit(main(sys.argv[1:]))

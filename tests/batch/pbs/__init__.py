@@ -1,1 +1,1 @@
-"""PBS: what its commands print is read to the right outcome, and asked for as it should be."""
+"""PBS: its directives, the commands that we run, and what their output means."""

@@ -1,4 +1,4 @@
-"""Recorded cases of PBS, and the programs that run over there with a PBS that answers as it was recorded."""
+"""Recorded cases of PBS, and commands that print them for the functions of pbs.sh."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUILDS = ("release-23.06.06", "master-cd7ab5e")
 
 @dataclass(frozen=True)
 class Case:
-    """What somebody typed, and what was printed."""
+    """A command line, and what it printed on a real server."""
 
     name: str
     build: str
@@ -29,7 +29,7 @@ class Case:
 
     @property
     def text(self) -> str:
-        """What was printed, as our transports read it."""
+        """Its stdout, decoded as our transports decode it."""
         return self.out.decode("utf-8", "surrogateescape")
 
 
@@ -37,7 +37,7 @@ class Case:
 def case(name: str, build: str) -> Case:
     """One case of one build."""
     found = json.loads((CASES / build / f"{name}.json").read_text(encoding="utf-8"))
-    coding = "latin-1" if "stdout_encoding" in found else "utf-8"  # the bytes were not UTF-8
+    coding = "latin-1" if "stdout_encoding" in found else "utf-8"  # the bytes are not UTF-8
     return Case(
         name, build, found["command"], found["stdout"].encode(coding), found["stderr"].encode(), int(found["exit"])
     )
@@ -50,7 +50,7 @@ def names(build: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Expected:
-    """A row of expected.tsv: how the case is read (submit, jobs, table, history, cancel, never asked), and as what."""
+    """A row of expected.tsv: what reads the case (submit, jobs, table, history, …, or never asked), and the outcome."""
 
     name: str
     build: str
@@ -60,7 +60,7 @@ class Expected:
 
 @cache
 def expected() -> tuple[Expected, ...]:
-    """What each case means to us, for each build it was recorded on."""
+    """The expected outcome of every case, for each build on which it was recorded."""
     found = []
     for line in (CASES / "expected.tsv").read_text(encoding="utf-8").splitlines():
         name, build, how, outcome = line.split("\t")
@@ -69,11 +69,11 @@ def expected() -> tuple[Expected, ...]:
     return tuple(found)
 
 
-class Pretender:
-    """A folder of commands that answer as told, for the functions of pbs.sh.
+class FakeCommands:
+    """A folder of commands with prepared answers, for the functions of pbs.sh.
 
     Attributes:
-        folder: is the home of whoever runs them, and where they keep their arguments, in `called`.
+        folder: the home directory in which they run. They record their arguments there, in the file `called`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,7 +81,7 @@ class Pretender:
         (folder / "bin").mkdir()
 
     def answers(self, command: str, out: bytes = b"", err: bytes = b"", exit_code: int = 0, *, when: str = "*") -> None:
-        """`command` answers so if its arguments match the shell pattern `when`; the last told comes first."""
+        """Prepare the answer to arguments that match the shell pattern `when`. The last prepared answer comes first."""
         known = len(list((self.folder / "bin").glob(f".{command}.*")))
         answer = self.folder / "bin" / f".{command}.{99 - known}"
         answer.mkdir()
@@ -93,7 +93,7 @@ class Pretender:
         program.chmod(0o755)
 
     def run(self, text: str, files: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
-        """What sh text prints after prelude.sh and pbs.sh."""
+        """Run sh text after prelude.sh and pbs.sh."""
         for name, content in (files or {}).items():
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_text(content)

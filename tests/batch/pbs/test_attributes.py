@@ -1,4 +1,4 @@
-"""Answers that are broken, and one bad job in an answer: what can be read is read, in each form alike."""
+"""The attributes of PBS jobs in invalid, truncated and partly unreadable answers, and what they mean."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ JSON = """{
 """
 
 
-def test_lines_broken_in_mid_word_are_joined_and_newlines_of_values_are_kept() -> None:
+def test_lines_broken_inside_a_word_are_joined_and_newlines_in_values_are_kept() -> None:
     first, second = read_jobs(PLAIN)
     assert first["Variable_List"] == "A=x,B=first\nsecond = line"
     assert observation(first).cause is Cause.TIME_LIMIT
@@ -59,13 +59,13 @@ def test_lines_broken_in_mid_word_are_joined_and_newlines_of_values_are_kept() -
 
 
 @pytest.mark.parametrize("lines", range(3, JSON.count("\n")))
-def test_of_an_answer_that_was_cut_off_what_is_whole_is_read_and_the_rest_is_not(lines: int) -> None:
-    """Else a job that has ended would be one without an Exit_status."""
+def test_only_the_complete_jobs_of_a_truncated_answer_are_read(lines: int) -> None:
+    """Otherwise a finished job might seem to have no Exit_status."""
     cut = "\n".join(JSON.split("\n")[:lines])
     assert read_jobs(cut) in ([], read_jobs(JSON)[:1], read_jobs(JSON))
 
 
-def test_json_that_is_none_is_read_line_by_line() -> None:
+def test_invalid_json_is_read_line_by_line() -> None:
     first, second = read_jobs(JSON)
     assert first["Job_Name"] == 'C:dir \x03 "quoted" na\udce9'
     assert first["resources_used.walltime"] == "00:00:05"
@@ -73,33 +73,33 @@ def test_json_that_is_none_is_read_line_by_line() -> None:
     assert second == {"id": "2[].host", "job_state": "B"}
 
 
-def test_json_on_one_line_is_json() -> None:
+def test_json_on_one_line_is_read() -> None:
     (job,) = read_jobs('{"Jobs": {"7.host": {"job_state": "R", "Resource_List": {"ncpus": 2}}}}')
     assert job == {"id": "7.host", "job_state": "R", "Resource_List.ncpus": "2"}
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"Jobs": 3}', '{"Jobs": {"1.host": null}}', "nonsense\n"])
-def test_an_answer_without_a_job_is_no_job(text: str) -> None:
+def test_an_answer_without_a_job_gives_no_job(text: str) -> None:
     assert read_jobs(text) == []
 
 
-def test_what_is_escaped_in_dsv_is_what_it_was() -> None:
+def test_escaped_characters_of_dsv_are_restored() -> None:
     job = read_dsv(r"Job Id: 1.host|Variable_List=A=a\|b\\,B=line1\nline2,C=x\,y|job_state=F|substate=92|Exit_status=0")
     assert job["Variable_List"] == "A=a|b\\,B=line1\nline2,C=x,y"
     assert job["job_state"] == "F"
     assert observation(job).state is JobState.COMPLETED
 
 
-def test_a_value_that_ends_in_a_backslash_does_not_swallow_the_next() -> None:
+def test_a_value_that_ends_in_a_backslash_does_not_hide_the_next_attribute() -> None:
     job = read_dsv("Job Id: 1.host|A=a\\\\|job_state=R")
     assert job == {"id": "1.host", "A": "a\\", "job_state": "R"}
 
 
-def test_a_value_cannot_set_an_attribute_again() -> None:
+def test_a_value_cannot_overwrite_another_attribute() -> None:
     assert read_dsv("Job Id: 1.host|job_state=R|comment=x|job_state=F")["job_state"] == "R"
 
 
-def test_one_bad_line_of_the_history_loses_no_other() -> None:
+def test_one_unreadable_line_of_the_history_does_not_affect_the_others() -> None:
     lines = [
         "",
         "|",
@@ -111,11 +111,11 @@ def test_one_bad_line_of_the_history_loses_no_other() -> None:
     assert list(SYSTEM.read_history(lines, {})) == [("one", 0)]
 
 
-def test_an_id_that_has_come_to_another_job_is_not_ours() -> None:
+def test_a_job_of_another_name_with_our_id_is_not_ours() -> None:
     assert SYSTEM.read_history(["one|Job Id: 1.host|Job_Name=other|job_state=F|substate=91"], {"1.host": "one"}) == {}
 
 
-def test_bad_lines_of_the_queue_lose_no_other() -> None:
+def test_unreadable_lines_of_the_queue_do_not_affect_the_others() -> None:
     lines = ["", "one", "one|x|1.host|R|", "one|0|1.host|R", "two|3|2[].host|Z|what|is this", "three|0|3.host|H|a | b"]
     seen = SYSTEM.read_live(lines)
     assert list(seen) == [("two", 3), ("three", 0)]
@@ -161,26 +161,26 @@ ENDS = {
 
 @pytest.mark.parametrize("words", ENDS)
 @pytest.mark.parametrize("state", ["F", "X"])
-def test_limits_signals_and_qdel_are_told_apart_by_evidence(state: str, words: str) -> None:
+def test_limits_signals_and_qdel_are_distinguished_by_evidence(state: str, words: str) -> None:
     seen = observation(read_dsv(f"Job Id: 1.host|job_state={state}|{words}"))
     assert (seen.state, seen.cause, seen.exit_code) == ENDS[words]
 
 
-def test_an_element_that_shows_its_arrays_record_was_deleted_whatever_exit_status_stands_there() -> None:
+def test_an_array_task_that_shows_the_attributes_of_its_array_was_deleted_whatever_its_exit_status() -> None:
     for words in ("substate=70|Exit_status=0", "substate=92|Exit_status=0", "substate=91|Exit_status=1"):
         seen = observation(read_dsv(f"Job Id: 5[2].host|job_state=F|{words}|comment=Subjob finished"))
         assert (seen.state, seen.cause, seen.exit_code) == (JobState.CANCELLED, Cause.CANCELLED, None)
         assert seen.batch_id == "5[].host"
 
 
-def test_the_exit_status_of_an_earlier_run_means_nothing_while_the_job_runs_again() -> None:
+def test_the_exit_status_of_an_earlier_run_is_ignored_while_the_requeued_job_runs() -> None:
     seen = observation(
         read_dsv("Job Id: 1.host|job_state=R|substate=42|Exit_status=-4|obittime=Mon Nov 23 22:11:45 2026")
     )
     assert (seen.state, seen.cause, seen.exit_code, seen.ended) == (JobState.RUNNING, Cause.NONE, None, None)
 
 
-def test_times_and_the_node_are_told() -> None:
+def test_times_and_the_node_are_read() -> None:
     seen = observation(
         read_dsv(
             "Job Id: 1.host|job_state=F|Exit_status=0|exec_host=n1/0*2+n2/0|stime=Mon Nov  2 22:05:43 2026"
@@ -211,5 +211,5 @@ SUBMITTED = {
 
 
 @pytest.mark.parametrize(("code", "words"), SUBMITTED)
-def test_only_what_is_certain_is_accepted_or_refused(code: int, words: str) -> None:
+def test_only_a_certain_answer_is_accepted_or_refused(code: int, words: str) -> None:
     assert type(SYSTEM.read_submit(code, words)).__name__ == SUBMITTED[code, words]

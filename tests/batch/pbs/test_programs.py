@@ -1,4 +1,4 @@
-"""What pbs.sh asks and how often, with commands that answer as told."""
+"""Which commands pbs.sh runs, and how often: with commands that have prepared answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from scheduler.batch.pbs.system import SYSTEM
 
-from .replay import Pretender
+from .replay import FakeCommands
 
 TABLE = b"""
 pbs-01:
@@ -32,12 +32,12 @@ ASKED = (
 
 
 @pytest.fixture
-def pbs(tmp_path: Path) -> Pretender:
-    """Commands that answer as told."""
-    return Pretender(tmp_path)
+def pbs(tmp_path: Path) -> FakeCommands:
+    """Commands with prepared answers."""
+    return FakeCommands(tmp_path)
 
 
-def test_the_queue_is_one_question_after_ones_own_jobs_and_cut_columns_do_no_harm(pbs: Pretender) -> None:
+def test_one_query_of_the_queue_lists_the_users_jobs_and_truncated_columns_do_no_harm(pbs: FakeCommands) -> None:
     pbs.answers("qstat", TABLE)
     pbs.answers("qselect")
     seen = SYSTEM.read_live(pbs.run("batch_live asked", {"asked": ASKED}).stdout.decode().splitlines())
@@ -49,7 +49,7 @@ def test_the_queue_is_one_question_after_ones_own_jobs_and_cut_columns_do_no_har
     assert call.startswith("qstat -u ") and call.endswith(" -w -t -s")
 
 
-def test_a_batch_whose_id_is_not_known_is_found_by_its_name(pbs: Pretender) -> None:
+def test_a_batch_without_a_known_id_is_found_by_its_name(pbs: FakeCommands) -> None:
     pbs.answers("qstat", TABLE)
     pbs.answers("qselect", b"5607150.polaris-pbs-01\n")
     reply = pbs.run("batch_live asked", {"asked": "0\t/f\ta.token-0\t-\t0\t0\tone\n"})
@@ -57,7 +57,7 @@ def test_a_batch_whose_id_is_not_known_is_found_by_its_name(pbs: Pretender) -> N
     assert one.batch_id == "5607150.polaris-pbs-01"
 
 
-def test_the_history_is_asked_after_single_ids_but_once_for_many_elements_of_an_array(pbs: Pretender) -> None:
+def test_the_history_is_queried_for_single_ids_but_only_once_for_many_tasks_of_an_array(pbs: FakeCommands) -> None:
     lines = [f"Job Id: 5[{n}].h|Job_Name=b|job_state=F|substate=93|Exit_status={n}|array_index={n}" for n in range(9)]
     pbs.answers(
         "qstat", "".join(f"{line}\n" for line in ["Job Id: 5[].h|Job_Name=b|job_state=F", *lines]).encode(), when="*-t*"
@@ -77,14 +77,14 @@ def test_the_history_is_asked_after_single_ids_but_once_for_many_elements_of_an_
     ]
 
 
-def test_no_more_than_a_hundred_questions_are_asked_at_a_time_and_the_rest_is_not_held_for_lost(pbs: Pretender) -> None:
+def test_one_poll_makes_at_most_a_hundred_queries_and_the_other_jobs_do_not_count_as_lost(pbs: FakeCommands) -> None:
     pbs.answers("qstat", err=b"qstat: Unknown Job Id\n", exit_code=153)
     reply = pbs.run("batch_history gone", {"gone": "".join(f"n\t{n}.h\t0\n" for n in range(130))})
     assert len(pbs.calls()) == 100
     assert reply.returncode == 75
 
 
-def test_a_server_that_is_frozen_is_given_up(pbs: Pretender) -> None:
+def test_a_query_of_a_frozen_server_ends_after_its_time_limit(pbs: FakeCommands) -> None:
     pbs.answers("qstat")
     (pbs.folder / "bin" / "qstat").write_text("#!/bin/sh\nexec sleep 60\n")
     asked = {"asked": ASKED, "gone": "a\t6.h\t0\n"}
@@ -95,22 +95,22 @@ def test_a_server_that_is_frozen_is_given_up(pbs: Pretender) -> None:
         assert (reply.returncode, reply.stderr) == (124, f"qstat did not answer in {seconds} s\n".encode())
 
 
-def test_elements_are_cancelled_by_ranges_and_never_the_whole_array(pbs: Pretender) -> None:
+def test_array_tasks_are_cancelled_by_ranges_and_never_as_a_whole_array(pbs: FakeCommands) -> None:
     pbs.answers("qdel")
     reply = pbs.run("batch_cancel asked", {"asked": "/f\tb\t5[].h\t0\t0-3,7\n\ta\t6.h\t0\t\n/f\tc\t8[].h\t0\t\n"})
     assert reply.returncode == 0
     assert pbs.calls() == ["qdel 5[0-3].h", "qdel 5[7].h", "qdel 6.h", "qdel 8[].h"]
 
 
-def test_of_a_range_in_which_one_has_ended_each_is_cancelled_for_itself(pbs: Pretender) -> None:
+def test_each_task_of_a_range_is_cancelled_by_itself_if_one_of_them_has_finished(pbs: FakeCommands) -> None:
     pbs.answers("qdel")
     pbs.answers("qdel", err=b"qdel: Request invalid for finished array subjob\n", exit_code=55, when="5[[]0-2]*")
     assert pbs.run("batch_cancel asked", {"asked": "/f\tb\t5[].h\t0\t0-2\n"}).returncode == 0
     assert pbs.calls() == ["qdel 5[0-2].h", "qdel 5[0].h", "qdel 5[1].h", "qdel 5[2].h"]
 
 
-def test_what_qdel_has_taken_and_the_queue_does_not_have_any_more_is_deleted(pbs: Pretender) -> None:
-    """Without a history nobody else would know; what qdel did not take is another matter."""
+def test_a_job_that_qdel_accepted_and_that_left_the_queue_is_deleted(pbs: FakeCommands) -> None:
+    """Without a history, only our record of what qdel accepted shows that. A job that qdel refused is not in it."""
     pbs.answers("qdel")
     pbs.answers("qdel", err=b"qdel: Unknown Job Id 7.h\n", exit_code=153, when="7.h")
     pbs.answers("qstat", TABLE)
@@ -120,9 +120,9 @@ def test_what_qdel_has_taken_and_the_queue_does_not_have_any_more_is_deleted(pbs
         f"0\t{folder}\tc.token-2\t6.h\t11\t0\tone\n0\t{folder}\td.token-3\t7.h\t12\t0\tone\n"
     )
     rest = ("b.token-1\t5607151[].polaris\t1\t0-1,6-8", "c.token-2\t6.h\t11\t", "d.token-3\t7.h\t12\t")
-    told = "".join(f"{folder}\t{line}\n" for line in rest)
+    cancelled = "".join(f"{folder}\t{line}\n" for line in rest)
     files = {f"it's a bundle/batches/{first}/name": "" for first in (0, 1, 11, 12)}
-    reply = pbs.run("batch_cancel told; batch_live asked", {"told": told, "asked": asked, **files})
+    reply = pbs.run("batch_cancel cancelled; batch_live asked", {"cancelled": cancelled, "asked": asked, **files})
     seen = SYSTEM.read_live(reply.stdout.decode().splitlines())
     assert {key: str(one.state) for key, one in seen.items()} == {
         ("a.token-0", 0): "queued", ("b.token-1", 7): "running", ("b.token-1", 6): "cancelled",
@@ -130,7 +130,7 @@ def test_what_qdel_has_taken_and_the_queue_does_not_have_any_more_is_deleted(pbs
     }  # fmt: skip
 
 
-def test_one_job_that_may_not_be_cancelled_keeps_no_other_from_it(pbs: Pretender) -> None:
+def test_a_job_that_cannot_be_cancelled_does_not_prevent_cancelling_the_others(pbs: FakeCommands) -> None:
     pbs.answers("qdel")
     pbs.answers("qdel", err=b"qdel: Unauthorized Request  1.h\n", exit_code=159, when="1.h")
     reply = pbs.run("batch_cancel asked", {"asked": "/f\ta\t1.h\t0\t\n/f\tb\t2.h\t0\t\n"})
@@ -138,7 +138,7 @@ def test_one_job_that_may_not_be_cancelled_keeps_no_other_from_it(pbs: Pretender
     assert pbs.calls() == ["qdel 1.h", "qdel 2.h"]
 
 
-def test_a_server_that_is_down_is_not_asked_again_for_each_job(pbs: Pretender) -> None:
+def test_a_server_that_is_down_is_queried_once_and_not_for_each_job(pbs: FakeCommands) -> None:
     pbs.answers("qdel", err=b"Connection refused\n", exit_code=162)
     reply = pbs.run("batch_cancel asked", {"asked": "".join(f"/f\tn\t{n}.h\t0\t\n" for n in range(50))})
     assert reply.returncode == 162
@@ -146,8 +146,8 @@ def test_a_server_that_is_down_is_not_asked_again_for_each_job(pbs: Pretender) -
 
 
 @pytest.mark.parametrize(("count", "log"), [(1, "log.0"), (3, "log.^array_index^")])
-def test_a_script_is_submitted_with_its_folder_written_into_it_and_the_id_alone_is_kept(
-    pbs: Pretender, count: int, log: str
+def test_a_script_is_submitted_with_its_folder_in_it_and_only_the_id_is_kept(
+    pbs: FakeCommands, count: int, log: str
 ) -> None:
     pbs.answers("qsub", b"a hook says: welcome\n12.host\n")
     folder = "it's a $folder"
@@ -164,7 +164,7 @@ def test_a_script_is_submitted_with_its_folder_written_into_it_and_the_id_alone_
     assert placed[3:] == [f"SCHEDULER_BUNDLE='{quoted}'", "bundle=${SCHEDULER_BUNDLE:-x}"]
 
 
-def test_a_qsub_that_says_no_is_heard(pbs: Pretender) -> None:
+def test_a_refusal_by_qsub_is_reported(pbs: FakeCommands) -> None:
     pbs.answers("qsub", err=b"qsub: Unknown queue\n", exit_code=170)
     reply = pbs.run("batch_submit script.sh 0 1", {"script.sh": "#!/bin/bash\necho\n", "batches/0/name": "a\n"})
     assert (reply.returncode, reply.stderr) == (170, b"qsub: Unknown queue\n")

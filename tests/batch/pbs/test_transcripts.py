@@ -1,4 +1,4 @@
-"""Every recorded case of OpenPBS is read to the outcome that expected.tsv gives, one row a case; none is left out."""
+"""Every recorded case of OpenPBS has the outcome in expected.tsv, which has one row for each case."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from scheduler.job.evidence import End, Evidence, Observation
 from scheduler.job.state import Cause, JobState, Status
 
 from .qstat_forms import read_jobs
-from .replay import BUILDS, Expected, Pretender, case, expected, names
+from .replay import BUILDS, Expected, FakeCommands, case, expected, names
 
 
 def rows(how: str) -> list[object]:
-    """The rows that are read so, each a parameter with a name of its own."""
+    """The rows with this reader, each as a parameter with its own id."""
     return [pytest.param(row, id=f"{row.build}-{row.name}") for row in expected() if row.how == how]
 
 
@@ -40,13 +40,13 @@ def test_attributes_of_jobs_mean_their_states_causes_and_exit_codes(row: Expecte
 
 
 @pytest.mark.parametrize("row", rows("table"))
-def test_a_table_gives_the_states_of_what_has_not_ended(row: Expected, tmp_path: Path) -> None:
+def test_a_table_gives_the_states_of_unfinished_jobs(row: Expected, tmp_path: Path) -> None:
     found = case(row.name, row.build)
-    pretender = Pretender(tmp_path)
-    pretender.answers("qstat", found.out, found.err, found.exit_code)
+    commands = FakeCommands(tmp_path)
+    commands.answers("qstat", found.out, found.err, found.exit_code)
     ids = sorted({re.sub(r"\[\d+\]", "[]", word) for word in re.findall(r"^\d+\S*", found.text, re.M)})
     asked = "".join(f"0\t/f\tname-{job_id}\t{job_id}\t0\t0-9\tarray\n" for job_id in ids)
-    reply = pretender.run("batch_live asked", {"asked": asked})
+    reply = commands.run("batch_live asked", {"asked": asked})
     seen = SYSTEM.read_live(reply.stdout.decode().splitlines())
     if row.outcome == "no answer":
         assert reply.returncode == found.exit_code
@@ -60,7 +60,7 @@ LOGGED = {"time-limit": Cause.TIME_LIMIT, "out-of-memory": Cause.OUT_OF_MEMORY, 
 
 
 @pytest.mark.parametrize("row", rows("log"))
-def test_the_log_tells_a_limit_from_any_other_signal_where_there_is_no_history(row: Expected) -> None:
+def test_without_a_history_the_log_distinguishes_a_limit_from_another_signal(row: Expected) -> None:
     log = case(row.name, row.build).text.splitlines()[-4:]
     end = End(requeues=0, exit_code=143, signal="TERM")
     evidence = Evidence(end=end, log=log, log_cause=SYSTEM.log_cause(log), queue_answered=True, history_answered=None)
@@ -68,7 +68,7 @@ def test_the_log_tells_a_limit_from_any_other_signal_where_there_is_no_history(r
 
 
 HISTORY = {
-    # outcome → did the question have an answer, does the site keep no history
+    # outcome → whether the query succeeded, whether the site keeps no history
     "off": (False, True),
     "not known": (True, False),
     "no answer": (False, False),
@@ -77,52 +77,54 @@ HISTORY = {
 
 
 @pytest.mark.parametrize("row", rows("history"))
-def test_a_question_without_a_job_in_its_answer_says_why(row: Expected, tmp_path: Path) -> None:
+def test_a_query_that_returns_no_job_shows_why(row: Expected, tmp_path: Path) -> None:
     found = case(row.name, row.build)
-    pretender = Pretender(tmp_path)
-    dsv = b"" if found.out.lstrip().startswith(b"{") else found.out  # the prologue of JSON has no other form
-    pretender.answers("qstat", dsv, found.err, found.exit_code)
-    reply = pretender.run("batch_history gone", {"gone": "name\t1.pbslogin\t0\n"})
+    commands = FakeCommands(tmp_path)
+    dsv = b"" if found.out.lstrip().startswith(b"{") else found.out  # the prologue of the JSON exists in no other form
+    commands.answers("qstat", dsv, found.err, found.exit_code)
+    reply = commands.run("batch_history gone", {"gone": "name\t1.pbslogin\t0\n"})
     assert SYSTEM.read_history(reply.stdout.decode().splitlines(), {"1.pbslogin": "name"}) == {}
     assert (reply.returncode == 0, SYSTEM.no_history(reply.stderr.decode())) == HISTORY[row.outcome]
 
 
 @pytest.mark.parametrize("row", rows("cancel"))
-def test_qdel_is_content_with_what_is_gone_and_reports_what_it_cannot_do(row: Expected, tmp_path: Path) -> None:
+def test_cancelling_a_finished_job_is_no_error_and_other_errors_of_qdel_are_reported(
+    row: Expected, tmp_path: Path
+) -> None:
     found = case(row.name, row.build)
-    pretender = Pretender(tmp_path)
-    pretender.answers("qdel", found.out, found.err, found.exit_code)
-    reply = pretender.run("batch_cancel asked", {"asked": "/f\tname\t1.pbslogin\t0\t\n"})
+    commands = FakeCommands(tmp_path)
+    commands.answers("qdel", found.out, found.err, found.exit_code)
+    reply = commands.run("batch_cancel asked", {"asked": "/f\tname\t1.pbslogin\t0\t\n"})
     assert reply.returncode == (0 if row.outcome == "done" else found.exit_code)
     assert reply.stderr == (b"" if row.outcome == "done" else found.err)
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_each_form_of_an_answer_gives_the_same(build: str) -> None:
+def test_every_form_of_an_answer_has_the_same_meaning(build: str) -> None:
     compared = 0
     for name in names(build):
         for plain, other in (("-xf", "-xjson"), ("-f", "-json"), ("-f", "-dsv"), ("-xf", "-xdsv")):
             twin = name.removesuffix(plain) + other
             if (
                 name.endswith(plain) and twin in names(build) and name != "qstat-two-f"
-            ):  # master: JSON of the first only
+            ):  # on master, the JSON has only the first job
                 assert observations(name, build) == observations(twin, build), (name, twin)
                 compared += 1
     assert compared > 50
 
 
 def observations(name: str, build: str) -> list[Observation]:
-    """All that a case says of jobs."""
+    """The observations of all jobs in a case."""
     return [observation(of) for of in read_jobs(case(name, build).text)]
 
 
 def in_table(index: int, seen: Observation) -> str:
-    """``231[3]:R``; of an element whose array is held it is H."""
+    """``231[3]:R``; H for a task of a held array."""
     return seen.batch_id.split(".")[0].replace("[]", f"[{index}]") + f":{seen.raw}"
 
 
 def in_words(of: Attributes) -> str:
-    """``failed:time-limit``, ``failed:exit-code:3``, ``queued``; ``array`` for a whole one, which says nothing."""
+    """``failed:time-limit``, ``failed:exit-code:3``, ``queued``; ``array`` for a whole array, which has no outcome."""
     if "[]" in of["id"]:
         return "array"
     seen = observation(of)

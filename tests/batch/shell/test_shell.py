@@ -14,14 +14,14 @@ import pytest
 
 from scheduler import Cause, Job, JobState, JobType, Resources, Runner, Site
 from scheduler.ledger.ledger import Ledger
-from tests.sleeping import path_with_sleep
+from tests.clocks import path_with_sleep
 from tests.unpacked import until
 
 Start = Callable[..., Runner]
 
 
 def alive(process: int) -> bool:
-    """It is there, and no zombie."""
+    """Whether the process exists and is not a zombie."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -30,7 +30,7 @@ def alive(process: int) -> bool:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Makes Runners on one site whose work folder is this test's own; what it left running is ended."""
+    """Makes Runners on one site with its own work folder. Processes that are left at the end are killed."""
     work, opened = tmp_path / "work it's", []
 
     def runner(*, running: int = 2, ledger: str = "ledger") -> Runner:
@@ -50,7 +50,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Callable[..., Job]:
-    """Makes a job of a shell text."""
+    """Makes a script job from shell text."""
 
     def make(job_id: str, text: str, **more: Any) -> Job:
         script = tmp_path / f"{job_id}.sh"
@@ -66,7 +66,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def ready(one: Job, name: str = "pid") -> int:
-    """Wait for the number that the payload writes; gives it."""
+    """Wait for the process id that the payload writes, and return it."""
     path = Path(one.working_dir, name)
     until(lambda: path.exists() and path.read_text().endswith("\n"))
     return int(path.read_text())
@@ -75,7 +75,7 @@ def ready(one: Job, name: str = "pid") -> int:
 SLEEPS = "echo $$ >pid.new; mv pid.new pid; exec sleep 3600"
 
 
-def test_no_more_jobs_run_at_once_than_the_site_says(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
+def test_no_more_jobs_run_at_once_than_the_site_allows(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
     text = f"cd '{tmp_path}'; mkdir in.$$; ls -d in.* | wc -l >>most; sleep 0.2; rmdir in.$$"
     runner, jobs = start(running=2), [job(f"j{n}", text) for n in range(6)]
     runner.submit(jobs)
@@ -84,7 +84,7 @@ def test_no_more_jobs_run_at_once_than_the_site_says(start: Start, job: Callable
     assert max(map(int, (tmp_path / "most").read_text().split())) == 2
 
 
-def test_jobs_begin_in_the_order_in_which_they_were_given(
+def test_jobs_start_in_the_order_in_which_they_were_submitted(
     start: Start, job: Callable[..., Job], tmp_path: Path
 ) -> None:
     runner, jobs = start(running=1), [job(f"j{n}", f"echo {n} >>'{tmp_path}/order'") for n in range(12)]
@@ -97,10 +97,10 @@ def test_jobs_begin_in_the_order_in_which_they_were_given(
 @pytest.mark.parametrize(
     "text", [SLEEPS, "trap '' TERM; echo $$ >pid.new; mv pid.new pid; while :; do sleep 0.1; done"]
 )
-def test_the_walltime_ends_a_job_even_one_that_does_not_listen(
+def test_the_walltime_ends_even_a_job_that_ignores_signals(
     start: Start, job: Callable[..., Job], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The seven minutes are over as soon as the payload has begun."""
+    """The sleep of seven minutes is replaced by one that ends as soon as the payload has started."""
     monkeypatch.setenv("PATH", path_with_sleep(tmp_path / "bin", {420: f"'{tmp_path}/out/late/pid'"}))
     runner, one = start(), job("late", text, resources=Resources(walltime="7m"))
     runner.submit([one])
@@ -122,8 +122,8 @@ def test_a_running_and_a_queued_job_are_cancelled(start: Start, job: Callable[..
     until(lambda: not alive(process))
 
 
-def test_a_job_is_cancelled_that_a_worker_has_just_taken(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
-    """It is no longer in the queue, and not yet among those that run: there the worker finds what cancel has said."""
+def test_a_job_that_a_worker_has_just_taken_is_cancelled(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
+    """The job has left the queue and is not listed as running yet: the worker finds the file that cancel wrote."""
     runner, first, second = (
         start(running=1),
         job("first", "echo $$ >pid.new; mv pid.new pid; sleep 3600"),
@@ -140,7 +140,7 @@ def test_a_job_is_cancelled_that_a_worker_has_just_taken(start: Start, job: Call
     assert not Path(second.working_dir, "ran").exists()
 
 
-def test_a_worker_that_is_killed_loses_no_job_and_repeats_none(
+def test_a_killed_worker_loses_no_job_and_no_job_runs_twice(
     start: Start, job: Callable[..., Job], tmp_path: Path
 ) -> None:
     first = job("first", "echo run >>runs; echo $$ >pid.new; mv pid.new pid; while [ ! -e go ]; do sleep 0.05; done")
@@ -157,7 +157,7 @@ def test_a_worker_that_is_killed_loses_no_job_and_repeats_none(
     assert {Path(one.working_dir, "runs").read_text() for one in (first, *others)} == {"run\n"}
 
 
-def test_a_job_whose_script_is_killed_has_failed_by_a_signal(
+def test_a_job_whose_script_is_killed_fails_with_cause_signal(
     start: Start, job: Callable[..., Job], tmp_path: Path
 ) -> None:
     runner, one = start(), job("gone", SLEEPS)
@@ -170,7 +170,7 @@ def test_a_job_whose_script_is_killed_has_failed_by_a_signal(
     until(lambda: not alive(process))
 
 
-def test_what_a_job_leaves_behind_is_ended_with_it(start: Start, job: Callable[..., Job]) -> None:
+def test_processes_that_a_job_leaves_behind_are_killed(start: Start, job: Callable[..., Job]) -> None:
     runner, one = start(), job("leaves", "sleep 3600 & echo $! >pid.new; mv pid.new pid")
     runner.submit([one])
     runner.wait([one], timeout=600)
@@ -186,7 +186,9 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def test_no_watcher_of_a_walltime_outlives_its_job(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
+def test_the_process_that_enforces_a_walltime_ends_with_the_job(
+    start: Start, job: Callable[..., Job], tmp_path: Path
+) -> None:
     runner, one = start(), job("quick", "true", resources=Resources(walltime="7777s"))
     runner.submit([one])
     runner.wait([one], timeout=600)
@@ -198,13 +200,13 @@ def test_no_watcher_of_a_walltime_outlives_its_job(start: Start, job: Callable[.
     until(lambda: not sleepers())
 
 
-def test_a_slot_of_a_worker_that_is_gone_is_taken_over(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
+def test_the_slot_of_a_vanished_worker_is_reused(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
     runner, before = start(running=1), job("before", "true")
     runner.submit([before])
     runner.wait([before], timeout=600)
     slot = home(tmp_path) / "slots/1"
     until(lambda: not slot.is_symlink())
-    slot.symlink_to(f"{os.getpid()}:another-boot.1")  # a number that is in use again, by somebody else
+    slot.symlink_to(f"{os.getpid()}:another-boot.1")  # a process id that another process has now
     one = job("after", "true")
     runner.submit([one])
     runner.wait([one], timeout=600)
@@ -223,7 +225,7 @@ def test_two_submissions_at_once_run_every_job_once(start: Start, job: Callable[
     assert {Path(one.working_dir, "runs").read_text() for one in every} == {"run\n"}
 
 
-def test_jobs_outlive_whoever_submitted_them(start: Start, job: Callable[..., Job]) -> None:
+def test_jobs_continue_after_the_submitting_process_has_ended(start: Start, job: Callable[..., Job]) -> None:
     runner, one = start(), job("long", "while [ ! -e go ]; do sleep 0.05; done; echo done >result")
     runner.submit([one])
     runner.close()

@@ -1,4 +1,4 @@
-"""The #SBATCH header: what is asked becomes directives, and none of simple-slurm's edges reaches the user."""
+"""The ``#SBATCH`` directives: every resource as an option of sbatch; quirks of simple-slurm that users never see."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ def directives(count: int = 1, first: int = 0, style: str = "per_node", **resour
     return {words[1]: " ".join(words[2:]) for words in map(str.split, lines)}
 
 
-def test_a_job_that_asks_for_nothing_says_who_it_is_and_is_not_requeued() -> None:
+def test_a_job_that_requests_nothing_has_a_name_and_a_log_and_is_not_requeued() -> None:
     assert directives() == {
         "--job-name": "b0.k3-0", "--output": "batches/0/log.0", "--open-mode": "append", "--no-requeue": "",
     }  # fmt: skip
 
 
-def test_all_that_a_job_asks_for_becomes_a_directive() -> None:
-    asked = directives(
+def test_every_resource_becomes_an_option_of_sbatch() -> None:
+    options = directives(
         cpus=4, memory="8 GB", walltime="2-00:00:00", gpus=2, nodes=2, tasks=8, queue="main,debug", account="eic",
         qos="short", constraint="[rack1|rack2]", native=["--gres=disk:4G", "--exclusive", "--comment=x"],
     )  # fmt: skip
-    assert asked.items() >= {
+    assert options.items() >= {
         "--cpus-per-task": "4", "--mem": "8192M", "--time": "2-00:00:00", "--gpus-per-node": "2", "--nodes": "2",
         "--ntasks": "8", "--partition": "main,debug", "--account": "eic", "--qos": "short",
         "--constraint": "[rack1|rack2]", "--gres": "disk:4G", "--exclusive": "", "--comment": "x",
     }.items()  # fmt: skip
 
 
-def test_an_array_has_its_indices_and_a_log_for_each_element() -> None:
-    asked = directives(count=40, first=7)
-    assert (asked["--array"], asked["--output"]) == ("0-39", "batches/7/log.%a")
+def test_an_array_has_its_indices_and_a_log_for_each_task() -> None:
+    options = directives(count=40, first=7)
+    assert (options["--array"], options["--output"]) == ("0-39", "batches/7/log.%a")
 
 
 @pytest.mark.parametrize(
     ("style", "option", "value"),
     [("per_node", "--mem", "1000M"), ("per_cpu", "--mem-per-cpu", "334M"), ("omit", "--cpus-per-task", "3")],
 )
-def test_memory_is_asked_for_as_the_site_wants_it(style: str, option: str, value: str) -> None:
-    asked = directives(style=style, cpus=3, memory="1000 MB")
-    assert asked[option] == value
-    assert len([name for name in asked if name.startswith("--mem")]) == (style != "omit")
+def test_memory_is_requested_in_the_style_of_the_site(style: str, option: str, value: str) -> None:
+    options = directives(style=style, cpus=3, memory="1000 MB")
+    assert options[option] == value
+    assert len([name for name in options if name.startswith("--mem")]) == (style != "omit")
 
 
-def test_no_gpus_are_not_asked_for() -> None:
+def test_zero_gpus_are_not_requested() -> None:
     assert "--gpus-per-node" not in directives(gpus=0)
 
 
@@ -66,12 +66,12 @@ def test_no_gpus_are_not_asked_for() -> None:
     "value",
     ["a\n#SBATCH --uid=0", "a b", "--wrap=x", "-x", "", " a", "a\r", "\x1b[0m", "é", "a\0", "\n", "a\u2028b", "a\x85b"],
 )
-def test_a_value_that_cannot_stand_in_a_directive_is_refused(value: str) -> None:
+def test_a_value_that_cannot_be_written_as_a_directive_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match="cannot be written as a directive"):
         header({"comment": value}, [])
 
 
-def test_a_value_that_begins_with_a_dash_ends_no_process(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_value_that_begins_with_a_dash_does_not_end_the_process(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError):
         header({"job-name": "--wrap=x"}, [])
     assert capfd.readouterr() == ("", "")
@@ -112,33 +112,33 @@ def test_native_directives_are_passed_on(native: str, line: str) -> None:
         ("--comment=é", "is not an option of sbatch"),
     ],
 )
-def test_a_native_directive_that_is_none_is_refused_with_the_nearest_that_is(native: str, words: str) -> None:
+def test_an_unknown_native_directive_is_refused_and_the_message_names_the_nearest_one(native: str, words: str) -> None:
     with pytest.raises(ConfigError) as error:
         header({}, [native])
     assert words in str(error.value)
 
 
 @pytest.mark.parametrize("option", sorted(MANAGED))
-def test_what_scheduler_sets_itself_cannot_be_set_twice(option: str) -> None:
+def test_a_native_directive_cannot_set_an_option_of_ours(option: str) -> None:
     with pytest.raises(ConfigError, match=r"scheduler sets itself|has no option"):
         header({}, [f"--{option}=1"])
 
 
 @pytest.mark.parametrize("native", ["-J x", "-Jx", "-p main", "-t 1", "-N 2", "-n2", "-c 4", "-A eic", "-a 1-3", "-o x",
                                     "-D /tmp", "-M other", "-q x", "-W"])  # fmt: skip
-def test_short_forms_are_known_for_what_they_are(native: str) -> None:
+def test_short_forms_of_our_options_are_refused_too(native: str) -> None:
     with pytest.raises(ConfigError, match="scheduler sets itself"):
         header({}, [native])
 
 
-def test_logging_of_the_user_stays_as_it_was() -> None:
+def test_the_users_logging_configuration_is_unchanged() -> None:
     root = logging.getLogger()
     before = (root.level, list(root.handlers), logging.root.manager.disable)
     header({"comment": "logging"}, [])
     assert (root.level, list(root.handlers), logging.root.manager.disable) == before
 
 
-def test_the_first_import_of_simple_slurm_leaves_logging_alone_and_says_nothing() -> None:
+def test_the_first_import_of_simple_slurm_changes_no_logging_and_prints_nothing() -> None:
     program = (
         "import logging, sys\n"
         "from scheduler.batch.slurm.directives import header\n"
@@ -154,13 +154,13 @@ def test_the_first_import_of_simple_slurm_leaves_logging_alone_and_says_nothing(
 
 
 @pytest.mark.parametrize("value", ["%i %j %T", "not,a;format", "", "%.18i %.9P"])
-def test_a_squeue_format_of_the_user_does_no_harm_and_stays(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_squeue_format_does_no_harm_and_is_kept(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SQUEUE_FORMAT", value)
     assert header({"comment": f"x{len(value)}"}, []).startswith("#SBATCH --comment")
     assert os.environ["SQUEUE_FORMAT"] == value
 
 
-def test_a_squeue_format_stays_after_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_squeue_format_is_kept_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SQUEUE_FORMAT", "%i %j")
     with pytest.raises(ConfigError):
         header({"no-such-option": "x"}, [])

@@ -1,4 +1,4 @@
-"""Slurm's words, as they were recorded (one file a case in cases/slurm), and what they mean to us."""
+"""The recorded output of squeue, sacct and sbatch (tests/cases/slurm, one file for each case), and what it means."""
 
 from __future__ import annotations
 
@@ -20,51 +20,52 @@ from scheduler.job.state import Cause, JobState
 SLURM = find("slurm")
 CASES = {path.stem: json.loads(path.read_text()) for path in (tests.CASES / "slurm").glob("*.json")}
 LIVE, HISTORY, SUBMIT = (sorted(n for n, c in CASES.items() if c["reads"] == w) for w in ("squeue", "sacct", "sbatch"))
-Told = dict[str, dict[str, Any]]
+Attributes = dict[str, dict[str, Any]]
+"""Batch name and index → attributes of the observation, as the cases write them."""
 
 
-def told(found: Mapping[tuple[str, int], Observation], expected: Told) -> Told:
-    """What was read, as a case writes it: those attributes that the case speaks of."""
-    as_text = {f"{name} {index}": sighting for (name, index), sighting in found.items()}
+def attributes(found: Mapping[tuple[str, int], Observation], expected: Attributes) -> Attributes:
+    """The observations in the form of a case: only the attributes that the case has."""
+    as_text = {f"{name} {index}": one for (name, index), one in found.items()}
     return {key: {name: _plain(s, name) for name in expected.get(key, ["state"])} for key, s in as_text.items()}
 
 
-def _plain(sighting: Observation, name: str) -> Any:
-    value = getattr(sighting, name)
+def _plain(one: Observation, name: str) -> Any:
+    value = getattr(one, name)
     if isinstance(value, (JobState, Cause)):
         return value.word
     return int(value.timestamp()) if isinstance(value, datetime) else value
 
 
 @pytest.mark.parametrize("case", LIVE)
-def test_what_squeue_says(case: str) -> None:
+def test_squeue_output_is_read_as_recorded(case: str) -> None:
     found = SLURM.read_live(CASES[case]["lines"])
     means = CASES[case]["means"]
     if CASES[case].get("others"):
-        found = {key: sighting for key, sighting in found.items() if " ".join(map(str, key)) in means}
-    assert told(found, means) == means
+        found = {key: one for key, one in found.items() if " ".join(map(str, key)) in means}
+    assert attributes(found, means) == means
 
 
 @pytest.mark.parametrize("case", HISTORY)
-def test_what_sacct_says(case: str) -> None:
+def test_sacct_output_is_read_as_recorded(case: str) -> None:
     found = SLURM.read_history(CASES[case]["lines"], CASES[case]["names"])
-    assert told(found, CASES[case]["means"]) == CASES[case]["means"]
+    assert attributes(found, CASES[case]["means"]) == CASES[case]["means"]
 
 
 @pytest.mark.parametrize("case", LIVE)
-def test_the_order_of_squeues_lines_means_nothing(case: str) -> None:
+def test_the_order_of_squeue_lines_does_not_matter(case: str) -> None:
     lines = CASES[case]["lines"]
     assert SLURM.read_live(lines[::-1]) == SLURM.read_live(lines)
 
 
 @pytest.mark.parametrize("case", HISTORY)
-def test_the_order_of_sacct_rows_means_nothing(case: str) -> None:
+def test_the_order_of_sacct_rows_does_not_matter(case: str) -> None:
     lines, names = CASES[case]["lines"], CASES[case]["names"]
     assert SLURM.read_history(lines[::-1], names) == SLURM.read_history(lines, names)
 
 
 @pytest.mark.parametrize("case", SUBMIT)
-def test_what_sbatch_says(case: str) -> None:
+def test_sbatch_output_is_read_as_recorded(case: str) -> None:
     words, code = CASES[case]["words"], CASES[case]["exit_code"]
     outcome = SLURM.read_submit(code, words)
     expected = CASES[case]["outcome"]
@@ -75,7 +76,7 @@ def test_what_sbatch_says(case: str) -> None:
     assert outcome == (Accepted(expected["accepted"]) if isinstance(expected, dict) else outcomes[expected])
 
 
-def test_every_word_of_slurms_page_of_states_is_known() -> None:
+def test_every_state_of_slurms_manual_is_known() -> None:
     base = (
         "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PENDING PREEMPTED RUNNING SUSPENDED"
         " TIMEOUT"
@@ -87,7 +88,7 @@ def test_every_word_of_slurms_page_of_states_is_known() -> None:
     assert set(STATES) == {*base.split(), *flags.split()}
 
 
-def test_no_flag_is_an_end() -> None:
+def test_no_flag_is_a_final_state() -> None:
     base = {"CANCELLED", "COMPLETED", "FAILED", "TIMEOUT", "DEADLINE", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL"}
     assert {word for word, (state, _) in STATES.items() if state.final} == {*base, "PREEMPTED"}
 
@@ -102,7 +103,7 @@ def test_no_flag_is_an_end() -> None:
         ("", False),
     ],
 )
-def test_a_site_without_accounting_is_told_from_one_whose_accounting_is_down(words: str, none: bool) -> None:
+def test_a_site_without_accounting_is_distinguished_from_one_whose_accounting_is_down(words: str, none: bool) -> None:
     assert SLURM.no_history(words) is none
 
 
@@ -117,6 +118,6 @@ def test_array_expressions_are_read(text: str, numbers: list[int]) -> None:
     assert read_indices(text) == numbers
 
 
-def test_array_expressions_are_written_short_and_read_again() -> None:
+def test_array_expressions_are_written_in_their_shortest_form() -> None:
     assert write_indices([7, 0, 1, 2, 3]) == "0-3,7"
     assert read_indices(write_indices(range(0, 1000, 3))) == list(range(0, 1000, 3))

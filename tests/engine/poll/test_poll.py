@@ -1,5 +1,5 @@
-"""A poll costs what has changed: of a batch of which the same is said as before no job is read, and nothing is written.
-And whatever changes is noticed, whoever has changed it."""
+"""A poll reads and writes only what has changed: of a batch with unchanged lines it reads no job and writes nothing.
+Every change is noticed, also one by another process."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 from scheduler import Cause, Job, JobState, JobType, Runner, Site
 from scheduler.batch.base import find
+from scheduler.engine.context import SiteContext
 from scheduler.engine.poll.poll import poll
 from scheduler.engine.poll.settle import FRESH_SECONDS
 from scheduler.job.state import Status
@@ -28,12 +29,18 @@ NOW = int(time.time())
 
 
 class Answering(Transport):
-    """A site that gives these lines for an answer, and keeps what it was asked."""
+    """A site that replies with given lines.
+
+    Attributes:
+        lines, code: its reply: the lines and the exit code.
+        request: what the last program read from stdin.
+        meanwhile: called while a program runs.
+    """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.code = 0
-        self.asked = ""
+        self.request = ""
         self.meanwhile: Callable[[], object] = lambda: None
 
     def run(
@@ -46,7 +53,7 @@ class Answering(Transport):
         timeout: float = 60.0,
     ) -> Reply:
         assert isinstance(stdin, bytes)
-        self.asked = stdin.decode()
+        self.request = stdin.decode()
         self.meanwhile()
         return Reply(program.name, self.code, "".join(f"{line}\n" for line in self.lines).encode(), b"")
 
@@ -55,7 +62,7 @@ class Answering(Transport):
 
 
 class Desk:
-    """A ledger with two batches of four jobs at a site, and what the site says of them."""
+    """A ledger with two batches of four jobs at a site, and the replies of the site."""
 
     def __init__(self, folder: Path, system: str = "slurm", *, packed: bool = False, size: int = 4) -> None:
         self.folder, self.ledger, self.line = folder, Ledger(folder), Answering()
@@ -74,22 +81,24 @@ class Desk:
         self.ledger.record_ids("tok", {0: "10", size: "20"})
         self.ledger.observe(dict.fromkeys(self.keys, Status(JobState.QUEUED)), {})
 
-    def says(self, *lines: str, answered: str = "live 0 ") -> None:
-        """From now on."""
+    def replies(self, *lines: str, answered: str = "live 0 ") -> None:
+        """The reply from now on."""
         self.line.lines = [f"clock {NOW}", answered, *lines]
 
     def poll(self) -> set[str]:
-        """Ask once. Gives the tables that were written, and "read" if the rows of jobs were."""
+        """Poll once. Returns the tables that were written, and "read" if rows of jobs were read."""
         before = self.ledger_changes()
-        said: list[str] = []
+        statements: list[str] = []
         with self.ledger.database.reading() as db:
-            db.set_trace_callback(said.append)
-        poll(self.site, find(self.site.scheduler), self.ledger, self.line)
+            db.set_trace_callback(statements.append)
+        poll(SiteContext(self.site, find(self.site.scheduler), self.ledger, self.line))
         with self.ledger.database.reading() as db:
             db.set_trace_callback(None)
-        done = {one.split()[1].lower() for one in said if one.startswith("UPDATE")}
-        assert bool(done) == (self.ledger_changes() > before) == any(one.startswith("BEGIN") for one in said)
-        return done | ({"read"} if any("silent_since" in one and one.startswith("SELECT") for one in said) else set())
+        done = {one.split()[1].lower() for one in statements if one.startswith("UPDATE")}
+        assert bool(done) == (self.ledger_changes() > before) == any(one.startswith("BEGIN") for one in statements)
+        return done | (
+            {"read"} if any("silent_since" in one and one.startswith("SELECT") for one in statements) else set()
+        )
 
     def ledger_changes(self) -> int:
         with self.ledger.database.reading() as db:
@@ -99,7 +108,7 @@ class Desk:
         return [str(row.status) for row in self.ledger.chosen()]
 
     def settled(self) -> None:
-        """Nothing is left to be done."""
+        """After one poll, the next one has nothing to do."""
         self.poll()
         assert self.poll() == set()
 
@@ -116,30 +125,29 @@ RUNNING = [f"l x.tok-{first}|{n}|{10 + first}|RUNNING|n{n}|{n + 1}|None" for fir
 
 
 @pytest.mark.parametrize("lines", [WAITING, RUNNING], ids=["waiting", "running"])
-def test_of_what_has_not_moved_no_job_is_read_and_nothing_is_written(desk: Desk, lines: list[str]) -> None:
-    desk.says(*lines)
+def test_of_an_unchanged_batch_no_job_is_read_and_nothing_is_written(desk: Desk, lines: list[str]) -> None:
+    desk.replies(*lines)
     assert desk.poll() == {"read", "jobs", "batches"}
     assert [desk.poll() for _ in range(3)] == [set()] * 3
     assert set(desk.states()) == {"queued" if lines is WAITING else "running"}
 
 
-def test_another_process_need_not_read_them_either(desk: Desk) -> None:
-    desk.says(*RUNNING)
+def test_another_process_does_not_read_them_either(desk: Desk) -> None:
+    desk.replies(*RUNNING)
     desk.poll()
     desk.ledger.close()
     desk.ledger = Ledger(desk.folder)
     assert desk.poll() == set()
 
 
-def test_of_two_batches_only_the_one_that_moved_is_read(desk: Desk) -> None:
-    desk.says(*WAITING)
+def test_of_two_batches_only_the_changed_one_is_read(desk: Desk) -> None:
+    desk.replies(*WAITING)
     desk.settled()
-    desk.says(WAITING[0], *RUNNING[4:])
+    desk.replies(WAITING[0], *RUNNING[4:])
     assert desk.poll() == {"read", "jobs", "batches"}
     with desk.ledger.database.reading() as db:
-        assert [len(found) for found in desk.ledger.polls.elements(desk.ledger.polls.unfinished("s")[1:]).values()] == [
-            4
-        ]
+        changed = desk.ledger.polls.unfinished("s")[1:]
+        assert [len(found) for found in desk.ledger.polls.elements(changed).values()] == [4]
         assert db.execute("SELECT count(*) FROM jobs WHERE state = 'queued' AND raw = 'PENDING'").fetchone()[0] == 4
     assert desk.states() == ["queued"] * 4 + ["running"] * 4
 
@@ -149,115 +157,115 @@ def _end(element: int, *, code: int = 0, ago: float = 0.0) -> str:
     return f"e 0 {element} 0 exit={code} signal= started=1 ended={ended} host=n1 id=1 missing= cannot="
 
 
-def test_an_end_is_noticed_while_the_queue_says_the_same(desk: Desk) -> None:
-    """The node is slow to tell its controller; a minute later the script is believed."""
-    desk.says(*RUNNING)
+def test_an_end_file_is_read_while_the_queue_is_unchanged(desk: Desk) -> None:
+    """The node is slow to report to its controller; a minute later the script is believed."""
+    desk.replies(*RUNNING)
     desk.settled()
-    desk.says(*RUNNING, _end(1))
+    desk.replies(*RUNNING, _end(1))
     assert "read" in desk.poll() and desk.states()[1] == "running"
-    desk.says(*RUNNING, _end(1, code=3, ago=FRESH_SECONDS))
+    desk.replies(*RUNNING, _end(1, code=3, ago=FRESH_SECONDS))
     desk.poll()
     assert desk.states() == ["running", "failed: exit code 3", *["running"] * 6]
-    assert desk.line.asked.startswith("0\t/w/tok\tx.tok-0\t10\t0\t0-3\tarray\n")
+    assert desk.line.request.startswith("0\t/w/tok\tx.tok-0\t10\t0\t0-3\tarray\n")
     desk.poll()
-    assert desk.line.asked.startswith("0\t/w/tok\tx.tok-0\t10\t0\t0,2-3\tarray\n")
+    assert desk.line.request.startswith("0\t/w/tok\tx.tok-0\t10\t0\t0,2-3\tarray\n")
     assert desk.poll() == set()
 
 
 CHANGES = {
-    "another word": "l x.tok-0|0-3|10|PENDING|||Resources",
+    "another reason": "l x.tok-0|0-3|10|PENDING|||Resources",
     "held": "l x.tok-0|0-3|10|PENDING|||JobHeldUser",
-    "a word that nobody knows": "l x.tok-0|0-3|10|BAFFLED|||None",
+    "an unknown state": "l x.tok-0|0-3|10|BAFFLED|||None",
     "one runs": "l x.tok-0|0|10|RUNNING|n1|5|None\nl x.tok-0|1-3|10|PENDING|||Priority",
-    "one is not there": "l x.tok-0|1-3|10|PENDING|||Priority",
-    "none is there": "",
+    "one is missing": "l x.tok-0|1-3|10|PENDING|||Priority",
+    "all are missing": "",
     "only the rest of the array": "l x.tok-0|rest|10|PENDING|||Priority",
     "one is cancelled": "l x.tok-0|0|10|CANCELLED|||None\nl x.tok-0|1-3|10|PENDING|||Priority",
-    "begun twice": "l x.tok-0|0-3|10|PENDING|||Priority\nl x.tok-0|0-3|11|RUNNING|n1|5|None",
-    "the history knows one": "l x.tok-0|1-3|10|PENDING|||Priority\nhistory 0 \nh 10_0|x.tok-0|TIMEOUT|0:0|n1|1|2||",
+    "in the queue twice": "l x.tok-0|0-3|10|PENDING|||Priority\nl x.tok-0|0-3|11|RUNNING|n1|5|None",
+    "the history has one": "l x.tok-0|1-3|10|PENDING|||Priority\nhistory 0 \nh 10_0|x.tok-0|TIMEOUT|0:0|n1|1|2||",
 }
 
 
 @pytest.mark.parametrize("line", CHANGES.values(), ids=list(CHANGES))
-def test_what_the_queue_says_otherwise_is_noticed_and_what_it_then_says_again_too(desk: Desk, line: str) -> None:
-    desk.says(*WAITING)
+def test_a_change_in_the_queue_is_read_and_so_is_the_change_back(desk: Desk, line: str) -> None:
+    desk.replies(*WAITING)
     desk.settled()
     before = desk.ledger.chosen()
-    desk.says(line, WAITING[1])
+    desk.replies(line, WAITING[1])
     assert "read" in desk.poll()
     after = desk.ledger.chosen()
     assert [(row.status, row.silent) for row in after] != [(row.status, row.silent) for row in before]
     assert after[4:] == before[4:]
-    desk.says(*WAITING)
+    desk.replies(*WAITING)
     assert "read" in desk.poll()
 
 
 @pytest.mark.parametrize("line", ["", "l x.tok-0|rest|10|PENDING|||Priority", "l x.tok-0|0-3|10|BAFFLED|||None"])
-def test_what_settles_nothing_is_read_at_each_poll(desk: Desk, line: str) -> None:
-    desk.says(line, WAITING[1])
+def test_lines_that_do_not_settle_a_batch_are_read_at_each_poll(desk: Desk, line: str) -> None:
+    desk.replies(line, WAITING[1])
     desk.poll()
     assert all("read" in desk.poll() for _ in range(2))
 
 
-def test_silence_goes_on_being_counted(desk: Desk) -> None:
-    desk.says(*RUNNING)
+def test_silent_polls_are_counted(desk: Desk) -> None:
+    desk.replies(*RUNNING)
     desk.settled()
-    desk.says("history 0 ", *RUNNING[1:])
+    desk.replies("history 0 ", *RUNNING[1:])
     for _ in range(2):
         desk.poll()
     assert [row.silent for row in desk.ledger.chosen()] == [2, *[0] * 7]
-    desk.says(*RUNNING)
+    desk.replies(*RUNNING)
     desk.settled()
     assert [row.silent for row in desk.ledger.chosen()] == [0] * 8
 
 
-@pytest.mark.parametrize("answered", ["live 1 slurm_load_jobs error", "live 0 "], ids=["no answer", "broken off"])
-def test_a_queue_that_did_not_answer_settles_nothing_and_unsettles_nothing(desk: Desk, answered: str) -> None:
-    desk.says(*RUNNING)
+@pytest.mark.parametrize("answered", ["live 1 slurm_load_jobs error", "live 0 "], ids=["no answer", "interrupted"])
+def test_a_queue_that_did_not_answer_changes_nothing(desk: Desk, answered: str) -> None:
+    desk.replies(*RUNNING)
     desk.settled()
     desk.line.code = 0 if answered.startswith("live 1") else 1
-    desk.says(*(RUNNING if desk.line.code else []), answered=answered)
+    desk.replies(*(RUNNING if desk.line.code else []), answered=answered)
     desk.poll()
     assert set(desk.states()) == {"running"}
     desk.line.code = 0
-    desk.says(*RUNNING)
+    desk.replies(*RUNNING)
     desk.settled()
 
 
-def test_a_folder_that_is_missing_is_looked_at_each_time(desk: Desk) -> None:
-    desk.says(*RUNNING)
+def test_a_missing_folder_is_read_at_each_poll(desk: Desk) -> None:
+    desk.replies(*RUNNING)
     desk.settled()
-    desk.says(*RUNNING, "missing 0")
+    desk.replies(*RUNNING, "missing 0")
     assert "read" in desk.poll() and "read" in desk.poll()
 
 
-def test_lines_in_a_log_are_no_news_when_they_are_said_again(desk: Desk) -> None:
-    desk.says(*RUNNING, "g 0 1 module: loaded")
+def test_unchanged_log_lines_are_not_read_again_and_new_ones_are(desk: Desk) -> None:
+    desk.replies(*RUNNING, "g 0 1 module: loaded")
     desk.settled()
-    desk.says(*RUNNING, "g 0 1 slurmstepd: error: *** JOB 10 ON n1 CANCELLED AT 2026 DUE TO TIME LIMIT ***")
+    desk.replies(*RUNNING, "g 0 1 slurmstepd: error: *** JOB 10 ON n1 CANCELLED AT 2026 DUE TO TIME LIMIT ***")
     assert "read" in desk.poll()
 
 
-def test_a_batch_whose_id_is_not_known_is_read_until_it_is(desk: Desk) -> None:
+def test_a_batch_without_an_id_is_read_until_it_has_one(desk: Desk) -> None:
     with desk.ledger.database.writing() as db:
         db.execute("UPDATE batches SET batch_id = NULL WHERE first = 0")
-    desk.says(*WAITING, "i 0 0 10")
+    desk.replies(*WAITING, "i 0 0 10")
     assert desk.poll() == {"read", "jobs", "batches"}
     assert desk.ledger.batches("tok")[0].batch_id == "10"
-    desk.says(*WAITING)
+    desk.replies(*WAITING)
     assert "read" in desk.poll()
     assert desk.poll() == set()
 
 
-def test_jobs_that_share_a_node_move_and_stay_together(tmp_path: Path) -> None:
+def test_jobs_of_a_pack_change_together(tmp_path: Path) -> None:
     desk = Desk(tmp_path, packed=True)
-    desk.says("l x.tok-0|N/A|10|PENDING|||Priority", "l x.tok-4|N/A|20|RUNNING|n1|5|None")
+    desk.replies("l x.tok-0|N/A|10|PENDING|||Priority", "l x.tok-4|N/A|20|RUNNING|n1|5|None")
     desk.settled()
     assert desk.states() == ["queued"] * 4 + ["running"] * 4
-    desk.says("l x.tok-0|N/A|10|RUNNING|n2|6|None", "l x.tok-4|N/A|20|RUNNING|n1|5|None", _end(5, code=1))
+    desk.replies("l x.tok-0|N/A|10|RUNNING|n2|6|None", "l x.tok-4|N/A|20|RUNNING|n1|5|None", _end(5, code=1))
     desk.poll()
     assert desk.states() == ["running"] * 5 + ["failed: exit code 1"] + ["running"] * 2
-    desk.says("l x.tok-0|N/A|10|RUNNING|n2|6|None", "l x.tok-4|N/A|20|RUNNING|n1|5|None")
+    desk.replies("l x.tok-0|N/A|10|RUNNING|n2|6|None", "l x.tok-4|N/A|20|RUNNING|n1|5|None")
     desk.settled()
     desk.ledger.close()
 
@@ -269,33 +277,33 @@ LIVE = {
 
 
 @pytest.mark.parametrize("system", LIVE)
-def test_other_batch_systems_lines_tell_whose_they_are_as_well(system: str, tmp_path: Path) -> None:
+def test_lines_of_other_batch_systems_name_their_batch_too(system: str, tmp_path: Path) -> None:
     desk = Desk(tmp_path, system)
     waits, runs = LIVE[system]
     lines = [f"l {waits.format(first=first, n=n, id=10 + first)}" for first in (0, 4) for n in range(4)]
-    desk.says(*lines)
+    desk.replies(*lines)
     desk.settled()
-    desk.says(f"l {runs.format(first=0, n=0, id=10)}", *lines[1:])
+    desk.replies(f"l {runs.format(first=0, n=0, id=10)}", *lines[1:])
     assert desk.poll() == {"read", "jobs", "batches"}
     assert desk.states() == ["running"] + ["queued"] * 7
     assert desk.poll() == set()
     desk.ledger.close()
 
 
-def test_a_site_that_keeps_no_history_is_written_down_once(desk: Desk) -> None:
-    desk.says(*RUNNING[1:], "history 1 Slurm accounting storage is disabled")
+def test_a_site_without_a_history_is_recorded_once(desk: Desk) -> None:
+    desk.replies(*RUNNING[1:], "history 1 Slurm accounting storage is disabled")
     desk.ledger.sites.claim_poll("s", 0)
     assert "sites" in desk.poll()
-    desk.says(*RUNNING)
+    desk.replies(*RUNNING)
     desk.settled()
 
 
-# What others write meanwhile
+# What other processes record meanwhile
 
 
-def test_a_status_that_another_process_writes_is_settled_anew(desk: Desk) -> None:
-    """The answer to a submission came late: it says queued of what the queue has shown running."""
-    desk.says(*RUNNING)
+def test_a_status_that_another_process_records_is_settled_again(desk: Desk) -> None:
+    """The reply to a submission was recorded late: it makes a job queued that the queue has shown running."""
+    desk.replies(*RUNNING)
     desk.settled()
     other = Ledger(desk.folder)
     other.observe({desk.keys[2]: Status(JobState.QUEUED)}, {})
@@ -305,10 +313,10 @@ def test_a_status_that_another_process_writes_is_settled_anew(desk: Desk) -> Non
     assert set(desk.states()) == {"running"}
 
 
-def test_what_is_written_while_the_site_is_asked_is_settled_by_the_next_poll(desk: Desk) -> None:
-    """… or between the reading of the jobs and the writing down of what was heard."""
+def test_a_status_recorded_during_a_poll_is_settled_by_the_next_one(desk: Desk) -> None:
+    """… or between the reading of the jobs and the recording of the digests."""
     other = Ledger(desk.folder)
-    desk.says(*RUNNING)
+    desk.replies(*RUNNING)
     desk.settled()
     desk.line.meanwhile = lambda: other.observe({desk.keys[2]: Status(JobState.QUEUED)}, {})
     assert desk.poll() == set()
@@ -322,17 +330,17 @@ def test_what_is_written_while_the_site_is_asked_is_settled_by_the_next_poll(des
     assert [batch.settled_digest for batch in desk.ledger.polls.unfinished("s")] == ["", ""]
 
 
-def test_a_job_that_was_ended_meanwhile_is_not_settled_by_what_was_said_before(desk: Desk) -> None:
+def test_a_job_that_became_final_during_a_poll_is_not_changed_by_it(desk: Desk) -> None:
     ended = Status(JobState.CANCELLED, Cause.CANCELLED)
-    desk.says(*RUNNING)
+    desk.replies(*RUNNING)
     desk.line.meanwhile = lambda: desk.ledger.observe({desk.keys[2]: ended}, {})
     desk.poll()
     assert desk.states() == ["running"] * 2 + ["cancelled"] + ["running"] * 5
     assert [batch.settled_digest == "" for batch in desk.ledger.polls.unfinished("s")] == [True, False]
 
 
-def test_a_job_that_goes_on_to_another_attempt_is_asked_after_there_and_comes_back(desk: Desk) -> None:
-    desk.says(*RUNNING)
+def test_a_retried_job_is_polled_in_its_new_batch_and_returns_if_the_retry_is_refused(desk: Desk) -> None:
+    desk.replies(*RUNNING)
     desk.settled()
     failed = Status(JobState.FAILED, Cause.NODE_FAILURE)
     desk.ledger.observe({desk.keys[1]: failed}, {})
@@ -344,18 +352,18 @@ def test_a_job_that_goes_on_to_another_attempt_is_asked_after_there_and_comes_ba
     desk.ledger.slots.give("s", None, owner=owner())
     desk.ledger.record_folder("two", "/w/two")
     desk.ledger.record_ids("two", {0: "30"})
-    desk.says(*RUNNING, "l x.two-0|N/A|30|RUNNING|n9|7|None")
+    desk.replies(*RUNNING, "l x.two-0|N/A|30|RUNNING|n9|7|None")
     assert desk.poll() == {"read", "jobs", "batches"}
     assert desk.poll() == set()
     assert set(desk.states()) == {"running"}
     desk.ledger.attempts.take_back({desk.keys[1]: "refused"})
-    desk.says(*RUNNING)
+    desk.replies(*RUNNING)
     desk.settled()
     assert desk.states() == ["running", "failed: node failure", *["running"] * 6]
-    assert [line.split("\t")[5] for line in desk.line.asked.splitlines()] == ["0,2-3", "0-3"]
+    assert [line.split("\t")[5] for line in desk.line.request.splitlines()] == ["0,2-3", "0-3"]
 
 
-def test_an_older_ledger_has_settled_nothing(tmp_path: Path) -> None:
+def test_a_ledger_of_an_older_version_has_no_digests(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
     db.executescript((CASES / "ledger" / "version-1.sql").read_text())
     db.close()
@@ -368,17 +376,17 @@ def test_an_older_ledger_has_settled_nothing(tmp_path: Path) -> None:
 
 
 class Submitted(Answering):
-    """A site that takes every batch first."""
+    """A site that accepts every batch."""
 
     def run(self, program: Program, args: Sequence[str | Expanded] = (), **given: Any) -> Reply:
-        """As `Answering`; what is sent is read, and thrown away."""
+        """As `Answering`; a bundle is read and dropped."""
         if program.name != "submit":
             return super().run(program, args, **given)
         assert b"".join(given["stdin"])
         return Reply(program.name, 0, b"folder\t/w/tok\n0\t0\t10\n", b"")
 
 
-def test_a_runner_reads_no_rows_while_nothing_changes_and_takes_in_what_does(tmp_path: Path) -> None:
+def test_a_runner_reads_no_rows_while_nothing_changes_and_updates_its_jobs(tmp_path: Path) -> None:
     (tmp_path / "a.sh").write_text("true\n")
     keys = {"transport": "local", "scheduler": "slurm", "work_dir": "/w", "limits": {"poll_seconds": 0.001}}
     line = Submitted()
@@ -390,19 +398,19 @@ def test_a_runner_reads_no_rows_while_nothing_changes_and_takes_in_what_does(tmp
         [name] = {row.name for row in runner.ledger.chosen()}
 
         def look(*lines: str) -> int:
-            """How many rows of jobs were read."""
-            line.lines, read, said = [f"clock {NOW}", "live 0 ", *lines], 0, list[str]()
+            """Poll once. Returns how many rows of jobs were read."""
+            line.lines, read, statements = [f"clock {NOW}", "live 0 ", *lines], 0, list[str]()
             with runner.ledger.database.reading() as db:
-                db.set_trace_callback(said.append)
+                db.set_trace_callback(statements.append)
             runner.poll()
             with runner.ledger.database.reading() as db:
                 db.set_trace_callback(None)
-                for query in filter(re.compile(r"SELECT (j\.\*|key, bundle)").match, said):
+                for query in filter(re.compile(r"SELECT (j\.\*|key, bundle)").match, statements):
                     read += len(db.execute(query).fetchall())
             time.sleep(0.002)
             return read
 
-        assert look(f"l {name}|0-3|10|PENDING|||Priority") == 8  # four were weighed, and four taken in
+        assert look(f"l {name}|0-3|10|PENDING|||Priority") == 8  # four are settled, and four read for the Job objects
         assert [look(f"l {name}|0-3|10|PENDING|||Priority") for _ in range(3)] == [0] * 3
         running = [f"l {name}|0|10|RUNNING|n1|5|None", f"l {name}|1-3|10|PENDING|||Priority"]
         assert look(*running) == 5
@@ -412,7 +420,7 @@ def test_a_runner_reads_no_rows_while_nothing_changes_and_takes_in_what_does(tmp
         assert [str(job.status) for job in jobs] == ["running", "queued", "queued", "queued"]
 
 
-def test_whether_some_batch_waits_is_asked_without_holding_up_others(desk: Desk) -> None:
+def test_looking_for_waiting_batches_does_not_block_on_a_writer(desk: Desk) -> None:
     other = Ledger(desk.folder)
     with other.database.writing():
         assert desk.ledger.slots.give("s", None, owner=owner()) == {}

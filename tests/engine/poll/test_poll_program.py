@@ -1,4 +1,4 @@
-"""poll.sh over there, with a queue that says what it is told: what is printed, and what is not even looked at."""
+"""poll.sh with a scripted queue: what it prints, and what it does not even read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from scheduler.engine import programs
 from tests.unpacked import SHELLS, installed
 
-Ask = Callable[..., list[str]]
+Query = Callable[..., list[str]]
 END = "{} {} exit={} signal={} started=1 ended=2 host=n id=1 missing= cannot="
 
 
@@ -26,8 +26,8 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=SHELLS)
-def ask(request: pytest.FixtureRequest, tmp_path: Path, work: Path) -> Ask:
-    """Asks after that array; gives the lines, but for the clock, and "history" if that was asked after something."""
+def query(request: pytest.FixtureRequest, tmp_path: Path, work: Path) -> Query:
+    """Runs poll.sh for that array. Returns the lines, without the clock and successful query results."""
     if not installed(request.param):
         pytest.skip(f"{request.param} is not installed")
     commands = tmp_path / "programs"
@@ -36,74 +36,74 @@ def ask(request: pytest.FixtureRequest, tmp_path: Path, work: Path) -> Ask:
         (commands / name).write_text(f"#!/bin/sh\n{does}\n")
         (commands / name).chmod(0o755)
 
-    def asked(*queue: str, indices: str = "0-3", kind: str = "array", batch_id: str = "10") -> list[str]:
+    def lines(*queue: str, indices: str = "0-3", kind: str = "array", batch_id: str = "10") -> list[str]:
         (tmp_path / "queue").write_text("".join(f"{line}\n" for line in queue))
-        question = f"0\t{work}\tx.tok-0\t{batch_id}\t0\t{indices}\t{kind}\n"
+        request_line = f"0\t{work}\tx.tok-0\t{batch_id}\t0\t{indices}\t{kind}\n"
         done = subprocess.run(
-            [*SHELLS[request.param], "-c", programs.program("poll", "slurm").text, "poll", "yes"], input=question,
+            [*SHELLS[request.param], "-c", programs.program("poll", "slurm").text, "poll", "yes"], input=request_line,
             env=os.environ | {"PATH": f"{commands}:{os.environ['PATH']}", "QUEUE": str(tmp_path / "queue")},
             capture_output=True, text=True, timeout=600, check=True,
         )  # fmt: skip
         assert done.stderr == ""
         return [line for line in done.stdout.splitlines() if not line.startswith(("clock", "live 0", "history 0"))]
 
-    return asked
+    return lines
 
 
-def test_of_an_array_that_waits_only_its_line_is_said(ask: Ask) -> None:
-    assert ask("x.tok-0|0-3%2|10|PENDING||1795703378|Priority", "another's|N/A|9|RUNNING|n|1|None") == [
+def test_of_a_waiting_array_only_its_line_of_the_queue_is_printed(query: Query) -> None:
+    assert query("x.tok-0|0-3%2|10|PENDING||1795703378|Priority", "another's|N/A|9|RUNNING|n|1|None") == [
         "l x.tok-0|0-3%2|10|PENDING|||Priority"
     ]
 
 
-def test_what_the_queue_does_not_have_the_history_is_asked_after(ask: Ask, work: Path) -> None:
+def test_the_history_is_queried_about_jobs_that_are_not_in_the_queue(query: Query, work: Path) -> None:
     (work / "guards/1").symlink_to("somewhere")
-    said = ask("x.tok-0|2-3|10|PENDING||N/A|Priority")
-    assert said == ["l x.tok-0|2-3|10|PENDING|||Priority", "h 10_0|x.tok-0|FAILED|1:0|n|1|2||", "b 0 1"]
+    lines = query("x.tok-0|2-3|10|PENDING||N/A|Priority")
+    assert lines == ["l x.tok-0|2-3|10|PENDING|||Priority", "h 10_0|x.tok-0|FAILED|1:0|n|1|2||", "b 0 1"]
 
 
-def test_ends_of_those_that_are_asked_after_are_said_the_newest_attempt_last(ask: Ask, work: Path) -> None:
+def test_end_files_of_requested_elements_are_printed_the_newest_run_last(query: Query, work: Path) -> None:
     for element, attempt, code in ((0, 0, 0), (1, 0, 1), (1, 10, 7), (1, 9, 2), (3, 0, 0)):
         (work / f"ends/{element}.{attempt}").write_text(END.format(element, attempt, code, "") + "\n")
-    (work / "ends/1.0.tmp").write_text("half of an end")
+    (work / "ends/1.0.tmp").write_text("an incomplete end file")
     queue = [f"x.tok-0|{n}|10|RUNNING|n|5|None" for n in range(1, 4)]
     ends = [f"e 0 {END.format(1, attempt, code, '')}" for attempt, code in ((0, 1), (9, 2), (10, 7))]
-    assert ask(*queue, indices="1-2") == [*(f"l {line}" for line in queue), *ends]
+    assert query(*queue, indices="1-2") == [*(f"l {line}" for line in queue), *ends]
 
 
-def test_a_log_is_read_only_of_those_of_which_it_matters(ask: Ask, work: Path) -> None:
-    """A site may write its greeting into the log of every job."""
+def test_a_log_is_read_only_where_it_matters(query: Query, work: Path) -> None:
+    """A site may print a greeting to the log of every job."""
     for n in range(4):
         (work / f"batches/0/log.{n}").write_text("Welcome\nCANCELLED AT\n")
     (work / "ends/2.0").write_text(END.format(2, 0, 143, "TERM") + "\n")
     (work / "ends/3.0").write_text(END.format(3, 0, 0, "") + "\n")
     queue = ["x.tok-0|0|10|PENDING||N/A|Priority", "x.tok-0|1|10|COMPLETING|n|5|None", "x.tok-0|2|10|RUNNING|n|5|None"]
-    said = ask(*queue)
-    assert sorted(line for line in said if line[0] == "g") == [
+    lines = query(*queue)
+    assert sorted(line for line in lines if line[0] == "g") == [
         "g 0 1 CANCELLED AT", "g 0 1 Welcome", "g 0 2 CANCELLED AT", "g 0 2 Welcome",
     ]  # fmt: skip
 
 
-def test_an_end_that_was_killed_outlasts_an_earlier_one_that_was_not(ask: Ask, work: Path) -> None:
+def test_the_end_file_of_a_killed_run_replaces_that_of_an_earlier_run(query: Query, work: Path) -> None:
     (work / "ends/0.0").write_text(END.format(0, 0, 0, "") + "\n")
     (work / "ends/0.1").write_text(END.format(0, 1, 143, "TERM") + "\n")
-    assert "h 10_0|x.tok-0|FAILED|1:0|n|1|2||" in ask(indices="0", kind="one")
+    assert "h 10_0|x.tok-0|FAILED|1:0|n|1|2||" in query(indices="0", kind="one")
 
 
-@pytest.mark.parametrize(("alone", "said"), [(True, "alone"), (False, "together")])
-def test_jobs_that_share_a_node_have_logs_of_their_own(ask: Ask, work: Path, *, alone: bool, said: str) -> None:
+@pytest.mark.parametrize(("alone", "text"), [(True, "alone"), (False, "together")])
+def test_jobs_of_a_pack_have_logs_of_their_own(query: Query, work: Path, *, alone: bool, text: str) -> None:
     (work / "batches/0/log.0").write_text("together\n")
     if alone:
         (work / "batches/0/member.2").write_text("alone\n")
     (work / "ends/2.0").write_text(END.format(2, 0, 143, "TERM") + "\n")
-    assert ask("x.tok-0|N/A|10|RUNNING|n|5|None", kind="pack")[-1] == f"g 0 2 {said}"
+    assert query("x.tok-0|N/A|10|RUNNING|n|5|None", kind="pack")[-1] == f"g 0 2 {text}"
 
 
-def test_the_id_of_a_batch_is_said_to_whoever_does_not_know_it(ask: Ask, work: Path) -> None:
+def test_the_id_of_a_batch_is_printed_if_the_request_does_not_have_it(query: Query, work: Path) -> None:
     (work / "batches/0/id").write_text("10\n")
-    assert ask("x.tok-0|0-3|10|PENDING||N/A|Priority", batch_id="-")[-1].rstrip() == "i 0 0 10"
+    assert query("x.tok-0|0-3|10|PENDING||N/A|Priority", batch_id="-")[-1].rstrip() == "i 0 0 10"
 
 
-def test_a_folder_that_is_missing_is_said(ask: Ask, work: Path) -> None:
+def test_a_missing_folder_is_reported(query: Query, work: Path) -> None:
     (work / "ends").rmdir()
-    assert ask("x.tok-0|0-3|10|PENDING||N/A|Priority")[0] == "missing 0"
+    assert query("x.tok-0|0-3|10|PENDING||N/A|Priority")[0] == "missing 0"

@@ -1,4 +1,4 @@
-"""What is large of a bundle goes ahead in pieces: it arrives whole and once, whatever is cut."""
+"""Large files are uploaded ahead of their bundle in ranges: completely and once, also after lost connections."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ CHANNELS = 4
 
 
 @dataclass
-class Line(Transport):
-    """This machine, as if it were far: several programs at once are worth while.
+class ManyChannels(Transport):
+    """This machine, over a connection that is worth several channels.
 
     Attributes:
         up: bytes that were sent to programs of each name.
-        cut_after: so many bytes to `stage` in all, everything is cut.
-        lost: a program of this name runs to its end, but its last word is lost.
-        refused: so many further programs cannot be started.
+        cut_after: the connection is lost after so many bytes to upload.sh in all; None: never.
+        lost: a program of this name runs to its end, but its reply is lost.
+        refused: the server refuses the next so many runs of upload.sh.
+        ran: the names of the programs that were run.
     """
 
     cut_after: int | None = None
     lost: str = ""
     refused: int = 0
     channels: int = CHANNELS
-    asked: list[str] = field(default_factory=list)
+    ran: list[str] = field(default_factory=list)
     up: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -54,14 +55,14 @@ class Line(Transport):
         timeout: float = 60.0,
     ) -> Reply:
         with self._lock:
-            self.asked.append(program.name)
+            self.ran.append(program.name)
             if program.name == "upload" and self.refused > 0:
                 self.refused -= 1
                 raise TransportError("no more sessions")
         chunks = self._counted(program.name, [stdin] if isinstance(stdin, bytes) else stdin)
         reply = LocalTransport().run(program, args, stdin=chunks, stdout=stdout, timeout=timeout)
         if program.name == self.lost:
-            raise TransportError("the last word was lost")
+            raise TransportError("the reply was lost")
         return reply
 
     def _counted(self, name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -78,31 +79,31 @@ class Line(Transport):
 
 @dataclass
 class Desk:
-    """A place to submit from, and the folder of the site."""
+    """A user's folder, the work_dir of a site, and a large input."""
 
     folder: Path
     work: Path
     input: Path
 
-    def runner(self, line: Transport) -> Runner:
+    def runner(self, transport: Transport) -> Runner:
         site = Site.from_mapping(
             {"transport": "local", "scheduler": "shell", "work_dir": str(self.work),
              "limits": {"poll_seconds": 0.1, "running": 2}},
-            name="far",
+            name="remote",
         )  # fmt: skip
-        return Runner(site, ledger=Ledger(self.folder / "state"), transport=line)
+        return Runner(site, ledger=Ledger(self.folder / "state"), transport=transport)
 
     def job(self, **options: object) -> Job:
-        """It counts the bytes of its large input, and sums them up."""
+        """Its payload prints the SHA-256 of the large input, and counts its runs."""
         script = self.folder / "sum.sh"
         script.write_text('#!/bin/sh\nsha256sum <"it\'s large"\necho run >>"$RUNS"\n')
         common = {"input_files": {"it's large": self.input}, "env_vars": {"RUNS": str(self.folder / "runs")}}
-        return Job("j", JobType.SCRIPT, script_path=script, working_dir=self.folder / "home", **(common | options))  # type: ignore[arg-type]
+        return Job("j", JobType.SCRIPT, script_path=script, working_dir=self.folder / "out", **(common | options))  # type: ignore[arg-type]
 
-    def arrived(self, job: Job) -> bool:
-        """The job ran once, with the whole of its input, and nothing is left of the pieces."""
-        said = Path(job.results["stdout"]).read_text().split()[0]
-        whole = said == hashlib.sha256(self.input.read_bytes()).hexdigest()
+    def ran_once(self, job: Job) -> bool:
+        """The job ran once, with the complete input, and nothing is left of the upload."""
+        printed = Path(job.results["stdout"]).read_text().split()[0]
+        whole = printed == hashlib.sha256(self.input.read_bytes()).hexdigest()
         left = [*self.work.glob(".staged-*"), *self.work.glob(".incoming-*"), *(self.folder / "state/spool").iterdir()]
         return whole and (self.folder / "runs").read_text() == "run\n" and not left
 
@@ -114,50 +115,50 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path, tmp_path / "work it's", tmp_path / "in" / "large")
 
 
-def test_a_large_input_goes_in_pieces_and_the_bundle_follows(desk: Desk) -> None:
-    line = Line()
-    with desk.runner(line) as runner:
+def test_a_large_input_is_uploaded_in_ranges_ahead_of_the_bundle(desk: Desk) -> None:
+    transport = ManyChannels()
+    with desk.runner(transport) as runner:
         job = desk.job()
         runner.submit([job])
-        assert line.asked == ["upload"] * CHANNELS + ["submit"]
-        assert line.up["upload"] == SIZE
-        assert line.up["submit"] < 50_000
+        assert transport.ran == ["upload"] * CHANNELS + ["submit"]
+        assert transport.up["upload"] == SIZE
+        assert transport.up["submit"] < 50_000
         runner.wait([job], timeout=600)
-        assert desk.arrived(job)
+        assert desk.ran_once(job)
 
 
-def test_over_a_short_line_it_is_one_piece(desk: Desk) -> None:
-    line = Line(channels=1)
-    with desk.runner(line) as runner:
+def test_over_a_single_channel_it_is_one_range(desk: Desk) -> None:
+    transport = ManyChannels(channels=1)
+    with desk.runner(transport) as runner:
         job = desk.job()
         runner.submit([job])
-        assert line.asked == ["upload", "submit"]
+        assert transport.ran == ["upload", "submit"]
         runner.wait([job], timeout=600)
-        assert desk.arrived(job)
+        assert desk.ran_once(job)
 
 
-def test_after_a_cut_only_what_is_not_there_is_sent(desk: Desk) -> None:
-    line = Line(cut_after=LARGE_BYTES)
-    with desk.runner(line) as runner, pytest.raises(TransportError):
+def test_after_a_lost_connection_only_missing_ranges_are_sent(desk: Desk) -> None:
+    transport = ManyChannels(cut_after=LARGE_BYTES)
+    with desk.runner(transport) as runner, pytest.raises(TransportError):
         job = desk.job()
         runner.submit([job])
-    line.cut_after, before = None, line.up["upload"]
-    with desk.runner(line) as runner:
+    transport.cut_after, before = None, transport.up["upload"]
+    with desk.runner(transport) as runner:
         runner._keys[job] = runner.ledger.chosen()[0].key  # as a later process would adopt it
         runner.submit([job])
-        assert line.up["upload"] - before < SIZE - LARGE_BYTES // 2
-        assert line.asked[-1] == "submit"
+        assert transport.up["upload"] - before < SIZE - LARGE_BYTES // 2
+        assert transport.ran[-1] == "submit"
         runner.wait([job], timeout=600)
-        assert desk.arrived(job)
+        assert desk.ran_once(job)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_many_cuts_come_to_one_whole_input(desk: Desk, seed: int) -> None:
-    line, cuts = Line(), 0
-    with desk.runner(line) as runner:
+def test_an_upload_survives_many_lost_connections(desk: Desk, seed: int) -> None:
+    transport, cuts = ManyChannels(), 0
+    with desk.runner(transport) as runner:
         job = desk.job()
         while True:
-            line.cut_after = line.up.get("upload", 0) + 1_300_000 * seed + 777_777 * (cuts + 1)
+            transport.cut_after = transport.up.get("upload", 0) + 1_300_000 * seed + 777_777 * (cuts + 1)
             try:
                 runner.submit([job])
                 break
@@ -165,40 +166,40 @@ def test_many_cuts_come_to_one_whole_input(desk: Desk, seed: int) -> None:
                 cuts += 1
         assert cuts >= 2
         runner.wait([job], timeout=600)
-        assert desk.arrived(job)
+        assert desk.ran_once(job)
 
 
 @pytest.mark.parametrize("lost", ["upload", "submit"])
-def test_a_lost_last_word_sends_nothing_twice(desk: Desk, lost: str) -> None:
-    line = Line(lost=lost)
-    with desk.runner(line) as runner:
+def test_if_the_reply_is_lost_no_byte_is_sent_twice(desk: Desk, lost: str) -> None:
+    transport = ManyChannels(lost=lost)
+    with desk.runner(transport) as runner:
         job = desk.job()
         with pytest.raises(TransportError):
             runner.submit([job])
-        line.lost = ""
+        transport.lost = ""
         runner.submit([job])
-        assert line.up["upload"] == SIZE
+        assert transport.up["upload"] == SIZE
         runner.wait([job], timeout=600)
-        assert desk.arrived(job)
+        assert desk.ran_once(job)
 
 
-def test_channels_that_the_server_does_not_give_leave_their_pieces_to_the_others(desk: Desk) -> None:
-    line = Line(refused=CHANNELS - 1)
-    with desk.runner(line) as runner:
+def test_the_accepted_channels_upload_the_ranges_of_refused_ones(desk: Desk) -> None:
+    transport = ManyChannels(refused=CHANNELS - 1)
+    with desk.runner(transport) as runner:
         job = desk.job()
         runner.submit([job])
-        assert line.up["upload"] == SIZE
+        assert transport.up["upload"] == SIZE
         runner.wait([job], timeout=600)
-        assert desk.arrived(job)
+        assert desk.ran_once(job)
 
 
 def test_an_input_that_was_changed_before_it_was_sent_is_not_sent(desk: Desk) -> None:
-    line = Line(cut_after=LARGE_BYTES)
-    with desk.runner(line) as runner:
+    transport = ManyChannels(cut_after=LARGE_BYTES)
+    with desk.runner(transport) as runner:
         job = desk.job()
         with pytest.raises(TransportError):
             runner.submit([job])
-        line.cut_after = None
+        transport.cut_after = None
         with desk.input.open("r+b") as file:
             file.write(b"other")
         with pytest.raises(JobError, match="was changed before it was sent"):
@@ -206,24 +207,24 @@ def test_an_input_that_was_changed_before_it_was_sent_is_not_sent(desk: Desk) ->
         assert not runner.ledger.chosen()
         runner.submit([job])
         runner.wait([job], timeout=600)
-        assert desk.arrived(job) or list(desk.work.glob(".staged-*"))  # of the first attempt, under another token
+        assert desk.ran_once(job) or list(desk.work.glob(".staged-*"))  # of the first token
 
 
-def test_what_was_given_up_long_ago_goes_and_nothing_else(desk: Desk) -> None:
+def test_old_ranges_of_abandoned_uploads_are_removed_and_nothing_else(desk: Desk) -> None:
     names = {"old": 40, "young": 20, "not ours": 40}
     for name, days in names.items():
         folder = desk.work / f".staged-{name}"
         folder.mkdir(parents=True)
-        (folder / "0.0.aa").write_bytes(b"piece")
+        (folder / "0.0.aa").write_bytes(b"range")
         if name != "not ours":
             (folder / ".scheduler").touch()
         os.utime(folder, times=(time.time() - days * 86_400,) * 2)
-    with desk.runner(Line()) as runner:
+    with desk.runner(ManyChannels()) as runner:
         runner.submit([desk.job()])
     assert {path.name for path in desk.work.glob(".staged-*")} == {".staged-young", ".staged-not ours"}
 
 
-def test_many_files_that_are_large_together_are_staged_too(desk: Desk) -> None:
+def test_a_bundle_of_many_files_that_is_large_is_uploaded_in_ranges_too(desk: Desk) -> None:
     folder = desk.folder / "many"
     (folder / "sub\nfolder").mkdir(parents=True)
     for number in range(20):
@@ -232,21 +233,21 @@ def test_many_files_that_are_large_together_are_staged_too(desk: Desk) -> None:
     (folder / "sub\nfolder" / "large\n").chmod(0o755)
     script = desk.folder / "s.sh"
     script.write_text("#!/bin/sh\ncd many/* && sha256sum ./* && test -x ./large*\n")
-    line = Line()
-    with desk.runner(line) as runner:
+    transport = ManyChannels()
+    with desk.runner(transport) as runner:
         job = Job(
-            "j", JobType.SCRIPT, script_path=script, working_dir=desk.folder / "home", input_files={"many": folder}
+            "j", JobType.SCRIPT, script_path=script, working_dir=desk.folder / "out", input_files={"many": folder}
         )
         runner.submit([job])
-        assert line.up["submit"] < 2000
+        assert transport.up["submit"] < 2000
         runner.wait([job], timeout=600)
         assert job.is_completed(), job.results["error"]
         assert len(Path(job.results["stdout"]).read_text().splitlines()) == 21
 
 
-def test_the_large_file_in_the_spool_is_the_users_own_and_costs_no_room(desk: Desk) -> None:
-    line = Line(cut_after=0)
-    with desk.runner(line) as runner, pytest.raises(TransportError):
+def test_a_large_file_in_the_spool_is_a_link_to_the_users_file(desk: Desk) -> None:
+    transport = ManyChannels(cut_after=0)
+    with desk.runner(transport) as runner, pytest.raises(TransportError):
         runner.submit([desk.job()])
     aside = next((desk.folder / "state/spool").glob("*.large")) / "0"
     assert aside.samefile(desk.input)

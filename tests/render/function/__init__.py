@@ -1,1 +1,1 @@
-"""How functions travel: packed here, really run by run_function.py under every Python of this machine."""
+"""How functions travel: packed here, and run by run_function.py under every Python of this machine."""

@@ -1,4 +1,4 @@
-"""Modules made on the fly here, and nodes to run them on."""
+"""Modules that tests write and import, and nodes that run them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A place where a packed function really runs: a control folder, a job's folder, and some Python."""
+"""A node on which a packed function runs: a control folder, the job's folder, and a Python."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pack_function(function: Callable[..., Any], params: Mapping[str, Any], *, jo
 
 @cache
 def pythons() -> dict[tuple[int, int], str]:
-    """Every Python 3.6 or newer on this machine, by minor version; that of the tests is always one."""
+    """Minor version → path of every Python 3.6 or newer on this machine, that of the tests included."""
     names = [f"python3.{minor}" for minor in range(6, 20)]
     found = [shutil.which(name) for name in ("python3", *names)]
     known = sorted(Path.home().glob(".pyenv/versions/3.*/bin/python"))
@@ -38,23 +38,23 @@ def pythons() -> dict[tuple[int, int], str]:
 
 @cache
 def version_of(python: str) -> tuple[int, int]:
-    ask = "import sys; print('%d %d' % sys.version_info[:2])"
-    asked = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)
-    if asked.returncode:  # a shim of a version that is not switched on
+    code = "import sys; print('%d %d' % sys.version_info[:2])"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode:  # a shim of a version that is not enabled
         return (0, 0)
-    major, minor = asked.stdout.split()
+    major, minor = done.stdout.split()
     return int(major), int(minor)
 
 
 def another_python() -> str | None:
-    """The newest one of another minor version than here."""
+    """The newest Python of another minor version than that of the tests."""
     others = [path for version, path in pythons().items() if version != HERE]
     return others[-1] if others else None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left."""
+    """What a run has left."""
 
     exit_code: int
     stdout: str
@@ -66,7 +66,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Node:
-    """Folders that share nothing with the place where the function was packed."""
+    """Folders that share nothing with those in which the function was packed."""
 
     folder: Path
 

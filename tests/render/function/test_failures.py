@@ -1,4 +1,4 @@
-"""When a function fails, its own traceback is on stderr, and a short error beside the exit code."""
+"""A function that fails: its own traceback on stderr, a short error, and the exit code."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def packed(make: Make, body: str) -> PackedFunction:
     return pack_function(make("fails", {"fails.py": text}).f, {}, job_id="j")
 
 
-def test_it_compiles_on_the_oldest_python_that_it_is_for() -> None:
+def test_run_function_compiles_on_the_oldest_supported_python() -> None:
     ast.parse(RUN_FUNCTION.read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
-def test_an_error_with_a_cause_is_told_as_python_tells_it(make: Make, node: Node, each_python: str) -> None:
+def test_an_error_with_a_cause_is_reported_as_python_reports_it(make: Make, node: Node, each_python: str) -> None:
     outcome = node.run(packed(make, CHAIN), python=each_python)
     assert (outcome.exit_code, outcome.result) == (1, None)
     assert "The above exception was the direct cause" in outcome.stderr
@@ -59,13 +59,13 @@ def test_an_error_while_the_module_is_imported_is_the_functions_error(make: Make
 @pytest.mark.parametrize(
     ("body", "code", "message", "stderr"),
     [
-        ("def f():\n    sys.exit(3)\n", 3, "the function left with exit code 3", ""),
+        ("def f():\n    sys.exit(3)\n", 3, "the function called sys.exit(3)", ""),
         ("def f():\n    sys.exit('no beam')\n", 1, "no beam", "no beam\n"),
-        ("def f():\n    sys.exit(True)\n", 1, "the function left with exit code True", ""),
+        ("def f():\n    sys.exit(True)\n", 1, "the function called sys.exit(True)", ""),
         ("def f():\n    os._exit(5)\n", 5, None, ""),
     ],
 )
-def test_a_function_that_leaves_by_itself_is_taken_at_its_word(
+def test_sys_exit_in_a_function_sets_the_exit_code(
     body: str, code: int, message: str | None, stderr: str, make: Make, node: Node
 ) -> None:
     outcome = node.run(packed(make, body))
@@ -73,12 +73,12 @@ def test_a_function_that_leaves_by_itself_is_taken_at_its_word(
     assert (outcome.error or {}).get("message") == message
 
 
-def test_a_function_that_leaves_with_zero_has_returned_nothing(make: Make, node: Node) -> None:
+def test_a_function_that_exits_with_0_has_returned_nothing(make: Make, node: Node) -> None:
     outcome = node.run(packed(make, "def f():\n    sys.exit(0)\n"))
     assert (outcome.exit_code, outcome.result, outcome.error) == (0, {"result": None}, None)
 
 
-def test_a_signal_ends_it_as_it_ends_any_process(make: Make, node: Node) -> None:
+def test_a_signal_ends_the_function_as_any_other_process(make: Make, node: Node) -> None:
     outcome = node.run(packed(make, "def f():\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(9)\n"))
     assert (outcome.exit_code, outcome.result, outcome.error) == (-15, None, None)
     outcome = node.run(packed(make, "def f():\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(9)\n"))
@@ -92,14 +92,14 @@ def test_a_child_that_the_function_forks_leaves_no_result(make: Make, node: Node
         assert node.run(packed(make, body.format(end))).result == {"result": "parent"}
 
 
-def test_an_error_of_an_earlier_attempt_does_not_stay(make: Make, node: Node) -> None:
+def test_the_error_of_an_earlier_attempt_is_removed(make: Make, node: Node) -> None:
     assert node.run(packed(make, "def f():\n    sys.exit('no')\n")).error
     good = pack_function(make("good_now", {"good_now.py": "def f():\n    return 1\n"}).f, {}, job_id="j")
     outcome = node.run(good)
     assert (outcome.result, outcome.error) == ({"result": 1}, None)
 
 
-def test_an_error_that_cannot_be_shown_is_still_an_error(make: Make, node: Node) -> None:
+def test_an_error_whose_message_cannot_be_shown_is_reported(make: Make, node: Node) -> None:
     body = "class Bad(Exception):\n    def __str__(self):\n        raise RuntimeError\ndef f():\n    raise Bad\n"
     outcome = node.run(packed(make, body))
     assert outcome.exit_code == 1
@@ -107,7 +107,7 @@ def test_an_error_that_cannot_be_shown_is_still_an_error(make: Make, node: Node)
     assert outcome.error["type"] == "Bad"
 
 
-def test_what_is_printed_is_in_the_log_at_once_and_in_any_locale(make: Make, node: Node, each_python: str) -> None:
+def test_printed_text_is_in_the_log_at_once_in_any_locale(make: Make, node: Node, each_python: str) -> None:
     body = "def f():\n    print('é \\udcff')\n    sys.stderr.write('ü\\n')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     outcome = node.run(packed(make, body), python=each_python, environment={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"})
     assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (-9, "é \\udcff\n", "ü\n")
@@ -144,7 +144,7 @@ def test_the_folder_may_change_while_it_runs(make: Make, node: Node) -> None:
 
 
 def test_a_python_that_is_too_old_is_named(node: Node) -> None:
-    """Python 2 gets as far as the message; if there is none, its version is only pretended."""
+    """Python 2 reaches the message. Without a Python 2, another Python claims to be an old version."""
     call = {"how": "pickle", "module": "", "qualname": "f", "python": [2, 6], "why": "it is old", "modules": []}
     node.unpack({"function/call.json": json.dumps(call).encode()})
     outcome = node.start()
@@ -154,8 +154,8 @@ def test_a_python_that_is_too_old_is_named(node: Node) -> None:
     assert "set the site's `python:` to a Python 2.6" in outcome.error["message"]
 
 
-def test_it_needs_nothing_but_the_control_folder(make: Make, node: Node) -> None:
-    """As in a container: neither this package nor a home is there."""
+def test_run_function_needs_nothing_but_the_control_folder(make: Make, node: Node) -> None:
+    """In a container, neither this package nor a home directory exists."""
     sent = packed(make, "def f():\n    return sorted(set(sys.modules) & {'scheduler', 'site', 'cloudpickle'})\n")
     node.unpack({**sent.files, "params.json": b"{}", "run_function.py": RUN_FUNCTION.read_bytes()})
     node.job.mkdir(parents=True)

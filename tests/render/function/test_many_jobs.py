@@ -74,14 +74,14 @@ def test_each_function_of_a_submission_is_found_once(make: Make) -> None:
     assert json.loads(_content(bundle, "20/function/call.json"))["qualname"] == "shift"
 
 
-def test_the_next_submission_finds_the_source_as_it_is_then(make: Make, tmp_path: Path) -> None:
+def test_the_next_submission_sends_the_source_as_it_is_then(make: Make, tmp_path: Path) -> None:
     module = make("analysis", LIBRARY)
     assert sent(render(jobs(module.scale, 2), SITE), 1)["constants.py"] == "FACTOR = 10\n"
     (Path(module.__file__ or "").parent / "constants.py").write_text("FACTOR = 2000\n")
     assert sent(render(jobs(module.scale, 2), SITE), 1)["constants.py"] == "FACTOR = 2000\n"
 
 
-def test_functions_with_one_code_and_different_globals_are_packed_apart(make: Make) -> None:
+def test_functions_with_the_same_code_and_different_globals_are_packed_separately(make: Make) -> None:
     """A copy of a function that has other globals is another function: it is found under no name, so it is pickled."""
     module = make("analysis", LIBRARY)
     other = FunctionType(module.scale.__code__, {"constants": type("C", (), {"FACTOR": 7}), "__name__": "analysis"})
@@ -90,7 +90,7 @@ def test_functions_with_one_code_and_different_globals_are_packed_apart(make: Ma
     assert ways == ["source", "source", "pickle", "pickle"]
 
 
-def test_a_function_that_exists_only_while_it_is_packed_does_not_lend_its_source_to_the_next(make: Make) -> None:
+def test_a_function_is_not_confused_with_an_earlier_one_of_the_same_id(make: Make) -> None:
     """Python gives a new object the id of one that is gone; the packer keeps each function that it knows."""
     module = make(
         "factory", {"factory.py": "def closure(n):\n    return lambda x: x + n\n\ndef plain(x):\n    return x\n"}

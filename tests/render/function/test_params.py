@@ -1,4 +1,4 @@
-"""Parameters arrive over there as they were, whatever they hold."""
+"""Parameters arrive on the node unchanged, whatever they contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot travel as source goes by cloudpickle, to the same Python; what can go neither way is refused."""
+"""Functions that cannot travel as source are pickled for the same Python; others are refused."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def test_a_function_without_a_name_in_a_module(expression: str, result: int, why
     assert outcome.result == {"result": result}, outcome.stderr
 
 
-def test_what_a_closure_holds_goes_along(node: Node) -> None:
+def test_the_variables_of_a_closure_are_sent(node: Node) -> None:
     data = {(1, 2): {3j}}
     packed = pack_function(lambda n: {"n": n, "data": str(data)}, {"n": 1}, job_id="j")
     assert node.run(packed).result == {"n": 1, "data": "{(1, 2): {3j}}"}
 
 
 @pytest.mark.parametrize("value", [{1, 2}, {1: "a"}, 1j, b"x", {"a": [object]}, threading.Event])
-def test_params_that_json_cannot_hold_go_with_the_function(value: Any, make: Make, node: Node) -> None:
+def test_params_that_json_cannot_hold_are_pickled_with_the_function(value: Any, make: Make, node: Node) -> None:
     function = make("factory", FACTORY).identity
     packed = pack_function(lambda x: repr(x), {"x": value}, job_id="j")
     assert node.run(packed).result == {"result": repr(value)}
@@ -77,14 +77,14 @@ def test_params_that_json_cannot_hold_go_with_the_function(value: Any, make: Mak
     assert "factory.py" in sources(packed)
 
 
-def test_params_that_hold_themselves_arrive_so(node: Node) -> None:
+def test_params_that_contain_themselves_arrive_unchanged(node: Node) -> None:
     loop: list[Any] = []
     loop.append(loop)
     packed = pack_function(lambda x: x[0] is x, {"x": loop}, job_id="j")
     assert node.run(packed).result == {"result": True}
 
 
-def test_a_packer_looks_once_and_packs_each_job_for_itself(make: Make, node: Node) -> None:
+def test_a_packer_finds_a_source_once_and_packs_every_job(make: Make, node: Node) -> None:
     packer, module = Packer(), make("factory", FACTORY)
     packs = [packer.pack(module.identity, {"x": x}, job_id="j") for x in (1, {2}, 3)]
     packs += [packer.pack(module.double, {"x": 4}, job_id="j")]
@@ -99,7 +99,7 @@ def test_a_tuple_arrives_as_a_list(make: Make, node: Node) -> None:
     assert node.run(packed, {"x": (1, (2,))}).result == {"result": [1, [2]]}
 
 
-def test_a_numpy_array_goes_by_pickle(make: Make) -> None:
+def test_a_numpy_array_is_pickled(make: Make) -> None:
     numpy = pytest.importorskip("numpy")
     assert pack_function(make("factory", FACTORY).identity, {"x": numpy.zeros(3)}, job_id="j").how == "pickle"
 
@@ -112,7 +112,7 @@ def test_a_function_made_by_exec(node: Node) -> None:
     assert node.run(packed).result == {"result": 7}
 
 
-def test_another_python_is_told_what_it_cannot_read(node: Node, other_python: str) -> None:
+def test_another_python_reports_that_it_cannot_read_the_pickle(node: Node, other_python: str) -> None:
     packed = pack_function(lambda: 1, {}, job_id="j")
     outcome = node.run(packed, python=other_python)
     theirs, ours = ".".join(map(str, version_of(other_python))), ".".join(map(str, HERE))
@@ -133,7 +133,7 @@ def test_the_pickle_is_read_with_the_cloudpickle_that_wrote_it(node: Node) -> No
     assert outcome.result["result"] == str(node.control / "function" / "cloudpickle" / "cloudpickle" / "__init__.py")
 
 
-def test_of_a_trusting_site_a_pickle_comes_home_with_cloudpickle(node: Node) -> None:
+def test_on_a_site_that_trusts_pickles_the_result_is_pickled_with_cloudpickle(node: Node) -> None:
     outcome = node.run(pack_function(lambda: {"f": lambda: 1}, {}, job_id="j"), options=("--pickle-results",))
     assert outcome.exit_code == 0, outcome.stderr
     assert (outcome.control / "result.pkl").exists()
@@ -165,7 +165,7 @@ class _Callable:
         (3, "which cannot be called"),
     ],
 )
-def test_what_gives_no_result_when_called_is_refused(function: Any, message: str) -> None:
+def test_a_callable_that_returns_no_result_is_refused(function: Any, message: str) -> None:
     with pytest.raises(JobError, match=f"'my job'.*{message}"):
         pack_function(function, {}, job_id="my job")
 
@@ -178,7 +178,7 @@ def test_params_that_do_not_fit_are_refused(make: Make) -> None:
             pack_function(f, params, job_id="my job")
 
 
-def test_what_can_travel_neither_way_is_refused_with_both_reasons() -> None:
+def test_a_function_that_cannot_travel_is_refused_with_both_reasons() -> None:
     lock = threading.Lock()
     with pytest.raises(
         JobError, match=r"'my job': .*not as source, because .*lambda.*nor by cloudpickle: .*lock.*params"
@@ -186,6 +186,6 @@ def test_what_can_travel_neither_way_is_refused_with_both_reasons() -> None:
         pack_function(lambda: lock, {}, job_id="my job")
 
 
-def test_the_call_says_what_it_needs(make: Make) -> None:
+def test_the_call_names_the_python_that_it_needs(make: Make) -> None:
     call = json.loads(pack_function(lambda: 1, {}, job_id="j").files["function/call.json"])
     assert (call["how"], call["python"]) == ("pickle", list(sys.version_info[:2]))

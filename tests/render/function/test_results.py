@@ -1,4 +1,4 @@
-"""What a function returns, comes home as JSON; what JSON cannot hold is an error that says where it is."""
+"""What a function returns becomes JSON. A value that JSON cannot hold is an error that names the part."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Name(str, enum.Enum):
 class Text(str):
     pass
 
-class Number:  # as numpy's
+class Number:  # like a numpy scalar
     def __init__(self, value):
         self.value = value
     def tolist(self):
@@ -71,7 +71,7 @@ BAD = {
     "decimal.Decimal(1)": "result is of type decimal.Decimal",
     "[Number]": "result[0] is the class kinds.Number",
     "[Number(1j)]": "result[0] is of type kinds.Number",
-    "loop": "result[0] holds itself",
+    "loop": "result[0] contains itself",
     "{1: 2, '1': 3}": 'two keys become the same text in JSON: result["1"]',
     "object": "result is the class object",
 }
@@ -89,7 +89,9 @@ def test_a_result_that_json_can_hold(expression: str, make: Make, node: Node) ->
 
 
 @pytest.mark.parametrize("expression", BAD)
-def test_a_result_that_json_cannot_hold_is_an_error_that_says_where(expression: str, make: Make, node: Node) -> None:
+def test_a_result_that_json_cannot_hold_is_an_error_that_names_the_part(
+    expression: str, make: Make, node: Node
+) -> None:
     outcome = node.run(returning(expression, make))
     assert (outcome.exit_code, outcome.result) == (1, None)
     assert BAD[expression] in outcome.stderr
@@ -100,14 +102,14 @@ def test_a_result_that_json_cannot_hold_is_an_error_that_says_where(expression: 
 
 
 @pytest.mark.parametrize("part", ["GOOD", "BAD"])
-def test_results_of_all_kinds_on_every_python(part: str, make: Make, node: Node, each_python: str) -> None:
+def test_results_of_all_types_on_every_python(part: str, make: Make, node: Node, each_python: str) -> None:
     expression = {"GOOD": "[Number([1.5]), Hit(1, {2}), Level.HIGH]", "BAD": "{'x': b''}"}[part]
     outcome = node.run(returning(expression, make), python=each_python)
     good = {"result": [[1.5], {"x": 1, "y": [2]}, 2]}
     assert (outcome.exit_code, outcome.result) == ((0, good) if part == "GOOD" else (1, None)), outcome.stderr
 
 
-def test_what_is_not_a_number_is_still_one_in_python(make: Make, node: Node) -> None:
+def test_nan_and_infinity_are_read_by_python(make: Make, node: Node) -> None:
     result = node.run(returning("{'n': float('nan'), 'i': [float('inf'), -float('inf')]}", make)).result
     assert math.isnan(result["n"])
     assert result["i"] == [math.inf, -math.inf]
@@ -119,7 +121,7 @@ def test_a_dataclass_is_an_object(make: Make, node: Node) -> None:
     assert node.run(pack_function(module.f, {}, job_id="j")).result == {"result": [{"a": 1, "b": [2]}]}
 
 
-def test_numpy_is_numbers_and_lists(make: Make, node: Node) -> None:
+def test_numpy_values_become_numbers_and_lists(make: Make, node: Node) -> None:
     pytest.importorskip("numpy")
     text = (
         "import numpy as np\n"
@@ -148,7 +150,7 @@ def test_a_pickle_is_left_only_where_the_site_trusts_them(make: Make, node: Node
     assert not (outcome.control / "result.pkl").exists()
 
 
-def test_nothing_half_written_is_left(make: Make, node: Node) -> None:
+def test_no_incomplete_result_is_left(make: Make, node: Node) -> None:
     outcome = node.run(returning("[0] * 100000", make))
     assert outcome.result == {"result": [0] * 100_000}
     assert sorted(path.name for path in outcome.control.iterdir()) == ["function", "params.json", "result.json"]

@@ -1,4 +1,4 @@
-"""Of a script only what the function refers to travels; its statements never run again. A case is a file in scripts/.
+"""Of a script only what the function refers to is sent; its other statements do not run. A case is a file in scripts/.
 
 The lines that begin with `#` say what is expected. Each case is run as a script that packs its own `f`; a statement at
 its end imports a module that is not there when the function runs.
@@ -38,7 +38,7 @@ ENDING = "\nimport packing_for_tests\npacking_for_tests.pack(f)\n"
 
 @dataclass(frozen=True)
 class Home:
-    """Where a script lies and is run."""
+    """The folder where a script is and runs."""
 
     folder: Path
 
@@ -69,7 +69,7 @@ def expected(case: str) -> dict[str, str]:
 
 
 def pythons_for(packed: PackedFunction) -> list[str]:
-    """All that have what the cases use; a pickle runs on one."""
+    """The Pythons that have what the cases use; a pickle runs only on the one that wrote it."""
     if packed.python is None:
         return [path for version, path in pythons().items() if version >= (3, 7)]
     return [sys.executable]
@@ -128,27 +128,27 @@ def test_a_package_run_by_its_name(home: Home, node: Node) -> None:
     assert result_of(node, home.run("-m", "lab")) == {"result": 2}
 
 
-def test_a_module_that_imports_the_script_gets_the_script(home: Home, node: Node) -> None:
-    """As it does here: under its own name it is another module, and runs as such."""
+def test_a_module_can_import_the_script(home: Home, node: Node) -> None:
+    """As it can locally: under its own name the script is another module, and runs as such."""
     home.write({"scan.py": "N = 1\ndef f():\n    import other\n    return other.N\n"})
     home.write({"other.py": "from scan import N\n", "go.py": "from scan import f\n" + ENDING})
     assert result_of(node, home.run("go.py")) == {"result": 1}
 
 
-def test_a_function_typed_in_goes_by_pickle(home: Home, node: Node) -> None:
+def test_a_function_typed_into_a_session_is_pickled(home: Home, node: Node) -> None:
     packed = home.run("-", stdin="n = 2\ndef f():\n    return n\n" + ENDING)
     assert (packed.how, packed.python) == ("pickle", sys.version_info[:2])
     assert result_of(node, packed) == {"result": 2}
 
 
-def test_a_function_typed_in_after_a_script_goes_by_pickle(home: Home, node: Node) -> None:
+def test_a_function_typed_in_after_a_script_is_pickled(home: Home, node: Node) -> None:
     home.write({"scan.py": "def f():\n    return 'old'\n"})
     packed = home.run("-i", "scan.py", stdin="def f():\n    return 'new'\n\n" + ENDING)
     assert packed.how == "pickle"
     assert result_of(node, packed) == {"result": "new"}
 
 
-def test_a_notebook_cell_goes_by_pickle_with_the_modules_beside_it(home: Home, node: Node) -> None:
+def test_a_function_of_a_notebook_is_pickled_with_the_modules_in_its_folder(home: Home, node: Node) -> None:
     home.write({"helpers.py": "from deeper import N\ndef n():\n    return N\n", "deeper.py": "N = 3\n"})
     cell = (
         "import linecache, sys, types\n"
@@ -166,7 +166,7 @@ def test_a_notebook_cell_goes_by_pickle_with_the_modules_beside_it(home: Home, n
     assert result_of(node, packed) == {"result": 6}
 
 
-def test_a_script_that_was_edited_while_it_runs_goes_by_pickle(home: Home, node: Node) -> None:
+def test_a_function_of_a_script_that_was_edited_while_it_runs_is_pickled(home: Home, node: Node) -> None:
     editing = "import pathlib\npathlib.Path(__file__).write_text('\\n\\ndef f():\\n    pass\\n')\n"
     home.write({"scan.py": "def f():\n    return 'as it runs'\n" + editing + ENDING})
     packed = home.run("scan.py")
@@ -180,7 +180,7 @@ def test_a_script_in_another_encoding(home: Home, node: Node) -> None:
     assert result_of(node, home.run("old.py")) == {"result": "Grüße"}
 
 
-def test_numpy_values_of_a_script_go_as_source(home: Home, node: Node) -> None:
+def test_numpy_values_of_a_script_are_written_as_source(home: Home, node: Node) -> None:
     pytest.importorskip("numpy")
     text = (
         "import numpy as np\nGRID = np.linspace(0, 1, 3)\nGRID[0] = np.nan\nMASK = np.zeros((2, 0, 1), dtype=bool)\n"

@@ -44,7 +44,7 @@ def test_a_function_of_a_package_runs_on_every_python(make: Make, node: Node, ea
     assert (packed.how, packed.python, outcome.exit_code, outcome.error) == ("source", None, 0, None)
 
 
-def test_its_whole_package_goes_along_and_what_lies_beside_it_only_if_it_is_imported(make: Make) -> None:
+def test_the_whole_package_is_sent_and_other_modules_only_if_they_are_imported(make: Make) -> None:
     packed = pack_function(make("lab.sim.run", PACKAGE).simulate, {"events": 3}, job_id="j")
     assert sent(packed) == set(PACKAGE) - {"stranger.py"}
 
@@ -65,7 +65,7 @@ def test_a_folder_without_init_is_a_package_too(make: Make, node: Node) -> None:
     assert outcome.result == {"result": 3}, outcome.stderr
 
 
-def test_names_under_which_a_module_level_function_may_be_reached(make: Make, node: Node) -> None:
+def test_a_module_level_function_is_found_under_each_of_its_names(make: Make, node: Node) -> None:
     text = (
         "import functools\n"
         "def double(function):\n"
@@ -86,7 +86,7 @@ def test_names_under_which_a_module_level_function_may_be_reached(make: Make, no
     assert [node.run(one, {"x": 2}).result["result"] for one in packed] == [4, 2, 2, 20]
 
 
-def test_of_an_installed_module_only_the_name_travels(node: Node) -> None:
+def test_only_the_name_of_an_installed_module_is_sent(node: Node) -> None:
     packed = pack_function(os.path.join, {"a": "x"}, job_id="j")
     assert list(packed.files) == ["function/call.json"]
     assert node.run(packed, {"a": "x"}).result == {"result": "x"}
@@ -97,7 +97,7 @@ def test_a_module_in_site_packages_is_installed(make: Make) -> None:
     assert not sent(pack_function(module.f, {}, job_id="j"))
 
 
-def test_a_module_with_compiled_parts_goes_by_its_name(make: Make) -> None:
+def test_only_the_name_of_a_module_with_compiled_parts_is_sent(make: Make) -> None:
     files = {"fast/__init__.py": "def f():\n    return 1\n", "fast/_core.cpython-311-x86_64-linux-gnu.so": ""}
     assert not sent(pack_function(make("fast", files).f, {}, job_id="j"))
 
@@ -115,36 +115,36 @@ def test_software_on_pythonpath_is_not_sent_without_its_libraries(
     assert sent(pack_function(make("analysis", {"analysis.py": text}).f, {}, job_id="j")) == {"analysis.py"}
 
 
-def test_a_library_that_lies_about_in_the_users_folder_means_nothing(make: Make) -> None:
+def test_a_compiled_library_in_the_users_folder_does_not_matter(make: Make) -> None:
     module = make("macro", {"macro.py": "def f():\n    return 1\n", "macro_C.so": ""})
     assert sent(pack_function(module.f, {}, job_id="j")) == {"macro.py"}
 
 
-def test_an_edited_module_goes_as_it_is_now(make: Make, node: Node) -> None:
+def test_an_edited_module_is_sent_as_it_is_now(make: Make, node: Node) -> None:
     module = make("edited", {"edited.py": "from helper1 import N\ndef f():\n    return N\n", "helper1.py": "N = 1\n"})
     assert node.run(pack_function(module.f, {}, job_id="j")).result == {"result": 1}
     make("edited", {"helper1.py": "N = 1000\n"})
     assert node.run(pack_function(module.f, {}, job_id="j")).result == {"result": 1000}
 
 
-def test_a_module_that_is_missing_over_there_is_named(make: Make, node: Node) -> None:
+def test_a_module_that_the_node_does_not_have_is_named(make: Make, node: Node) -> None:
     text = "try:\n    import not_there_at_all\nexcept ImportError:\n    pass\ndef f():\n    import not_there_at_all.x\n"
     outcome = node.run(pack_function(make("wants", {"wants.py": text}).f, {}, job_id="j"))
     assert (outcome.exit_code, outcome.result) == (1, None)
     assert outcome.error is not None
     assert outcome.error["type"] == "ModuleNotFoundError"
-    assert "not_there_at_all did not come along, and is not installed over there" in outcome.error["message"]
-    assert "is not installed over there" in outcome.stderr
+    assert "the module not_there_at_all was not sent with the function" in outcome.error["message"]
+    assert "has none: install it" in outcome.stderr
 
 
-def test_a_module_named_like_one_of_python_itself_is_told_to_be_renamed(make: Make, node: Node) -> None:
+def test_a_module_with_the_name_of_a_module_of_python_must_be_renamed(make: Make, node: Node) -> None:
     packed = pack_function(make("mine", {"mine.py": "def f():\n    return 1\n"}).f, {}, job_id="j")
     call = json.loads(packed.files["function/call.json"])
     call["modules"] = ["traceback"]
     files = {**packed.files, "function/call.json": json.dumps(call).encode()}
     outcome = node.run(PackedFunction(files, "source", None))
     assert outcome.exit_code == 1
-    assert "traceback, which came along, has the name of a module of Python" in outcome.stderr
+    assert "traceback, which was sent with the function, has the name of a module of Python" in outcome.stderr
 
 
 def test_this_package_is_never_sent(make: Make) -> None:
@@ -152,11 +152,11 @@ def test_this_package_is_never_sent(make: Make) -> None:
     assert sent(pack_function(make("uses_us", {"uses_us.py": text}).f, {}, job_id="j")) == {"uses_us.py"}
 
 
-def test_source_that_the_python_over_there_does_not_understand_is_said_to_be_so(make: Make, node: Node) -> None:
+def test_source_that_the_nodes_python_cannot_read_is_reported(make: Make, node: Node) -> None:
     packed = pack_function(make("good", {"good.py": "def f():\n    return 1\n"}).f, {}, job_id="j")
     files = {**packed.files, "function/src/good.py": b"def f(:\n"}
     outcome = node.run(PackedFunction(files, "source", None))
-    assert "written for another Python than Python 3." in outcome.stderr
+    assert "cannot read this source; it may be written for another version of Python" in outcome.stderr
     assert outcome.exit_code == 1
 
 

@@ -19,12 +19,12 @@ outputs() {
 #PBS -A EIC
 #PBS -q preemptable
 #PBS -l filesystems=home:eagle
-# b0-0.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
+# b0-0.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
 index=${PBS_ARRAY_INDEX:-0}
 element=0
-# PBS does not tell a job how often it was begun: the first free number is this attempt.
+# PBS does not report how often a job was started: the first free number is this attempt.
 attempt=0
 until mkdir "$bundle/$element/began.$attempt" 2>/dev/null || [ ! -d "$bundle/$element/began.$attempt" ]; do
   attempt=$((attempt + 1))
@@ -63,12 +63,12 @@ outputs() {
 #PBS -A EIC
 #PBS -q preemptable
 #PBS -l filesystems=home:eagle
-# b0-0.abcdefghjk-0, element 1. What all jobs have in common is in harness.sh.
+# b0-0.abcdefghjk-0, job 1. harness.sh has what all jobs have in common.
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
 index=${PBS_ARRAY_INDEX:-0}
 element=1
-# PBS does not tell a job how often it was begun: the first free number is this attempt.
+# PBS does not report how often a job was started: the first free number is this attempt.
 attempt=0
 until mkdir "$bundle/$element/began.$attempt" 2>/dev/null || [ ! -d "$bundle/$element/began.$attempt" ]; do
   attempt=$((attempt + 1))
@@ -107,12 +107,12 @@ outputs() {
 #PBS -A EIC
 #PBS -q preemptable
 #PBS -l filesystems=home:eagle
-# b0-0.abcdefghjk-0, element 2. What all jobs have in common is in harness.sh.
+# b0-0.abcdefghjk-0, job 2. harness.sh has what all jobs have in common.
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
 index=${PBS_ARRAY_INDEX:-0}
 element=2
-# PBS does not tell a job how often it was begun: the first free number is this attempt.
+# PBS does not report how often a job was started: the first free number is this attempt.
 attempt=0
 until mkdir "$bundle/$element/began.$attempt" 2>/dev/null || [ ! -d "$bundle/$element/began.$attempt" ]; do
   attempt=$((attempt + 1))
@@ -142,11 +142,11 @@ payload() {
 #PBS -A EIC
 #PBS -q preemptable
 #PBS -l filesystems=home:eagle
-# b0-0.abcdefghjk-0: an array; each element has a script of its own.
+# b0-0.abcdefghjk-0: an array. Each job has its own script.
 first=0
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
 index=${PBS_ARRAY_INDEX:-0}
 . "$bundle/element.sh"
-unpack_element "$bundle" "$first" $((first + index)) || exit   # it has said why
+unpack_element "$bundle" "$first" $((first + index)) || exit   # it has printed why
 . "$bundle/$((first + index))/script.sh"

@@ -14,12 +14,12 @@ outputs() {
 #PBS -A EIC
 #PBS -q preemptable
 #PBS -l filesystems=home:eagle
-# b0-2.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
+# b0-2.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
 index=${PBS_ARRAY_INDEX:-0}
 element=0
-# PBS does not tell a job how often it was begun: the first free number is this attempt.
+# PBS does not report how often a job was started: the first free number is this attempt.
 attempt=0
 until mkdir "$bundle/$element/began.$attempt" 2>/dev/null || [ ! -d "$bundle/$element/began.$attempt" ]; do
   attempt=$((attempt + 1))

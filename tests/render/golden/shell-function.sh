@@ -5,7 +5,7 @@ outputs() {
 }
 ##### 0/script.sh
 #!/bin/bash
-# b0-5.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
+# b0-5.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SCHEDULER_BUNDLE:?}
 batch_id=$(uname -n):$$
 index=$((${SCHEDULER_ELEMENT:?} - ${first:-0}))

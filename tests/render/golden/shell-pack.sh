@@ -9,7 +9,7 @@ outputs() {
 }
 ##### 0/script.sh
 #!/bin/bash
-# b0-0.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
+# b0-0.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SCHEDULER_BUNDLE:?}
 batch_id=$(uname -n):$$
 index=$((${SCHEDULER_ELEMENT:?} - ${first:-0}))
@@ -37,7 +37,7 @@ outputs() {
 }
 ##### 1/script.sh
 #!/bin/bash
-# b0-0.abcdefghjk-0, element 1. What all jobs have in common is in harness.sh.
+# b0-0.abcdefghjk-0, job 1. harness.sh has what all jobs have in common.
 bundle=${SCHEDULER_BUNDLE:?}
 batch_id=$(uname -n):$$
 index=$((${SCHEDULER_ELEMENT:?} - ${first:-0}))
@@ -56,7 +56,7 @@ payload() {
 . "$bundle/harness.sh"
 ##### batches/0/script.sh
 #!/bin/bash
-# b0-0.abcdefghjk-0: jobs that share a node; each has a script of its own.
+# b0-0.abcdefghjk-0: jobs that share a node. Each job has its own script.
 first=0
 bundle=${SCHEDULER_BUNDLE:?}
 batch_id=$(uname -n):$$

@@ -20,7 +20,7 @@ outputs() {
 #SBATCH --output              batches/0/log.%a
 #SBATCH --partition           production
 #SBATCH --time                04:00:00
-# b0-0.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
+# b0-0.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SLURM_SUBMIT_DIR:?}
 batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 index=${SLURM_ARRAY_TASK_ID:-0}
@@ -64,7 +64,7 @@ outputs() {
 #SBATCH --output              batches/0/log.%a
 #SBATCH --partition           production
 #SBATCH --time                04:00:00
-# b0-0.abcdefghjk-0, element 1. What all jobs have in common is in harness.sh.
+# b0-0.abcdefghjk-0, job 1. harness.sh has what all jobs have in common.
 bundle=${SLURM_SUBMIT_DIR:?}
 batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 index=${SLURM_ARRAY_TASK_ID:-0}
@@ -108,7 +108,7 @@ outputs() {
 #SBATCH --output              batches/0/log.%a
 #SBATCH --partition           production
 #SBATCH --time                04:00:00
-# b0-0.abcdefghjk-0, element 2. What all jobs have in common is in harness.sh.
+# b0-0.abcdefghjk-0, job 2. harness.sh has what all jobs have in common.
 bundle=${SLURM_SUBMIT_DIR:?}
 batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 index=${SLURM_ARRAY_TASK_ID:-0}
@@ -143,11 +143,11 @@ export MORE=1
 #SBATCH --output              batches/0/log.%a
 #SBATCH --partition           production
 #SBATCH --time                04:00:00
-# b0-0.abcdefghjk-0: an array; each element has a script of its own.
+# b0-0.abcdefghjk-0: an array. Each job has its own script.
 first=0
 bundle=${SLURM_SUBMIT_DIR:?}
 batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 index=${SLURM_ARRAY_TASK_ID:-0}
 . "$bundle/element.sh"
-unpack_element "$bundle" "$first" $((first + index)) || exit   # it has said why
+unpack_element "$bundle" "$first" $((first + index)) || exit   # it has printed why
 . "$bundle/$((first + index))/script.sh"

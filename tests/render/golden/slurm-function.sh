@@ -15,7 +15,7 @@ outputs() {
 #SBATCH --output              batches/0/log.0
 #SBATCH --partition           production
 #SBATCH --time                04:00:00
-# b0-5.abcdefghjk-0, element 0. What all jobs have in common is in harness.sh.
+# b0-5.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SLURM_SUBMIT_DIR:?}
 batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 index=${SLURM_ARRAY_TASK_ID:-0}

@@ -1,1 +1,1 @@
-"""What runs inside the job, under every shell that is installed."""
+"""The scripts that run inside a job, run by every installed shell."""

@@ -1,0 +1,68 @@
+"""Collect given finished jobs: download their outputs, then record their results."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from scheduler.engine.collect.fetch import Progress, fetch
+from scheduler.engine.collect.manifest import Manifest, manifest
+from scheduler.engine.collect.results import results_of
+from scheduler.engine.context import SiteContext
+from scheduler.errors import OutputError
+from scheduler.job.state import Cause
+from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.rows import JobRow
+
+JOBS_PER_TRANSACTION = 1000
+"""The results of so many jobs are read and recorded at once: those of ten thousand would need too much memory."""
+
+
+def collect(rows: Sequence[JobRow], context: SiteContext, *, progress: Progress | None = None) -> None:
+    """Download the outputs of finished jobs and record their results, in two remote commands.
+
+    Args:
+        rows: the jobs. None of them is due for a retry.
+        context: their site.
+        progress: called while bytes arrive.
+
+    Raises:
+        OutputError: a file differs from the manifest, or cannot be written locally. The jobs that it does not name are
+            collected.
+        TransportError: the connection was lost. What has been downloaded is kept.
+    """
+    if not rows:
+        return
+    submitted = [row for row in rows if row.folder is not None and row.status.cause is not Cause.REFUSED]
+    with tempfile.TemporaryDirectory(prefix="scheduler-") as scratch:
+        listed = manifest(submitted, context.transport, Path(scratch)) if submitted else Manifest()
+        error = _fetch(listed, context, progress)
+        complete = [row for row in rows if error is None or row.key not in error.jobs]
+        for start in range(0, len(complete), JOBS_PER_TRANSACTION):
+            _record(complete[start : start + JOBS_PER_TRANSACTION], listed, context.ledger)
+    if error is not None:
+        context.ledger.observe({}, dict.fromkeys(error.jobs, f"collect: {error}"))
+        raise error
+
+
+def _fetch(listed: Manifest, context: SiteContext, progress: Progress | None) -> OutputError | None:
+    """Download all outputs. An error that names its jobs is returned, so that the other jobs are recorded first."""
+    try:
+        fetch(listed.outputs, context.transport, progress)
+    except OutputError as error:
+        if not error.jobs:
+            raise
+        return error
+    return None
+
+
+def _record(rows: Sequence[JobRow], listed: Manifest, ledger: Ledger) -> None:
+    """Record the results of jobs whose outputs are in place."""
+    found = {row.key: results_of(row, listed) for row in rows}
+    changed = {row.key: found[row.key][0] for row in rows if found[row.key][0] != row.status}
+    texts = {row.key: f"collected: {len(listed.of(row.key))} files downloaded" for row in rows}
+    texts |= {key: f"outputs: {status}: {status.reason}" for key, status in changed.items()}
+    ledger.observe(changed, texts)
+    retries = {row.key: row.retries for row in rows}
+    ledger.record_results({key: results for key, (_, results) in found.items()}, retries)

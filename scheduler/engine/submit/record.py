@@ -1,0 +1,148 @@
+"""What is recorded of a submission: the intent before anything is sent, and the site's reply. Sends nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+from scheduler.batch.base import BatchSystem
+from scheduler.batch.outcome import Accepted, Full, Refused, Unknown
+from scheduler.engine.context import SiteContext
+from scheduler.engine.submit import spool
+from scheduler.engine.submit.reply import CANNOT_WRITE, MISSING_FOLDER, SubmitReply, status_of
+from scheduler.job.job import Job
+from scheduler.job.state import Cause, JobState, Status
+from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.rows import BatchRow, JobRow, Slot
+from scheduler.render.bundle import Bundle
+from scheduler.site.site import Site
+
+
+def record_intent(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str | None) -> list[int]:
+    """Write a bundle to the spool, and the intent to submit it to the ledger. Both are on disk when this returns.
+
+    Args:
+        bundle: what is to be submitted.
+        site: where to.
+        ledger: where it is recorded.
+        campaign: the name of the campaign, or None.
+
+    Returns:
+        The ledger's keys of the jobs, in the bundle's order. Empty, and nothing is recorded, if another process has
+        recorded a job of this campaign in the meantime.
+
+    Raises:
+        LedgerError: the spool or the ledger cannot be written.
+        JobError: a file of the user cannot be read.
+    """
+    resources_json = cache(lambda resources: json.dumps(resources.to_json()))
+    spool.write(bundle.files, ledger.spool(bundle.token), together=bundle.together)
+    batches = [(one.first, len(one.jobs), one.name, one.packed) for one in bundle.batches]
+    jobs = [
+        {
+            **_job_values(job, element, one.first, campaign),
+            "resources": resources_json(want),
+            "retry": _retry(job, site),
+        }
+        for one in bundle.batches
+        for element, (job, want) in enumerate(zip(one.jobs, one.resources, strict=True), start=one.first)
+    ]
+    keys = ledger.record_intent(
+        token=bundle.token, site=site.name, site_json=site.to_json(), python=bundle.python,
+        probe=bundle.python_probe, batches=batches, jobs=jobs,
+    )  # fmt: skip
+    if not keys:
+        spool.discard(ledger.spool(bundle.token))
+    return keys
+
+
+def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteContext) -> None:
+    """Record what a site replied to a bundle: its folder, ids, and whether the queue is full.
+
+    Once every batch has a definite outcome, the bundle is closed.
+
+    Args:
+        reply: the reply.
+        batches: the batches of the bundle, at least one.
+        context: the site.
+    """
+    token, site, ledger = batches[0].bundle, context.site.name, context.ledger
+    if reply.folder and not reply.empty:
+        ledger.record_folder(token, reply.folder)
+    ids = {first: one.batch_id for first, one in reply.outcomes.items() if isinstance(one, Accepted)}
+    if ids:
+        ledger.record_ids(token, ids)
+    full = [first for first, one in reply.outcomes.items() if isinstance(one, Full)]
+    if full:
+        ledger.slots.record_full(site, token, full)
+    elif ids:
+        ledger.slots.record_taken(site)
+    definite = {first for first, one in reply.outcomes.items() if not isinstance(one, Unknown | Full)}
+    if definite >= {batch.first for batch in batches if batch.slot is not Slot.NEVER}:
+        close(token, ledger)
+
+
+def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSystem, ledger: Ledger) -> dict[int, str]:
+    """Record the statuses of jobs that follow from a reply, for those that are still submitting.
+
+    Returns:
+        Retries that were refused: the key of the job → why. Such a job has the status of its earlier attempt again.
+    """
+    changes: dict[int, Status] = {}
+    refused: dict[int, str] = {}
+    status_after = cache(lambda first, retries: replace(status_of(reply.outcomes[first], system), retries=retries))
+    for row in rows:
+        if row.status.state is JobState.SUBMITTING and row.first in reply.outcomes:
+            outcome, status = reply.outcomes[row.first], status_after(row.first, row.retries)
+            if row.retries and isinstance(outcome, Refused):
+                ours = outcome.exit_code in (MISSING_FOLDER, CANNOT_WRITE)
+                refused[row.key] = f"not retried: {outcome.words if ours else status.reason}"
+            else:
+                changes[row.key] = status
+    texts = {key: f"submit: {status.reason or 'accepted'}" for key, status in changes.items()}
+    ledger.observe(changes, texts, was=JobState.SUBMITTING)  # another process may have seen it run, or finish, by now
+    ledger.attempts.take_back(refused)
+    return refused
+
+
+def record_lost(token: str, ledger: Ledger) -> None:
+    """The site does not have the bundle, and the local spool does not either: its jobs can never be submitted."""
+    reason = "its bundle is neither on the site nor in the local spool; it was never submitted"
+    status = Status(JobState.FAILED, Cause.LOST, reason=reason)
+    rows = [row for row in ledger.of_bundle(token) if row.status.state is JobState.SUBMITTING]
+    lost = {row.key: replace(status, retries=row.retries) for row in rows}
+    ledger.observe(lost, dict.fromkeys(lost, f"submit: {reason}"), was=JobState.SUBMITTING)
+    ledger.record_sent(token)
+
+
+def close(token: str, ledger: Ledger) -> None:
+    """Record that nothing of a bundle is to be sent any more, and delete it from the spool."""
+    ledger.record_sent(token)
+    spool.discard(ledger.spool(token))
+
+
+def drop(token: str, ledger: Ledger) -> None:
+    """Delete a bundle of which nothing was submitted from the ledger and the spool."""
+    ledger.forget(token)
+    spool.discard(ledger.spool(token))
+
+
+def _retry(job: Job, site: Site) -> str:
+    """When a job is retried, as the ledger stores it."""
+    retry = job.retry if job.retry is not None else site.retry
+    return json.dumps(retry.to_json()) if retry.times else "{}"
+
+
+def _job_values(job: Job, element: int, first: int, campaign: str | None) -> dict[str, object]:
+    return {
+        "first": first,
+        "element": element,
+        "job_id": job.job_id,
+        "campaign": campaign,
+        "type": job.job_type.value,
+        "working_dir": job.working_dir,
+        "patterns": json.dumps(job.output_files),
+        "template": job.template,
+    }

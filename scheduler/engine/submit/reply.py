@@ -1,0 +1,74 @@
+"""What submit.sh prints, as values, and the status of a job that follows from it. The ledger is written elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from scheduler.batch.base import BatchSystem
+from scheduler.batch.outcome import Accepted, Full, Outcome, Refused, Unknown
+from scheduler.job.state import Cause, JobState, Status
+from scheduler.transports.base import Reply
+
+MISSING_FOLDER, CANNOT_WRITE = 66, 70
+"""Exit codes of submit.sh itself for a batch: the folder of an earlier attempt is gone; a file cannot be written."""
+
+
+@dataclass
+class SubmitReply:
+    """The reply to the submission of a bundle.
+
+    Attributes:
+        folder: the bundle's remote folder; empty if submit.sh did not get so far.
+        busy: the process that works on the same bundle at the moment; then nothing was done.
+        empty: the site does not have the bundle, and none was sent.
+        python: the version of the site's Python, if pickles need a certain one.
+        outcomes: first element of a batch → what became of it. A batch that is not in it was not tried.
+    """
+
+    folder: str = ""
+    busy: str = ""
+    empty: bool = False
+    python: str = ""
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+
+def read_submit_reply(reply: Reply, system: BatchSystem) -> SubmitReply:
+    """Read the lines of submit.sh. A line that cannot be read is skipped: its batch has no outcome yet."""
+    found = SubmitReply()
+    for line in reply.out.splitlines():
+        key, _, rest = line.partition("\t")
+        if key == "folder":
+            found.folder = rest
+        elif key == "busy":
+            found.busy = rest
+        elif key == "empty":
+            found.empty = True
+        elif key == "python":
+            found.python = rest.strip()
+        elif _is_number(key):
+            code, _, words = rest.partition("\t")
+            found.outcomes[int(key)] = _outcome(code, words, system)
+    return found
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
+
+
+def _outcome(code: str, words: str, system: BatchSystem) -> Outcome:
+    """A batch without an exit code was not tried (the disk is full), or its exit code could not be written to disk."""
+    if not _is_number(code):
+        return Unknown(words, None)
+    return system.read_submit(int(code), words)
+
+
+def status_of(outcome: Outcome, system: BatchSystem) -> Status:
+    """The status of the jobs of a batch after this outcome."""
+    if isinstance(outcome, Accepted):
+        return Status(JobState.QUEUED)
+    if isinstance(outcome, Full):
+        return Status(JobState.SUBMITTING, reason=f"waiting for a free slot: {outcome.words}")
+    if isinstance(outcome, Refused):
+        reason = f"{system.submit_command} refused it (exit code {outcome.exit_code}): {outcome.words}"
+        return Status(JobState.FAILED, Cause.REFUSED, reason=reason)
+    return Status(JobState.SUBMITTING, reason=outcome.words.strip() or "not known yet whether the batch system has it")
