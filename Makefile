@@ -34,7 +34,7 @@ format: .venv/installed-dev ## format the code, and fix what ruff can fix
 docs: .venv/installed-dev ## build the documentation as a website, in site/
 	.venv/bin/mkdocs build --strict -f docs/mkdocs.yml
 
-recording: .venv/installed-dev ## record the terminal pictures of README and docs from real runs
+recording: .venv/installed-dev acts ## record the terminal pictures of README and docs from real runs
 	.venv/bin/python docs/record.py
 
 bench: .venv/installed-dev ## compare with a hand-written pipeline; writes docs/pages/performance.md (BENCH="--quick")
