@@ -92,7 +92,7 @@ def test_a_machine_with_slurm_and_without_bash_is_named(cluster: Cluster, tmp_pa
     (job, _) = _jobs(tmp_path)
     with (
         Runner(site, ledger=Ledger(tmp_path / "state"), prompt=False) as runner,
-        pytest.raises(BatchError, match="there is no /bin/bash on login"),
+        pytest.raises(BatchError, match="/bin/bash does not exist on login"),
     ):
         runner.submit([job])
 
