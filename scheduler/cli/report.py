@@ -8,6 +8,7 @@ from scheduler.cli.screen import console, format, tables
 from scheduler.ledger.rows import JobRow
 
 WAIT_HINT = "to wait and download outputs: "
+"""Printed before the command that waits for the jobs."""
 
 
 def print_results(jobs: Sequence[JobRow], *, show: Sequence[str], json: bool) -> None:

@@ -52,8 +52,8 @@ class FileSubmission:
         """The jobs that the batch system refused."""
         return [row for row in self.rows() if row.status.cause is Cause.REFUSED]
 
-    def rows_of_earlier(self) -> list[JobRow]:
-        """Those of the jobs that this campaign has submitted before and that were not refused."""
+    def already_submitted(self) -> list[JobRow]:
+        """The jobs that this campaign has submitted before and that were not refused."""
         ids = {job.job_id for job in self.jobs}
         earlier = self.runner.ledger.of_campaign(self.campaign, self.runner.site.name)
         newest = {row.job_id: row for row in earlier if row.job_id in ids and row.status.cause is not Cause.REFUSED}
@@ -89,8 +89,8 @@ def submit_new_jobs(submission: FileSubmission) -> None:
         BatchError: the batch system refused, and no job is recorded as refused.
         typer.Exit: the site could not be reached; the message is printed.
     """
-    earlier = submission.rows_of_earlier()
-    _print_earlier(submission, earlier)
+    earlier = submission.already_submitted()
+    _print_already_submitted(submission, earlier)
     new, site = len(submission.jobs) - len(earlier), submission.runner.site.name
     silent = not new or console.is_plain(sys.stderr) or not console.stderr_console().is_terminal
     try:
@@ -126,7 +126,7 @@ def _spinner(text: str) -> AbstractContextManager[None]:
     return console.animation(status.start, status.stop)
 
 
-def _print_earlier(submission: FileSubmission, earlier: Sequence[JobRow]) -> None:
+def _print_already_submitted(submission: FileSubmission, earlier: Sequence[JobRow]) -> None:
     if not earlier:
         return
     first = min(row.created for row in earlier)

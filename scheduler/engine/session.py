@@ -58,14 +58,11 @@ class SiteSession:
         before = sites.polled_at(name)
         if sites.claim_poll(name, self.poll_seconds):
             problem = self.dispatcher.resume()
-            self.last_error = poll(self.context, asked_before=before) or problem
+            self.last_error = poll(self.context, polled_before=before) or problem
         self.dispatcher.plan_retries()
         try:
             self.dispatcher.send_waiting()
-        except (
-            BatchError,
-            JobError,
-        ) as error:  # does not keep the other jobs from being followed; the next poll retries
+        except (BatchError, JobError) as error:  # the other jobs must still be followed; the next poll submits again
             self.last_error = str(error)
 
     def collect(self, keys: Sequence[int], *, progress: Progress | None = None) -> None:

@@ -1,1 +1,1 @@
-"""The whole way: real jobs, from a Job object here to its outputs here, on every kind of site that can be had."""
+"""End to end: real jobs, from a Job object to its collected outputs, on every kind of site that is available."""

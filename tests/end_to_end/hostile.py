@@ -1,9 +1,9 @@
-"""Values that a shell, a template or a batch system could take for more than text."""
+"""Values that a shell, a template or a batch system could interpret instead of treating them as text."""
 
 from __future__ import annotations
 
-CANARY = "canary-of-the-whole-way"
-"""A file of this name anywhere means that something was executed."""
+CANARY = "canary-of-the-end-to-end-tests"
+"""A file of this name, on any machine, proves that a value was executed."""
 
 VALUES = [
     "", " ", " a  b ", "it's", '"', '""', "\\", "\\\\n", "\\'", "a'b\"c`d$e\\f\ng", "$HOME", "${HOME}", "$$", "$",
@@ -20,4 +20,4 @@ JOB_IDS = [
     "*", "~", "é 中 🚀", "a\nb\n", "\\", "%A_%a", "...", ".hidden", "a:b,c=d", "#", "'", '"', "$", "`", "x" * 200,
     "\x01\x1b",
 ]  # fmt: skip
-"""What can be a folder's name."""
+"""Job ids that can be names of folders."""

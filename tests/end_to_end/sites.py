@@ -1,4 +1,4 @@
-"""The sites that the whole way is tried on, and what a test may expect of each."""
+"""The sites that the end-to-end tests run on, and what a test may expect of each."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from tests.testcluster import WORK_DIR, Cluster
 from .hostile import EVERYTHING
 
 OWN_SITE = os.environ.get("SCHEDULER_TEST_SITE")
-"""A site file, or a site's name: these tests run there too."""
+"""A site file or the name of a site: the tests run there too."""
 OWN_IMAGE = os.environ.get("SCHEDULER_TEST_IMAGE")
-"""A container image over there that holds Python, for the tests of containers on that site."""
+"""A container image with Python on that site, for the tests of containers."""
 OWN_MEMORY = os.environ.get("SCHEDULER_TEST_MEMORY")
-"""Whether that site ends jobs over their memory: yes or no. Without it, Slurm is thought to, and nobody else."""
+"""Whether that site kills jobs that exceed their memory: yes or no. By default, yes for Slurm and no for others."""
 
 RUN = f"run-{secrets.token_hex(4)}"
-"""This run of the tests, for names that another one does not have."""
+"""Names this run of the tests, for names that no other run uses."""
 
 ON_CLUSTER = ("slurm as alice", "slurm as tess", "shell over ssh", "pbs over ssh")
-HERE = "shell here"
-PBS_HERE = "pbs here"
+LOCAL_SHELL = "local shell"
+LOCAL_PBS = "local pbs"
 OWN = "SCHEDULER_TEST_SITE"
-PBS_HERE_IN = ("test_ends", "test_cancel", "test_time_limit")
-"""The modules for the pretended PBS here: it keeps no history. The one over SSH, which keeps one, is in all."""
+LOCAL_PBS_MODULES = ("test_ends", "test_cancel", "test_time_limit")
+"""The modules that run on the local fake PBS, which keeps no history. All run on the one over SSH, which keeps one."""
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """A site, and what tests may expect of it.
 
     Attributes:
-        images: container images that are over there: in one file, in a folder.
-        short: the shortest walltime there is.
-        enforces_memory: a job over its memory is killed.
-        python: it has one.
-        same_python: its Python has this one's minor version.
-        patience: so many seconds a few short jobs may need until they are home.
-        cores: of what the tests of packing call a node.
+        images: container images on the site: as one file, as a folder.
+        short: the shortest walltime that the site can enforce.
+        enforces_memory: the site kills a job that exceeds its memory.
+        python: the site has Python.
+        same_python: its Python has the minor version of the local one.
+        patience: after so many seconds, a test that waits for a few short jobs fails. It only ends hangs.
+        cores: the number of cores of what the tests of packing call a node.
     """
 
     site: Site
@@ -62,38 +62,38 @@ class Place:
 
     @property
     def local(self) -> bool:
-        """Jobs run in their working_dir."""
+        """Jobs run in their working_dir, on this machine."""
         return self.site.transport == "local"
 
 
-def place_called(name: str, cluster: Cluster | None) -> Place:
-    """One of the places above."""
-    if name == HERE:
-        return here()
-    if name == PBS_HERE:
-        return Place(here(scheduler="pbs", limits={"poll_seconds": 0.5}).site, short="2s", same_python=True)
+def target_named(name: str, cluster: Cluster | None) -> Target:
+    """The target of that name."""
+    if name == LOCAL_SHELL:
+        return local_shell()
+    if name == LOCAL_PBS:
+        return Target(local_shell(scheduler="pbs", limits={"poll_seconds": 0.5}).site, short="2s", same_python=True)
     if name == OWN:
         return own()
     assert cluster is not None
     images, environment = ("/opt/images/small.sif", "/opt/images/small"), {"SITE_VALUE": EVERYTHING}
     if name == "shell over ssh":
         site = shell_over_ssh(cluster, environment=environment)
-        return Place(site, images, short="2s", enforces_memory=False)
+        return Target(site, images, short="2s", enforces_memory=False)
     if name == "pbs over ssh":
         fakepbs_host.put_on(cluster)
         keys: dict[str, Any] = {"scheduler": "pbs", "account": None, "environment": environment}
-        return Place(cluster.site("pbs-over-ssh", user=fakepbs_host.USER, **keys), images, short="2s")
+        return Target(cluster.site("pbs-over-ssh", user=fakepbs_host.USER, **keys), images, short="2s")
     site = cluster.site(name.replace(" ", "-"), user=name.split()[-1], environment=environment)
-    return Place(site, images)
+    return Target(site, images)
 
 
 _PYTHON = '"$1" -c \'import sys; print("%d.%d" % sys.version_info[:2])\''
 
 
-def own() -> Place:
-    """The site of whoever runs these tests. It is asked more often than others only if its file does not say how often.
+def own() -> Target:
+    """The site that SCHEDULER_TEST_SITE names. Without `limits.poll_seconds` in its file, it is polled every 2 s.
 
-    A real batch system looks at its queue when it likes, so that it is waited for longer.
+    The scheduler of a real batch system may start jobs late, so the tests wait longer there.
     """
     site = find_site(str(OWN_SITE))
     if site.limits.poll_seconds is None:
@@ -104,7 +104,7 @@ def own() -> Place:
         python = Expanded(quote_path(site.python, what="python"))
         version = transport.run(Program("look", f". /etc/profile >/dev/null 2>&1; {_PYTHON}"), [python]).out.strip()
     slurm = site.scheduler == "slurm"
-    return Place(
+    return Target(
         site,
         images=(OWN_IMAGE,) if OWN_IMAGE else (),
         short="1m" if slurm else "5s",
@@ -116,8 +116,8 @@ def own() -> Place:
     )
 
 
-def here(**keys: Any) -> Place:
-    """This machine without a batch system; its work folder is set apart by whoever uses it."""
+def local_shell(**keys: Any) -> Target:
+    """This machine without a batch system. The caller sets SCHEDULER_TEST_WORK, its work folder."""
     values: dict[str, Any] = {
         "transport": "local",
         "scheduler": "shell",
@@ -127,17 +127,17 @@ def here(**keys: Any) -> Place:
         "limits": {"poll_seconds": 0.2, "running": 16},
         "environment": {"SITE_VALUE": EVERYTHING},
     }
-    site = Site.from_mapping(values | keys, name="shell-here")
-    return Place(site, short="2s", enforces_memory=False, same_python=True)
+    site = Site.from_mapping(values | keys, name="local-shell")
+    return Target(site, short="2s", enforces_memory=False, same_python=True)
 
 
 def shell_over_ssh(cluster: Cluster, **keys: Any) -> Site:
-    """A plain machine that is reached over SSH."""
-    work_dir = f"{WORK_DIR}/{RUN}"  # a queue of its own: what a killed run has left there holds no place in it
+    """A machine without a batch system, over SSH."""
+    work_dir = f"{WORK_DIR}/{RUN}"  # a queue of its own, in which leftovers of a killed run take no slot
     limits = {"poll_seconds": 0.2, "running": 16}
     return cluster.site("shell-over-ssh", scheduler="shell", account=None, work_dir=work_dir, limits=limits, **keys)
 
 
 def alone(number: int) -> Resources:
-    """Resources that no other job has, so that a job submitted with others is no element of an array."""
+    """Resources that no other job asks for, so that the job does not become an array task."""
     return Resources(walltime=f"{1801 + number}s")

@@ -1,4 +1,4 @@
-"""A batch system that takes no more jobs of this user refuses none: the rest waits here, and each runs once."""
+"""A batch system that accepts no more jobs of a user: the rest waits in the ledger, and each job runs once."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from scheduler import Job, JobType
 from tests.testcluster import Cluster
 
-from .sites import RUN, Place
-from .voyage import in_folder, runner_in
+from .running import in_hostile_folder, runner_in
+from .sites import RUN, Target
 
 
 @pytest.mark.cluster
-def test_what_slurm_sends_away_waits_here_until_something_has_ended(cluster: Cluster, tmp_path: Path) -> None:
-    place = Place(cluster.site("few", qos="few"))  # that QOS takes three jobs of a user
-    with in_folder(tmp_path) as folder, runner_in(folder, place) as runner:
+def test_jobs_over_slurms_limit_wait_locally_until_others_have_finished(cluster: Cluster, tmp_path: Path) -> None:
+    target = Target(cluster.site("few", qos="few"))  # that QOS accepts three jobs of a user
+    with in_hostile_folder(tmp_path) as folder, runner_in(folder, target) as runner:
         script = Path("s.sh")
         script.write_text("echo $JOB_ID >>~/ran-$1; until [ -e ~/go-$1 ]; do sleep 0.2; done")
         jobs = [Job(f"few {n}", JobType.SCRIPT, script_path=script, arguments=[RUN]) for n in range(7)]

@@ -1,4 +1,4 @@
-"""What only functions do: errors with their traceback, results that are no dict, pickles, other images."""
+"""Jobs that call functions: errors with their traceback, results that are not a dict, pickles, images."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import pytest
 
 from scheduler import Cause, Job, JobState
 
-from .kinds import why_not
+from .job_kinds import why_missing
 from .payloads import answer, raise_deeply
-from .sites import Place
-from .voyage import Jobs, Voyage
+from .running import FinishedJobs, Jobs
+from .sites import Target
 
-HERE = sys.version_info[:2]
+LOCAL_PYTHON = sys.version_info[:2]
 
 
 @pytest.fixture(scope="module")
-def called(place: Place, send: Callable[[Callable[[], Jobs]], Voyage]) -> Voyage:
-    """Functions, on the site's own Python and in an image."""
-    images: dict[str, Any] = {"": {}} if place.python else {}
-    if place.images:
-        images[" in image"] = {"container_image": place.images[0]}
+def called(target: Target, run_jobs: Callable[[Callable[[], Jobs]], FinishedJobs]) -> FinishedJobs:
+    """Functions, with the site's own Python and in an image."""
+    images: dict[str, Any] = {"": {}} if target.python else {}
+    if target.images:
+        images[" in image"] = {"container_image": target.images[0]}
 
     def make() -> Jobs:
         jobs: Jobs = {}
@@ -34,11 +34,11 @@ def called(place: Place, send: Callable[[Callable[[], Jobs]], Voyage]) -> Voyage
             )
             jobs[f"answers{where}"] = Job(f"answers{where}", function=answer, **more)
         jobs |= {f"closure{where}": _closure(f"closure{where}", **more) for where, more in images.items() if where}
-        if place.python and place.same_python:
+        if target.python and target.same_python:
             jobs["closure"] = _closure("closure")
         return jobs
 
-    return send(make)
+    return run_jobs(make)
 
 
 def _closure(job_id: str, **more: Any) -> Job:
@@ -47,14 +47,14 @@ def _closure(job_id: str, **more: Any) -> Job:
 
 
 @pytest.fixture(params=["", " in image"])
-def where(request: pytest.FixtureRequest, place: Place) -> str:
-    """On the site's own Python, or in an image."""
-    if not (place.images if request.param else place.python):
-        pytest.skip(why_not(f"function{request.param}", place))
+def where(request: pytest.FixtureRequest, target: Target) -> str:
+    """With the site's own Python, or in an image."""
+    if not (target.images if request.param else target.python):
+        pytest.skip(why_missing(f"function{request.param}", target))
     return str(request.param)
 
 
-def test_an_exception_has_its_traceback_from_over_there(called: Voyage, where: str) -> None:
+def test_an_exception_has_its_remote_traceback(called: FinishedJobs, where: str) -> None:
     job = called.jobs[f"raises{where}"]
     assert (job.status.state, job.status.cause, job.status.exit_code) == (JobState.FAILED, Cause.EXIT_CODE, 1)
     lines = job.get_results()["error"].splitlines()
@@ -65,24 +65,24 @@ def test_an_exception_has_its_traceback_from_over_there(called: Voyage, where: s
     assert not any("run_function.py" in line for line in lines)
 
 
-def test_the_traceback_is_on_stderr_too(called: Voyage, where: str) -> None:
-    said = Path(called.jobs[f"raises{where}"].get_results()["stderr"]).read_text()
-    assert said.splitlines()[-1] == "ValueError: it's “$HOME”"
+def test_the_traceback_is_in_stderr_too(called: FinishedJobs, where: str) -> None:
+    stderr = Path(called.jobs[f"raises{where}"].get_results()["stderr"]).read_text()
+    assert stderr.splitlines()[-1] == "ValueError: it's “$HOME”"
 
 
-def test_any_other_value_than_a_dict_is_the_result(called: Voyage, where: str) -> None:
+def test_a_value_that_is_not_a_dict_is_the_result(called: FinishedJobs, where: str) -> None:
     job = called.jobs[f"answers{where}"]
     assert job.is_completed(), job.get_results()["error"]
     assert job.get_results()["result"] == [42, None, "é"]
 
 
-def test_a_closure_goes_by_cloudpickle_to_the_same_python(called: Voyage) -> None:
+def test_a_closure_runs_by_cloudpickle_on_the_same_python(called: FinishedJobs) -> None:
     if "closure" not in called.jobs:
-        pytest.skip("the Python over there is another one")
+        pytest.skip("the site has another version of Python")
     assert called.jobs["closure"].get_results()["result"] == 42
 
 
-def test_a_closure_in_an_image_runs_or_both_pythons_are_named(called: Voyage) -> None:
+def test_a_closure_in_an_image_runs_or_the_error_names_both_versions_of_python(called: FinishedJobs) -> None:
     job = called.jobs.get("closure in image")
     if job is None:
         pytest.skip("no container image for tests")
@@ -90,5 +90,5 @@ def test_a_closure_in_an_image_runs_or_both_pythons_are_named(called: Voyage) ->
         assert job.get_results()["result"] == 42
         return
     error = job.get_results()["error"]
-    assert f"pickled by Python {HERE[0]}.{HERE[1]}" in error
+    assert f"pickled by Python {LOCAL_PYTHON[0]}.{LOCAL_PYTHON[1]}" in error
     assert "cannot read" in error

@@ -1,4 +1,4 @@
-"""Input files go there and outputs come home whole, whatever they are called and whatever is in them."""
+"""Input files are uploaded and outputs downloaded unchanged, whatever their names and contents."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from scheduler import Job, JobType
 
-from .kinds import why_not
-from .sites import Place
-from .voyage import Jobs, Voyage
+from .job_kinds import why_missing
+from .running import FinishedJobs, Jobs
+from .sites import Target
 
 ALL_BYTES = bytes(range(256)) * 5
 LARGE = bytes(range(251)) * 20_000
@@ -43,22 +43,22 @@ put("undeclared.txt", b"stays"); put("hists/a/undeclared.txt", b"stays")
 
 
 @pytest.fixture(scope="module")
-def home(place: Place, send: Callable[[Callable[[], Jobs]], Voyage]) -> Voyage:
-    """One job that leaves all sorts of files, and two that get all sorts."""
+def collected(target: Target, run_jobs: Callable[[Callable[[], Jobs]], FinishedJobs]) -> FinishedJobs:
+    """One job that writes files of all sorts, and three that read inputs of all sorts."""
 
     def make() -> Jobs:
-        if not place.python:
-            pytest.skip(why_not("python script", place))
+        if not target.python:
+            pytest.skip(why_missing("python script", target))
         Path("leave.py").write_text(MADE_BY.replace("NAMES", repr(ODD_NAMES)))
         leaves = Job("leaves", JobType.SCRIPT, script_path="leave.py", output_files=PATTERNS)
         return {"leaves": leaves, **_with_inputs()}
 
-    return send(make)
+    return run_jobs(make)
 
 
 GETS = """\
 ./tool.sh 'a b' >tool.out
-cat 'there/deep/n'"'"'ame $x' >renamed.out
+cat 'remote/deep/n'"'"'ame $x' >renamed.out
 cat folder/sub/b.txt folder/.hidden >folder.out
 cat 'é "data".bin' >data.out
 [ ! -s empty ] && [ -e empty ] && echo yes >empty.out
@@ -67,7 +67,7 @@ echo changed >>'é "data".bin'; echo changed >>folder/sub/b.txt; rm tool.sh
 
 
 def _with_inputs() -> Jobs:
-    """Two jobs that share their inputs, and one that has its own, which travel another way; all change them."""
+    """Two jobs that share inputs, and one with its own inputs, which are uploaded in another way; all change them."""
     Path("tool.sh").write_text('#!/bin/sh\necho "tool: $1"\n')
     Path("tool.sh").chmod(0o755)
     Path('é "data".bin').write_bytes(ALL_BYTES)
@@ -75,10 +75,10 @@ def _with_inputs() -> Jobs:
     Path("folder/sub").mkdir(parents=True)
     Path("folder/sub/b.txt").write_text("b")
     Path("folder/.hidden").write_text("hidden")
-    Path("here.txt").write_text("renamed")
+    Path("local.txt").write_text("renamed")
     Path("gets.sh").write_text(f"#!/bin/sh\n{GETS}")
     inputs = {name: name for name in ("tool.sh", 'é "data".bin', "empty", "folder")} | {
-        "there/deep/n'ame $x": "here.txt"
+        "remote/deep/n'ame $x": "local.txt"
     }
     shutil.copytree(".", "own")
     own = {name: Path("own", path) for name, path in inputs.items()}
@@ -88,49 +88,49 @@ def _with_inputs() -> Jobs:
     }
 
 
-def _found(home: Voyage, pattern: str) -> dict[str, bytes]:
+def _found(collected: FinishedJobs, pattern: str) -> dict[str, bytes]:
     """Name relative to the job's folder → content, of a pattern's outputs."""
-    job = home.jobs["leaves"]
+    job = collected.jobs["leaves"]
     assert job.is_completed(), job.get_results()["error"]
     paths = [Path(path) for path in job.get_results()["output_files"][pattern]]
     return {str(path.relative_to(job.working_dir)): path.read_bytes() for path in paths}
 
 
-def test_any_content_comes_home_under_any_name(home: Voyage) -> None:
+def test_any_content_is_downloaded_under_any_name(collected: FinishedJobs) -> None:
     expected = {os.fsdecode(name): ALL_BYTES + name for name in ODD_NAMES}
     expected |= {"empty.root": b"", "large.root": LARGE}
-    assert _found(home, "*.root") == expected
+    assert _found(collected, "*.root") == expected
 
 
-def test_two_asterisks_find_files_however_deep(home: Voyage) -> None:
+def test_two_asterisks_match_files_at_any_depth(collected: FinishedJobs) -> None:
     names = ("hists/top.json", "hists/a/b.json", "hists/a/b/c d/deep.json")
-    assert _found(home, "hists/**/*.json") == {name: name.encode() for name in names}
-    assert _found(home, "deep/**") == {"deep/er/est.txt": b"deep"}
+    assert _found(collected, "hists/**/*.json") == {name: name.encode() for name in names}
+    assert _found(collected, "deep/**") == {"deep/er/est.txt": b"deep"}
 
 
-def test_a_folder_means_all_that_is_in_it(home: Voyage) -> None:
+def test_a_folder_means_everything_in_it(collected: FinishedJobs) -> None:
     names = ("plots/a.png", "plots/sub folder/b.png", "plots/sub folder/.hidden")
-    assert _found(home, "plots") == {**{name: name.encode() for name in names}, "plots/link": b"1"}
+    assert _found(collected, "plots") == {**{name: name.encode() for name in names}, "plots/link": b"1"}
 
 
-def test_brackets_and_question_marks_are_patterns_and_all_else_is_a_name(home: Voyage) -> None:
-    assert _found(home, "run[0-9].bin") == {"run7.bin": b"7"}
-    assert _found(home, "x?.dat") == {"xy.dat": b"y"}
-    assert _found(home, "exact name's $HOME.txt") == {"exact name's $HOME.txt": b"exact"}
+def test_brackets_and_question_marks_are_patterns_and_everything_else_is_a_name(collected: FinishedJobs) -> None:
+    assert _found(collected, "run[0-9].bin") == {"run7.bin": b"7"}
+    assert _found(collected, "x?.dat") == {"xy.dat": b"y"}
+    assert _found(collected, "exact name's $HOME.txt") == {"exact name's $HOME.txt": b"exact"}
 
 
-def test_what_was_not_declared_stays_there(home: Voyage) -> None:
-    if home.place.local:
+def test_undeclared_files_are_not_downloaded(collected: FinishedJobs) -> None:
+    if collected.target.local:
         pytest.skip("on a local site the job runs in its working_dir")
-    here = Path(home.jobs["leaves"].working_dir)
-    assert not (here / "undeclared.txt").exists()
-    assert not (here / "hists/a/undeclared.txt").exists()
-    assert not [path for path in here.rglob("*") if path.name.endswith(".part")]
+    local = Path(collected.jobs["leaves"].working_dir)
+    assert not (local / "undeclared.txt").exists()
+    assert not (local / "hists/a/undeclared.txt").exists()
+    assert not [path for path in local.rglob("*") if path.name.endswith(".part")]
 
 
 @pytest.mark.parametrize("name", ["gets", "gets too", "gets its own"])
-def test_inputs_arrive_whole_executable_and_under_their_names(home: Voyage, name: str) -> None:
-    job = home.jobs[name]
+def test_inputs_arrive_unchanged_executable_and_under_their_names(collected: FinishedJobs, name: str) -> None:
+    job = collected.jobs[name]
     assert job.is_completed(), job.get_results()["error"]
     contents = {path: Path(job.working_dir, path).read_bytes() for path in map(os.path.basename, _outputs(job))}
     assert contents == {
@@ -142,10 +142,10 @@ def test_inputs_arrive_whole_executable_and_under_their_names(home: Voyage, name
     }
 
 
-def test_a_job_that_changes_its_inputs_changes_nothing_here(home: Voyage) -> None:
-    assert (home.folder / 'é "data".bin').read_bytes() == ALL_BYTES
-    assert (home.folder / "folder/sub/b.txt").read_text() == "b"
-    assert (home.folder / "tool.sh").exists()
+def test_a_job_that_changes_its_inputs_changes_no_local_file(collected: FinishedJobs) -> None:
+    assert (collected.folder / 'é "data".bin').read_bytes() == ALL_BYTES
+    assert (collected.folder / "folder/sub/b.txt").read_text() == "b"
+    assert (collected.folder / "tool.sh").exists()
 
 
 def _outputs(job: Job) -> list[str]:

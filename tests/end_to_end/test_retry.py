@@ -1,4 +1,4 @@
-"""Jobs of every kind are tried again on every site; on real Slurm memory and time grow, and a requeue is none."""
+"""Jobs of every kind are retried on every site; on Slurm, memory and walltime grow and a requeue is not a retry."""
 
 from __future__ import annotations
 
@@ -20,57 +20,57 @@ from tests.testcluster import Cluster
 from tests.unpacked import until
 from tests.wrapped import Counting
 
-from .kinds import kinds
-from .sites import Place, alone
-from .voyage import runner_in
+from .job_kinds import kinds
+from .running import runner_in
+from .sites import Target, alone
 
 
 def poll_until(runner: Runner, true: Callable[[], object]) -> None:
-    """Look at jobs, and collect nothing, until it is so."""
+    """Poll without collecting, until `true` returns something true."""
     deadline = time.monotonic() + 600
     while not true():
-        assert time.monotonic() < deadline, "it did not come true"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         runner.poll()
         time.sleep(0.2)
 
 
-def test_every_kind_of_job_is_tried_again_and_all_its_attempts_are_kept(place: Place, folder: Path) -> None:
+def test_every_kind_of_job_is_retried_and_all_its_attempts_are_kept(target: Target, folder: Path) -> None:
     retry = Retry(times=1, exit_codes=[3])
-    jobs = [make(f"it's {kind}", "exit-3", retry=retry) for kind, make in kinds(place).items()]
-    with runner_in(folder, place) as runner:
+    jobs = [make(f"it's {kind}", "exit-3", retry=retry) for kind, make in kinds(target).items()]
+    with runner_in(folder, target) as runner:
         runner.submit(jobs)
         runner.wait(jobs, timeout=600)
         rows = runner.ledger.of_keys(runner.keys(jobs))
         earlier = runner.ledger.attempts.of([row.key for row in rows])
-        said = [
+        first_logs = [
             runner.transport.run(programs.program("tail"), [one.folder or "", str(one.element), "stdout", "5"]).out
             for one in earlier
         ]
     for job in jobs:
         results = job.get_results()
         assert (str(job.status), job.status.retries) == ("failed: exit code 3", 1), results
-        assert results["attempts"] == 2 and "the last words" in results["error"]
+        assert results["attempts"] == 2 and "the last line" in results["error"]
         assert Path(results["stdout"]).read_text() == f"out of {job.job_id}\n"
-    assert said == [f"out of {job.job_id}\n" for job in jobs]
+    assert first_logs == [f"out of {job.job_id}\n" for job in jobs]
     assert {str(one.status) for one in earlier} == {"failed: exit code 3"}
 
 
 @pytest.mark.parametrize(("count", "unequal"), [(40, False), (12, True)], ids=["40", "12 unequal"])
-def test_trying_jobs_again_costs_one_command_more_for_any_number(
-    place: Place, folder: Path, count: int, unequal: bool
+def test_retrying_any_number_of_jobs_takes_one_more_command(
+    target: Target, folder: Path, count: int, unequal: bool
 ) -> None:
     Path("job.sh").write_text("#!/bin/sh\nexit $1\n")
-    transport = Counting(transport_to(place.site))
+    transport = Counting(transport_to(target.site))
     jobs = [
         Job(f"j{n}", JobType.SCRIPT, script_path="job.sh", arguments=[7 if n % 3 else 0],
             retry=Retry(times=1, exit_codes=[7]), resources=alone(n) if unequal else Resources(walltime="5m"))
         for n in range(count)
     ]  # fmt: skip
-    with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
+    with Runner(target.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
         runner.submit(jobs)
         ask = next(f"{row.folder}/ends" for row in runner.ledger.of_keys(runner.keys(jobs)))
         until(lambda: len(_listed(runner, ask)) == count, seconds=600.0)
-        if place.site.scheduler == "slurm":  # it is busy with jobs for a moment after their end
+        if target.site.scheduler == "slurm":  # a job stays in its queue for a moment after its end
             names = ",".join({row.name for row in runner.ledger.of_keys(runner.keys(jobs))})
             busy = Program("list", 'squeue -h -t PD,R,CG -n "$1"')
             until(lambda: not runner.transport.run(busy, [names]).out, seconds=600.0)
@@ -104,7 +104,7 @@ esac
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_on_slurm_memory_and_time_grow_and_a_requeue_is_no_retry_of_ours(cluster: Cluster, tmp_path: Path) -> None:
+def test_on_slurm_memory_and_walltime_grow_and_a_requeue_is_not_a_retry(cluster: Cluster, tmp_path: Path) -> None:
     script, mark = tmp_path / "grows.sh", f"/tmp/mark.{uuid.uuid4().hex}"
     script.write_text(GROWS)
     retry = Retry(
@@ -128,7 +128,7 @@ def test_on_slurm_memory_and_time_grow_and_a_requeue_is_no_retry_of_ours(cluster
         runner.cancel([requeued])
         runner.wait(timeout=600)
         rows = {one.job_id: one for one in runner.ledger.chosen()}
-        seen = {one.job_id: [said for _, said in runner.ledger.history(one.key)] for one in rows.values()}
+        histories = {one.job_id: [text for _, text in runner.ledger.history(one.key)] for one in rows.values()}
         earlier = {one.job: one for one in runner.ledger.attempts.of(one.key for one in rows.values())}
     assert (memory.is_completed(), memory.status.retries) == (True, 1), memory.get_results()
     assert '"memory": "600M"' in rows["memory"].resources
@@ -136,13 +136,13 @@ def test_on_slurm_memory_and_time_grow_and_a_requeue_is_no_retry_of_ours(cluster
     assert (late.is_completed(), late.status.retries) == (True, 1), late.get_results()
     assert '"walltime": "00:01:20"' in rows["time"].resources
     assert earlier[rows["time"].key].status.cause is Cause.TIME_LIMIT
-    assert "attempt 2, after failed: time limit: walltime 00:01:00 → 00:01:20" in seen["time"]
+    assert "attempt 2, after failed: time limit: walltime 00:01:00 → 00:01:20" in histories["time"]
     assert (requeued.state, requeued.status.retries) == (JobState.CANCELLED, 0)
     assert shown_id(rows["held"]) == shown_id(row)
 
 
 @pytest.mark.cluster
-def test_on_slurm_a_node_that_failed_is_stayed_away_from_and_a_refusal_leaves_the_job_what_it_was(
+def test_on_slurm_a_failed_node_is_excluded_and_a_refused_retry_leaves_the_job_unchanged(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     script = tmp_path / "job.sh"
@@ -153,7 +153,7 @@ def test_on_slurm_a_node_that_failed_is_stayed_away_from_and_a_refusal_leaves_th
         poll_until(runner, lambda: job.final)
         [row] = runner.ledger.of_keys(runner.keys([job]))
         node = _node_of(cluster, shown_id(row))
-        failure = replace(row.status, cause=Cause.NODE_FAILURE, node=node)  # as if it had: other tests use the nodes
+        failure = replace(row.status, cause=Cause.NODE_FAILURE, node=node)  # pretended: other tests use the nodes
         runner.ledger.observe({row.key: failure}, {row.key: "node failure"})
         runner.wait([job], timeout=600)
         [again] = runner.ledger.of_keys([row.key])
@@ -166,7 +166,7 @@ def test_on_slurm_a_node_that_failed_is_stayed_away_from_and_a_refusal_leaves_th
 
 
 def _node_of(cluster: Cluster, job_id: str) -> str:
-    """By Slurm's accounting, which may lag."""
+    """The node of a job, from Slurm's accounting, which may lag."""
     command = ("sacct", "-n", "-X", "-P", "-j", job_id, "-o", "NodeList")
     until(lambda: cluster.enter(*command).strip() not in ("", "None assigned"))
     return cluster.enter(*command).strip()

@@ -1,4 +1,4 @@
-"""The number of remote commands, exactly: it does not grow with the number of jobs, whatever they ask for."""
+"""The exact number of remote commands: it does not grow with the number of jobs, whatever resources they ask for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scheduler.engine.connect import transport_to
 from scheduler.ledger.ledger import Ledger
 from tests.wrapped import Counting
 
-from .sites import Place, alone
+from .sites import Target, alone
 
 
 def _jobs(count: int, *, unequal: bool) -> list[Job]:
@@ -26,21 +26,23 @@ def _jobs(count: int, *, unequal: bool) -> list[Job]:
     return jobs
 
 
-def _home_by(place: Place) -> list[str]:
-    """On a local site all is in its place already but the logs, and these are empty."""
-    return ["manifest"] if place.local else ["manifest", "fetch"]
+def _collect_commands(target: Target) -> list[str]:
+    """On a local site the outputs are in place already, and the logs of these jobs are empty."""
+    return ["manifest"] if target.local else ["manifest", "fetch"]
 
 
 @pytest.mark.parametrize(("count", "unequal"), [(1, False), (40, False), (40, True)], ids=["1", "40", "40 unequal"])
-def test_each_verb_costs_the_same_for_any_number_of_jobs(place: Place, folder: Path, count: int, unequal: bool) -> None:
-    transport = Counting(transport_to(place.site))
-    with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
+def test_each_operation_takes_the_same_commands_for_any_number_of_jobs(
+    target: Target, folder: Path, count: int, unequal: bool
+) -> None:
+    transport = Counting(transport_to(target.site))
+    with Runner(target.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
         jobs = _jobs(count, unequal=unequal)
         runner.submit(jobs)
         assert transport.take() == ["submit"]
         runner.session.poll()
         assert transport.take() == ["poll"]
-        runner.wait(jobs, timeout=2 * place.patience)
+        runner.wait(jobs, timeout=2 * target.patience)
         assert all(job.is_completed() for job in jobs)
         assert set(transport.take()) <= {"poll", "manifest", "fetch"}
         late = _jobs(count, unequal=unequal)
@@ -52,38 +54,40 @@ def test_each_verb_costs_the_same_for_any_number_of_jobs(place: Place, folder: P
             runner.poll()
         transport.take()
         runner.collect(late)
-        assert transport.take() == _home_by(place)
+        assert transport.take() == _collect_commands(target)
         runner.collect(late)
         runner.cancel(late)
         assert transport.take() == []
 
 
-def test_cancelling_forty_jobs_costs_one_command(place: Place, folder: Path) -> None:
-    transport = Counting(transport_to(place.site))
-    with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
+def test_cancelling_forty_jobs_takes_one_command(target: Target, folder: Path) -> None:
+    transport = Counting(transport_to(target.site))
+    with Runner(target.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
         Path("long.sh").write_text("#!/bin/sh\nsleep 3600\n")
         jobs = [Job(f"l{n}", JobType.SCRIPT, script_path="long.sh", resources=alone(n % 2)) for n in range(40)]
         runner.submit(jobs)
         transport.take()
         runner.cancel(jobs)
         assert transport.take() == ["cancel"]
-        runner.wait(jobs, timeout=2 * place.patience)
+        runner.wait(jobs, timeout=2 * target.patience)
         assert {str(job.status) for job in jobs} == {"cancelled"}
 
 
-def test_a_large_input_goes_ahead_and_comes_home_in_as_many_commands_as_a_small_one(place: Place, folder: Path) -> None:
-    transport = Counting(transport_to(place.site))
+def test_a_large_file_is_uploaded_first_and_downloaded_in_as_many_commands_as_a_small_one(
+    target: Target, folder: Path
+) -> None:
+    transport = Counting(transport_to(target.site))
     Path("large").write_bytes(os.urandom(1 << 20) * 18)
     Path("move.sh").write_text("#!/bin/sh\nmv large out.bin\n")
-    with Runner(place.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
+    with Runner(target.site, ledger=Ledger(folder / "ledger"), transport=transport) as runner:
         inputs = {"large": folder / "large"}
         job = Job("l", JobType.SCRIPT, script_path="move.sh", input_files=inputs, output_files=["out.bin"])
         runner.submit([job])
-        said = transport.take()
-        assert said == ["upload"] * (len(said) - 1) + ["submit"] and 2 <= len(said) <= 9
+        commands = transport.take()
+        assert commands == ["upload"] * (len(commands) - 1) + ["submit"] and 2 <= len(commands) <= 9
         while not job.final:
             runner.poll()
         transport.take()
         runner.collect([job])
-        assert transport.take() == _home_by(place)
+        assert transport.take() == _collect_commands(target)
         assert (Path(job.working_dir) / "out.bin").read_bytes() == Path("large").read_bytes()

@@ -15,7 +15,9 @@ _SIMULATION = Path(__file__).parents[2] / "examples" / "b0" / "b0_tracking.py"
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_the_simulation_runs_in_an_image_and_its_files_come_home(cluster: Cluster, b0_image: str, folder: Path) -> None:
+def test_the_simulation_runs_in_an_image_and_its_files_are_downloaded(
+    cluster: Cluster, b0_image: str, folder: Path
+) -> None:
     job = Job(
         "b0",
         JobType.CONTAINER,

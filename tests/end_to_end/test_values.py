@@ -1,4 +1,4 @@
-"""Hostile job ids, params, arguments and variables reach the payload byte for byte, and nothing of them is executed."""
+"""Hostile job ids, params, arguments and variables reach the payload byte for byte, and none is executed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from scheduler import Job, JobError, JobType, Runner
 from scheduler.transports.base import Program
 
 from .hostile import CANARY, JOB_IDS, VALUES
-from .kinds import why_not
-from .payloads import WITNESS, witness
-from .sites import Place, alone
-from .voyage import Jobs, Voyage, runner_in
+from .job_kinds import why_missing
+from .payloads import RECORD, record
+from .running import FinishedJobs, Jobs, runner_in
+from .sites import Target, alone
 
 PARAMS = {f"v{n}": value for n, value in enumerate(VALUES)}
 ENVIRONMENT = {f"V{n}": value for n, value in enumerate(VALUES)}
@@ -33,37 +33,37 @@ open("job-dir", "w").write(os.environ["JOB_DIR"])
 
 
 @pytest.fixture(scope="module")
-def seen(place: Place, send: Callable[[Callable[[], Jobs]], Voyage]) -> Voyage:
-    """Jobs that keep what they see: one of each kind with all values, and one of each kind for every odd job_id."""
-    return send(lambda: {**_with_all_values(place), **_with_odd_ids(place)})
+def recorded(target: Target, run_jobs: Callable[[Callable[[], Jobs]], FinishedJobs]) -> FinishedJobs:
+    """Jobs that record their environment: per kind, one with all values and one for every odd job_id."""
+    return run_jobs(lambda: {**_with_all_values(target), **_with_odd_ids(target)})
 
 
-def _with_all_values(place: Place) -> Jobs:
-    sh, py = Path("witness.sh"), Path("witness.py")
-    sh.write_text("#!/bin/sh\n" + WITNESS + "printf '%s\\0' \"$@\" >args\n")
+def _with_all_values(target: Target) -> Jobs:
+    sh, py = Path("record.sh"), Path("record.py")
+    sh.write_text("#!/bin/sh\n" + RECORD + "printf '%s\\0' \"$@\" >args\n")
     py.write_text(PY)
     arguments = [*(f"{{{{ {name} }}}}" for name in PARAMS), "{% raw %}{{ x }}{% endraw %}", '$HOME `id` "it\'s"']
     common: dict[str, Any] = {"params": PARAMS, "env_vars": ENVIRONMENT}
     jobs = {
         "script": Job("s", JobType.SCRIPT, script_path=sh, arguments=arguments, output_files=FILES, **common),
     }
-    if place.python:
+    if target.python:
         jobs["python script"] = Job(
             "p", JobType.SCRIPT, script_path=py, arguments=arguments, output_files=FILES, **common
         )
-        jobs["function"] = Job("f", function=witness, **common)
-    if place.images:
-        image = place.images[0]
+        jobs["function"] = Job("f", function=record, **common)
+    if target.images:
+        image = target.images[0]
         jobs["container"] = Job(
             "c", JobType.CONTAINER, container_image=image, container_command=_command(), output_files=FILES, **common
         )
-        words = ["sh", "-c", WITNESS + "printf '%s\\0' \"$@\" >args\n", "sh", *arguments]
+        command = ["sh", "-c", RECORD + "printf '%s\\0' \"$@\" >args\n", "sh", *arguments]
         jobs["run script"] = Job(
-            "r", JobType.CONTAINER, container_image=image, arguments=words, output_files=FILES, params=PARAMS,
+            "r", JobType.CONTAINER, container_image=image, arguments=command, output_files=FILES, params=PARAMS,
             env_vars={name: value for name, value in ENVIRONMENT.items() if value != "\r\n"},
         )  # fmt: skip
-        jobs["function in image"] = Job("fc", function=witness, container_image=image, **common)
-    for number, job in enumerate(jobs.values()):  # no elements of an array: their values are in what sbatch gets
+        jobs["function in image"] = Job("fc", function=record, container_image=image, **common)
+    for number, job in enumerate(jobs.values()):  # not array tasks: their values are part of what sbatch reads
         job.resources = alone(number)
     return jobs
 
@@ -71,10 +71,10 @@ def _with_all_values(place: Place) -> Jobs:
 def _command() -> str:
     """Every value three times: as a word, in double quotes, in single quotes."""
     words = (f"{{{{ {name} }}}} \"<{{{{ {name} }}}}>\" '<{{{{ {name} }}}}>'" for name in PARAMS)
-    return WITNESS + f"printf '%s\\0' {' '.join(words)} >args\n"
+    return RECORD + f"printf '%s\\0' {' '.join(words)} >args\n"
 
 
-def _with_odd_ids(place: Place) -> Jobs:
+def _with_odd_ids(target: Target) -> Jobs:
     jobs: Jobs = {}
     script = Path("id.sh")
     script.write_text('#!/bin/sh\nprintf %s "$JOB_ID" >id; pwd >folder\n')
@@ -83,101 +83,101 @@ def _with_odd_ids(place: Place) -> Jobs:
         jobs[f"script {number}"] = Job(
             job_type=JobType.SCRIPT, script_path=script, working_dir=Path("scripts", name), **common
         )
-        if place.images:
+        if target.images:
             jobs[f"container {number}"] = Job(
-                job_type=JobType.CONTAINER, container_image=place.images[0], working_dir=Path("containers", name),
+                job_type=JobType.CONTAINER, container_image=target.images[0], working_dir=Path("containers", name),
                 container_command=script.read_text(), **common,
             )  # fmt: skip
-        if place.python:
-            jobs[f"function {number}"] = Job(name, function=witness, working_dir=Path("functions", name))
+        if target.python:
+            jobs[f"function {number}"] = Job(name, function=record, working_dir=Path("functions", name))
     return jobs
 
 
 @pytest.fixture(params=KINDS)
-def job(request: pytest.FixtureRequest, seen: Voyage) -> Job:
-    """A job with all values."""
-    if request.param not in seen.jobs:
-        pytest.skip(why_not(request.param, seen.place))
-    found = seen.jobs[request.param]
+def job(request: pytest.FixtureRequest, recorded: FinishedJobs) -> Job:
+    """A finished job with all values."""
+    if request.param not in recorded.jobs:
+        pytest.skip(why_missing(request.param, recorded.target))
+    found = recorded.jobs[request.param]
     assert found.is_completed(), found.get_results().get("error")
     return found
 
 
-def test_every_variable_arrives_as_it_is(job: Job) -> None:
+def test_every_variable_arrives_unchanged(job: Job) -> None:
     environment = _environment(job)
     assert {name: environment.get(name) for name in job.env_vars} == job.env_vars
     assert len(job.env_vars) >= len(VALUES) - 1
 
 
-def test_a_variable_that_the_runtime_would_change_is_refused(place: Place, folder: Path) -> None:
-    if not place.images:
+def test_a_variable_that_the_runtime_would_change_is_refused(target: Target, folder: Path) -> None:
+    if not target.images:
         pytest.skip("no container image for tests")
-    job = Job("r", JobType.CONTAINER, container_image=place.images[0], env_vars={"LINES": "a\r\nb"})
-    with runner_in(folder, place) as runner, pytest.raises(JobError, match="CR LF in LINES"):
+    job = Job("r", JobType.CONTAINER, container_image=target.images[0], env_vars={"LINES": "a\r\nb"})
+    with runner_in(folder, target) as runner, pytest.raises(JobError, match="CR LF in LINES"):
         runner.submit([job])
 
 
-def test_the_sites_own_variables_arrive_as_they_are(job: Job, place: Place) -> None:
+def test_the_sites_own_variables_arrive_unchanged(job: Job, target: Target) -> None:
     environment = _environment(job)
-    assert {name: environment.get(name) for name in place.site.environment} == place.site.environment
+    assert {name: environment.get(name) for name in target.site.environment} == target.site.environment
 
 
-def test_every_param_arrives_as_it_is_in_the_file(job: Job) -> None:
+def test_every_param_arrives_unchanged_in_the_params_file(job: Job) -> None:
     if job.job_type is JobType.FUNCTION:
         assert job.get_results()["file"] == PARAMS
     else:
         assert json.loads(_read(job, "params")) == PARAMS
 
 
-def test_a_function_is_called_with_every_param_as_it_is(seen: Voyage) -> None:
-    found = [seen.jobs[name] for name in ("function", "function in image") if name in seen.jobs]
+def test_a_function_is_called_with_every_param_unchanged(recorded: FinishedJobs) -> None:
+    found = [recorded.jobs[name] for name in ("function", "function in image") if name in recorded.jobs]
     if not found:
-        pytest.skip(why_not("function", seen.place))
+        pytest.skip(why_missing("function", recorded.target))
     assert [job.get_results()["params"] for job in found] == [PARAMS] * len(found)
 
 
 @pytest.mark.parametrize("kind", ["script", "python script", "run script"])
-def test_every_argument_arrives_as_one_word(seen: Voyage, kind: str) -> None:
-    if kind not in seen.jobs:
-        pytest.skip(why_not(kind, seen.place))
-    words = _read(seen.jobs[kind], "args").decode().split("\0")[:-1]
+def test_every_argument_arrives_as_one_word(recorded: FinishedJobs, kind: str) -> None:
+    if kind not in recorded.jobs:
+        pytest.skip(why_missing(kind, recorded.target))
+    words = _read(recorded.jobs[kind], "args").decode().split("\0")[:-1]
     assert words == [*VALUES, "{{ x }}", '$HOME `id` "it\'s"']
 
 
-def test_every_param_in_a_command_is_data_whatever_quotes_it_stands_in(seen: Voyage) -> None:
-    if "container" not in seen.jobs:
+def test_every_param_in_a_command_is_data_whatever_quotes_it_stands_in(recorded: FinishedJobs) -> None:
+    if "container" not in recorded.jobs:
         pytest.skip("no container image for tests")
-    words = _read(seen.jobs["container"], "args").decode().split("\0")[:-1]
+    words = _read(recorded.jobs["container"], "args").decode().split("\0")[:-1]
     assert words == [word for value in VALUES for word in (value, f"<{value}>", f"<{value}>")]
 
 
 @pytest.mark.parametrize("number", range(len(JOB_IDS)))
 @pytest.mark.parametrize("kind", ["script", "container", "function"])
-def test_a_job_id_arrives_as_it_is_and_names_the_folder_here(seen: Voyage, kind: str, number: int) -> None:
-    if (name := f"{kind} {number}") not in seen.jobs:
-        pytest.skip(why_not(kind, seen.place))
-    job = seen.jobs[name]
+def test_a_job_id_arrives_unchanged_and_names_the_local_folder(recorded: FinishedJobs, kind: str, number: int) -> None:
+    if (name := f"{kind} {number}") not in recorded.jobs:
+        pytest.skip(why_missing(kind, recorded.target))
+    job = recorded.jobs[name]
     assert job.is_completed(), job.get_results().get("error")
-    assert Path(job.working_dir) == seen.folder / f"{kind}s" / JOB_IDS[number]
+    assert Path(job.working_dir) == recorded.folder / f"{kind}s" / JOB_IDS[number]
     if kind == "function":
         assert job.get_results()["env"]["JOB_ID"] == JOB_IDS[number]
     else:
         assert _read(job, "id").decode() == JOB_IDS[number]
 
 
-def test_the_job_is_in_its_own_folder(job: Job, place: Place) -> None:
+def test_the_job_runs_in_its_own_folder(job: Job, target: Target) -> None:
     environment = _environment(job)
     if job.job_type is JobType.FUNCTION:
         assert environment["JOB_DIR"] == job.get_results()["folder"]
     else:
         assert environment["JOB_DIR"] == _read(job, "job-dir").decode()
-    if place.local:
+    if target.local:
         assert environment["JOB_DIR"] == job.working_dir
 
 
-def test_nothing_was_executed(seen: Voyage) -> None:
-    assert not [path for path in seen.folder.rglob("*") if path.name == CANARY]
-    with Runner(seen.place.site) as runner:
+def test_nothing_was_executed(recorded: FinishedJobs) -> None:
+    assert not [path for path in recorded.folder.rglob("*") if path.name == CANARY]
+    with Runner(recorded.target.site) as runner:
         look = 'find "$HOME" /tmp -name "$1" 2>/dev/null || :'
         assert runner.transport.run(Program("look", look), [CANARY]).out == ""
 

@@ -1,1 +1,1 @@
-"""Faults, and what must be true after each: every job ran exactly once, its state is true, its outputs are whole."""
+"""Injected faults, and what must hold after each: every job ran once, its state is true, its outputs are complete."""

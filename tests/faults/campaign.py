@@ -1,6 +1,6 @@
-"""A small campaign, and the counts taken after it from what its payloads themselves recorded over there.
+"""A small campaign, and the counts that are computed afterwards from what its payloads recorded on the cluster.
 
-Every test of faults ends with them: run exactly once, final state true, outputs whole.
+Every test of faults ends with them: each job ran exactly once, its final state is true, its outputs are complete.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Program, Reply, Transport
 
 PAYLOAD = """#!/bin/sh
-# $1 number  $2 exit code  $3 how many seconds  $4 how many seconds in its first run
+# $1 number  $2 exit code  $3 seconds to sleep  $4 seconds to sleep in its first run
 echo begun >>"$RUNS/$1.begun"
-echo "said by $1"   # so that a log comes home also where the job ran in its working_dir
+echo "printed by $1"   # so that there is a log to collect on a local site too
 head -c 70000 /dev/zero | tr '\\0' "$1" >out.txt
 seconds=$3
 [ "$(wc -l <"$RUNS/$1.begun")" -gt 1 ] || seconds=$4
@@ -35,13 +35,14 @@ _COUNT = Program("count", 'cd "$1" && for f in *; do [ -f "$f" ] && printf "%s %
 
 @dataclass(frozen=True)
 class Task:
-    """One job of a campaign, and what must be true of it in the end.
+    """One job of a campaign, and what must hold for it at the end.
 
     Attributes:
-        first_seconds: of its first run, if that differs.
-        state: that it must end in.
+        seconds: how long its payload sleeps.
+        first_seconds: how long it sleeps in its first run, if that differs.
+        state: its final state.
         ends: how often its payload runs to its end.
-        output: it comes home whole.
+        output: its output is collected completely.
     """
 
     exit_code: int = 0
@@ -54,18 +55,18 @@ class Task:
 
     @property
     def first_pause(self) -> float:
-        """How many seconds its first run takes."""
+        """How many seconds its payload sleeps in its first run."""
         return self.seconds if self.first_seconds is None else self.first_seconds
 
 
 FAILS = Task(exit_code=3, state=JobState.FAILED)
 USUAL = (Task(), Task(), FAILS, Task(minutes=6))
-"""An array of three, of which the last fails, and a job that asks for something else."""
+"""An array of three, of which the last fails, and a job with another walltime."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What campaigns came to."""
+    """The sum of what went wrong in some campaigns."""
 
     campaigns: int = 0
     submitted: int = 0
@@ -80,17 +81,17 @@ class Counts:
 
     @property
     def clean(self) -> bool:
-        """Every job ran exactly once, its state is true, its output is whole."""
+        """Every job ran exactly once, its state is true, its output is complete."""
         return not (self.lost or self.twice or self.false_states or self.broken_outputs)
 
 
 @dataclass
 class Campaign:
-    """Jobs at a site, and where their payloads leave word.
+    """Jobs on a site, and the folder in which their payloads record their runs.
 
     Attributes:
         transport: to the site, without faults.
-        runs: the folder over there where each payload says that it has begun, and that it has ended.
+        runs: the remote folder in which each payload records that it has begun and ended.
     """
 
     site: Site
@@ -105,29 +106,29 @@ class Campaign:
         self.jobs = self.make_jobs()
 
     def make_jobs(self) -> list[Job]:
-        """The jobs as a script makes them each time that it is run."""
+        """New Job objects, as a script makes them each time it runs."""
         return [
             Job(
                 f"job {number}", JobType.SCRIPT, script_path=self.folder / "payload.sh",
                 arguments=[number, task.exit_code, task.seconds, task.first_pause], env_vars={"RUNS": self.runs},
-                working_dir=self.folder / f"home {number}", output_files=["out.txt"],
+                working_dir=self.folder / f"local {number}", output_files=["out.txt"],
                 resources=Resources(walltime=f"{task.minutes}m", **self.extra),
             )
             for number, task in enumerate(self.tasks)
         ]  # fmt: skip
 
     def runner(self, transport: Transport | None = None, *, campaign: str | None = None) -> Runner:
-        """A way to the site with the campaign's own ledger."""
+        """A runner with the campaign's own ledger."""
         ledger = Ledger(self.folder / "ledger")
         return Runner(self.site, campaign=campaign, ledger=ledger, transport=transport or self.transport)
 
     def recorded(self) -> dict[str, int]:
         """``0.begun``, ``0.ended`` … → how often."""
-        reply = asked(self.transport, _COUNT, self.runs)
+        reply = run_program(self.transport, _COUNT, self.runs)
         return {name: int(lines) for lines, name in (line.split() for line in reply.out.splitlines())}
 
     def counts(self, jobs: Sequence[Job] | None = None, *, faults: int = 1) -> Counts:
-        """The counts, from how often each payload says that it was run."""
+        """The counts, from how often each payload recorded a run."""
         jobs = self.jobs if jobs is None else jobs
         recorded = self.recorded()
         ends = [recorded.get(f"{number}.ended", 0) for number in range(len(jobs))]
@@ -140,14 +141,14 @@ class Campaign:
             twice=sum(n > task.ends for n, task in zip(ends, self.tasks, strict=True)),
             false_states=sum(job.state is not task.state for job, task in pairs),
             broken_outputs=sum(
-                task.output and task.ends > 0 and not is_whole(job, n) for n, (job, task) in enumerate(pairs)
+                task.output and task.ends > 0 and not is_complete(job, n) for n, (job, task) in enumerate(pairs)
             ),
         )
         if not counts.clean:
-            self._tell(recorded)
+            self._print(recorded)
         return counts
 
-    def _tell(self, recorded: dict[str, int]) -> None:
+    def _print(self, recorded: dict[str, int]) -> None:
         print(self.folder, recorded)
         ledger = Ledger(self.folder / "ledger")
         for row in ledger.chosen():
@@ -155,8 +156,8 @@ class Campaign:
         ledger.close()
 
 
-def is_whole(job: Job, number: int) -> bool:
-    """Its output is here, each byte of it."""
+def is_complete(job: Job, number: int) -> bool:
+    """Whether every byte of its output was collected."""
     out = Path(job.working_dir, "out.txt")
     return out.is_file() and out.read_text() == str(number) * BYTES
 
@@ -164,16 +165,16 @@ def is_whole(job: Job, number: int) -> bool:
 def campaign_at(
     site: Site, transport: Transport, folder: Path, tasks: Sequence[Task] = USUAL, **resources: Any
 ) -> Campaign:
-    """A new campaign, with a folder for its payloads' words over there."""
+    """A new campaign, with a remote folder for the records of its payloads."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "payload.sh").write_text(PAYLOAD)
-    place = f"/tmp/runs of {uuid.uuid4().hex}" if site.transport == "ssh" else str(folder / "runs over there")
-    reply = asked(transport, _RUNS, place)
+    runs = f"/tmp/runs of {uuid.uuid4().hex}" if site.transport == "ssh" else str(folder / "remote runs")
+    reply = run_program(transport, _RUNS, runs)
     return Campaign(site, transport, folder, tasks, reply.out.strip(), resources)
 
 
-def asked(transport: Transport, program: Program, *args: str) -> Reply:
-    """Run a program of a test, again if a connection that it shares with faulted ones was ended by them."""
+def run_program(transport: Transport, program: Program, *args: str) -> Reply:
+    """Run a program of a test, with retries: a fault may have ended a connection that it shares."""
     for _ in range(5):
         try:
             reply = transport.run(program, args)
@@ -185,17 +186,17 @@ def asked(transport: Transport, program: Program, *args: str) -> Reply:
     raise last
 
 
-def site_here(folder: Path, **keys: Any) -> Site:
-    """This machine, as a site of its own."""
+def local_site(folder: Path, **keys: Any) -> Site:
+    """A site on this machine, with a work folder of its own."""
     limits = {"poll_seconds": 0.2, "running": 4}
     values = {"transport": "local", "scheduler": "shell", "work_dir": str(folder / "work"), "limits": limits}
-    return Site.from_mapping({**values, **keys}, name="here")
+    return Site.from_mapping({**values, **keys}, name="local")
 
 
 def drive(
     runner: Runner, jobs: Sequence[Job], *, seconds: float = 900.0, between: Callable[[], None] | None = None
 ) -> None:
-    """What a user does: the same two calls again, until they return."""
+    """Do what a user does: repeat the same two calls until they return."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -206,5 +207,5 @@ def drive(
             if between is not None:
                 between()
     raise AssertionError(
-        f"not done after {seconds:g} s: {[(str(j.status), j.status.reason) for j in jobs]} {runner.trouble}"
+        f"not finished after {seconds:g} s: {[(str(j.status), j.status.reason) for j in jobs]} {runner.trouble}"
     )

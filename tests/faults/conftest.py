@@ -1,4 +1,4 @@
-"""What the tests of faults share: the sum of their counts, which is told at the end of the run."""
+"""The sum of the counts of all tests of faults, which pytest prints at the end of the run."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import pytest
 from .campaign import Counts
 
 _SUM = pytest.StashKey[Counts]()
-Judge = Callable[[Counts], None]
+Check = Callable[[Counts], None]
 
 
 @pytest.fixture
-def judge(pytestconfig: pytest.Config) -> Judge:
-    """Adds counts to the sum, and lets nothing pass that is not clean."""
+def check_counts(pytestconfig: pytest.Config) -> Check:
+    """Adds counts to the sum, and fails if they are not clean."""
 
-    def judged(counts: Counts) -> None:
+    def checked(counts: Counts) -> None:
         pytestconfig.stash[_SUM] = pytestconfig.stash.get(_SUM, Counts()) + counts
         assert counts.clean, counts
 
-    return judged
+    return checked
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The counts of all faulted campaigns."""
+    """Print the counts of all campaigns with faults."""
     total = config.stash.get(_SUM, None)
     if total is not None:
         terminalreporter.section("faults")

@@ -1,4 +1,4 @@
-"""We were away: asleep, without a name server, with a certificate that has expired. No job fails because of it."""
+"""A client that was asleep, has no name server or an expired certificate: no job fails because of it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from scheduler.transports.base import Reply
 from scheduler.transports.local.transport import LocalTransport
 from tests.testcluster import Cluster
 
-from .breaking import wait_for
-from .campaign import FAILS, USUAL, Campaign, Task, campaign_at, drive, site_here
-from .conftest import Judge
-from .cutting import CuttingTransport, Fault
+from .broken_cluster import wait_for
+from .campaign import FAILS, USUAL, Campaign, Task, campaign_at, drive, local_site
+from .conftest import Check
+from .faulty_transport import Fault, FaultyTransport
 
 _DAY = 86400.0
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Campaign:
-    site = site_here(tmp_path, limits={"poll_seconds": 0.01, "running": 4})
+def campaign(tmp_path: Path) -> Campaign:
+    site = local_site(tmp_path, limits={"poll_seconds": 0.01, "running": 4})
     return campaign_at(site, LocalTransport(), tmp_path / "campaign", USUAL)
 
 
@@ -36,33 +36,33 @@ def _silent(reply: Reply) -> Reply:
 
 
 def _sleep_a_day(campaign: Campaign) -> None:
-    """All that this process remembers by the clock is a day older."""
+    """Let every time in the ledger be a day earlier."""
     with sqlite3.connect(campaign.folder / "ledger" / "ledger.sqlite") as db:
         db.execute("UPDATE sites SET polled_at = polled_at - ?", (_DAY,))
         db.execute("UPDATE jobs SET silent_since = silent_since - ?", (_DAY,))
     db.close()
 
 
-def test_a_laptop_that_was_asleep_does_not_call_a_silent_job_lost(here: Campaign, judge: Judge) -> None:
-    """Ten polls know nothing of the jobs, with two days of sleep between: nobody looked for five minutes."""
-    line = CuttingTransport(here.transport, lambda name, _: Fault(change=_silent) if name == "poll" else None)
-    with here.runner(line) as runner:
-        runner.submit(here.jobs)
+def test_after_a_sleep_of_the_laptop_a_silent_job_is_not_lost(campaign: Campaign, check_counts: Check) -> None:
+    """In ten polls the queue knows none of the jobs; the two days of sleep between them do not count as polled."""
+    transport = FaultyTransport(campaign.transport, lambda name, _: Fault(change=_silent) if name == "poll" else None)
+    with campaign.runner(transport) as runner:
+        runner.submit(campaign.jobs)
         for number in range(10):
             if number in (1, 4):
-                _sleep_a_day(here)
+                _sleep_a_day(campaign)
             time.sleep(0.02)
             runner.poll()
-        assert {job.state for job in here.jobs} == {JobState.QUEUED}
+        assert {job.state for job in campaign.jobs} == {JobState.QUEUED}
         rows = runner.ledger.chosen()
         assert all(row.silent == 10 for row in rows)
-    jobs = here.make_jobs()
-    drive_again(here, jobs)
-    judge(here.counts(jobs))
+    jobs = campaign.make_jobs()
+    wait_with_a_new_runner(campaign, jobs)
+    check_counts(campaign.counts(jobs))
 
 
-def drive_again(campaign: Campaign, jobs: list) -> None:  # type: ignore[type-arg]
-    """A process of the same ledger waits for what it finds there."""
+def wait_with_a_new_runner(campaign: Campaign, jobs: list) -> None:  # type: ignore[type-arg]
+    """Wait for all jobs of the ledger, as a later process does."""
     with campaign.runner() as runner:
         keys = [row.key for row in runner.ledger.chosen()]
         runner.session.wait(keys, timeout=600)
@@ -71,22 +71,25 @@ def drive_again(campaign: Campaign, jobs: list) -> None:  # type: ignore[type-ar
             job.observe(by_id[job.job_id].status)
 
 
-def test_a_certificate_that_has_expired_ends_the_waiting_and_no_job(here: Campaign, judge: Judge) -> None:
+def test_an_expired_certificate_ends_the_waiting_and_no_job(campaign: Campaign, check_counts: Check) -> None:
     def plan(name: str, _: int) -> Fault | None:
         raise LoginError("the certificate expired an hour ago; get a new one")
 
-    with here.runner() as runner:
-        runner.submit(here.jobs)
-    with here.runner(CuttingTransport(here.transport, plan)) as away, pytest.raises(LoginError, match="certificate"):
+    with campaign.runner() as runner:
+        runner.submit(campaign.jobs)
+    with (
+        campaign.runner(FaultyTransport(campaign.transport, plan)) as away,
+        pytest.raises(LoginError, match="certificate"),
+    ):
         away.session.wait([row.key for row in away.ledger.chosen()])
-    jobs = here.make_jobs()
-    drive_again(here, jobs)
-    judge(here.counts(jobs))
+    jobs = campaign.make_jobs()
+    wait_with_a_new_runner(campaign, jobs)
+    check_counts(campaign.counts(jobs))
 
 
 @pytest.mark.cluster
-def test_without_a_name_server_the_waiting_says_so_and_goes_on_later(
-    cluster: Cluster, tmp_path: Path, judge: Judge
+def test_without_a_name_server_waiting_reports_it_and_continues_later(
+    cluster: Cluster, tmp_path: Path, check_counts: Check
 ) -> None:
     site = cluster.site("away", limits={"poll_seconds": 0.3})
     plain = transport_to(site)
@@ -104,4 +107,4 @@ def test_without_a_name_server_the_waiting_says_so_and_goes_on_later(
         wait_for(lambda: "1.ended" in campaign.recorded())
         drive(runner, campaign.jobs)
     plain.close()
-    judge(campaign.counts())
+    check_counts(campaign.counts())

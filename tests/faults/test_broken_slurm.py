@@ -1,4 +1,4 @@
-"""A real Slurm whose controller freezes, dies or forgets, whose accounting is down or off, and whose nodes fail."""
+"""A real Slurm whose controller freezes, dies or forgets jobs, whose accounting is down or off, whose nodes fail."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from scheduler.engine.connect import transport_to
 from scheduler.transports.base import Reply
 from tests.testcluster import Cluster
 
-from .breaking import Breaker, breaking, wait_for
+from .broken_cluster import BrokenCluster, broken_cluster, wait_for
 from .campaign import FAILS, USUAL, Campaign, Task, campaign_at, drive
-from .conftest import Judge
-from .cutting import CuttingTransport, Fault, Plan
+from .conftest import Check
+from .faulty_transport import Fault, FaultyTransport, Plan
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -28,14 +28,14 @@ Start = Callable[..., Campaign]
 
 
 @pytest.fixture
-def broken(cluster: Cluster) -> Iterator[Breaker]:
-    with breaking(cluster) as breaker:
-        yield breaker
+def broken(cluster: Cluster) -> Iterator[BrokenCluster]:
+    with broken_cluster(cluster) as services:
+        yield services
 
 
 @pytest.fixture
 def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
-    """Makes a campaign on Slurm."""
+    """Makes campaigns on Slurm."""
     site = cluster.site("broken", limits={"poll_seconds": 0.3})
     transport = transport_to(site)
     numbers = iter(range(100))
@@ -48,13 +48,13 @@ def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
 
 
 def _id(campaign: Campaign, job: int = 0) -> str:
-    """Slurm's own id of a job."""
+    """Slurm's id of a job."""
     with campaign.runner() as runner:
         return shown_id(runner.ledger.chosen(job_id=f"job {job}")[0])
 
 
-def _told(runner: Runner) -> str:
-    return "\n".join(said for row in runner.ledger.chosen() for _, said in runner.ledger.history(row.key))
+def _history(runner: Runner) -> str:
+    return "\n".join(text for row in runner.ledger.chosen() for _, text in runner.ledger.history(row.key))
 
 
 def _polled(runner: Runner) -> Runner:
@@ -66,10 +66,10 @@ def _begun(campaign: Campaign, job: int = 0, times: int = 1) -> None:
     wait_for(lambda: campaign.recorded().get(f"{job}.begun", 0) >= times)
 
 
-def test_a_frozen_controller_that_says_it_failed_and_runs_the_job_runs_it_once(
-    start: Start, broken: Breaker, judge: Judge
+def test_a_frozen_controller_that_reports_a_failure_and_runs_the_job_runs_it_once(
+    start: Start, broken: BrokenCluster, check_counts: Check
 ) -> None:
-    """sbatch: "Socket timed out on send/recv operation", exit code 1; the job runs all the same."""
+    """sbatch prints "Socket timed out on send/recv operation" with exit code 1, and the job runs nevertheless."""
     campaign = start(PAIR)
     runner, jobs = campaign.runner(), campaign.jobs
     broken.freeze("slurmctld")
@@ -79,16 +79,16 @@ def test_a_frozen_controller_that_says_it_failed_and_runs_the_job_runs_it_once(
     runner.wait(jobs, timeout=600)
     assert {row.batch_id is not None for row in runner.ledger.chosen()} == {True}
     runner.close()
-    judge(campaign.counts())
+    check_counts(campaign.counts())
 
 
-def test_a_batch_that_nobody_seems_to_know_is_handed_over_again_and_still_runs_once(
-    start: Start, cluster: Cluster, judge: Judge
+def test_a_batch_without_any_trace_is_submitted_again_and_still_runs_once(
+    start: Start, cluster: Cluster, check_counts: Check
 ) -> None:
-    """The worst case: accepted, the answer lost, no trace of it in three answered polls. Two jobs of one name then."""
+    """The worst case: accepted, the reply lost, no trace in three polls. Slurm then has two jobs of one name."""
     campaign = start((Task(seconds=2), Task(seconds=2)))
-    line = CuttingTransport(campaign.transport, _blind(polls=4))
-    runner, jobs = campaign.runner(line), campaign.jobs
+    transport = FaultyTransport(campaign.transport, _blind(polls=4))
+    runner, jobs = campaign.runner(transport), campaign.jobs
     runner.submit(jobs)
     folder = runner.ledger.chosen()[0].folder
     cluster.enter("rm", f"{folder}/batches/0/id")
@@ -96,13 +96,13 @@ def test_a_batch_that_nobody_seems_to_know_is_handed_over_again_and_still_runs_o
     name = runner.ledger.chosen()[0].name
     runner.close()
     twice = set(cluster.enter("squeue", "-h", "-t", "all", "-n", name, "-o", "%F").split())
-    assert len(twice) == 2  # Slurm has it twice; its payloads ran once
+    assert len(twice) == 2  # Slurm has the batch twice; its payloads run once
     wait_for(lambda: not cluster.enter("squeue", "-h", "-n", name, "-o", "%T").strip())
-    judge(campaign.counts())
+    check_counts(campaign.counts())
 
 
 def _blind(*, polls: int) -> Plan:
-    """The first answer to a submission is lost, and so many polls know nothing of it."""
+    """The reply to the first submission is lost, and so many polls find no trace of it."""
     left = {"submit": 1, "poll": polls}
 
     def plan(name: str, _: int) -> Fault | None:
@@ -124,7 +124,9 @@ def _forgetful(reply: Reply) -> Reply:
     return replace(reply, stdout=b"".join(kept))
 
 
-def test_a_controller_that_is_restarted_changes_no_state(start: Start, broken: Breaker, judge: Judge) -> None:
+def test_a_controller_that_is_restarted_changes_no_state(
+    start: Start, broken: BrokenCluster, check_counts: Check
+) -> None:
     campaign = start((Task(seconds=3), Task(seconds=3), FAILS))
     runner, jobs = campaign.runner(), campaign.jobs
     runner.submit(jobs)
@@ -136,15 +138,15 @@ def test_a_controller_that_is_restarted_changes_no_state(start: Start, broken: B
     wait_for(lambda: _polled(runner).trouble)
     assert "contact" in runner.trouble.lower() or "connect" in runner.trouble.lower()
     for job, status in zip(jobs, before, strict=True):
-        assert job.status == status or job.final  # its own end file is proof enough
-    broken.heal()
+        assert job.status == status or job.final  # its own end file proves the end
+    broken.repair()
     drive(runner, jobs)
     runner.close()
-    judge(campaign.counts())
+    check_counts(campaign.counts())
 
 
-def test_without_the_accounting_database_jobs_are_followed_all_the_same(
-    start: Start, broken: Breaker, cluster: Cluster, judge: Judge
+def test_without_the_accounting_database_jobs_are_still_followed(
+    start: Start, broken: BrokenCluster, cluster: Cluster, check_counts: Check
 ) -> None:
     campaign = start((*USUAL, CANCELLED))
     runner, jobs = campaign.runner(), campaign.jobs
@@ -154,11 +156,11 @@ def test_without_the_accounting_database_jobs_are_followed_all_the_same(
     cluster.enter("scancel", _id(campaign, 4))
     drive(runner, jobs)
     runner.close()
-    judge(campaign.counts())
+    check_counts(campaign.counts())
 
 
-def test_without_accounting_and_with_a_queue_that_forgets_at_once_ends_are_known(
-    start: Start, broken: Breaker, cluster: Cluster, judge: Judge
+def test_ends_are_known_without_accounting_and_with_a_queue_that_forgets_at_once(
+    start: Start, broken: BrokenCluster, cluster: Cluster, check_counts: Check
 ) -> None:
     broken.configure(
         "s/^AccountingStorageType=.*/AccountingStorageType=accounting_storage\\/none/",
@@ -172,11 +174,11 @@ def test_without_accounting_and_with_a_queue_that_forgets_at_once_ends_are_known
     cluster.enter("scancel", _id(campaign, 4))
     drive(runner, jobs)
     runner.close()
-    judge(campaign.counts())
+    check_counts(campaign.counts())
 
 
 def test_a_requeued_job_runs_again_under_its_id_and_a_held_one_waits_for_its_release(
-    start: Start, cluster: Cluster, judge: Judge
+    start: Start, cluster: Cluster, check_counts: Check
 ) -> None:
     campaign = start((Task(first_seconds=3600), Task(first_seconds=3600, minutes=6)))
     runner, jobs = campaign.runner(), campaign.jobs
@@ -185,27 +187,27 @@ def test_a_requeued_job_runs_again_under_its_id_and_a_held_one_waits_for_its_rel
         _begun(campaign, job)
     runner.poll()
     ids = [_id(campaign, job) for job in (0, 1)]
-    for verb, one in zip(("requeue", "requeuehold"), ids, strict=True):
+    for command, one in zip(("requeue", "requeuehold"), ids, strict=True):
         cluster.enter("scontrol", "update", f"jobid={one}", "requeue=1")
-        cluster.enter("scontrol", verb, one)
+        cluster.enter("scontrol", command, one)
     wait_for(lambda: _polled(runner) and [job.state for job in jobs] == [JobState.QUEUED, JobState.HELD])
     wait_for(lambda: "PENDING" in cluster.enter("squeue", "-h", "-j", ids[0], "-o", "%T"))
-    time.sleep(
-        3
-    )  # Slurm fails a job that is begun again before its first run is cleared away; by itself it waits 2 min
+    # Slurm fails a job that starts again before its first run is cleaned up; without StartTime=now it waits 2 min.
+    wait_for(lambda: not cluster.enter("squeue", "-h", "-j", ",".join(ids), "-t", "completing", "-o", "%i").strip())
+    time.sleep(3)
     for one in ids:
         cluster.enter("scontrol", "update", f"jobid={one}", "StartTime=now")
     cluster.enter("scontrol", "release", ids[1])
     drive(runner, jobs)
-    assert [job.status.requeues for job in jobs] == [1, 1], _told(runner)
+    assert [job.status.requeues for job in jobs] == [1, 1], _history(runner)
     assert ids == [_id(campaign, job) for job in (0, 1)]
     assert campaign.recorded()["0.begun"] == campaign.recorded()["1.begun"] == 2
     runner.close()
-    judge(campaign.counts())
+    check_counts(campaign.counts())
 
 
 def test_a_node_that_goes_down_fails_its_job_and_no_other(
-    start: Start, broken: Breaker, cluster: Cluster, judge: Judge
+    start: Start, broken: BrokenCluster, cluster: Cluster, check_counts: Check
 ) -> None:
     failed = Task(seconds=3600, state=JobState.FAILED, ends=0)
     hit = start((failed,), native=["--nodelist=node2"])
@@ -219,5 +221,5 @@ def test_a_node_that_goes_down_fails_its_job_and_no_other(
         drive(runner, one.jobs)
         runner.close()
     assert hit.jobs[0].status.cause is Cause.NODE_FAILURE
-    judge(hit.counts())
-    judge(spared.counts())
+    check_counts(hit.counts())
+    check_counts(spared.counts())

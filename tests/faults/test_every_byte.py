@@ -1,4 +1,4 @@
-"""The line is cut after each k-th byte, up and down, of each program that is run over there."""
+"""The connection is lost after each k-th byte, in both directions, of each remote program."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from scheduler.transports.local.transport import LocalTransport
 from tests.testcluster import Cluster
 from tests.transports.relay import Relay
 
-from .campaign import USUAL, Campaign, campaign_at, drive, site_here
-from .conftest import Judge
-from .cutting import CuttingTransport, Fault, Knife
+from .campaign import USUAL, Campaign, campaign_at, drive, local_site
+from .conftest import Check
+from .faulty_transport import Fault, FaultyTransport, OneFault
 
 Act = Callable[[], None]
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Campaign:
-    site = site_here(tmp_path, limits={"poll_seconds": 0.001, "running": 4})
+def campaign(tmp_path: Path) -> Campaign:
+    site = local_site(tmp_path, limits={"poll_seconds": 0.001, "running": 4})
     return campaign_at(site, LocalTransport(), tmp_path / "campaign", USUAL)
 
 
@@ -41,9 +41,9 @@ def _downs(size: int, cuts: int) -> Iterable[Fault]:
     return (Fault(down=k) for k in range(0, size + 1, max(1, size // cuts)))
 
 
-def _cut(knife: Knife, name: str, faults: Iterable[Fault], act: Act) -> None:
+def _cut(fault_plan: OneFault, name: str, faults: Iterable[Fault], act: Act) -> None:
     for fault in faults:
-        knife.at(name, fault)
+        fault_plan.at(name, fault)
         with contextlib.suppress(TransportError):
             act()
 
@@ -53,65 +53,72 @@ def _all_ended(runner: Runner) -> bool:
     return all(row.status.final for row in runner.ledger.chosen())
 
 
-def test_one_campaign_is_cut_at_every_few_bytes_of_submit_poll_and_collect(here: Campaign, judge: Judge) -> None:
-    knife = Knife()
-    runner = here.runner(CuttingTransport(here.transport, knife), campaign="one")
-    jobs = here.jobs
-    _cut(knife, "submit", [Fault(up=0)], lambda: runner.submit(jobs))
-    _cut(knife, "submit", _ups(knife.sizes["submit"], 60), lambda: runner.submit(jobs))
-    _cut(knife, "submit", _downs(120, 60), lambda: runner.submit(jobs))
+def test_one_campaign_is_cut_at_every_few_bytes_of_submit_poll_and_collect(
+    campaign: Campaign, check_counts: Check
+) -> None:
+    fault_plan = OneFault()
+    runner = campaign.runner(FaultyTransport(campaign.transport, fault_plan), campaign="one")
+    jobs = campaign.jobs
+    _cut(fault_plan, "submit", [Fault(up=0)], lambda: runner.submit(jobs))
+    _cut(fault_plan, "submit", _ups(fault_plan.sizes["submit"], 60), lambda: runner.submit(jobs))
+    _cut(fault_plan, "submit", _downs(120, 60), lambda: runner.submit(jobs))
     runner.submit(jobs)
-    _cut(knife, "poll", [Fault(up=0)], runner.session.poll)
-    _cut(knife, "poll", _ups(knife.sizes["poll"], 20), runner.session.poll)
-    _cut(knife, "poll", _downs(400, 40), runner.session.poll)
+    _cut(fault_plan, "poll", [Fault(up=0)], runner.session.poll)
+    _cut(fault_plan, "poll", _ups(fault_plan.sizes["poll"], 20), runner.session.poll)
+    _cut(fault_plan, "poll", _downs(400, 40), runner.session.poll)
     while not _all_ended(runner):
         time.sleep(0.1)
     keys = [row.key for row in runner.ledger.chosen()]
     for name in ("manifest", "fetch"):
-        _cut(knife, name, [Fault(up=0)], lambda: runner.session.collect(keys))
-        _cut(knife, name, _ups(knife.sizes[name], 15), lambda: runner.session.collect(keys))
-        _cut(knife, name, _downs(1500 if name == "manifest" else 4 * 71000, 25), lambda: runner.session.collect(keys))
+        _cut(fault_plan, name, [Fault(up=0)], lambda: runner.session.collect(keys))
+        _cut(fault_plan, name, _ups(fault_plan.sizes[name], 15), lambda: runner.session.collect(keys))
+        _cut(
+            fault_plan,
+            name,
+            _downs(1500 if name == "manifest" else 4 * 71000, 25),
+            lambda: runner.session.collect(keys),
+        )
     drive(runner, jobs)
     runner.close()
-    assert knife.used > 220
-    judge(here.counts(faults=knife.used))
+    assert fault_plan.used > 220
+    check_counts(campaign.counts(faults=fault_plan.used))
 
 
-def test_one_campaign_is_cut_at_every_few_bytes_of_cancel(tmp_path: Path, judge: Judge) -> None:
-    from .victim import ENDLESS
+def test_one_campaign_is_cut_at_every_few_bytes_of_cancel(tmp_path: Path, check_counts: Check) -> None:
+    from .killed_client import ENDLESS
 
-    site = site_here(tmp_path, limits={"poll_seconds": 0.001, "running": 4})
+    site = local_site(tmp_path, limits={"poll_seconds": 0.001, "running": 4})
     campaign = campaign_at(site, LocalTransport(), tmp_path / "campaign", ENDLESS)
-    knife = Knife()
-    runner = campaign.runner(CuttingTransport(campaign.transport, knife))
+    fault_plan = OneFault()
+    runner = campaign.runner(FaultyTransport(campaign.transport, fault_plan))
     runner.submit(campaign.jobs)
     while "0.begun" not in campaign.recorded():
         time.sleep(0.1)
-    _cut(knife, "cancel", [Fault(up=0)], lambda: runner.cancel(campaign.jobs))
-    _cut(knife, "cancel", _ups(knife.sizes["cancel"], 10), lambda: runner.cancel(campaign.jobs))
-    _cut(knife, "cancel", [Fault(down=0), Fault(down=1)], lambda: runner.cancel(campaign.jobs))
+    _cut(fault_plan, "cancel", [Fault(up=0)], lambda: runner.cancel(campaign.jobs))
+    _cut(fault_plan, "cancel", _ups(fault_plan.sizes["cancel"], 10), lambda: runner.cancel(campaign.jobs))
+    _cut(fault_plan, "cancel", [Fault(down=0), Fault(down=1)], lambda: runner.cancel(campaign.jobs))
     runner.cancel(campaign.jobs)
     runner.wait(campaign.jobs, timeout=600)
     runner.close()
-    judge(campaign.counts(faults=knife.used))
+    check_counts(campaign.counts(faults=fault_plan.used))
 
 
 @pytest.mark.parametrize("exit_code", [0, 74])
-def test_an_answer_that_is_short_changes_nothing_that_is_not_in_it(
-    here: Campaign, judge: Judge, exit_code: int
+def test_a_truncated_reply_changes_no_job_that_is_not_in_it(
+    campaign: Campaign, check_counts: Check, exit_code: int
 ) -> None:
-    """Cut at any byte, whether or not the program over there says that it failed: what it did say is true."""
-    knife = Knife()
-    runner = here.runner(CuttingTransport(here.transport, knife), campaign="one")
-    runner.submit(here.jobs)
-    while "2.ended" not in here.recorded():
+    """Cut at any byte, with or without an error code of the remote program: what arrived is true."""
+    fault_plan = OneFault()
+    runner = campaign.runner(FaultyTransport(campaign.transport, fault_plan), campaign="one")
+    runner.submit(campaign.jobs)
+    while "2.ended" not in campaign.recorded():
         time.sleep(0.05)
     for k in range(0, 640, 16):
-        knife.at("poll", Fault(change=partial(_shortened, length=k, exit_code=exit_code)))
+        fault_plan.at("poll", Fault(change=partial(_shortened, length=k, exit_code=exit_code)))
         runner.session.poll()
-    drive(runner, here.jobs)
+    drive(runner, campaign.jobs)
     runner.close()
-    judge(here.counts(faults=knife.used))
+    check_counts(campaign.counts(faults=fault_plan.used))
 
 
 def _shortened(reply: Reply, *, length: int, exit_code: int) -> Reply:
@@ -120,9 +127,10 @@ def _shortened(reply: Reply, *, length: int, exit_code: int) -> Reply:
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_a_connection_to_slurm_that_really_ends_again_and_again(cluster: Cluster, tmp_path: Path, judge: Judge) -> None:
-    """TCP connections through a relay that ends them after some thousand bytes, wherever that is: in the greeting, in
-    a bundle, in an answer, in the outputs. Then it gets tired."""
+def test_a_tcp_connection_to_slurm_that_ends_again_and_again(
+    cluster: Cluster, tmp_path: Path, check_counts: Check
+) -> None:
+    """Twenty-five TCP connections end after some thousand bytes: in the greeting, a bundle, a reply or the outputs."""
     draw = random.Random(4)
     sizes = itertools.chain(
         (draw.choice((900, 3000, 5000, 7000, 9000, 14000)) for _ in range(25)), itertools.repeat(None)
@@ -137,11 +145,11 @@ def test_a_connection_to_slurm_that_really_ends_again_and_again(cluster: Cluster
         plain_counts = campaign.counts(faults=relay.cuts)
         plain.close()
     assert relay.cuts == 25
-    judge(plain_counts)
+    check_counts(plain_counts)
 
 
 def _through(relay: Relay, cluster: Cluster, folder: Path) -> Site:
-    """The cluster, reached by a port on loopback."""
+    """The cluster, through a relay on loopback."""
     key = (cluster.folder / "known_hosts").read_text().split(" ", 1)[1]
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{relay.port} {key}")
     ssh = {

@@ -1,6 +1,6 @@
-"""A client is killed with SIGKILL at each step of each verb, and a later process finishes what it began.
+"""A client is killed with SIGKILL at each step of each operation, and a later process finishes its work.
 
-What a step is, and how the processes are made and ended: victim.py.
+killed_client.py defines the steps, and starts and kills the clients.
 """
 
 from __future__ import annotations
@@ -18,57 +18,57 @@ from scheduler import Site
 from tests import ROOT
 from tests.testcluster import Cluster
 
-from .campaign import Counts, site_here
-from .conftest import Judge
+from .campaign import Counts, local_site
+from .conftest import Check
 
 _MOST = 400
 
 
-def _victims(folder: Path, site: Site, way: str, *, stride: int, starts: Sequence[int]) -> Counts:
-    """Several lines of victims at once; each goes on until one outlives its verbs."""
-    lines = [
+def _killed_clients(folder: Path, site: Site, way: str, *, stride: int, starts: Sequence[int]) -> Counts:
+    """Run several series of clients concurrently, each until a client survives all its operations."""
+    processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.victim", str(folder), json.dumps(site.to_json()), way,
+            [sys.executable, "-m", "tests.faults.killed_client", str(folder), json.dumps(site.to_json()), way,
              str(start), str(stride), str(_MOST)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         for start in starts
     ]  # fmt: skip
-    total, outlived = Counts(), 0
-    said = [line.communicate() for line in lines]
-    for line, (out, err) in zip(lines, said, strict=True):
-        assert line.returncode == 0, err
-        for told in map(json.loads, out.splitlines()):
-            step, killed = told.pop("step"), told.pop("killed")
-            counts = Counts(**told)
+    total, survived = Counts(), 0
+    outputs = [process.communicate() for process in processes]
+    for process, (out, err) in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, err
+        for fields in map(json.loads, out.splitlines()):
+            step, killed = fields.pop("step"), fields.pop("killed")
+            counts = Counts(**fields)
             assert counts.clean, f"killed at step {step}: {counts}"
-            total, outlived = total + counts, outlived + (not killed)
-    assert outlived == len(lines), "no client outlived its verbs: are there more steps?"
+            total, survived = total + counts, survived + (not killed)
+    assert survived == len(processes), "no client survived its operations: are there more steps?"
     return total
 
 
 @pytest.mark.slow
 def test_a_client_killed_at_any_step_of_submit_poll_and_collect_loses_and_repeats_nothing(
-    tmp_path: Path, judge: Judge
+    tmp_path: Path, check_counts: Check
 ) -> None:
-    counts = _victims(tmp_path, site_here(tmp_path), "run", stride=2, starts=(1, 2))
+    counts = _killed_clients(tmp_path, local_site(tmp_path), "run", stride=2, starts=(1, 2))
     assert counts.faults > 90
-    judge(counts)
+    check_counts(counts)
 
 
 def test_a_client_killed_at_any_step_of_cancel_leaves_jobs_that_can_be_cancelled_again(
-    tmp_path: Path, judge: Judge
+    tmp_path: Path, check_counts: Check
 ) -> None:
-    counts = _victims(tmp_path, site_here(tmp_path), "cancel", stride=2, starts=(1, 2))
+    counts = _killed_clients(tmp_path, local_site(tmp_path), "cancel", stride=2, starts=(1, 2))
     assert counts.faults > 9
-    judge(counts)
+    check_counts(counts)
 
 
 @pytest.mark.cluster
 @pytest.mark.slow
 def test_a_client_killed_over_ssh_leaves_its_jobs_on_slurm_to_a_later_one(
-    cluster: Cluster, tmp_path: Path, judge: Judge
+    cluster: Cluster, tmp_path: Path, check_counts: Check
 ) -> None:
     site = cluster.site("killed", limits={"poll_seconds": 0.3})
-    judge(_victims(tmp_path, site, "run", stride=16, starts=(2, 7, 11, 15)))
-    judge(_victims(tmp_path / "cancel", site, "cancel", stride=8, starts=(2, 5)))
+    check_counts(_killed_clients(tmp_path, site, "run", stride=16, starts=(2, 7, 11, 15)))
+    check_counts(_killed_clients(tmp_path / "cancel", site, "cancel", stride=8, starts=(2, 5)))

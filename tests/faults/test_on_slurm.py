@@ -1,6 +1,6 @@
-"""Faults around a real Slurm that leave its services alone: full disks, wrong clocks, login files, changing outputs.
+"""Faults around a real Slurm whose services run: full disks, wrong clocks, login files, changing outputs.
 
-And a node that fails under a job that may be tried again.
+And a node that fails under a job with a retry.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from scheduler.transports.base import Expanded, Program, Reply, Transport
 from tests.testcluster import Cluster
 from tests.wrapped import Streams, Wrapped
 
-from .breaking import Breaker, breaking, wait_for
+from .broken_cluster import BrokenCluster, broken_cluster, wait_for
 from .campaign import FAILS, USUAL, Campaign, Task, campaign_at, drive
-from .conftest import Judge
-from .cutting import CuttingTransport, Fault
+from .conftest import Check
+from .faulty_transport import Fault, FaultyTransport
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -36,7 +36,7 @@ Start = Callable[..., Campaign]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Makes a campaign at a site of the cluster."""
+    """Makes campaigns on sites of the cluster."""
     opened: list[Transport] = []
 
     def make(site: Site, tasks: Sequence[Task] = USUAL) -> Campaign:
@@ -49,34 +49,34 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
-def broken(cluster: Cluster) -> Iterator[Breaker]:
-    with breaking(cluster) as breaker:
-        yield breaker
+def broken(cluster: Cluster) -> Iterator[BrokenCluster]:
+    with broken_cluster(cluster) as services:
+        yield services
 
 
 @pytest.fixture
 def small_disk(cluster: Cluster) -> Iterator[str]:
-    """A folder of alice's on a file system of 3 MB."""
-    place = "/home/alice/small disk"
+    """A folder of alice on a file system of 3 MB."""
+    folder = "/home/alice/small disk"
     mount = 'mkdir -p "$1" && mount -t tmpfs -o size=3m tmpfs "$1" && chown alice "$1"'
-    cluster.enter("sh", "-c", mount, "sh", place)
-    yield place
-    cluster.enter("umount", "-l", place)
+    cluster.enter("sh", "-c", mount, "sh", folder)
+    yield folder
+    cluster.enter("umount", "-l", folder)
 
 
 @contextmanager
-def full(cluster: Cluster, place: str, *, but: int) -> Iterator[None]:
-    """The file system has only so many bytes left."""
+def full(cluster: Cluster, folder: str, *, but: int) -> Iterator[None]:
+    """Fill the file system until `but` bytes are left."""
     fill = 'cd "$1" && head -c $(($(stat -f -c "%a * %S" .) - $2)) /dev/zero >filler; :'
-    cluster.enter("sh", "-c", fill, "sh", place, str(but))
+    cluster.enter("sh", "-c", fill, "sh", folder, str(but))
     try:
         yield
     finally:
-        cluster.enter("rm", "-f", f"{place}/filler")
+        cluster.enter("rm", "-f", f"{folder}/filler")
 
 
 def test_a_work_folder_that_is_full_at_each_step_runs_nothing_twice(
-    start: Start, cluster: Cluster, small_disk: str, judge: Judge
+    start: Start, cluster: Cluster, small_disk: str, check_counts: Check
 ) -> None:
     campaign = start(cluster.site("small", work_dir=f"{small_disk}/work"), (Task(), FAILS, Task(minutes=6)))
     faults = 0
@@ -91,17 +91,17 @@ def test_a_work_folder_that_is_full_at_each_step_runs_nothing_twice(
                     break
         drive(runner, campaign.jobs)
     assert faults > 2
-    judge(campaign.counts(faults=faults))
+    check_counts(campaign.counts(faults=faults))
 
 
-def test_a_login_file_that_prints_megabytes_hides_no_answer(start: Start, cluster: Cluster, judge: Judge) -> None:
+def test_a_login_file_that_prints_megabytes_hides_no_reply(start: Start, cluster: Cluster, check_counts: Check) -> None:
     chatter = "head -c 3000000 /dev/zero | tr '\\\\0' '\\n'; head -c 100000 /dev/zero | tr '\\\\0' x >&2"
     cluster.enter("sh", "-c", f'echo "{chatter}" >/home/bob/.bashrc')
     try:
         campaign = start(cluster.site("chatty", user="bob", account="other"))
         with campaign.runner() as runner:
             drive(runner, campaign.jobs)
-        judge(campaign.counts())
+        check_counts(campaign.counts())
     finally:
         cluster.enter("rm", "-f", "/home/bob/.bashrc")
 
@@ -119,17 +119,17 @@ class Skewed(Wrapped):
 
 @pytest.mark.parametrize("seconds", [60, -60])
 def test_a_login_node_whose_clock_is_a_minute_wrong_changes_no_end(
-    start: Start, cluster: Cluster, judge: Judge, seconds: int
+    start: Start, cluster: Cluster, check_counts: Check, seconds: int
 ) -> None:
     campaign = start(cluster.site("skewed"))
     with campaign.runner(Skewed(campaign.transport, seconds)) as runner:
         drive(runner, campaign.jobs)
-    judge(campaign.counts())
+    check_counts(campaign.counts())
 
 
 @pytest.mark.parametrize("seconds", [60, -60])
 def test_nodes_whose_clocks_are_a_minute_wrong_change_no_end(
-    start: Start, cluster: Cluster, judge: Judge, tmp_path: Path, seconds: int
+    start: Start, cluster: Cluster, check_counts: Check, tmp_path: Path, seconds: int
 ) -> None:
     template = tmp_path / "skewed.sh.j2"
     template.write_text(
@@ -141,11 +141,11 @@ def test_nodes_whose_clocks_are_a_minute_wrong_change_no_end(
         drive(runner, campaign.jobs)
     ended = campaign.jobs[0].status.ended
     assert ended is not None and abs(ended.timestamp() - time.time()) > 20
-    judge(campaign.counts())
+    check_counts(campaign.counts())
 
 
-def test_an_output_that_changes_while_it_is_fetched_is_fetched_again(
-    start: Start, cluster: Cluster, judge: Judge
+def test_an_output_that_changes_during_its_download_is_downloaded_again(
+    start: Start, cluster: Cluster, check_counts: Check
 ) -> None:
     campaign = start(cluster.site("changing"))
     changed: list[str] = []
@@ -157,7 +157,7 @@ def test_an_output_that_changes_while_it_is_fetched_is_fetched_again(
             cluster.enter("sh", "-c", 'printf more >>"$1"', "sh", changed[0])
         return None
 
-    runner = campaign.runner(CuttingTransport(campaign.transport, plan))
+    runner = campaign.runner(FaultyTransport(campaign.transport, plan))
     runner.submit(campaign.jobs)
     wait_for(lambda: _all_final(runner))
     with suppress(OutputError, WaitTimeout):
@@ -166,7 +166,7 @@ def test_an_output_that_changes_while_it_is_fetched_is_fetched_again(
     cluster.enter("truncate", "-s", "-4", changed[0])
     drive(runner, campaign.jobs)
     runner.close()
-    judge(campaign.counts())
+    check_counts(campaign.counts())
 
 
 def _all_final(runner: Runner) -> bool:
@@ -174,8 +174,8 @@ def _all_final(runner: Runner) -> bool:
     return all(row.status.final for row in runner.ledger.chosen())
 
 
-def test_a_job_whose_node_fails_is_tried_again_on_another_one(
-    start: Start, cluster: Cluster, broken: Breaker, judge: Judge
+def test_a_job_whose_node_fails_is_retried_on_another_node(
+    start: Start, cluster: Cluster, broken: BrokenCluster, check_counts: Check
 ) -> None:
     campaign = start(cluster.site("retried", retry={"times": 1, "on": ["node failure"]}), (Task(first_seconds=3600),))
     (job,) = campaign.jobs
@@ -190,4 +190,4 @@ def test_a_job_whose_node_fails_is_tried_again_on_another_one(
         again = cluster.enter("sacct", "-n", "-X", "-P", "-j", shown_id(runner.ledger.chosen()[0]), "-o", "NodeList")
         assert again.strip() not in ("", node)
     assert campaign.recorded() == {"0.begun": 2, "0.ended": 1}
-    judge(campaign.counts())
+    check_counts(campaign.counts())

@@ -1,4 +1,4 @@
-"""Other jobs of the same user, ids that belong to others by now, and jobs that are cancelled in their last second."""
+"""Other jobs of the same user, an id that Slurm has reused, and jobs that are cancelled in their last second."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ pytestmark = pytest.mark.cluster
 
 
 class Alice:
-    """What alice does by hand, at the same time."""
+    """A user who works by hand on the cluster at the same time."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._ids = cluster, list[str]()
 
-    def does(self, *command: str) -> str:
-        words = ["runuser", "-u", "alice", "--", "sh", "-c", 'cd /home/alice && exec "$@"', "sh", *command]
-        return self._cluster.enter(*words).strip()
+    def run(self, *command: str) -> str:
+        full = ["runuser", "-u", "alice", "--", "sh", "-c", 'cd /home/alice && exec "$@"', "sh", *command]
+        return self._cluster.enter(*full).strip()
 
-    def submits(self, *options: str) -> str:
-        """Gives the id of a job that sleeps."""
-        self._ids.append(self.does("sbatch", "--parsable", "-A", "eic", "--mem=100M", *options, "--wrap=sleep 3600"))
+    def submit(self, *options: str) -> str:
+        """Submit a job that sleeps; return its id."""
+        self._ids.append(self.run("sbatch", "--parsable", "-A", "eic", "--mem=100M", *options, "--wrap=sleep 3600"))
         return self._ids[-1]
 
     def state_of(self, job_id: str) -> str:
-        return self.does("squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T")
+        return self.run("squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T")
 
-    def tidies_up(self) -> None:
+    def cancel_all(self) -> None:
         if self._ids:
-            self.does("scancel", *self._ids)
+            self.run("scancel", *self._ids)
 
 
 @pytest.fixture
 def alice(cluster: Cluster) -> Iterator[Alice]:
-    person = Alice(cluster)
-    yield person
-    person.tidies_up()
+    user = Alice(cluster)
+    yield user
+    user.cancel_all()
 
 
 @pytest.fixture
@@ -59,11 +59,11 @@ def job(folder: Path, name: str, text: str) -> Job:
 
 
 def test_other_jobs_of_the_same_user_disturb_no_poll(alice: Alice, runner: Runner, tmp_path: Path) -> None:
-    alice.submits("--hold", "--job-name=a|b|c d 'e'")
-    held = alice.submits("--hold", "--array=0-3", "--job-name=%x\\n[1-9]")
-    requeued = alice.submits("--requeue")
+    alice.submit("--hold", "--job-name=a|b|c d 'e'")
+    held = alice.submit("--hold", "--array=0-3", "--job-name=%x\\n[1-9]")
+    requeued = alice.submit("--requeue")
     until(lambda: alice.state_of(requeued) == "RUNNING")
-    alice.does("scontrol", "requeuehold", requeued)
+    alice.run("scontrol", "requeuehold", requeued)
     mine = job(tmp_path, "mine", "sleep 1; exit 3")
     runner.submit([mine])
     runner.wait([mine], timeout=600)
@@ -71,9 +71,9 @@ def test_other_jobs_of_the_same_user_disturb_no_poll(alice: Alice, runner: Runne
     assert "PENDING" in alice.state_of(held)
 
 
-def test_a_job_that_has_our_id_by_now_is_not_cancelled(alice: Alice, runner: Runner, tmp_path: Path) -> None:
-    """As after a controller that came up anew has begun to count from the same number."""
-    other = alice.submits("--job-name=other")
+def test_another_job_with_a_reused_id_is_not_cancelled(alice: Alice, runner: Runner, tmp_path: Path) -> None:
+    """As after a reset of the controller, which then counts its ids from the same number."""
+    other = alice.submit("--job-name=other")
     mine = job(tmp_path, "mine", "sleep 3600")
     runner.submit([mine])
     (row,) = runner.ledger.chosen()
@@ -82,10 +82,10 @@ def test_a_job_that_has_our_id_by_now_is_not_cancelled(alice: Alice, runner: Run
     runner.cancel([mine])
     time.sleep(2)
     assert alice.state_of(other) == "RUNNING"
-    alice.does("scancel", f"--name={row.name}")
+    alice.run("scancel", f"--name={row.name}")
 
 
-def test_jobs_that_are_cancelled_in_their_last_second_are_what_they_are_said_to_be(
+def test_the_states_of_jobs_that_are_cancelled_in_their_last_second_are_true(
     alice: Alice, runner: Runner, tmp_path: Path
 ) -> None:
     jobs = [job(tmp_path, f"late {n}", "sleep 2; echo over >&2") for n in range(8)]
@@ -94,7 +94,7 @@ def test_jobs_that_are_cancelled_in_their_last_second_are_what_they_are_said_to_
     until(lambda: "RUNNING" in alice.state_of(shown_id(rows["late 0"])))
     time.sleep(1.2)
     for one in jobs:
-        alice.does("scancel", shown_id(rows[one.job_id]))
+        alice.run("scancel", shown_id(rows[one.job_id]))
         time.sleep(0.1)
     runner.wait(jobs, timeout=600)
     for one in jobs:
@@ -107,5 +107,5 @@ def test_jobs_that_are_cancelled_in_their_last_second_are_what_they_are_said_to_
 def until(happened: Callable[[], bool], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
-        assert time.monotonic() < deadline, "it did not come true"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.2)

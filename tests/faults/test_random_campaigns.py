@@ -1,7 +1,7 @@
-"""Hundreds of small campaigns with faults drawn from a seed: cut lines, lost and wrong answers, restarted and second
-clients, on a plain machine and on real Slurm.
+"""Hundreds of small campaigns with faults drawn from a seed: lost connections, lost and changed replies, restarted and
+concurrent clients, on a machine without a batch system and on real Slurm.
 
-`SCHEDULER_SOAK_CAMPAIGNS` and `SCHEDULER_SOAK_SEED` ask for more of them, or for others (`make soak`).
+`SCHEDULER_SOAK_CAMPAIGNS` and `SCHEDULER_SOAK_SEED` set how many, and from which seed on (`make soak`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from scheduler.engine.connect import transport_to
 from scheduler.transports.local.transport import LocalTransport
 from tests.testcluster import Cluster
 
-from .campaign import FAILS, USUAL, Campaign, Counts, Task, campaign_at, drive, site_here
-from .conftest import Judge
-from .cutting import CuttingTransport, Dice
+from .campaign import FAILS, USUAL, Campaign, Counts, Task, campaign_at, drive, local_site
+from .conftest import Check
+from .faulty_transport import FaultyTransport, RandomFaults
 
 _SEED = int(os.environ.get("SCHEDULER_SOAK_SEED", "0"))
 _CAMPAIGNS = int(os.environ.get("SCHEDULER_SOAK_CAMPAIGNS", "300"))
@@ -37,83 +37,85 @@ _MIXES: tuple[tuple[Task, ...], ...] = (
 
 
 def _faulted(campaign: Campaign, seed: int) -> Counts:
-    """One campaign through its faults; in some the client is restarted after each error, in some there are two."""
-    dice = Dice(seed)
+    """Run one campaign with faults; in some, each error restarts the client, in some there are two clients."""
+    faults = RandomFaults(seed)
     draw = random.Random(f"how {seed}")
     way = draw.choice(("one client", "one client", "restarted", "two clients"))
-    line = CuttingTransport(campaign.transport, dice)
+    transport = FaultyTransport(campaign.transport, faults)
     if way == "two clients":
-        other = threading.Thread(target=_second, args=(campaign, CuttingTransport(campaign.transport, Dice(-seed - 1))))
+        other = threading.Thread(
+            target=_second, args=(campaign, FaultyTransport(campaign.transport, RandomFaults(-seed - 1)))
+        )
         other.start()
     for _ in range(20 if way == "restarted" else 1):
         jobs = campaign.make_jobs()
-        with _runner(campaign, line) as runner:
+        with _runner(campaign, transport) as runner:
             try:
                 drive(runner, jobs, between=_restart if way == "restarted" else None)
                 break
             except _Restarted:
-                dice.injected += 1
+                faults.injected += 1
     if way == "two clients":
         other.join()
-    return campaign.counts(jobs, faults=dice.injected)
+    return campaign.counts(jobs, faults=faults.injected)
 
 
 class _Restarted(Exception):
-    """The client has ended after an error, and a new one knows nothing but the ledger."""
+    """The client has ended after an error; a new one knows nothing but the ledger."""
 
 
 def _restart() -> None:
     raise _Restarted
 
 
-def _runner(campaign: Campaign, line: CuttingTransport) -> Runner:
-    return campaign.runner(line, campaign="one")
+def _runner(campaign: Campaign, transport: FaultyTransport) -> Runner:
+    return campaign.runner(transport, campaign="one")
 
 
-def _second(campaign: Campaign, line: CuttingTransport) -> None:
-    with _runner(campaign, line) as runner:
+def _second(campaign: Campaign, transport: FaultyTransport) -> None:
+    with _runner(campaign, transport) as runner:
         drive(runner, campaign.make_jobs())
 
 
-def _all(make: Callable[[int], Campaign], seeds: range, *, command: str) -> Counts:
-    """Run them, a few at once. A failure prints the command that runs that campaign again."""
+def _all(make: Callable[[int], Campaign], seeds: range, *, keyword: str) -> Counts:
+    """Run the campaigns, a few at a time. A failure prints the command that repeats that campaign."""
 
     def one(seed: int) -> Counts:
         try:
             counts = _faulted(make(seed), seed)
         except Exception as error:
-            raise AssertionError(f"seed {seed}: {error!r}; again with\n  {_again(seed, command)}") from error
+            raise AssertionError(f"seed {seed}: {error!r}; repeat it with\n  {_command(seed, keyword)}") from error
         if not counts.clean:
-            print(f"seed {seed}: {counts}; again with\n  {_again(seed, command)}")
+            print(f"seed {seed}: {counts}; repeat it with\n  {_command(seed, keyword)}")
         return counts
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return sum(pool.map(one, seeds), Counts())
 
 
-def _again(seed: int, command: str) -> str:
+def _command(seed: int, keyword: str) -> str:
     variables = f"SCHEDULER_SOAK_SEED={seed} SCHEDULER_SOAK_CAMPAIGNS=1"
-    return f"{variables} .venv/bin/pytest tests/faults/test_random_campaigns.py -k {command}"
+    return f"{variables} .venv/bin/pytest tests/faults/test_random_campaigns.py -k {keyword}"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800 + 20 * _CAMPAIGNS)
-def test_campaigns_here_come_to_their_true_end_whatever_is_cut(tmp_path: Path, judge: Judge) -> None:
+def test_local_campaigns_reach_their_true_end_whatever_fails(tmp_path: Path, check_counts: Check) -> None:
     def make(seed: int) -> Campaign:
         folder = tmp_path / str(seed)
         tasks = random.Random(f"what {seed}").choice(_MIXES)
-        return campaign_at(site_here(folder), LocalTransport(), folder, tasks)
+        return campaign_at(local_site(folder), LocalTransport(), folder, tasks)
 
     count = max(1, _CAMPAIGNS - ON_SLURM)
-    judge(_all(make, range(_SEED, _SEED + count), command="here"))
-    assert not list(tmp_path.rglob(".*.part"))  # nothing half is left beside what came home
+    check_counts(_all(make, range(_SEED, _SEED + count), keyword="local"))
+    assert not list(tmp_path.rglob(".*.part"))  # no partial download is left
 
 
 @pytest.mark.cluster
 @pytest.mark.slow
 @pytest.mark.timeout(1800 + 40 * _CAMPAIGNS)
-def test_campaigns_on_slurm_come_to_their_true_end_whatever_is_cut(
-    cluster: Cluster, tmp_path: Path, judge: Judge
+def test_campaigns_on_slurm_reach_their_true_end_whatever_fails(
+    cluster: Cluster, tmp_path: Path, check_counts: Check
 ) -> None:
     site = cluster.site("random", limits={"poll_seconds": 0.5})
     transport = transport_to(site)
@@ -122,5 +124,5 @@ def test_campaigns_on_slurm_come_to_their_true_end_whatever_is_cut(
         tasks = random.Random(f"what {seed}").choice(_MIXES)
         return campaign_at(site, transport, tmp_path / str(seed), tasks)
 
-    judge(_all(make, range(_SEED, _SEED + max(1, ON_SLURM)), command="slurm"))
+    check_counts(_all(make, range(_SEED, _SEED + max(1, ON_SLURM)), keyword="slurm"))
     transport.close()

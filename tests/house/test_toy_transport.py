@@ -29,7 +29,7 @@ Path("hello.sh").write_text("#!/bin/sh\necho \"$HOME\" >home.txt; echo '{\"answe
 job = Job("hello", JobType.SCRIPT, script_path="hello.sh", output_files=["home.txt"])
 with Runner("toy.yaml") as runner:
     runner.submit([job])
-    runner.wait([job], timeout=120)
+    runner.wait([job], timeout=600)
 assert job.is_completed(), job.status
 assert job.get_results()["answer"] == 42, job.get_results()
 print(Path(job.working_dir, "home.txt").read_text().strip())

@@ -30,7 +30,7 @@ def record_intent(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str |
         campaign: the name of the campaign, or None.
 
     Returns:
-        The ledger's keys of the jobs, in the bundle's order. None, and nothing is recorded, if another process has
+        The ledger's keys of the jobs, in the bundle's order. Empty, and nothing is recorded, if another process has
         recorded a job of this campaign in the meantime.
 
     Raises:

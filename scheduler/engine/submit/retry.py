@@ -145,7 +145,7 @@ def reject_unrenderable(requests: Sequence[RetryRequest], context: SiteContext) 
     return len(errors)
 
 
-def record_last_attempts(rows: Sequence[JobRow], decisions: Mapping[int, Again | Enough], ledger: Ledger) -> None:
+def record_why_not_retried(rows: Sequence[JobRow], decisions: Mapping[int, Again | Enough], ledger: Ledger) -> None:
     """Record, once, why jobs get no further attempt although their retry rule covers this failure."""
     why = {key: one.why for key, one in decisions.items() if isinstance(one, Enough)}
     _add_reason([row for row in rows if not row.status.reason.endswith(why.get(row.key, ""))], why, ledger)

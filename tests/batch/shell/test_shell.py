@@ -14,7 +14,7 @@ import pytest
 
 from scheduler import Cause, Job, JobState, JobType, Resources, Runner, Site
 from scheduler.ledger.ledger import Ledger
-from tests.sleeping import path_with_sleep
+from tests.clocks import path_with_sleep
 from tests.unpacked import until
 
 Start = Callable[..., Runner]

@@ -20,7 +20,7 @@ from scheduler.engine.poll.poll import poll
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.local.transport import LocalTransport
 from tests import ROOT
-from tests.sleeping import path_with_sleep
+from tests.clocks import path_with_sleep
 from tests.unpacked import until
 from tests.wrapped import Counting
 

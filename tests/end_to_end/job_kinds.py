@@ -1,4 +1,4 @@
-"""The kinds of job there are, each a way to make a job that ends as told."""
+"""The kinds of jobs that the tests run: for each, a function that makes a job with a chosen end."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from scheduler import Job, JobType
 
 from .payloads import SH, end, python_script
-from .sites import Place
+from .sites import Target
 
 Make = Callable[..., Job]
-"""Called with a job_id, how it is to end, and what else a Job takes."""
+"""Called with a job_id, how the job is to end (see payloads.py), and further arguments of Job."""
 
 
-def kinds(place: Place) -> dict[str, Make]:
-    """Every kind of job that `place` can run."""
+def kinds(target: Target) -> dict[str, Make]:
+    """Every kind of job that `target` can run, with the function that makes one."""
     made: dict[str, Make] = {"script": _sh_script}
-    if place.python:
+    if target.python:
         made |= {"python script": _py_script, "function": _function}
-    for image, what in zip(place.images, ("image", "sandbox"), strict=False):
+    for image, what in zip(target.images, ("image", "sandbox"), strict=False):
         made[f"container from {what}"] = lambda job_id, how, image=image, **more: _container(job_id, how, image, **more)
         made[f"function in {what}"] = lambda job_id, how, image=image, **more: _function(
             job_id, how, container_image=image, **more
@@ -28,10 +28,10 @@ def kinds(place: Place) -> dict[str, Make]:
     return made
 
 
-def why_not(kind: str, place: Place) -> str:
-    """Why `place` has no jobs of that kind."""
+def why_missing(kind: str, target: Target) -> str:
+    """Why `target` cannot run jobs of that kind."""
     lacks = "Python" if kind in ("python script", "function") else "container image for tests"
-    return f"no {lacks} on {place.site.name}"
+    return f"no {lacks} on {target.site.name}"
 
 
 def _sh_script(job_id: str, how: str, **more: Any) -> Job:

@@ -1,4 +1,4 @@
-"""Transports with faults: lines that are cut, answers that are lost or wrong. What runs over there goes on."""
+"""A transport with faults: lost connections, and replies that are lost or changed. The remote program keeps running."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from scheduler.transports.base import Expanded, Program, Reply, Transport
 
 
 class Cut(TransportError):
-    """The line was cut, on purpose."""
+    """The connection was ended on purpose."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one run: cut after so many bytes up, or down; or its answer is changed on the way."""
+    """What goes wrong in one run of a program.
+
+    Attributes:
+        up: the connection ends after so many bytes of its input.
+        down: the connection ends after so many bytes of its output.
+        change: changes its reply.
+    """
 
     up: int | None = None
     down: int | None = None
@@ -24,11 +30,11 @@ class Fault:
 
 
 Plan = Callable[[str, int], Fault | None]
-"""The name of a program and how many bytes it is sent → what happens to it; None: nothing."""
+"""The name of a program and the length of its input in bytes → its fault, or None."""
 
 
-class CuttingTransport(Transport):
-    """Another transport behind a plan of faults."""
+class FaultyTransport(Transport):
+    """Another transport, with the faults of a plan."""
 
     def __init__(self, inner: Transport, plan: Plan) -> None:
         self.inner, self.plan = inner, plan
@@ -49,7 +55,7 @@ class CuttingTransport(Transport):
         taker = _taker(take, fault.down)
         reply = self.inner.run(program, args, stdin=_until(sent, fault.up), stdout=taker, timeout=timeout)
         if fault.down is not None:
-            raise Cut(f"{program.name}: the last word was lost")
+            raise Cut(f"{program.name}: the end of its reply was lost")
         reply = replace(reply, stdout=b"".join(kept))
         return fault.change(reply) if fault.change is not None else reply
 
@@ -57,8 +63,13 @@ class CuttingTransport(Transport):
         self.inner.close()
 
 
-class Knife:
-    """A plan of one fault: the next run of a program of that name. `used`: how often it cut."""
+class OneFault:
+    """A plan of one fault, in the next run of a program.
+
+    Attributes:
+        used: how many faults have happened.
+        sizes: program → bytes of input of its latest run.
+    """
 
     def __init__(self) -> None:
         self.used = 0
@@ -66,7 +77,7 @@ class Knife:
         self._next: tuple[str, Fault] | None = None
 
     def at(self, name: str, fault: Fault) -> None:
-        """The next run of the program `name` has this fault."""
+        """Let the next run of the program `name` have this fault."""
         self._next = (name, fault)
 
     def __call__(self, name: str, size_up: int) -> Fault | None:
@@ -79,12 +90,13 @@ class Knife:
 
 
 @dataclass
-class Dice:
+class RandomFaults:
     """A plan drawn from a seed.
 
     Attributes:
-        chance: of one run to go wrong, as long as `left` is not used up.
-        injected: how many did.
+        chance: the probability of a fault in one run.
+        left: how many faults may still happen.
+        injected: how many have happened.
     """
 
     seed: int
@@ -110,25 +122,25 @@ class Dice:
 
 
 def _queue_fails(reply: Reply) -> Reply:
-    """What a controller that is restarted brings: an error, and no line of any job."""
+    """As while a controller restarts: an error, and no line about any job."""
     kept = [line for line in reply.stdout.splitlines(keepends=True) if not line.startswith((b"l ", b"live ", b"h "))]
-    words = b"live 1 slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
-    return replace(reply, stdout=words + b"".join(kept))
+    error = b"live 1 slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
+    return replace(reply, stdout=error + b"".join(kept))
 
 
 def _queue_is_empty(reply: Reply) -> Reply:
-    """The queue answers, and has forgotten every job; end files lag."""
+    """The queue answers without any job, and end files lag."""
     kept = [line for line in reply.stdout.splitlines(keepends=True) if line.startswith((b"clock", b"live", b"i "))]
     return replace(reply, stdout=b"".join(kept))
 
 
 def _half(reply: Reply) -> Reply:
-    """The answer stops in the middle, and the program says that it failed."""
+    """The reply ends in the middle, and the exit code of the program is not 0."""
     return replace(reply, stdout=reply.stdout[: len(reply.stdout) // 2], exit_code=74)
 
 
 def _dies(reply: Reply) -> Reply:
-    """The program was killed before its first word."""
+    """The program was killed before it printed anything."""
     return replace(reply, stdout=b"", exit_code=137)
 
 

@@ -1,8 +1,8 @@
-"""A client that kills itself with SIGKILL at a step that was chosen; test_killed_clients.py runs it.
+"""A client that kills itself with SIGKILL at a chosen step; test_killed_clients.py runs it.
 
-A step is a statement that SQLite is given, a file opened, renamed or removed, a program started, a piece sent or
-received. Each verb is done by a process of its own, forked from this one, and ended there and then. What is left over
-is finished by a process that knows nothing but the ledger.
+A step is a statement of SQLite, a file that is opened, renamed or removed, a program that is started, a piece that is
+sent or received. A forked process runs each operation and is killed in it. A process that knows nothing but the ledger
+finishes the work.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "subprocess
 
 
 class Steps:
-    """Counts the steps of this process, and ends it before the one that is `fatal`."""
+    """Counts the steps of this process, and kills it before step number `fatal`."""
 
     def __init__(self, fatal: int) -> None:
         self.fatal, self.taken, self.counting = fatal, 0, False
         self._databases: list[sqlite3.Connection] = []
-        sys.addaudithook(self._heard)
+        sys.addaudithook(self._audited)
 
     def begin(self) -> None:
-        """Count from now on."""
+        """Start counting."""
         for database in self._databases:
             database.set_trace_callback(self.take)
         self.counting = True
@@ -51,7 +51,7 @@ class Steps:
         if self.taken == self.fatal:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "sqlite3.connect/handle":
             self._databases.append(arguments[0])
         elif event in _EVENTS:
@@ -59,7 +59,7 @@ class Steps:
 
 
 class SteppingTransport(Transport):
-    """Every piece that goes or comes is a step."""
+    """A transport for which every piece that it sends or receives is a step."""
 
     def __init__(self, inner: Transport, steps: Steps) -> None:
         self.inner, self.steps = inner, steps
@@ -96,7 +96,7 @@ class SteppingTransport(Transport):
         self.inner.close()
 
 
-Verb = Callable[[Runner, Campaign], None]
+Operation = Callable[[Runner, Campaign], None]
 
 
 def submit(runner: Runner, campaign: Campaign) -> None:
@@ -119,8 +119,8 @@ def _keys(runner: Runner) -> list[int]:
     return [row.key for row in runner.ledger.chosen()]
 
 
-def killed_at(step: int, verb: Verb, campaign: Campaign) -> bool:
-    """Do a verb in a process that is killed before its step of that number; whether it lived that long."""
+def killed_at(step: int, operation: Operation, campaign: Campaign) -> bool:
+    """Run an operation in a process that is killed before that step. Returns whether it got that far."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -128,7 +128,7 @@ def killed_at(step: int, verb: Verb, campaign: Campaign) -> bool:
             steps = Steps(step)
             with campaign.runner(SteppingTransport(transport_to(campaign.site), steps), campaign="one") as runner:
                 steps.begin()
-                verb(runner, campaign)
+                operation(runner, campaign)
                 steps.counting = False
             code = 0
         except (SchedulerError, OSError, AssertionError):
@@ -136,12 +136,12 @@ def killed_at(step: int, verb: Verb, campaign: Campaign) -> bool:
         finally:
             os._exit(code)
     status = os.waitpid(child, 0)[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, f"{verb.__name__} ended with {status}"
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, f"{operation.__name__} ended with {status}"
     return os.WIFSIGNALED(status)
 
 
 def _until(campaign: Campaign, reached: Callable[[JobState], bool]) -> None:
-    """Ask after the jobs, those that are known, until all of them have come so far."""
+    """Poll until all jobs of the ledger have reached a state."""
     end = time.monotonic() + 300
     while time.monotonic() < end:
         with campaign.runner(transport_to(campaign.site)) as runner:
@@ -149,11 +149,11 @@ def _until(campaign: Campaign, reached: Callable[[JobState], bool]) -> None:
             if all(reached(row.status.state) for row in runner.ledger.chosen()):
                 return
         time.sleep(0.1)
-    raise AssertionError("waited in vain for the jobs")
+    raise AssertionError("the jobs did not reach the state in time")
 
 
 def submitted_polled_collected(campaign: Campaign, step: int) -> tuple[int, Counts]:
-    """Killed in each of these verbs at that step, one after the other."""
+    """Kill a client at that step of each of these operations, one after the other."""
     killed = int(killed_at(step, submit, campaign))
     killed += killed_at(step, poll, campaign)
     _until(campaign, lambda state: state.final)
@@ -165,7 +165,7 @@ def submitted_polled_collected(campaign: Campaign, step: int) -> tuple[int, Coun
 
 
 def cancelled(campaign: Campaign, step: int) -> tuple[int, Counts]:
-    """Killed while cancelling, and cancelled once more."""
+    """Kill a client at that step while it cancels, and cancel again."""
     with campaign.runner(transport_to(campaign.site), campaign="one") as runner:
         runner.submit(campaign.make_jobs())
     _until(campaign, lambda state: state is JobState.RUNNING)
@@ -179,12 +179,12 @@ def cancelled(campaign: Campaign, step: int) -> tuple[int, Counts]:
 
 
 def main(folder: str, site: str, way: str, first: str, stride: str, last: str) -> None:
-    """Kill at each step from `first` on, until a client outlives all its verbs, or `last` is reached."""
-    place = Site.from_json(json.loads(site))
+    """Kill clients at every `stride`-th step from `first` to `last`, until one survives all its operations."""
+    target = Site.from_json(json.loads(site))
     tasks, act = (ENDLESS, cancelled) if way == "cancel" else (TASKS, submitted_polled_collected)
     for step in range(int(first), int(last) + 1, int(stride)):
-        transport = transport_to(place)
-        campaign = campaign_at(place, transport, Path(folder, str(step)), tasks)
+        transport = transport_to(target)
+        campaign = campaign_at(target, transport, Path(folder, str(step)), tasks)
         transport.close()
         killed, counts = act(campaign, step)
         transport.close()
