@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 EXPIRED = "which expired on"
-"""Part of the text that `trouble_of` returns for an expired certificate."""
+"""Part of the text that `validity_problem` returns for an expired certificate."""
 _RENEWALS = {"nersc": "`sshproxy.sh` at NERSC", "cineca": "`step ssh login` at CINECA"}
 
 
@@ -38,7 +38,7 @@ def certificates_of(key: bytes, paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def trouble_of(path: Path) -> str:
+def validity_problem(path: Path) -> str:
     """What is wrong with a certificate's dates, as the end of a sentence; empty if nothing is or it is unreadable."""
     try:
         certificate = _read(path)

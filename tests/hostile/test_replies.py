@@ -1,4 +1,4 @@
-"""Hostile replies of a site: whatever it sends, it is read in bounded memory, and nothing of it leaves its place."""
+"""Hostile replies of a site: each is read in bounded memory, and writes no file outside the folder of the job."""
 
 from __future__ import annotations
 

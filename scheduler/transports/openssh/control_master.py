@@ -97,14 +97,14 @@ class ControlMaster:
 
     def _expired_certificate(self) -> str:
         """A sentence on an expired certificate: neither ssh nor the host reports that a certificate has expired."""
-        from scheduler.transports.certificates import EXPIRED, renewal, trouble_of
+        from scheduler.transports.certificates import EXPIRED, renewal, validity_problem
 
         process = start_ssh(
             ["ssh", "-G", *self._command("batch")[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
         )
         config = process.communicate(timeout=_LOCAL_SECONDS)[0].decode("utf-8", "replace")
-        troubles = {path: trouble_of(path) for path in options.certificates_in(config)}
-        lines = [f"{path}{trouble}" for path, trouble in troubles.items() if EXPIRED in trouble]
+        problems = {path: validity_problem(path) for path in options.certificates_in(config)}
+        lines = [f"{path}{problem}" for path, problem in problems.items() if EXPIRED in problem]
         return f"There is a certificate, {lines[0]}. {renewal(f'{self._settings.host} {lines[0]}')}" if lines else ""
 
     def _no_prompt_reason(self) -> str:

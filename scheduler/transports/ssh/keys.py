@@ -12,7 +12,7 @@ from pathlib import Path
 import paramiko
 from paramiko.agent import AgentKey, AgentSSH
 
-from scheduler.transports.certificates import certificates_of, trouble_of
+from scheduler.transports.certificates import certificates_of, validity_problem
 from scheduler.transports.settings import Hop
 from scheduler.transports.ssh.credentials import Credentials
 from scheduler.transports.ssh.known_hosts import HostKey
@@ -90,7 +90,7 @@ def _with_each(name: str, key: paramiko.PKey, certificates: Sequence[Path]) -> I
             key.load_certificate(str(certificate))
         except (ValueError, OSError, paramiko.SSHException):
             continue  # a certificate for another type of key
-        yield f"{name} with its certificate{trouble_of(certificate)}", key
+        yield f"{name} with its certificate{validity_problem(certificate)}", key
     key.public_blob = None
     yield name, key
 
