@@ -90,7 +90,7 @@ def test_a_slurm_host_without_bash_is_reported(cluster: Cluster, tmp_path: Path)
     (job, _) = _jobs(tmp_path)
     with (
         Runner(site, ledger=Ledger(tmp_path / "state"), prompt=False) as runner,
-        pytest.raises(BatchError, match="there is no /bin/bash on login"),
+        pytest.raises(BatchError, match="/bin/bash does not exist on login"),
     ):
         runner.submit([job])
 
