@@ -1,29 +1,34 @@
-"""What all tests share: the test cluster, brought up before the first test that needs it, outside its time limit."""
+"""Fixtures of all tests: the test cluster, which starts before the first test, and an environment of their own."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.testcluster import Cluster, NoCluster, bring_up, build_images
 
 _CLUSTER = pytest.StashKey[Cluster | str]()
 
+# No example fails because the machine is slow.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
+
 
 _LONGEST = ("end_to_end/test_time_limit", "end_to_end/", "transports/", "cli/", "pbs/")
-"""Modules that wait for long begin first, so that when several run at once none is left alone at the end."""
+"""Modules that wait long run first, so that concurrent workers finish at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> int:
+    def rank(item: pytest.Item) -> int:
         return next((n for n, part in enumerate(_LONGEST) if part in item.nodeid), len(_LONGEST))
 
-    items.sort(key=place)
+    items.sort(key=rank)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """The first time takes minutes, which no test should be charged with."""
+    """Start the cluster before the first test: the first start takes minutes, which count for no test's time limit."""
     wanted = [item for item in session.items if item.get_closest_marker("cluster")]
     if not wanted or session.config.option.collectonly:
         return
@@ -46,14 +51,14 @@ def cluster(pytestconfig: pytest.Config) -> Cluster:
 
 @pytest.fixture(scope="session")
 def b0_image(cluster: Cluster) -> str:
-    """An image over there with numpy, pyacts and uproot."""
+    """The path of an image in the cluster, with numpy, pyacts and uproot."""
     return "/opt/images/b0.sif"
 
 
 @pytest.fixture(autouse=True)
-def _no_state_of_the_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the ledger, the sites or the SSH agent of whoever runs it, or asks them anything."""
-    monkeypatch.setenv("SCHEDULER_STATE_DIR", str(tmp_path / "state of nobody"))
-    monkeypatch.setenv("SCHEDULER_CONFIG_DIR", str(tmp_path / "settings of nobody"))
+def _no_state_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test uses the ledger, the sites or the SSH agent of the user, or asks the user anything."""
+    monkeypatch.setenv("SCHEDULER_STATE_DIR", str(tmp_path / "state of the test"))
+    monkeypatch.setenv("SCHEDULER_CONFIG_DIR", str(tmp_path / "settings of the test"))
     monkeypatch.setenv("SCHEDULER_NO_PROMPT", "1")
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)

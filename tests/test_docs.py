@@ -7,6 +7,7 @@ a page without a title form one script. A block that cannot be run here has ``<!
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
 import os
@@ -258,6 +259,29 @@ def test_the_table_of_causes_agrees_with_the_code() -> None:
 def test_the_messages_of_logins_exist_in_the_code() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scheduler/transports").rglob("*.py"))
     assert [message for message in keys("logins.md", "## Host keys") if message not in code] == []
+
+
+def strings_of_the_code() -> Iterator[str]:
+    """Every string of the package, a NUL for each value inside it; shell programs in full."""
+    for path in (ROOT / "scheduler").rglob("*.sh"):
+        yield path.read_text(encoding="utf-8")
+    for path in (ROOT / "scheduler").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_the_messages_of_the_troubleshooting_page_exist_in_the_code() -> None:
+    text = (PAGES / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^### `(.+)`$", text, re.MULTILINE)
+    assert len(messages) > 50
+    code = list(strings_of_the_code())
+    patterns = {one: ".*?".join(re.escape(part.strip()) for part in one.split("…")) for one in messages}
+    assert [
+        one for one, pattern in patterns.items() if not any(re.search(pattern, text, re.DOTALL) for text in code)
+    ] == []
 
 
 def test_the_waiting_times_agree_with_the_code() -> None:

@@ -71,7 +71,7 @@ def described(example: Block | Path) -> list[Job]:
 def run(jobs: Sequence[Job], site: Site) -> None:
     with Runner(site) as runner:
         runner.submit(jobs)
-        runner.wait(jobs, timeout=200)
+        runner.wait(jobs, timeout=1500)
 
 
 def moved(jobs: Sequence[Job], image: str) -> list[Job]:

@@ -44,7 +44,7 @@ def test_search_finds_a_word_when_the_website_is_opened_as_files(site: Path, tmp
     quiet = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
     address = f"{(site / 'index.html').as_uri()}?q=walltime"
     command = [BROWSER, *quiet, "--virtual-time-budget=20000", "--timeout=60000", "--dump-dom", address]
-    page = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    page = subprocess.run(command, capture_output=True, text=True, timeout=600).stdout
     [found] = re.findall(r'<div class="md-search-result__meta">\s*(\d+) matching documents', page)
     assert int(found) > 3
 

@@ -1,6 +1,6 @@
-"""The test cluster as tests see it: its own scripts bring it up; it is entered as root, and reached by a site file.
+"""The test cluster for tests: starts it, runs commands in it as root, and makes sites of it.
 
-It starts nothing by itself; the fixtures in conftest.py do.
+The fixtures in conftest.py decide when it starts.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from scheduler.site.site import Site
 SCRIPTS = Path(__file__).parent / "cluster"
 _SKIPPED = 77
 WORK_DIR = '$HOME/it\'s a "work" folder é'
-"""A work folder over there with all that a folder's name may hold here."""
+"""A remote work folder with the characters that the name of a folder may contain."""
 
 
 class NoCluster(Exception):
-    """This machine cannot have a test cluster; the message says why, in one sentence."""
+    """This machine cannot run the test cluster. The message is the reason, in one sentence."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The cluster, up and healthy.
+    """The running cluster.
 
     Attributes:
         host: its address.
-        folder: where its keys and its root are.
+        folder: the local folder with its keys and its root.
     """
 
     host: str
     folder: Path
 
     def site(self, name: str, *, user: str = "alice", **keys: Any) -> Site:
-        """A site of this cluster: Slurm as `user`, unless the keys of a site file say otherwise."""
+        """A site on this cluster: Slurm as `user`, with these keys of a site file changed."""
         ssh = {
             "user": user,
             "identity_file": str(self.folder / "id_ed25519"),
@@ -56,15 +56,15 @@ class Cluster:
         return Site.from_mapping(values | keys, name=name)
 
     def enter(self, *command: str, input: str = "") -> str:
-        """What a command prints that runs over there as root."""
+        """Run a command in the cluster as root; return its output."""
         return _output([str(SCRIPTS / "enter"), *command], input=input)
 
 
 def bring_up() -> Cluster:
-    """The cluster, started if it is not up. Safe to call from several processes at once.
+    """Start the cluster if it is not running. Several processes may call this concurrently.
 
     Raises:
-        NoCluster: it cannot work here.
+        NoCluster: it cannot run on this machine.
     """
     config = Path(_output([str(SCRIPTS / "up")]).strip())
     found = re.search(r"HostName (\S+)", config.read_text())
@@ -73,7 +73,7 @@ def bring_up() -> Cluster:
 
 
 def build_images(*names: str) -> None:
-    """Build container images over there that are not there yet: a minute each."""
+    """Build the container images that the cluster does not have yet, in about a minute each."""
     _output([str(SCRIPTS / "image"), *names])
 
 

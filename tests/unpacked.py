@@ -19,7 +19,7 @@ from scheduler.job.evidence import End
 from scheduler.render.bundle import Bundle, render
 
 SHELLS: dict[str, list[str]] = {"bash": ["bash"], "dash": ["dash"], "busybox": ["busybox", "sh"]}
-HERE = Site.from_mapping({"transport": "local", "scheduler": "slurm", "work_dir": "/tmp"}, name="here")
+LOCAL_SLURM = Site.from_mapping({"transport": "local", "scheduler": "slurm", "work_dir": "/tmp"}, name="local")
 
 PBS_FUNCTIONS = f"{prelude()}\n{text_of('pbs', 'pbs.sh')}"
 """The shell functions of PBS, after the prelude, as in every program."""
@@ -49,7 +49,7 @@ class Unpacked:
         source.write_text(text)
         values = {"working_dir": folder / "out", **job}
         self.job = Job("b0", JobType.SCRIPT, script_path=source, **values)
-        self.folder = unpack(render([self.job], HERE, token="abcdefghjk"), folder / "bundle")
+        self.folder = unpack(render([self.job], LOCAL_SLURM, token="abcdefghjk"), folder / "bundle")
         self.out = folder / "out"
 
     def begin(self, job_id: str = "7", attempt: int = 0) -> subprocess.Popen[str]:
@@ -82,7 +82,7 @@ class Unpacked:
         assert element == "0"
         return read_end(text)
 
-    def said(self, kind: str = "stdout", attempt: int = 0) -> str:
+    def printed(self, kind: str = "stdout", attempt: int = 0) -> str:
         """Its standard output or error (``kind``: stdout or stderr)."""
         return (self.folder / f"0/{kind}.{attempt}").read_text()
 

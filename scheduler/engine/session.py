@@ -58,14 +58,11 @@ class SiteSession:
         before = sites.polled_at(name)
         if sites.claim_poll(name, self.poll_seconds):
             problem = self.dispatcher.resume()
-            self.last_error = poll(self.context, asked_before=before) or problem
+            self.last_error = poll(self.context, polled_before=before) or problem
         self.dispatcher.plan_retries()
         try:
             self.dispatcher.send_waiting()
-        except (
-            BatchError,
-            JobError,
-        ) as error:  # does not keep the other jobs from being followed; the next poll retries
+        except (BatchError, JobError) as error:  # the other jobs must still be followed; the next poll submits again
             self.last_error = str(error)
 
     def collect(self, keys: Sequence[int], *, progress: Progress | None = None) -> None:
@@ -85,6 +82,9 @@ class SiteSession:
     def cancel(self, keys: Sequence[int]) -> None:
         """Cancel the unfinished jobs among these, in one remote command.
 
+        Args:
+            keys: the jobs.
+
         Raises:
             BatchError, TransportError: as `cancel.cancel`.
         """
@@ -97,6 +97,10 @@ class SiteSession:
 
     def poll_and_collect(self, keys: Sequence[int], *, progress: Progress | None = None) -> None:
         """Poll, and collect what has finished. A lost connection is kept as `last_error`: it is no evidence about jobs.
+
+        Args:
+            keys: the jobs to collect.
+            progress: called while bytes arrive.
 
         Raises:
             LoginError, HostKeyError: another try would not help.

@@ -1,4 +1,4 @@
-# How Debian roots are made here: missing tools, the machine's own mirror, mmdebstrap. Sourced, never run.
+# Builds Debian roots: installs missing tools, finds a mirror, runs mmdebstrap. Sourced, never run.
 # shellcheck shell=bash disable=SC2154  # names.sh has been sourced before
 
 # need THING[:PACKAGE]...: installs the packages of the commands and files that are missing.
@@ -13,7 +13,7 @@ need() {
   } </dev/null >"$place/apt.log" 2>&1 || fail "apt-get could not install ${missing[*]}: see $place/apt.log"
 }
 
-# The first of the machine's own package sources that carries this suite of Debian.
+# Prints the first of this machine's package sources that carries a suite of Debian.
 debian_mirror() {
   local uri sources probe
   # shellcheck disable=SC2016  # apt-get's own variable

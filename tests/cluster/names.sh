@@ -1,24 +1,24 @@
-# What the scripts of the test cluster share: its names, its places, how it is entered and stopped. Sourced, never run.
+# Shared by the scripts of the test cluster: its names and folders, and how to enter and stop it. Sourced, never run.
 # shellcheck shell=bash disable=SC2034  # the sourcing scripts use these names
 
 place=${SCHEDULER_TEST_CLUSTER:-/var/tmp/scheduler-test-cluster}
 place=${place%/}
 root=$place/root
-number=$(($(printf %s "$place" | cksum | cut -d' ' -f1) % 254 + 1)) # of the place: two places, two clusters
+number=$(($(printf %s "$place" | cksum | cut -d' ' -f1) % 254 + 1)) # computed from the folder: two folders, two clusters
 net=10.83.$number
-name=schedtest-$number # of the network namespace and of this end of the veth pair
+name=schedtest-$number # of the network namespace and of the local end of the veth pair
 readonly place root number net name
 
 say() { echo "test cluster: $*" >&2; }
 fail() { say "$*"; exit 1; }
-skip() { say "$*"; exit 77; } # what automake and many others take for "skipped"
+skip() { say "$*"; exit 77; } # the exit code that automake and others use for "skipped"
 
 case $place in
   *[!A-Za-z0-9._/-]* | [!/]*) fail "the folder '$place' must be an absolute path of letters, digits and ._- only" ;;
 esac
 [ "$(id -u)" = 0 ] || skip "this needs root, for network namespaces and mounts"
 
-# The pid here of process 1 there; nothing if the cluster is down.
+# Prints the local pid of process 1 of the cluster; nothing if the cluster is down.
 init_pid() {
   local pid
   for pid in $(ip netns pids "$name" 2>/dev/null); do
@@ -26,7 +26,7 @@ init_pid() {
   done
 }
 
-# Runs a command as root over there, with nothing of this shell's environment.
+# Runs a command as root in the cluster, without this shell's environment.
 inside() {
   local pid
   pid=$(init_pid)
@@ -35,17 +35,17 @@ inside() {
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 "$@"
 }
 
-# lock NAME: one script at a time works on the cluster, and one on its images.
+# lock NAME: lets one script at a time work on the cluster, and one on its images.
 lock() {
   mkdir -p "$place"
   exec 9>"$place/lock.$1"
   flock -n 9 || { say "waiting for another script that works on $place"; flock 9; }
 }
 
-# Ends the processes of the cluster's network namespace, these and no others, then takes down the namespace.
+# Kills the processes of the cluster's network namespace and no others, then removes the namespace.
 stop_cluster() {
   signal_all CONT || true
-  signal_all TERM || true # process 1 over there ignores it
+  signal_all TERM || true # process 1 of the cluster ignores it
   for _ in $(seq 100); do [ "$(ip netns pids "$name" 2>/dev/null | wc -l)" -le 2 ] && break; sleep 0.05; done
   for _ in $(seq 100); do signal_all KILL || break; sleep 0.05; done
   ! signal_all KILL || fail "a process of $name does not end: $(ip netns pids "$name" | xargs)"
@@ -53,7 +53,7 @@ stop_cluster() {
   ip netns del "$name" 2>/dev/null || rm -f "/run/netns/$name"
 }
 
-# Sends one signal to every process of the namespace; false if there is none.
+# Sends a signal to every process of the namespace; false if there is none.
 signal_all() {
   local pids
   mapfile -t pids < <(ip netns pids "$name" 2>/dev/null)
@@ -61,7 +61,7 @@ signal_all() {
   kill -s "$1" "${pids[@]}" 2>/dev/null || true
 }
 
-# Removes a folder of ours after whatever is still mounted below it.
+# Unmounts everything below a folder, then removes the folder.
 remove_tree() {
   local mounts
   mounts=$(findmnt -rno TARGET | grep -E "^$1(/|\$)" | sort -r || true)
@@ -70,7 +70,7 @@ remove_tree() {
   rm -rf --one-file-system "$1"
 }
 
-# A cluster of the same number, but of another place, is not ours to touch.
+# Fails if a cluster of another folder has the same number.
 check_owner() {
   local owner
   owner=$(ip -o link show dev "$name" 2>/dev/null | sed -n 's/.*\balias //p') || true

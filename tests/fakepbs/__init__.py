@@ -1,1 +1,1 @@
-"""A pretended OpenPBS: `qsub qstat qdel qselect` and a server, standard library only. They print what real ones do."""
+"""A fake OpenPBS: `qsub qstat qdel qselect` and a server. Standard library only; the output is that of real servers."""

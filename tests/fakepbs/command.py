@@ -1,4 +1,4 @@
-"""The commands: each reads its arguments, asks the server over a socket, and prints what it is told."""
+"""The entry point of the commands, and their connection to the server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``pbs.conf`` says, beside the folder that the commands are in."""
+    """The settings in ``pbs.conf``.
+
+    Attributes:
+        home: the folder of the server.
+        server: its name.
+        master: it prints what the newer build prints.
+    """
 
     home: Path
     server: str
@@ -22,58 +28,59 @@ class Settings:
 
     @classmethod
     def of(cls, prefix: Path) -> Settings:
-        """Of the installation in `prefix`."""
+        """Read the settings of the installation in `prefix`."""
         lines = (prefix / "pbs.conf").read_text().splitlines()
         values = dict(line.split("=", 1) for line in lines if "=" in line)
         return cls(Path(values["PBS_HOME"]), values["PBS_SERVER"], values.get("BUILD") == "master")
 
 
 class Down(Exception):
-    """No server listens."""
+    """No server is listening."""
 
 
 class Refusal(Exception):
-    """The server said no: words for stderr, and the exit code, an error number modulo 256."""
+    """The server refused a request: the message for stderr, and the exit code, which is an error number modulo 256."""
 
-    def __init__(self, words: str, code: int) -> None:
-        super().__init__(words)
-        self.words, self.code = words, code
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.message, self.code = message, code
 
 
-def ask(settings: Settings, **question: Any) -> Any:
-    """One question. A server that is stopped never answers.
+def send(settings: Settings, **request: Any) -> Any:
+    """Send a request and wait for its result. A server that is stopped by a signal never answers.
 
     Raises:
-        Down, Refusal
+        Down: no server is listening.
+        Refusal: the server refused the request.
     """
-    with socket.socket(socket.AF_UNIX) as line:
+    with socket.socket(socket.AF_UNIX) as connection:
         try:
-            line.connect(str(settings.home / "socket"))
+            connection.connect(str(settings.home / "socket"))
         except OSError:
             raise Down from None
-        line.sendall(json.dumps({**question, "user": pwd.getpwuid(os.getuid()).pw_name}).encode() + b"\n")
+        connection.sendall(json.dumps({**request, "user": pwd.getpwuid(os.getuid()).pw_name}).encode() + b"\n")
         if sent := os.environ.get("FAKEPBS_SENT"):  # a test waits for this file
             Path(sent).touch()
-        with line.makefile("rb") as reader:
+        with connection.makefile("rb") as reader:
             answer = json.loads(reader.readline() or b'{"refused": ["", 255]}')
     if "refused" in answer:
         raise Refusal(*answer["refused"])
-    return answer["said"]
+    return answer["result"]
 
 
 def main(command: str, prefix: str, arguments: list[str]) -> int:
-    """What `command` does and ends with."""
-    from . import delete, qstat, qsub, select, words
+    """Run a command; return its exit code."""
+    from . import qdel, qselect, qstat, qsub, usage
 
-    run = {"qsub": qsub.run, "qstat": qstat.run, "qdel": delete.run, "qselect": select.run}[command]
+    run = {"qsub": qsub.run, "qstat": qstat.run, "qdel": qdel.run, "qselect": qselect.run}[command]
     settings = Settings.of(Path(prefix))
     if arguments == ["--version"]:
-        print(words.VERSION, end="")
+        print(usage.VERSION, end="")
         return 0
     try:
         return run(settings, arguments)
     except Refusal as refusal:
-        sys.stderr.write(refusal.words)
+        sys.stderr.write(refusal.message)
         return refusal.code
     except Down:
         sys.stderr.write(f"Connection refused\n{_cannot_connect(command, settings)}\n")

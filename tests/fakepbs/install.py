@@ -1,4 +1,4 @@
-"""A folder becomes an installation: `bin`, a settings file and a home for its server. Run over there, or here."""
+"""Installs the fake PBS in a folder, locally or on the cluster: `bin`, a settings file, a folder for its server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ sys.exit(main({name!r}, {prefix!r}, sys.argv[1:]))
 
 
 def install(prefix: Path, library: Path, *, master: bool, **server: Any) -> None:
-    """Commands in `prefix`/bin; `server`: cpus, memory, resources, and pace, as `Queue` and `Pace` have them."""
+    """Install the fake PBS.
+
+    Args:
+        prefix: the folder to install it in; the commands are in `prefix`/bin.
+        library: the folder that holds this package.
+        master: print what the newer build prints.
+        server: cpus, memory, resources and pace, as in `Queue` and `Pace`.
+    """
     home = prefix / "home"
     (prefix / "bin").mkdir(parents=True, exist_ok=True)
     home.mkdir(exist_ok=True)
@@ -35,7 +42,7 @@ def install(prefix: Path, library: Path, *, master: bool, **server: Any) -> None
 
 
 def start(prefix: Path, library: Path) -> subprocess.Popen[bytes]:
-    """Start its server, and wait until it listens."""
+    """Start the server, and wait until it listens."""
     home = prefix / "home"
     (home / "socket").unlink(missing_ok=True)
     with (home / "log").open("ab") as log:

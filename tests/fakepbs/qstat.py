@@ -1,32 +1,32 @@
-"""qstat: which jobs are asked after, and in which form they are printed."""
+"""qstat: selects jobs and prints them in the requested form."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
-from . import about, show, words
-from .command import Down, Refusal, Settings, ask
+from . import server_info, show, usage
+from .command import Down, Refusal, Settings, send
 
 _LETTERS = "fF:D:JptxEwairHTnsGMqQBu:1"
 _ALTERNATIVE = set("airHTnsu")
 
 
 def run(settings: Settings, arguments: list[str]) -> int:
-    """One question for each id, or one for all; the exit code is the last error's."""
-    found, ids = words.options(_LETTERS, arguments, "qstat")
+    """Send one request for each id, or one for all; the exit code is that of the last error."""
+    found, ids = usage.options(_LETTERS, arguments, "qstat")
     wanted = dict(found)
     ids = ids[1:] if ids[:1] == ["--"] else ids
     if "?" in wanted or wanted.get("F", "dsv") not in ("dsv", "json"):
-        sys.stderr.write(wanted.get("?", "") + words.QSTAT)
+        sys.stderr.write(wanted.get("?", "") + usage.QSTAT)
         return 2
     conflict = "F" in wanted and ("f" not in wanted or "a" in wanted or (settings.master and "u" in wanted))
     if conflict:
-        sys.stderr.write("qstat: conflicting options.\n" + words.QSTAT)
+        sys.stderr.write("qstat: conflicting options.\n" + usage.QSTAT)
         return 2
     if "f" in wanted and ("B" in wanted or "Q" in wanted):
-        ask(settings, do="status", id="", history=False, elements=False, owner=None)
-        sys.stdout.write(about.server(settings.server, settings.home) if "B" in wanted else about.queues())
+        send(settings, do="status", id="", history=False, elements=False, owner=None)
+        sys.stdout.write(server_info.server(settings.server, settings.home) if "B" in wanted else server_info.queues())
         return 0
     jobs, code, refused = _jobs(settings, wanted, ids or [""])
     form = "json" if wanted.get("F") == "json" else "other"
@@ -43,16 +43,16 @@ def run(settings: Settings, arguments: list[str]) -> int:
 
 
 def _jobs(settings: Settings, wanted: dict[str, str], ids: list[str]) -> tuple[list[Any], int, str]:
-    """What was found, the last error's code, and all errors' words."""
+    """The jobs, the code of the last error, and all error messages."""
     history = "x" in wanted or "H" in wanted
     code, refused, jobs = 0, "", []
     for job_id in ids:
         try:
-            found = ask(
+            found = send(
                 settings, do="status", id=job_id, history=history, elements="t" in wanted, owner=wanted.get("u")
             )
         except Refusal as refusal:
-            refused += refusal.words
+            refused += refusal.message
             code = refusal.code or code
         except Down:
             return [], 255, "down"

@@ -1,4 +1,4 @@
-"""qsub: options, directives, and what of them is wrong before a server is asked."""
+"""qsub: reads options and directives, and refuses wrong ones before it sends a request."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import words
-from .command import Refusal, Settings, ask
+from . import usage
+from .command import Refusal, Settings, send
 
 _LETTERS = "a:A:c:C:e:fhIj:J:k:l:m:M:N:o:p:P:q:r:R:S:u:v:VW:Xz"
 _NAME = re.compile(r"[A-Za-z0-9_.+-]+\Z")
@@ -36,7 +36,7 @@ _RIGHT: dict[str, Callable[[str], object]] = {
 
 
 class Wrong(Exception):
-    """An argument that qsub refuses by itself: words for stderr, exit code."""
+    """An argument that qsub itself refuses: the message for stderr, and the exit code."""
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
@@ -44,10 +44,10 @@ class Wrong(Exception):
 
 
 def run(settings: Settings, arguments: list[str]) -> int:
-    """Submit; print the id."""
+    """Submit a job and print its id."""
     try:
-        given, operands = words.options(_LETTERS, arguments, "qsub")
-        _check(given, words.QSUB)
+        given, operands = usage.options(_LETTERS, arguments, "qsub")
+        _check(given, usage.QSUB)
         name, script = _script(operands, settings)
         directives, last = _directives(script, given)
         request = _request(settings, [*given, *directives], name=name, array_of=last)
@@ -58,7 +58,7 @@ def run(settings: Settings, arguments: list[str]) -> int:
         sys.stderr.write("Failed to recv data from background qsub\n")
         return 255
     request |= {"script": script, "arguments": " ".join(arguments[: len(arguments) - len(operands)] or [])}
-    job_id = ask(settings, do="submit", **request)
+    job_id = send(settings, do="submit", **request)
     if not any(letter == "z" for letter, _ in given):
         print(job_id)
     return 0
@@ -104,7 +104,7 @@ def _script(operands: list[str], settings: Settings) -> tuple[str, str]:
     if operands[:1] == ["--"]:
         return Path(operands[1]).name, "\n".join(["#!/bin/sh", " ".join(map(_quoted, operands[1:])), ""])
     if len(operands) > 1:
-        raise Wrong(words.QSUB, 2)
+        raise Wrong(usage.QSUB, 2)
     if not operands or operands[0] == "-":
         script = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
         return "STDIN", _without_cr(script, settings)
@@ -131,13 +131,13 @@ def _quoted(word: str) -> str:
 
 
 def _directives(script: str, given: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], bool]:
-    """What lines say that begin with #PBS, up to the first that is no comment. The command line comes first."""
+    """The options of the #PBS lines above the first line that is not a comment. Options of the command line win."""
     found: list[tuple[str, str]] = []
     on_line = {letter for letter, _ in given if letter not in "lW"}
     for line in script.split("\n"):
         if line.startswith("#PBS "):
             text = line[5:].rstrip("\r")
-            read, operands = words.options(_LETTERS, text.split(), "qsub")
+            read, operands = usage.options(_LETTERS, text.split(), "qsub")
             try:
                 _check(read, "")
             except Wrong as wrong:
@@ -155,9 +155,9 @@ def _request(settings: Settings, pairs: list[tuple[str, str]], *, name: str, arr
     for letter, value in pairs:
         last.setdefault(letter, value)
     if "J" in last and array_of:
-        _check([("J", last["J"]), ("r", "n")], words.QSUB)
+        _check([("J", last["J"]), ("r", "n")], usage.QSUB)
     chosen = last.get("N", name)
-    _check([("N", chosen)], words.QSUB)
+    _check([("N", chosen)], usage.QSUB)
     for item in (item for letter, value in pairs if letter == "W" for item in re.split(r",(?=[a-z_]+=)", value)):
         if item.partition("=")[0] not in _KNOWN_W:
             raise Refusal("qsub: Error (15002) submitting job\n", 154)
@@ -183,7 +183,7 @@ def _path(path: str | None, settings: Settings) -> str | None:
 
 
 def _variables(settings: Settings, given: str | None, *, everything: bool) -> list[tuple[str, str]]:
-    """-v takes variables in a list with commas; PBS adds its own. What holds a lone quote cannot be sent at all."""
+    """The variables of -v, separated by commas, and those of PBS. A value with an odd number of quotes fails."""
     environment = os.environ
     where = str(Path.cwd())
     own = {"HOME": environment.get("HOME", ""), "LANG": environment.get("LANG", "C.UTF-8"),

@@ -1,4 +1,4 @@
-"""The server's queue: what is submitted, begun, ended and deleted, and who may ask after it."""
+"""The queue of the server: submitting, starting, ending and deleting jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from .clock import Sessions
 from .command import Refusal
 from .jobs import Array, Job
-from .mom import Pace, Run
+from .node import Pace, Run
 from .resources import resources, seconds
 
 _ID = re.compile(r"(\d+)(\[(?:(\d+)(?:-(\d+))?)?\])?(?:\.([A-Za-z]\w*))?\Z")
@@ -22,7 +22,15 @@ MOST_ELEMENTS = 10000
 
 @dataclass
 class Queue:
-    """All jobs, by number, and the runs of those that run."""
+    """All jobs, by number, and the runs of the running ones.
+
+    Attributes:
+        more: resources that the site has defined.
+        master: behave as the newer build.
+        next: the number of the next job.
+        now: seconds by the server's clock.
+        scheduled: when the scheduler ran last, by that clock.
+    """
 
     server: str
     home: Path
@@ -40,16 +48,16 @@ class Queue:
 
     @property
     def history(self) -> bool:
-        """What has ended is remembered."""
+        """Whether the server remembers finished jobs."""
         return not (self.home / "nohistory").exists()
 
-    # asking
+    # queries
 
     def parts(self, text: str, command: str) -> tuple[int, str, range | None]:
-        """Number, brackets and elements of an id.
+        """Number, brackets and tasks of an id.
 
         Raises:
-            Refusal: it is none, or of another server.
+            Refusal: it is not an id, or one of another server.
         """
         found = _ID.match(text.partition("@")[0])
         if not found or found[5] not in (None, self.server):
@@ -58,10 +66,10 @@ class Queue:
         return int(found[1]), found[2] or "", elements
 
     def find(self, text: str, command: str) -> list[Job]:
-        """The job, array or elements of that id.
+        """The job, array or tasks with an id.
 
         Raises:
-            Refusal
+            Refusal: there is no such job.
         """
         seq, brackets, elements = self.parts(text, command)
         job = self.jobs.get(seq)
@@ -83,71 +91,73 @@ class Queue:
         return found
 
     def listed(self, *, history: bool) -> Iterator[Job]:
-        """All jobs and arrays that are shown."""
+        """All jobs and arrays; without `history`, only unfinished ones."""
         return (job for job in self.jobs.values() if history or job.state != "F")
 
     # submitting
 
-    def submit(self, owner: str, asked: dict[str, Any]) -> str:
-        """The id of a new job.
+    def submit(self, owner: str, request: dict[str, Any]) -> str:
+        """Submit a job; return its id.
 
         Raises:
-            Refusal
+            Refusal: the server does not accept it.
         """
-        self._check_queue(owner, asked)
-        wanted = resources(asked.pop("resources"), self.more)
-        self._check_limits(owner, asked, wanted)
-        if asked["project"] and re.search(r"[/\"\[\];,]", asked["project"]):
+        self._check_queue(owner, request)
+        wanted = resources(request.pop("resources"), self.more)
+        self._check_limits(owner, request, wanted)
+        if request["project"] and re.search(r"[/\"\[\];,]", request["project"]):
             raise Refusal("qsub: Illegal attribute or resource value project\n", 166)
-        if asked["as_user"] not in (None, owner):
+        if request["as_user"] not in (None, owner):
             raise Refusal("qsub: Bad UID for job execution\n", 175)
-        if any(re.match("group_list=", one) for one in asked["wanted"]):
+        if any(re.match("group_list=", one) for one in request["wanted"]):
             raise Refusal("qsub: Bad GID for job execution\n", 197)
         number, self.next = self.next, self.next + 1
         job = (
-            self._array(number, owner, asked, wanted)
-            if asked["array"]
-            else Job(number, self.server, owner, asked, wanted)
+            self._array(number, owner, request, wanted)
+            if request["array"]
+            else Job(number, self.server, owner, request, wanted)
         )
         self.jobs[number] = job
         self._hold(job)
         return job.id
 
-    def _array(self, number: int, owner: str, asked: dict[str, Any], wanted: dict[str, str]) -> Array:
-        first, last, step = re.match(r"(\d+)-(\d+)(?::(\d+))?", asked["array"]).groups()  # type: ignore[union-attr]
+    def _array(self, number: int, owner: str, request: dict[str, Any], wanted: dict[str, str]) -> Array:
+        first, last, step = re.match(r"(\d+)-(\d+)(?::(\d+))?", request["array"]).groups()  # type: ignore[union-attr]
         indices = range(int(first), int(last) + 1, int(step or 1))
         if len(indices) > MOST_ELEMENTS:
             self.next = number
             raise Refusal("qsub: Array job exceeds server or queue size limit\n", 3)
-        array = Array(number, self.server, owner, asked, wanted)
-        array.elements = [Job(number, self.server, owner, asked, wanted, index=index, array=array) for index in indices]
+        array = Array(number, self.server, owner, request, wanted)
+        array.elements = [
+            Job(number, self.server, owner, request, wanted, index=index, array=array) for index in indices
+        ]
         return array
 
-    def _check_queue(self, owner: str, asked: dict[str, Any]) -> None:
-        queue = (asked["queue"] or "workq").partition("@")[0]
-        if (asked["queue"] or "").partition("@")[2] not in ("", self.server):
-            server = asked["queue"].partition("@")[2]
+    def _check_queue(self, owner: str, request: dict[str, Any]) -> None:
+        queue = (request["queue"] or "workq").partition("@")[0]
+        if (request["queue"] or "").partition("@")[2] not in ("", self.server):
+            server = request["queue"].partition("@")[2]
             shown = self.server if self.master else server[:7]
             raise Refusal(f"Unknown Host.\nqsub: cannot connect to server {shown} (errno=15008)\n", 160)
         refusals = {"closedq": ("Queue is not enabled", 173), "aclq": ("Unauthorized Request ", 159)}
         if queue in refusals:
-            words, code = refusals[queue]
-            raise Refusal(f"qsub: {words}\n", code)
+            message, code = refusals[queue]
+            raise Refusal(f"qsub: {message}\n", code)
         if queue not in ("workq", "limitq", "stoppedq"):
             raise Refusal("qsub: Unknown queue\n", 170)
-        asked["queue"] = queue
+        request["queue"] = queue
 
-    def _check_limits(self, owner: str, asked: dict[str, Any], wanted: dict[str, str]) -> None:
+    def _check_limits(self, owner: str, request: dict[str, Any], wanted: dict[str, str]) -> None:
         over = seconds(wanted.get("walltime", "0")) > 600 or int(wanted["ncpus"]) > 4
-        if asked["queue"] == "limitq" and over:
+        if request["queue"] == "limitq" and over:
             raise Refusal("qsub: Job violates queue and/or server resource limits\n", 188)
-        same = [job for job in self.listed(history=False) if job.asked["queue"] == "limitq" and job.owner == owner]
-        if asked["queue"] == "limitq" and len(same) >= 2:
+        same = [job for job in self.listed(history=False) if job.request["queue"] == "limitq" and job.owner == owner]
+        if request["queue"] == "limitq" and len(same) >= 2:
             raise Refusal("qsub: would exceed queue generic's per-user limit\n", 38)
 
     def _hold(self, job: Job) -> None:
-        begin = job.asked["begin"]
-        if job.asked["hold"]:
+        begin = job.request["begin"]
+        if job.request["hold"]:
             job.set("H", 20)
         elif begin and begin > time.time():
             job.set("W", 30)
@@ -168,10 +178,10 @@ class Queue:
         schedule = self.now - self.scheduled >= self.pace.cycle
         self.scheduled = self.now if schedule else self.scheduled
         for job in list(self.jobs.values()):
-            if job.state == "W" and job.asked["begin"] <= time.time():
+            if job.state == "W" and job.request["begin"] <= time.time():
                 job.set("Q", 10)
                 job.eligible = time.time()
-            if schedule and job.state in "QB" and job.asked["queue"] != "stoppedq":
+            if schedule and job.state in "QB" and job.request["queue"] != "stoppedq":
                 self._begin_what_fits(job)
             if job.over and not self.history:
                 del self.jobs[job.seq]
@@ -190,7 +200,7 @@ class Queue:
             self._begin(one)
 
     def _short(self, job: Job, running: list[Job]) -> str:
-        """Why it cannot begin now."""
+        """Why the job cannot start now; empty if it can."""
         for name, wants, taken, total in (
             ("ncpus", job.cpus, sum(one.cpus for one in running), self.cpus),
             ("mem", job.memory, sum(one.memory for one in running), self.memory),
@@ -225,13 +235,13 @@ class Queue:
             return
         self.runs.remove(run)
         job.ended = time.time()
-        words = {-29: "exceeded resource walltime", -27: "exceeded resource mem"}
+        reasons = {-29: "exceeded resource walltime", -27: "exceeded resource mem"}
         if job.deleted_by:
             job.set("F", 91)
         elif job.exit_status == 0:
             job.set("F", 92, f"{job.comment} and finished")
         else:
-            job.set("F", 93, f"{job.comment} and {words.get(job.exit_status or 0, 'failed')}")
+            job.set("F", 93, f"{job.comment} and {reasons.get(job.exit_status or 0, 'failed')}")
         self._element_over(job)
 
     def _element_over(self, job: Job) -> None:
@@ -256,10 +266,10 @@ class Queue:
     # deleting
 
     def delete(self, owner: str, text: str, *, force: bool, erase: bool) -> None:
-        """qdel of one id.
+        """Delete the job, array or tasks with an id.
 
         Raises:
-            Refusal
+            Refusal: there is none, or it cannot be deleted.
         """
         found = self.find(text, "qdel")
         for job in found:
@@ -281,7 +291,7 @@ class Queue:
                 self.jobs.pop(job.seq, None)
 
     def _delete_array(self, array: Array, owner: str, *, force: bool) -> None:
-        """What had ended before loses its record."""
+        """Delete an array. Its finished tasks lose their records."""
         array.deleted_by = owner
         for element in array.elements:
             if element.over:

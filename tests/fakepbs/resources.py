@@ -1,4 +1,4 @@
-"""What may stand in -l, and what it comes to. Words and exit codes of what may not."""
+"""The values of -l: checks them, with the messages and exit codes of real servers, and completes them."""
 
 from __future__ import annotations
 
@@ -29,35 +29,39 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
 def resources(items: list[str], more: set[str]) -> dict[str, str]:
-    """The Resource_List of a job: `more` are resources that the site has made.
+    """The Resource_List of a job.
+
+    Args:
+        items: the values of -l.
+        more: resources that the site has defined.
 
     Raises:
-        Refusal
+        Refusal: a resource is unknown or has a wrong value.
     """
-    asked: dict[str, str] = {}
+    wanted: dict[str, str] = {}
     for item in items:
         for pair in _pairs(item):
             name, _, value = pair.partition("=")
-            asked.setdefault(name, value)
-    for name, value in asked.items():
-        _check(name, value, asked, more)
-    if "nodes" in asked:
-        count, _, ppn = asked.pop("nodes").partition(":ppn=")
-        asked["select"] = f"{count}:ncpus={ppn or 1}" + (f":mem={asked.pop('mem')}" if "mem" in asked else "")
-    return _complete(asked)
+            wanted.setdefault(name, value)
+    for name, value in wanted.items():
+        _check(name, value, wanted, more)
+    if "nodes" in wanted:
+        count, _, ppn = wanted.pop("nodes").partition(":ppn=")
+        wanted["select"] = f"{count}:ncpus={ppn or 1}" + (f":mem={wanted.pop('mem')}" if "mem" in wanted else "")
+    return _complete(wanted)
 
 
 def _pairs(item: str) -> list[str]:
-    """A comma ends an item, but for those inside a value of several words (``filesystems=home:eagle``)."""
+    """The parts of an item between commas."""
     return [part for part in item.split(",") if part]
 
 
-def _check(name: str, value: str, asked: dict[str, str], more: set[str]) -> None:
+def _check(name: str, value: str, wanted: dict[str, str], more: set[str]) -> None:
     if name not in _OF_JOB | more:
         raise Refusal(f"qsub: Unknown resource Resource_List.{name}\n", 187)
-    if "select" in asked and name in ("ncpus", "mem", "vmem"):
+    if "select" in wanted and name in ("ncpus", "mem", "vmem"):
         raise Refusal(f'qsub: "-lresource=" cannot be used with "select" or "place", resource is: {name}\n', 5)
-    if "select" in asked and name == "nodes":
+    if "select" in wanted and name == "nodes":
         raise Refusal("qsub: Cannot be used with select or place: nodes\n", 6)
     right = {
         "walltime": bool(_TIME.match(value)), "cput": bool(_TIME.match(value)), "mem": bool(_SIZE.match(value)),
@@ -79,28 +83,28 @@ def _check_chunk(name: str, value: str, *, more: set[str]) -> None:
         raise Refusal(f"qsub: Illegal attribute or resource value select.{name}\n", 166)
 
 
-def _complete(asked: dict[str, str]) -> dict[str, str]:
-    given = "select" in asked
-    asked.setdefault(
-        "select", f"1:ncpus={asked.get('ncpus', '1')}" + (f":mem={asked['mem']}" if "mem" in asked else "")
+def _complete(wanted: dict[str, str]) -> dict[str, str]:
+    given = "select" in wanted
+    wanted.setdefault(
+        "select", f"1:ncpus={wanted.get('ncpus', '1')}" + (f":mem={wanted['mem']}" if "mem" in wanted else "")
     )
-    asked.setdefault("place", "free" if given else "pack")
+    wanted.setdefault("place", "free" if given else "pack")
     nodes = cpus = size = 0
-    for chunk in asked["select"].split("+"):
+    for chunk in wanted["select"].split("+"):
         count, pairs = chunk_of(chunk)
         nodes += count
         cpus += count * int(pairs.get("ncpus", "1"))
         size += count * size_in_bytes(pairs.get("mem", "0"))
-    asked |= {"ncpus": str(cpus), "nodect": str(nodes)}
+    wanted |= {"ncpus": str(cpus), "nodect": str(nodes)}
     if size:
-        asked["mem"] = written(size)
-    if "walltime" in asked:
-        asked["walltime"] = clock(seconds(asked["walltime"]))
-    return dict(sorted(asked.items()))
+        wanted["mem"] = written(size)
+    if "walltime" in wanted:
+        wanted["walltime"] = clock(seconds(wanted["walltime"]))
+    return dict(sorted(wanted.items()))
 
 
 def chunk_of(text: str) -> tuple[int, dict[str, str]]:
-    """``2:ncpus=4:mem=1gb`` → 2 and what each has."""
+    """``2:ncpus=4:mem=1gb`` → 2, and the resources of each chunk."""
     head, *pairs = text.split(":")
     if not head.isdigit():
         head, pairs = "1", [head, *pairs]
@@ -108,13 +112,13 @@ def chunk_of(text: str) -> tuple[int, dict[str, str]]:
 
 
 def size_in_bytes(text: str) -> int:
-    """``512mb``."""
+    """``512mb`` → 536870912."""
     found = _SIZE.match(text)
     return int(found[1]) * 1024 ** _POWERS[found[2].lower()] if found else 0
 
 
 def written(size: int) -> str:
-    """In the largest unit that holds it whole."""
+    """A size in the largest unit of which it is a multiple."""
     for unit in "tgmk":
         if size % 1024 ** _POWERS[unit] == 0:
             return f"{size // 1024 ** _POWERS[unit]}{unit}b"
@@ -122,7 +126,7 @@ def written(size: int) -> str:
 
 
 def seconds(text: str) -> int:
-    """``01:00:00``, ``05:00``, ``90``, ``1.5``."""
+    """``01:00:00``, ``05:00``, ``90`` or ``1.5`` in seconds."""
     total = 0.0
     for part in text.split(":"):
         total = total * 60 + float(part)
@@ -130,6 +134,6 @@ def seconds(text: str) -> int:
 
 
 def clock(total: float) -> str:
-    """``01:00:00``."""
+    """Seconds as ``01:00:00``."""
     whole = int(total)
     return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -1,4 +1,4 @@
-"""The server as a process: one socket, one loop. It listens while its folder has no file `down`; SIGSTOP freezes it."""
+"""The server process: one socket, one loop. It listens unless its folder has a file `down`; SIGSTOP freezes it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 
 from .command import Refusal, Settings
 from .jobs import Array, Job
-from .mom import Pace
+from .node import Pace
 from .queue import Queue
 
 _TICK_SECONDS = 0.05
 
 
 class Server:
-    """Answers one question at a time, and lets the queue go on in between."""
+    """Answers one request at a time, and lets time pass for the queue in between."""
 
     def __init__(self, prefix: Path) -> None:
         settings = Settings.of(prefix)
@@ -34,7 +34,7 @@ class Server:
         self.listening: socket.socket | None = None
 
     def serve(self) -> None:
-        """Until the file `pid` names somebody else, or nobody."""
+        """Run until the file `pid` no longer holds the number of this process."""
         me = str(os.getpid())
         (self.home / "pid").write_text(me)
         while self._pid() == me:
@@ -42,9 +42,9 @@ class Server:
             pause = _TICK_SECONDS if any(not job.over for job in self.queue.jobs.values()) else 1.0
             ready = select.select([self.listening] if self.listening else [], [], [], pause)[0]
             if ready and self.listening:
-                line = self.listening.accept()[0]
-                with line:
-                    self._talk(line)
+                connection = self.listening.accept()[0]
+                with connection:
+                    self._serve(connection)
             self.queue.tick()
 
     def _pid(self) -> str:
@@ -59,39 +59,39 @@ class Server:
             self.listening.close()
             self.listening = None
         elif not down and not self.listening:
-            place = self.home / "socket"
-            place.unlink(missing_ok=True)
+            path = self.home / "socket"
+            path.unlink(missing_ok=True)
             self.listening = socket.socket(socket.AF_UNIX)
-            self.listening.bind(str(place))
+            self.listening.bind(str(path))
             self.listening.listen(100)
 
-    def _talk(self, line: socket.socket) -> None:
-        line.settimeout(60)
+    def _serve(self, connection: socket.socket) -> None:
+        connection.settimeout(60)
         try:
-            with line.makefile("rb") as reader:
-                question = json.loads(reader.readline())
-            answer = self.answer(question)
-            line.sendall(json.dumps(answer).encode() + b"\n")
-        except (OSError, ValueError) as error:  # it was killed meanwhile: its job stays
+            with connection.makefile("rb") as reader:
+                request = json.loads(reader.readline())
+            answer = self.answer(request)
+            connection.sendall(json.dumps(answer).encode() + b"\n")
+        except (OSError, ValueError) as error:  # the command was killed meanwhile; its job stays
             print(f"lost: {error!r}", file=sys.stderr, flush=True)
 
-    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """To one question."""
-        kind, user = question.pop("do"), question.pop("user")
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The reply to a request."""
+        kind, user = request.pop("do"), request.pop("user")
         try:
-            said: Any = None
+            result: Any = None
             if kind == "submit":
-                said = self.queue.submit(user, question)
+                result = self.queue.submit(user, request)
                 self.queue.tick()
             elif kind == "delete":
-                self.queue.delete(user, question["id"], force=question["force"], erase=question["erase"])
+                self.queue.delete(user, request["id"], force=request["force"], erase=request["erase"])
             elif kind == "select":
-                said = list(self._selected(**question))
+                result = list(self._selected(**request))
             elif kind == "status":
-                said = self._status(**question)
+                result = self._status(**request)
         except Refusal as refusal:
-            return {"refused": [refusal.words, refusal.code]}
-        return {"said": said}
+            return {"refused": [refusal.message, refusal.code]}
+        return {"result": result}
 
     def _selected(self, **wanted: Any) -> Any:
         if wanted["queue"] not in (None, "workq", "limitq", "stoppedq"):
@@ -100,34 +100,34 @@ class Server:
             found: list[Job] = job.elements if isinstance(job, Array) and wanted["elements"] else [job]
             for one in found:
                 right = (
-                    wanted["name"] in (None, one.asked["name"])
+                    wanted["name"] in (None, one.request["name"])
                     and wanted["owner"] in (None, one.owner)
                     and (wanted["states"] is None or one.state in wanted["states"])
-                    and wanted["queue"] in (None, one.asked["queue"])
+                    and wanted["queue"] in (None, one.request["queue"])
                     and (not wanted["arrays"] or isinstance(one, Array))
                 )
                 if right:
                     yield one.id
 
     def _status(self, id: str, *, history: bool, elements: bool, owner: str | None) -> Any:
-        """Jobs as ``[id, pairs]``; all of them for an empty id.
+        """Jobs as ``[id, attributes]``; all of them for an empty id.
 
         Raises:
-            Refusal
+            Refusal: there is no such job.
         """
         if history and not self.queue.history:
             raise Refusal(f"qstat: PBS is not configured to maintain job history {id}\n", 0)
         if not id:
             jobs = list(self.queue.listed(history=history))
         elif id == "workq":
-            jobs = [job for job in self.queue.listed(history=history) if job.asked["queue"] == id]
+            jobs = [job for job in self.queue.listed(history=history) if job.request["queue"] == id]
         elif not id[0].isdigit():
             raise Refusal(f"qstat: Unknown queue destination {id}\n", 170)
         else:
             jobs = self.queue.find(id, "qstat")
             if jobs[0].state == "F" and not history:
-                words = "Job has finished, use -x or -H to obtain historical job information"
-                raise Refusal(f"qstat: {jobs[0].id} {words}\n", 35)
+                message = "Job has finished, use -x or -H to obtain historical job information"
+                raise Refusal(f"qstat: {jobs[0].id} {message}\n", 35)
         shown = [one for job in jobs for one in (self._with_elements(job) if elements else [job])]
         return [[job.id, job.attributes()] for job in shown if owner in (None, job.owner)]
 

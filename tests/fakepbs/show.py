@@ -1,4 +1,4 @@
-"""Jobs as qstat prints them: two tables, plain attributes, JSON that is not always JSON, and dsv."""
+"""Formats jobs as qstat prints them: two tables, plain attributes, JSON (not always valid) and dsv."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _LINE = 79
 _HEAD = """
 {server}: 
 {gap}Req'd  Req'd   Elap
-"""  # noqa: W291  (so it is printed)
+"""  # noqa: W291  (qstat prints it so)
 
 
 def as_table(jobs: list[Any]) -> str:
-    """The table without -a."""
+    """The table of qstat without -a."""
     lines = ["Job id            Name             User              Time Use S Queue",
              "----------------  ---------------- ----------------  -------- - -----"]  # fmt: skip
     for job_id, pairs in jobs:
@@ -32,7 +32,7 @@ def as_table(jobs: list[Any]) -> str:
 def as_wide_table(
     jobs: list[Any], server: str, states: str, *, wide: bool, comments: bool = False, nodes: bool = False
 ) -> str:
-    """The table with -a, -u and the like."""
+    """The table of qstat with -a, -u and similar options."""
     widths = (30, 15, 15, 15, 8, 4, 5, 6) if wide else (15, 8, 8, 10, 6, 3, 3, 6)
     titles = ("Job ID", "Username", "Queue", "Jobname", "SessID", "NDS", "TSK", "Memory")
     head = [f"{title:<{width}}" for title, width in zip(titles, widths, strict=True)]
@@ -72,7 +72,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def as_plain(jobs: list[Any], *, wide: bool) -> str:
-    """``-f``: lines of 79, broken at commas or in mid-word."""
+    """The output of -f: lines of 79 characters, broken at commas or inside words."""
     parts = []
     for job_id, pairs in jobs:
         lines = [f"Job Id: {job_id}"]
@@ -99,7 +99,7 @@ def _anywhere(text: str, column: int) -> str:
 
 
 def _at_commas(text: str, column: int) -> str:
-    """Between two commas a part stays whole if it fits. The commas themselves are not counted."""
+    """Break between the parts of a list; a part is broken only if it does not fit. Commas do not count."""
     out = ""
     for token in re.findall(r"[^,]*,|[^,]+", text):
         size = len(token.removesuffix(",").encode("utf-8", "surrogateescape"))
@@ -112,7 +112,7 @@ def _at_commas(text: str, column: int) -> str:
 
 
 def as_dsv(jobs: list[Any], bar: str) -> str:
-    """A line a job; what could be mistaken has a backslash before it."""
+    """One line per job; separators inside values have a backslash before them."""
     lines = []
     for job_id, pairs in jobs:
         cells = [f"{name}={_escaped(value_of(name, value), bar)}" for name, value in pairs]
@@ -125,7 +125,7 @@ def _escaped(text: str, bar: str) -> str:
 
 
 def as_json(jobs: list[Any], server: str, *, master: bool) -> str:
-    """As the release writes it, with its own writer, or master, with a library's. No job: only the prologue."""
+    """JSON as the release prints it, or as master does. Without a job it has only the header."""
     top: dict[str, Any] = {"timestamp": int(time.time()), "pbs_version": "23.06.06", "pbs_server": server}
     if jobs:
         top["Jobs"] = {job_id: _nested(pairs) for job_id, pairs in jobs}
@@ -149,7 +149,7 @@ def _nested(pairs: list[Any]) -> dict[str, Any]:
 
 
 def value_of(name: str, value: Any) -> str:
-    """As text: times in the time zone of whoever asks."""
+    """A value as text; times in the time zone of the command."""
     if isinstance(value, dict):
         return time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(value["time"]))
     if name == "Variable_List" and not isinstance(value, str):

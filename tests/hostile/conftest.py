@@ -1,4 +1,4 @@
-"""Counts the hostile cases that were tried, and says so in the end."""
+"""Counts the hostile values that the tests have tried, and prints the number at the end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tried(request: pytest.FixtureRequest) -> Callable[[int], None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where all suites have run, they have tried what is promised."""
+    """Fail a run of all suites that has tried fewer values than the documentation promises."""
     counter = session.config.stash.get(_TRIED, Counter[str]())
     if set(counter) >= EVERYWHERE and counter.total() < LEAST and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,4 +1,4 @@
-"""Hostile values at every key of a site file and a job file, and files and templates from somebody else."""
+"""Hostile values at every key of a site file and a job file, and files and templates of someone else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KEYS = [
     "container.modules[]", "modules[]", "native[]", "environment.V", "environment.*", "prologue",
 ]  # fmt: skip
 PROGRAMS = ("prologue",)
-"""Shell text of the site's own, which is meant to run there."""
+"""Shell text of the site file, which is meant to run on the cluster."""
 FIELDS = [
     "campaign", "id", "working_dir", "job.script_path", "job.arguments[]", "job.params.v", "job.params.*",
     "job.env_vars.V", "job.env_vars.*", "job.output_files[]", "job.resources.queue", "job.resources.native[]",
@@ -48,7 +48,7 @@ CODE = ("{{ cycler.__init__.__globals__.os.popen('touch %s').read() }}",
 
 
 def placed(values: Mapping[str, Any], key: str, text: str) -> dict[str, Any]:
-    """`values` with the text at that key: ``a.b``, ``a.b[]`` for an element of a list, ``a.*`` for a key's name."""
+    """`values` with `text` at a key: ``a.b``, ``a.b[]`` for an item of a list, ``a.*`` for the name of a key."""
     head, dot, rest = key.partition(".")
     if dot:
         return {**values, head: placed(values.get(head, {}), rest, text)}
@@ -63,7 +63,9 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_any_value_at_any_key_of_a_site_is_refused_in_words_or_stays_data(key: str, room: Room, tried: Tried) -> None:
+def test_any_value_at_any_key_of_a_site_is_refused_with_a_message_or_stays_data(
+    key: str, room: Room, tried: Tried
+) -> None:
     runs = 0
 
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -97,11 +99,11 @@ def job_file(room: Room, values: Mapping[str, Any]) -> Path:
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_any_value_at_any_key_of_a_job_file_is_refused_in_words_or_stays_data(
+def test_any_value_at_any_key_of_a_job_file_is_refused_with_a_message_or_stays_data(
     field: str, room: Room, tried: Tried, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(room.cwd)
-    values: dict[str, Any] = {"job": {"type": "script", "script_path": str(room.folder / "witness.sh")}}
+    values: dict[str, Any] = {"job": {"type": "script", "script_path": str(room.folder / "record.sh")}}
 
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     @given(text=hostile)
@@ -114,7 +116,7 @@ def test_any_value_at_any_key_of_a_job_file_is_refused_in_words_or_stays_data(
         except SchedulerError as refused:
             assert str(refused).strip()
             return
-        if field in ("job.params.v", "matrix.n[]", "id"):  # what a parameter says leads nowhere else
+        if field in ("job.params.v", "matrix.n[]", "id"):  # no parameter leads out of the folder
             assert all(folder.is_relative_to(room.cwd) for folder in folders)
         for script in scripts:
             check_directives(script.splitlines()[1:])
@@ -125,7 +127,7 @@ def test_any_value_at_any_key_of_a_job_file_is_refused_in_words_or_stays_data(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pieces=st.lists(st.sampled_from([*HARD, "a: ", "- ", "&a ", "*a", "!!python/object/apply:os.system ", "<<: "])))
-def test_any_text_as_a_file_is_refused_in_words(pieces: list[str], room: Room, tried: Tried) -> None:
+def test_any_text_as_a_file_is_refused_with_a_message(pieces: list[str], room: Room, tried: Tried) -> None:
     tried(1)
     path = room.folder / "inputs" / "any.yaml"
     path.parent.mkdir(exist_ok=True)
@@ -138,14 +140,14 @@ def test_any_text_as_a_file_is_refused_in_words(pieces: list[str], room: Room, t
 
 
 @pytest.mark.parametrize("code", [text.replace("%s", CANARY) for text in CODE])
-def test_a_template_or_a_pattern_of_a_colleague_runs_no_python_here(
+def test_a_template_or_pattern_of_someone_else_runs_no_python(
     code: str, room: Room, tried: Tried, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(room.cwd)
     template = room.folder / "inputs" / "theirs.sh.j2"
     template.parent.mkdir(exist_ok=True)
     template.write_text("{% extends 'slurm.sh.j2' %}\n{% block prologue %}\n# " + code + "\n{% endblock %}\n")
-    script = {"type": "script", "script_path": str(room.folder / "witness.sh")}
+    script = {"type": "script", "script_path": str(room.folder / "record.sh")}
     files: list[dict[str, Any]] = [
         {"job": script, "id": f"x{code}"}, {"job": {**script, "arguments": [code]}},
         {"job": script, "working_dir": code},
@@ -154,7 +156,7 @@ def test_a_template_or_a_pattern_of_a_colleague_runs_no_python_here(
     ]  # fmt: skip
     site = Site.from_mapping({**SITE, "template": str(template)}, name="far")
     plain = Site.from_mapping(SITE, name="far")
-    job = Job("b0", JobType.SCRIPT, script_path=room.folder / "witness.sh", working_dir=room.folder / "out/template")
+    job = Job("b0", JobType.SCRIPT, script_path=room.folder / "record.sh", working_dir=room.folder / "out/template")
     tried(1 + len(files))
     with pytest.raises(SchedulerError):
         render([job], site)

@@ -1,4 +1,4 @@
-"""Hostile values at every field of a job: refused in plain words, or data all the way through real shells."""
+"""Hostile values in every field of a job: refused with a message, or passed unchanged through real shells."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduler import Job, JobType, Resources, SchedulerError, Site
-from scheduler.batch.base import BatchRequest, find
+from scheduler.batch.base import find
+from scheduler.batch.request import BatchRequest
 from scheduler.render.bundle import Bundle, render
 from tests.end_to_end.hostile import CANARY
-from tests.unpacked import HERE, SHELLS, installed, unpack
+from tests.unpacked import LOCAL_SLURM, SHELLS, installed, unpack
 
 from .values import LARGE, carried, hostile
 
@@ -24,7 +25,7 @@ Tried = Callable[[int], None]
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 SH = [shell for shell in ("dash", "bash", "busybox") if installed(shell)]
-WITNESS = """\
+RECORD = """\
 printf '%s\\0' "$@" >words
 env -0 >environment
 """
@@ -33,32 +34,32 @@ while [ "$1" != "$IMAGE" ]; do shift; done
 shift
 exec "$@"
 """
-"""Stands where apptainer would: what is behind the image runs here."""
+"""Replaces apptainer: runs the arguments after the image."""
 
 
 class Room:
-    """A folder with all that a job's script needs, and nothing else: what appears beside that has got in."""
+    """A folder with everything that a job's script needs: any other file in it was made by an injected command."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.cwd = folder / "home"
         (folder / "bin").mkdir()
         self.cwd.mkdir()
-        (folder / "witness.sh").write_text(WITNESS)
+        (folder / "record.sh").write_text(RECORD)
         (folder / "bin/apptainer").write_text(RUNTIME)
         (folder / "bin/apptainer").chmod(0o755)
         self.number = 0
 
     def job(self, **fields: Any) -> Job:
-        """A script job of a new folder, with these fields."""
+        """A job with these fields, in a new folder."""
         self.number += 1
         kind = JobType.CONTAINER if "container_image" in fields else JobType.SCRIPT
-        script = {} if kind is JobType.CONTAINER else {"script_path": self.folder / "witness.sh"}
+        script = {} if kind is JobType.CONTAINER else {"script_path": self.folder / "record.sh"}
         values: dict[str, Any] = {"working_dir": self.folder / f"out/{self.number}", **script, **fields}
         return Job(values.pop("job_id", "b0"), kind, **values)
 
-    def run(self, job: Job, shell: str, site: Site = HERE) -> Path:
-        """Run its script to its end; nothing of it is executed, and nothing is written but where it may."""
+    def run(self, job: Job, shell: str, site: Site = LOCAL_SLURM) -> Path:
+        """Run a job's script to its end, and check that no value was executed and no file is in a wrong place."""
         bundle = unpack(render([job], site), self.folder / f"bundle/{self.number}")
         check_script(bundle / "0/script.sh")
         environment = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "HOME": str(self.cwd), "SLURM_JOB_ID": "7"}
@@ -69,14 +70,14 @@ class Room:
         return Path(job.working_dir)
 
     def look(self) -> None:
-        """Has anything got in?"""
+        """Check that no injected command has run."""
         assert list(self.folder.rglob(CANARY)) == []
         assert list(self.cwd.iterdir()) == []
-        assert {path.name for path in self.folder.iterdir()} <= {"bin", "home", "witness.sh", "bundle", "out", "inputs"}
+        assert {path.name for path in self.folder.iterdir()} <= {"bin", "home", "record.sh", "bundle", "out", "inputs"}
 
 
 def check_script(path: Path) -> None:
-    """Shells can read it, and its directives are lines of their own that begin as ours do."""
+    """Check that bash can parse it, and that its directives are the expected lines."""
     subprocess.run(["bash", "-n", str(path)], check=True, capture_output=True)
     check_directives(path.read_text().splitlines()[1:])
 
@@ -99,7 +100,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
 
 
 def inputs(room: Room, text: str) -> dict[str, Any]:
-    return {"input_files": {text: room.folder / "witness.sh"}}
+    return {"input_files": {text: room.folder / "record.sh"}}
 
 
 FIELDS: dict[str, Callable[[Room, str], dict[str, Any]]] = {
@@ -132,11 +133,11 @@ FIELDS: dict[str, Callable[[Room, str], dict[str, Any]]] = {
     "template": lambda room, text: {"template": room.folder / "inputs" / text.replace("/", "_")},
 }  # fmt: skip
 PROGRAMS = ("a command",)
-"""What is a program of the user's own, whose text is only looked at, not run: its comment may hold a newline."""
+"""Fields that are programs of the user: the test checks their scripts and does not run them."""
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_any_value_at_any_field_is_refused_in_words_or_stays_data(field: str, room: Room, tried: Tried) -> None:
+def test_any_value_in_any_field_is_refused_with_a_message_or_stays_data(field: str, room: Room, tried: Tried) -> None:
     runs = 0
 
     @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
@@ -146,7 +147,7 @@ def test_any_value_at_any_field_is_refused_in_words_or_stays_data(field: str, ro
         tried(1)
         try:
             job = room.job(**FIELDS[field](room, text))
-            bundle = render([job], HERE)
+            bundle = render([job], LOCAL_SLURM)
         except SchedulerError as refused:
             assert str(refused).strip()
             room.look()
@@ -190,7 +191,7 @@ def test_a_megabyte_is_refused_or_arrives_as_a_param(text: str, room: Room, trie
     for field in ("job_id", "output_files", "queue", "native", "memory"):
         tried(1)
         try:
-            render([room.job(**FIELDS[field](room, text))], HERE)
+            render([room.job(**FIELDS[field](room, text))], LOCAL_SLURM)
         except SchedulerError as refused:
             assert len(str(refused)) < 2000, "a message does not repeat a megabyte"
             continue

@@ -1,4 +1,4 @@
-"""Hostile replies of a site: whatever it sends, it is read in bounded memory, and nothing of it leaves its place."""
+"""Hostile replies of a site: each is read in bounded memory, and writes no file outside the folder of the job."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from scheduler.engine.submit.reply import read_submit_reply
 from scheduler.errors import SchedulerError
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from scheduler.transports.exchange import MOST_BEFORE_BYTES, MOST_REPLY_BYTES, Exchange
+from scheduler.transports.exchange import MOST_PREAMBLE_BYTES, MOST_REPLY_BYTES, Exchange
 from scheduler.transports.local.transport import LocalTransport
 from tests.engine.collect.test_fetch import a_row
 
@@ -49,8 +49,8 @@ WORDS = [
 junk = st.lists(st.sampled_from(WORDS), max_size=25).map("".join)
 
 
-class Saying(Transport):
-    """A site that answers each program with these bytes, and every other one with none."""
+class CannedReplies(Transport):
+    """A transport that answers each program with given bytes, and every other program with none."""
 
     def __init__(self, answers: dict[str, bytes | Iterable[bytes]], code: int = 0) -> None:
         self.answers, self.code = answers, code
@@ -73,15 +73,15 @@ class Saying(Transport):
         return Reply(program.name, self.code, b"", b"")
 
     def close(self) -> None:
-        """Nothing is open."""
+        """There is nothing to close."""
 
 
-# Words
+# Text
 
 
 @MANY
 @given(words=junk, code=st.sampled_from(["0", "1", "255", "-1", "x", "9" * 5000]), system=st.sampled_from(SYSTEMS))
-def test_any_answer_to_a_submission_is_an_outcome_or_none(words: str, code: str, system: str, tried: Tried) -> None:
+def test_any_reply_to_a_submission_is_an_outcome_or_none(words: str, code: str, system: str, tried: Tried) -> None:
     tried(1)
     text = f"folder\t{words}\n0\t{code}\t{words}\n{words}\t0\t1\n"
     answers = read_submit_reply(Reply("submit", 0, text.encode(errors="replace"), b""), find(system))
@@ -90,16 +90,16 @@ def test_any_answer_to_a_submission_is_an_outcome_or_none(words: str, code: str,
 
 @MANY
 @given(lines=st.lists(junk, max_size=10), system=st.sampled_from(SYSTEMS))
-def test_any_words_of_a_queue_or_a_history_are_read(lines: list[str], system: str, tried: Tried) -> None:
+def test_any_output_of_a_queue_or_history_command_can_be_read(lines: list[str], system: str, tried: Tried) -> None:
     tried(len(lines))
     dialect = find(system)
-    for sightings in (dialect.read_live(lines), dialect.read_history(lines, {"1": "b0.tok-0"})):
-        assert all(index >= -1 for _, index in sightings)
+    for observations in (dialect.read_live(lines), dialect.read_history(lines, {"1": "b0.tok-0"})):
+        assert all(index >= -1 for _, index in observations)
 
 
 @MANY
 @given(text=st.lists(junk, max_size=12).map("\n".join))
-def test_any_reply_to_a_poll_is_heard_and_concerns_only_what_was_asked(text: str, tried: Tried) -> None:
+def test_any_reply_to_a_poll_can_be_read_and_concerns_only_the_bundles_of_the_poll(text: str, tried: Tried) -> None:
     tried(1)
     heard = read_poll_reply(Reply("poll", 0, text.encode(errors="replace"), b""), ["tok"])
     assert {bundle for bundle, _ in (*heard.ends, *heard.ids, *heard.started, *heard.logs)} <= {"tok"}
@@ -107,14 +107,14 @@ def test_any_reply_to_a_poll_is_heard_and_concerns_only_what_was_asked(text: str
 
 @pytest.fixture(scope="module")
 def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Ledger, Job]]:
-    """A job that a lying site has taken."""
+    """A job that a dishonest site has accepted."""
     folder = tmp_path_factory.mktemp("submitted")
     (folder / "a.sh").write_text("true\n")
     keys = {"transport": "local", "scheduler": "slurm", "work_dir": "/w", "limits": {"poll_seconds": 0.001}}
     site = Site.from_mapping(keys, name="liar")
     ledger = Ledger(folder / "ledger")
-    job = Job("b0", JobType.SCRIPT, script_path=folder / "a.sh", working_dir=folder / "home")
-    Runner(site, ledger=ledger, transport=Saying({"submit": b"folder\t/far/tok\n0\t0\t1\n"})).submit([job])
+    job = Job("b0", JobType.SCRIPT, script_path=folder / "a.sh", working_dir=folder / "local")
+    Runner(site, ledger=ledger, transport=CannedReplies({"submit": b"folder\t/far/tok\n0\t0\t1\n"})).submit([job])
     assert job.status.state is JobState.QUEUED
     yield site, ledger, job
     ledger.close()
@@ -122,17 +122,17 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=st.lists(junk, max_size=8).map("\n".join), code=st.sampled_from([0, 1]))
-def test_no_reply_to_a_poll_ends_in_anything_but_a_state(
+def test_after_any_reply_to_a_poll_every_job_has_a_state(
     text: str, code: int, submitted: tuple[Site, Ledger, Job], tried: Tried
 ) -> None:
     tried(1)
     site, ledger, _ = submitted
-    poll(SiteContext(site, find("slurm"), ledger, Saying({"poll": text.encode(errors="replace")}, code)))
+    poll(SiteContext(site, find("slurm"), ledger, CannedReplies({"poll": text.encode(errors="replace")}, code)))
     states = [row.status.state for row in ledger.chosen()]
     assert states and all(isinstance(state, JobState) for state in states)
 
 
-def test_a_range_that_would_fill_the_memory_is_nobodys_array(tried: Tried) -> None:
+def test_a_range_of_indices_that_would_fill_the_memory_is_not_read(tried: Tried) -> None:
     for text in (
         "0-99999999",
         "0-9999999999999999999",
@@ -149,8 +149,8 @@ def test_a_range_that_would_fill_the_memory_is_nobodys_array(tried: Tried) -> No
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_an_id_that_is_shell_is_never_run(system: str, tmp_path: Path, tried: Tried) -> None:
-    """Ids go back to the site as data, in the programs that ask and cancel: these run here for real."""
+def test_an_id_that_is_shell_text_is_never_executed(system: str, tmp_path: Path, tried: Tried) -> None:
+    """Ids are sent back as data to the programs that poll and cancel, which this test runs locally."""
     from scheduler.engine import programs
 
     ids = [
@@ -207,20 +207,20 @@ NAMES = [
     count=st.sampled_from([None, *NUMBERS]),
     size=st.sampled_from(["1", *NUMBERS]),
 )
-def test_a_list_that_lies_is_refused_or_stays_in_the_jobs_folder(
+def test_a_dishonest_list_of_outputs_is_refused_or_stays_in_the_folder_of_the_job(
     job: str, kind: str, name: str, count: str | None, size: str, tmp_path_factory: pytest.TempPathFactory, tried: Tried
 ) -> None:
     tried(1)
-    home, scratch = Path("/nowhere/home"), Path("/nowhere/scratch")
+    local, scratch = Path("/nowhere/local"), Path("/nowhere/scratch")
     answer = a_list((job, kind, name, b"x"), count=count, sizes=[size])
     try:
-        listed = manifest([a_row(home)], Saying({"manifest": answer}), scratch)
+        listed = manifest([a_row(local)], CannedReplies({"manifest": answer}), scratch)
     except OutputError as refused:
         assert len(str(refused)) < 15_000
         return
     for output in listed.outputs:
         place = Path(output.local_path)
-        assert place.is_relative_to(home) or place.parent == scratch
+        assert place.is_relative_to(local) or place.parent == scratch
         assert ".." not in place.parts and output.size >= 0
 
 
@@ -229,7 +229,9 @@ def test_a_list_that_lies_is_refused_or_stays_in_the_jobs_folder(
 def test_any_list_is_refused_or_empty(text: str, tried: Tried) -> None:
     tried(1)
     try:
-        listed = manifest([a_row(Path("/nowhere"))], Saying({"manifest": text.encode(errors="replace")}), Path("/n"))
+        listed = manifest(
+            [a_row(Path("/nowhere"))], CannedReplies({"manifest": text.encode(errors="replace")}), Path("/n")
+        )
     except OutputError:
         return
     places = [Path(output.local_path) for output in listed.outputs]
@@ -239,8 +241,8 @@ def test_any_list_is_refused_or_empty(text: str, tried: Tried) -> None:
 # Archives
 
 
-def announced(home: Path, size: int = 1) -> Output:
-    return Output(5, "0", "/far/a.root", str(home / "a.root"), size, hashlib.sha256(b"x" * size).hexdigest())
+def announced(local: Path, size: int = 1) -> Output:
+    return Output(5, "0", "/far/a.root", str(local / "a.root"), size, hashlib.sha256(b"x" * size).hexdigest())
 
 
 def member(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, **more: object) -> bytes:
@@ -282,25 +284,25 @@ PLACES = [
     content=st.sampled_from([b"x", b"y", b"xx", b""]),
     mode=st.sampled_from([0o644, 0o4777, 0o7777, 0]),
 )
-def test_an_archive_brings_one_file_that_was_asked_for_or_nothing(
+def test_an_archive_writes_the_requested_file_or_nothing(
     name: str, kind: bytes, link: str, content: bytes, mode: int, tmp_path_factory: pytest.TempPathFactory, tried: Tried
 ) -> None:
     tried(1)
     folder = tmp_path_factory.mktemp("tar")
-    home = folder / "home"
+    local = folder / "local"
     whole = member(name, content if kind == tarfile.REGTYPE else b"", kind, linkname=link, mode=mode) + b"\0" * 1024
     try:
-        fetch([announced(home)], Saying({"fetch": whole}))
+        fetch([announced(local)], CannedReplies({"fetch": whole}))
     except SchedulerError:
         assert [path for path in folder.rglob("*") if not path.is_dir()] == []
         return
     assert (name, kind, content) == ("far/a.root", tarfile.REGTYPE, b"x")
     assert [path.name for path in folder.rglob("*") if path.is_file()] == ["a.root"]
-    assert (home / "a.root").stat().st_mode & 0o7133 == 0
+    assert (local / "a.root").stat().st_mode & 0o7133 == 0
 
 
 def endless(first: bytes, piece: bytes) -> Iterator[bytes]:
-    """A stream without an end; a reader that wants all of it never returns."""
+    """A stream without end; reading all of it never returns."""
     yield first
     for _ in range(1 << 40):
         yield piece
@@ -328,13 +330,13 @@ BOMBS: dict[str, tuple[bytes, bytes]] = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_bomb_goes_off_in_little_memory(bomb: str, tmp_path: Path, tried: Tried) -> None:
+def test_an_archive_bomb_is_refused_without_using_much_memory(bomb: str, tmp_path: Path, tried: Tried) -> None:
     tried(1)
     first, piece = BOMBS[bomb]
     tracemalloc.start()
     try:
         with pytest.raises(SchedulerError):
-            fetch([announced(tmp_path / "home")], Saying({"fetch": endless(first, piece)}))
+            fetch([announced(tmp_path / "local")], CannedReplies({"fetch": endless(first, piece)}))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -344,7 +346,7 @@ def test_a_bomb_goes_off_in_little_memory(bomb: str, tmp_path: Path, tried: Trie
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(place=st.integers(0, 2047), byte=st.integers(0, 255))
-def test_an_archive_with_any_byte_changed_brings_what_was_announced_or_nothing(
+def test_an_archive_with_any_byte_changed_writes_the_announced_content_or_nothing(
     place: int, byte: int, tmp_path_factory: pytest.TempPathFactory, tried: Tried
 ) -> None:
     tried(1)
@@ -352,14 +354,14 @@ def test_an_archive_with_any_byte_changed_brings_what_was_announced_or_nothing(
     whole = bytearray(member("far/a.root", b"x") + b"\0" * 1024)
     whole[place] = byte
     try:
-        fetch([announced(folder / "home")], Saying({"fetch": bytes(whole)}))
+        fetch([announced(folder / "local")], CannedReplies({"fetch": bytes(whole)}))
     except SchedulerError:
         assert [path for path in folder.rglob("*") if path.is_file()] == []
         return
-    assert (folder / "home/a.root").read_bytes() == b"x"
+    assert (folder / "local/a.root").read_bytes() == b"x"
 
 
-# Much of it
+# Sizes
 
 
 def exchange() -> Exchange:
@@ -367,29 +369,29 @@ def exchange() -> Exchange:
 
 
 def begin_of(run: Exchange) -> bytes:
-    nonce = run.feed.ahead(4000).split(b"begin==\\n' ")[1].split(b"\n")[0]
+    nonce = run.input.peek(4000).split(b"begin==\\n' ")[1].split(b"\n")[0]
     return b"==" + nonce + b":begin==\n"
 
 
 @pytest.mark.parametrize("where", ["before it began", "on stdout", "on stderr"])
-def test_a_site_that_never_stops_talking_is_given_up(where: str, tried: Tried) -> None:
+def test_a_site_that_sends_without_end_is_an_error(where: str, tried: Tried) -> None:
     tried(1)
     run, piece = exchange(), b"x" * (1 << 20)
     if where != "before it began":
-        run.hear_stdout(begin_of(run))
-        run.hear_stderr(begin_of(run))
-    hear = run.hear_stderr if where == "on stderr" else run.hear_stdout
-    most = (MOST_BEFORE_BYTES if where == "before it began" else MOST_REPLY_BYTES) >> 20
-    with pytest.raises(TransportError, match=f"more than {most} MiB"):
+        run.receive_stdout(begin_of(run))
+        run.receive_stderr(begin_of(run))
+    hear = run.receive_stderr if where == "on stderr" else run.receive_stdout
+    most = (MOST_PREAMBLE_BYTES if where == "before it began" else MOST_REPLY_BYTES) >> 20
+    with pytest.raises(TransportError, match=f"larger than {most} MiB"):
         for _ in range(most + 2):
             hear(piece)
-    assert sum(map(len, run._complained)) <= 4 << 20
+    assert sum(map(len, run._stderr)) <= 4 << 20
 
 
-def test_a_program_that_prints_without_end_is_given_up(tried: Tried) -> None:
-    """A real one, on this machine."""
+def test_a_program_that_prints_without_end_is_an_error(tried: Tried) -> None:
+    """With a real program, on this machine."""
     tried(1)
-    with pytest.raises(TransportError, match="MiB, and the line was given up"):
+    with pytest.raises(TransportError, match="MiB, so the run was aborted"):
         LocalTransport().run(Program("poll", "exec cat /dev/zero"), timeout=60)
 
 
@@ -405,7 +407,7 @@ def written(folder: Path, text: bytes, *, size: int | None = None, kind: str = "
     "text", [b"[" * 200_000, b'{"a":' * 100_000, b"1" * 10_000, b"\xff\xfe{}", b'"\\ud800"', b"NaN", b"", b"{'a': 1}"],
     ids=["deep list", "deep mapping", "long number", "no UTF-8", "half a character", "NaN", "empty", "python"],
 )  # fmt: skip
-def test_a_result_of_any_kind_is_told_of_and_can_be_kept(text: bytes, tmp_path: Path, tried: Tried) -> None:
+def test_a_broken_result_is_reported_and_can_be_stored(text: bytes, tmp_path: Path, tried: Tried) -> None:
     tried(2)
     row = a_row(tmp_path)
     outputs = [written(tmp_path, text), written(tmp_path, text, kind="error")]
@@ -426,10 +428,10 @@ def test_a_result_of_a_gigabyte_is_not_read(tmp_path: Path, tried: Tried) -> Non
     assert status.state is JobState.FAILED and f"larger than {MOST_RESULT_BYTES >> 20} MiB" in results["error"]
 
 
-def test_compressed_or_other_archives_are_none_to_us(tmp_path: Path, tried: Tried) -> None:
+def test_compressed_archives_are_refused(tmp_path: Path, tried: Tried) -> None:
     import gzip
 
     tried(1)
     buffer = io.BytesIO(gzip.compress(member("far/a.root", b"x") + b"\0" * (64 << 20)))
     with pytest.raises(SchedulerError):
-        fetch([announced(tmp_path)], Saying({"fetch": buffer.getvalue()}))
+        fetch([announced(tmp_path)], CannedReplies({"fetch": buffer.getvalue()}))

@@ -1,4 +1,4 @@
-"""What a job or a cluster prints reaches a terminal as text: no escape moves its cursor, renames it or hides a line."""
+"""Output of jobs and clusters reaches a terminal as text: no escape moves its cursor, renames it or hides a line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_any_text_is_made_printable(text: str, tried: Tried) -> None:
 
 
 def test_a_real_terminal_gets_no_escape_that_is_not_ours(tried: Tried) -> None:
-    """All that comes but colours, which are rich's own."""
+    """All output except for colours, which rich adds."""
     text = " ".join(ESCAPES)
     tried(len(ESCAPES))
     main, side = pty.openpty()
@@ -71,7 +71,7 @@ def _all(main: int) -> bytes:
     while True:
         try:
             piece = os.read(main, 1 << 16)
-        except OSError:  # the other side is closed
+        except OSError:  # the other end is closed
             return said
         if not piece:
             return said

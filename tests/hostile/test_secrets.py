@@ -1,4 +1,4 @@
-"""What others could read: modes of files here and there, and where a value of a job is written down or shown."""
+"""What other users could read: modes of local and remote files, and where values of a job are stored or shown."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def here(folder: Path) -> Site:
 
 
 def a_job(folder: Path) -> Job:
-    """With a secret where jobs may have one: in a variable and in a param."""
+    """A job with a secret in a variable and in a param."""
     (folder / "a.sh").write_text(SLOW)
     return Job(
         "b0", JobType.SCRIPT, script_path=folder / "a.sh", env_vars={"TOKEN": SECRET}, params={"password": SECRET},
@@ -66,7 +66,7 @@ def shown_by_ps() -> str:
 
 @pytest.fixture
 def loose(monkeypatch: pytest.MonkeyPatch) -> object:
-    """A umask that lets everybody read: it must not matter."""
+    """A umask that lets everybody read, which must make no difference."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -91,7 +91,7 @@ def test_a_secret_is_in_no_ledger_no_list_of_processes_no_error_and_no_repr(
     assert list((state / "spool").iterdir()) == []
 
 
-def test_what_lies_here_is_for_its_owner_alone(tmp_path: Path, loose: object, tried: Tried) -> None:
+def test_local_files_are_readable_by_their_owner_alone(tmp_path: Path, loose: object, tried: Tried) -> None:
     job, state = a_job(tmp_path), tmp_path / "deep/state"
     ledger = Ledger(state)
     bundle = render([job], here(tmp_path))
@@ -104,7 +104,9 @@ def test_what_lies_here_is_for_its_owner_alone(tmp_path: Path, loose: object, tr
     ledger.close()
 
 
-def test_what_lies_in_the_work_folder_is_for_its_owner_alone(tmp_path: Path, loose: object, tried: Tried) -> None:
+def test_files_in_the_work_folder_are_readable_by_their_owner_alone(
+    tmp_path: Path, loose: object, tried: Tried
+) -> None:
     job = a_job(tmp_path)
     with Runner(here(tmp_path), ledger=Ledger(tmp_path / "state")) as runner:
         runner.submit([job])
@@ -115,8 +117,8 @@ def test_what_lies_in_the_work_folder_is_for_its_owner_alone(tmp_path: Path, loo
 
 
 @pytest.mark.cluster
-def test_what_lies_on_the_cluster_is_for_its_owner_alone(cluster: Cluster, tmp_path: Path, tried: Tried) -> None:
-    """The batch system's logs included; and while the job is submitted and runs, nobody sees its values."""
+def test_files_on_the_cluster_are_readable_by_their_owner_alone(cluster: Cluster, tmp_path: Path, tried: Tried) -> None:
+    """Including the logs of the batch system; and no list of processes or jobs shows the values of the job."""
     place = f"secret-{time.monotonic_ns()}"
     site = cluster.site("far", work_dir=f"$HOME/{place}", environment={"SITE_TOKEN": SECRET})
     job = a_job(tmp_path)
@@ -133,7 +135,7 @@ def test_what_lies_on_the_cluster_is_for_its_owner_alone(cluster: Cluster, tmp_p
     cluster.enter("rm", "-rf", f"/home/alice/{place}")
 
 
-def test_what_is_refused_is_refused_without_its_value_at_length(tmp_path: Path, tried: Tried) -> None:
+def test_an_error_does_not_quote_a_long_value(tmp_path: Path, tried: Tried) -> None:
     long = SECRET * 50
     (tmp_path / "a.sh").write_text("true\n")
     for fields in ({"env_vars": {"T": [long]}}, {"params": {"p": {long, "b"}}}, {"arguments": [long + "\0"]}):
@@ -143,8 +145,8 @@ def test_what_is_refused_is_refused_without_its_value_at_length(tmp_path: Path, 
         assert len(str(caught.value)) < 400
 
 
-def test_the_files_of_others_are_not_taken_for_ours(tmp_path: Path, tried: Tried) -> None:
-    """Links in a work folder that somebody else has put there: nothing is written or removed through them."""
+def test_files_of_other_users_are_not_followed(tmp_path: Path, tried: Tried) -> None:
+    """Links of another user in a work folder: nothing is written or removed through them."""
     tried(2)
     work, theirs = tmp_path / "work", tmp_path / "theirs"
     work.mkdir()
@@ -170,7 +172,7 @@ def test_the_files_of_others_are_not_taken_for_ours(tmp_path: Path, tried: Tried
     assert sorted(path.name for path in theirs.iterdir()) == ["precious"]
 
 
-def test_a_state_folder_that_cannot_be_ours_is_told(tmp_path: Path, tried: Tried) -> None:
+def test_a_state_folder_that_belongs_to_another_user_is_an_error(tmp_path: Path, tried: Tried) -> None:
     tried(1)
     (tmp_path / "state").write_text("a file")
     with pytest.raises(SchedulerError, match="cannot open the ledger"):

@@ -1,4 +1,4 @@
-"""A thousand hostile values through a real Slurm, in one submission: they arrive, and none of them runs."""
+"""A thousand hostile values through a real Slurm, in one submission: they arrive unchanged, and none is executed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .values import HARD
 pytestmark = pytest.mark.cluster
 Tried = Callable[[int], None]
 SEED = 20261126
-USER = "tess"  # her login shell is tcsh, and few other tests work as she
+USER = "tess"  # her login shell is tcsh, and few other tests use her account
 JOBS, EACH = 24, 40
-WITNESS = """\
+RECORD = """\
 printf '%s\\0' "$@" >words
 env -0 >environment
 cat "$JOB_PARAMS_FILE" >params
@@ -40,7 +40,7 @@ def carried_values() -> Iterator[str]:
 
 
 def footprint(cluster: Cluster) -> set[str]:
-    """Every file over there that the user could have written, outside her work folder."""
+    """Every file on the cluster that the user could have written, outside her work folder."""
     places = f"/home/{USER} /tmp /var/tmp /dev/shm /opt"
     found = cluster.enter(
         "sh", "-c", f"find {places} -xdev -user {USER} -not -path '*/it*s a *work*' 2>/dev/null; true"
@@ -52,13 +52,13 @@ def test_a_thousand_values_arrive_and_none_is_executed(cluster: Cluster, tmp_pat
     before, values = footprint(cluster), carried_values()
     sent: dict[Job, list[str]] = {}
     with in_hostile_folder(tmp_path) as inside:
-        (inside / "it's a $witness.sh").write_text(WITNESS)
+        (inside / "it's a $record.sh").write_text(RECORD)
         for number in range(JOBS):
             mine = [next(values) for _ in range(EACH)]
             names = [f"v{n}" for n in range(EACH)]
             job_id = JOB_IDS[number] if number < len(JOB_IDS) else f"plain {number}"
             job = Job(
-                job_id, JobType.SCRIPT, script_path=inside / "it's a $witness.sh",
+                job_id, JobType.SCRIPT, script_path=inside / "it's a $record.sh",
                 params=dict(zip(names, mine, strict=True)), arguments=[f"{{{{ {name} }}}}" for name in names],
                 env_vars={name.upper(): value for name, value in zip(names, mine, strict=True)},
                 output_files=["words", "environment", "params", f"{mine[0][:40].strip('/').replace('..', '')}*"][:3],
@@ -67,7 +67,7 @@ def test_a_thousand_values_arrive_and_none_is_executed(cluster: Cluster, tmp_pat
             sent[job] = mine
         with Runner(cluster.site("far", user=USER), ledger=Ledger(tmp_path / "state")) as runner:
             runner.submit(sent)
-            runner.wait(sent, timeout=600)
+            runner.wait(sent, timeout=1500)
     for job, mine in sent.items():
         assert job.is_completed(), (job.status, job.get_results().get("error"))
         home = Path(job.working_dir)

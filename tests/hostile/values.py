@@ -1,4 +1,4 @@
-"""Values that something could take for more than text, made by the thousand. They are data; nothing here runs them."""
+"""Thousands of values that some program could interpret instead of treating them as text."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ HARD = [
     "\n#SBATCH --wrap=id\n", "\n#PBS -v A=`id`\n", "EOF\n", "{{ cycler.__init__.__globals__ }}", "../../../tmp/x",
     "/etc/passwd", "$HOME", "${IFS}", "$'\\n'", "\\\n", "a" * 300,
 ]  # fmt: skip
-"""Pieces; a value is a few of them in a row."""
+"""Pieces of text; a value is a few of them in a row."""
 
 hostile = st.one_of(
     st.sampled_from(VALUES), st.lists(st.sampled_from(HARD), min_size=1, max_size=5).map("".join), st.text(max_size=30)
 )
-"""Any of them: what no shell can carry, too."""
+"""Any hostile value, including those that no shell can pass on."""
 
 carried = hostile.filter(lambda text: "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text))
-"""Those that are Unicode text without NUL, which a job may hold."""
+"""The values that a job may hold: Unicode text without NUL."""
 
 LARGE = ["x" * (1 << 20), f"$(touch {CANARY})" * 50_000, "é'\"`\n" * 150_000]
-"""Of a megabyte each."""
+"""Values of a megabyte each."""

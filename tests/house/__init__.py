@@ -1,1 +1,1 @@
-"""What holds for the code as such: who imports whom, sizes, public names, the wheel."""
+"""Rules for the code itself: imports, sizes, public names, the wheel, references in the documentation."""

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Import(NamedTuple):
-    """One imported module, by its full name; `for_types`: under ``if TYPE_CHECKING``, so never when it runs."""
+    """One import of a module by its full name. `for_types`: it is under ``if TYPE_CHECKING``."""
 
     name: str
     line: int
@@ -22,7 +22,7 @@ class Import(NamedTuple):
 
 @dataclass(frozen=True)
 class Module:
-    """One Python file. `name` is as in an import statement; tests that are no package have their file's name."""
+    """One Python file. `name` is its name in an import statement."""
 
     path: Path
     name: str
@@ -30,11 +30,11 @@ class Module:
     tree: ast.Module
 
     def at(self, line: int) -> str:
-        """A place in this file, as compilers write it."""
+        """``file:line``, as in the messages of compilers."""
         return f"{self.path.relative_to(ROOT)}:{line}"
 
     def imports(self) -> Iterator[Import]:
-        """Every import, those inside functions too. ``from a import b`` is a.b if that is a module of ours, else a."""
+        """Every import, also inside functions. ``from a import b`` is a.b if that is one of our modules, else a."""
         only_types = {id(node) for block in _type_blocks(self.tree) for node in ast.walk(block)}
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):

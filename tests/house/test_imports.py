@@ -1,4 +1,4 @@
-"""Imports point one way, and what reaches out of the process is in few places. Read from the files; nothing is run."""
+"""Imports point one way, and I/O is in few modules. Reads the files; runs nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests import ROOT
 
 from .code import Import, Module, modules
 
-# The architecture, the lowest row first: a package imports from rows below its own, and from itself.
+# The architecture, lowest row first: a package imports from the rows below its own, and from itself.
 ROWS = (
     ("errors",),
     ("quoting", "schema"),
@@ -25,7 +25,7 @@ ROWS = (
     ("cli",),
 )
 
-# Values in, values out: no process, socket, database, thread or clock.
+# Modules that only compute: no process, socket, database, thread or clock.
 PURE = (
     *(
         "errors",
@@ -46,13 +46,13 @@ PURE = (
     "transports.ssh.known_hosts",
 )
 ALONE = ("render.runtime.run_function",)
-"""Runs on the node by itself: it imports nothing of this package, and may reach out."""
-REACHES_OUT = {
+"""Runs on the node by itself: it imports nothing of this package, and does I/O."""
+DOES_IO = {
     *("subprocess", "socket", "select", "selectors", "ssl", "http", "urllib", "ftplib", "asyncio", "threading"),
     *("multiprocessing", "concurrent", "signal", "pty", "tempfile", "shutil", "time", "paramiko"),
 }
 
-# A foreign library, or a sharp module of the standard library, has one home.
+# External libraries, and dangerous modules of the standard library → the only modules that may import them.
 ONLY_IN = {
     "paramiko": ("transports.ssh.*",),
     "cryptography": ("transports.certificates",),
@@ -73,25 +73,25 @@ PACKAGE = modules("scheduler")
 
 
 def short(name: str) -> str:
-    """The name without the package's own."""
+    """The name without the name of the package."""
     return name.removeprefix("scheduler").removeprefix(".")
 
 
-def is_of(name: str, places: Iterable[str]) -> bool:
-    """`name` is one of these modules, or lies in one of these packages."""
-    return any(name == place or name.startswith(f"{place}.") for place in places)
+def is_of(name: str, packages: Iterable[str]) -> bool:
+    """Whether `name` is one of these modules, or in one of these packages."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
 def row_of(name: str) -> int:
-    """The number of its row."""
+    """The number of the row of a module."""
     for number, row in enumerate(ROWS):
         if name.split(".")[0] in row:
             return number
-    raise AssertionError(f"scheduler.{name} has no row yet: give it one in {__name__}.ROWS")
+    raise AssertionError(f"scheduler.{name} has no row: add it to {__name__}.ROWS")
 
 
 def of_ours(module: Module) -> list[Import]:
-    """What it imports of this package, by short names."""
+    """The imports of a module from this package, by short names."""
     return [one._replace(name=short(one.name)) for one in module.imports() if one.name.split(".")[0] == "scheduler"]
 
 
@@ -109,36 +109,36 @@ def test_imports_point_one_way() -> None:
     assert [at(module, one) for module in PACKAGE for one in upwards(module)] == []
 
 
-def test_what_runs_on_the_node_alone_imports_nothing_of_ours() -> None:
+def test_modules_that_run_on_the_node_import_nothing_of_this_package() -> None:
     alone = [module for module in PACKAGE if is_of(short(module.name), ALONE)]
     assert len(alone) == len(ALONE)
     assert [at(module, one) for module in alone for one in of_ours(module)] == []
 
 
-def test_no_module_imports_itself_in_a_circle() -> None:
+def test_there_is_no_cycle_of_imports() -> None:
     graph = {short(m.name): {one.name for one in of_ours(m) if not one.for_types} for m in PACKAGE}
-    assert list(TopologicalSorter(graph).static_order())  # else it raises CycleError, which names the circle
+    assert list(TopologicalSorter(graph).static_order())  # else it raises CycleError, which names the cycle
 
 
-def test_what_is_pure_reaches_nothing() -> None:
-    def reaching(module: Module) -> Iterator[Import]:
-        return (one for one in module.imports() if one.name.split(".")[0] in REACHES_OUT and not one.for_types)
+def test_pure_modules_do_no_io() -> None:
+    def io_imports(module: Module) -> Iterator[Import]:
+        return (one for one in module.imports() if one.name.split(".")[0] in DOES_IO and not one.for_types)
 
     pure = [module for module in PACKAGE if is_of(short(module.name), PURE) and not is_of(short(module.name), ALONE)]
-    assert [at(module, one) for module in pure for one in reaching(module)] == []
+    assert [at(module, one) for module in pure for one in io_imports(module)] == []
 
 
-def test_what_is_foreign_has_one_home() -> None:
+def test_external_libraries_are_imported_in_one_place() -> None:
     def strays(module: Module) -> Iterator[Import]:
         for one in module.imports():
-            homes = ONLY_IN.get(one.name.split(".")[0], ("*",))
-            if not any(fnmatchcase(short(module.name), home) for home in homes):
+            allowed = ONLY_IN.get(one.name.split(".")[0], ("*",))
+            if not any(fnmatchcase(short(module.name), pattern) for pattern in allowed):
                 yield one
 
     assert [at(module, one) for module in PACKAGE for one in strays(module)] == []
 
 
-def test_the_tables_name_only_what_exists() -> None:
+def test_the_tables_name_only_existing_modules() -> None:
     names = [short(module.name) for module in PACKAGE]
     named = {package for row in ROWS for package in row if package} | {*PURE, *ALONE}
     assert sorted(place for place in named if not any(is_of(name, [place]) for name in names)) == []

@@ -1,4 +1,4 @@
-"""What others write into their scripts: a name that goes or changes breaks them. Those of Job are in test_job.py."""
+"""The public names, which scripts of users depend on. Those of Job are in tests/job/test_job.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PUBLIC = [
 ]
 VERBS = {
     *("submit", "poll", "wait", "cancel", "collect", "retry", "close", "keys"),
-    *("run_job", "check_job_status", "cancel_job"),  # of one job: what AID2E's schedulers call
+    *("run_job", "check_job_status", "cancel_job"),  # for one job: AID2E's schedulers call these
 }
 COMMANDS = {"run", "submit", "status", "wait", "collect", "cancel", "retry", "logs", "render", "sites", "check"}
 
@@ -30,7 +30,7 @@ def test_a_runner_has_these_verbs_and_no_others() -> None:
 
 
 def test_the_command_has_these_subcommands_and_no_others() -> None:
-    words = [sys.executable, "-m", "scheduler.cli", "--help"]
-    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    listed = told.partition("Commands:\n")[2].splitlines()
+    command = [sys.executable, "-m", "scheduler.cli", "--help"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    listed = printed.partition("Commands:\n")[2].splitlines()
     assert {line.split()[0] for line in listed if line[:3].strip()} == COMMANDS

@@ -1,4 +1,4 @@
-"""The walls of the house: how long files and functions are, and what is never written."""
+"""Limits on files and functions, and constructs that the code never uses."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .code import Module, modules
 MOST_LINES_OF_A_FILE = 300
 MOST_LINES_OF_A_FUNCTION = 40
 NO_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "manager", "misc"}
-CATCHES_ALL = "scheduler.render.runtime.run_function"  # its trade: whatever a user's function raises goes home
+CATCHES_ALL = "scheduler.render.runtime.run_function"  # it reports whatever a user's function raises
 
 PACKAGE = modules("scheduler")
 
 
-def test_a_file_has_one_subject() -> None:
+def test_no_file_is_too_long() -> None:
     lengths = {module.name: len(module.text.splitlines()) for module in PACKAGE}
     assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES_OF_A_FILE} == {}
 
 
-def test_a_function_can_be_seen_at_once() -> None:
+def test_no_function_is_too_long() -> None:
     lengths = {
         f"{module.at(node.lineno)} {node.name}": (node.end_lineno or 0) - node.lineno + 1
         for module in PACKAGE
@@ -31,22 +31,22 @@ def test_a_function_can_be_seen_at_once() -> None:
     assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES_OF_A_FUNCTION} == {}
 
 
-def test_a_file_says_first_what_it_is() -> None:
+def test_every_file_has_a_docstring() -> None:
     files = [*PACKAGE, *modules("tests")]
     assert [module.name for module in files if not ast.get_docstring(module.tree)] == []
 
 
-def test_no_file_is_named_after_nothing() -> None:
+def test_no_file_has_a_meaningless_name() -> None:
     files = {path for module in PACKAGE for path in module.path.parent.iterdir()}
     assert sorted(str(path) for path in files if path.stem in NO_NAMES) == []
 
 
-def test_only_what_is_expected_is_caught() -> None:
-    nets = [m.at(node.lineno) for m in PACKAGE for node in _nets(m.tree) if m.name != CATCHES_ALL]
-    assert nets == []
+def test_no_handler_catches_every_exception() -> None:
+    handlers = [m.at(node.lineno) for m in PACKAGE for node in _catch_all(m.tree) if m.name != CATCHES_ALL]
+    assert handlers == []
 
 
-def test_nothing_is_executed_that_was_meant_as_data() -> None:
+def test_no_data_is_executed() -> None:
     assert [place for module in PACKAGE if module.name != CATCHES_ALL for place in _executions(module)] == []
 
 
@@ -55,8 +55,8 @@ def test_no_test_patches() -> None:
     assert [m.at(node.lineno) for m, node in imports if re.search(r"\b(mock|pytest_mock)\b", ast.unparse(node))] == []
 
 
-def _nets(tree: ast.Module) -> Iterator[ast.ExceptHandler]:
-    """Handlers that catch everything, and do not end by raising it again."""
+def _catch_all(tree: ast.Module) -> Iterator[ast.ExceptHandler]:
+    """Handlers that catch every exception and do not raise it again."""
     for handler in ast.walk(tree):
         if isinstance(handler, ast.ExceptHandler):
             caught = (

@@ -1,4 +1,4 @@
-"""What users get: the sdist, the wheel that is built from it, and a machine that has nothing but that wheel."""
+"""The sdist, the wheel that is built from it, and an environment that has only that wheel."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ assert Path(job.working_dir, "when.txt").exists()
 
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The sdist and the wheel. `build` makes the wheel from what it has unpacked from the sdist."""
+    """The sdist and the wheel, which `build` makes from the unpacked sdist."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, folder=folder)
     (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
@@ -41,7 +41,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
 
 @pytest.fixture(scope="module")
 def installed(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of a fresh environment with the wheel and what it asks for; the checkout is not known there."""
+    """The programs of a new environment with the wheel and its dependencies, which does not know the checkout."""
     folder = tmp_path_factory.mktemp("installed")
     run(sys.executable, "-m", "venv", folder, folder=folder)
     run(folder / "bin" / "python", "-m", "pip", "install", "--quiet", distributions[1], folder=folder)
@@ -49,7 +49,7 @@ def installed(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPat
 
 
 def run(*command: object, folder: Path) -> str:
-    """What a command prints; nothing of Python's settings and of the person's own reaches it."""
+    """Run a command without the Python settings and the files of the user; return its output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment |= {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
     done = subprocess.run([str(word) for word in command], cwd=folder, env=environment, capture_output=True, text=True)
@@ -57,8 +57,8 @@ def run(*command: object, folder: Path) -> str:
     return done.stdout
 
 
-def files_here(*folders: str) -> set[str]:
-    """The files below these folders of the checkout that belong to it."""
+def files_of(*folders: str) -> set[str]:
+    """The files below these folders of the checkout."""
     found = {path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()}
     return {path.as_posix() for path in found if "__pycache__" not in path.parts}
 
@@ -66,14 +66,14 @@ def files_here(*folders: str) -> set[str]:
 def test_the_wheel_holds_the_package_its_templates_its_sites_and_nothing_else(distributions: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(distributions[1]) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    packaged = {f"scheduler/{name}" for name in files_here("templates", "site_configs")}
-    assert names == files_here("scheduler") | packaged
+    packaged = {f"scheduler/{name}" for name in files_of("templates", "site_configs")}
+    assert names == files_of("scheduler") | packaged
 
 
-def test_the_sdist_holds_what_a_wheel_is_made_of_and_what_tells_about_it(distributions: tuple[Path, Path]) -> None:
+def test_the_sdist_holds_the_sources_of_the_wheel_and_the_documents(distributions: tuple[Path, Path]) -> None:
     with tarfile.open(distributions[0]) as sdist:
         names = {member.name.partition("/")[2] for member in sdist if member.isfile()}
-    wanted = files_here("scheduler", "templates", "site_configs") | {"pyproject.toml", "README.md", "LICENSE"}
+    wanted = files_of("scheduler", "templates", "site_configs") | {"pyproject.toml", "README.md", "LICENSE"}
     assert wanted <= names
     assert names - wanted <= {"CHANGELOG.md", "PKG-INFO", ".gitignore"}
 
@@ -83,7 +83,7 @@ def test_the_installed_package_is_not_the_checkout(installed: Path, tmp_path: Pa
     assert Path(where.strip()).is_relative_to(installed.parent)
 
 
-def test_the_installed_command_speaks(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_command_runs(installed: Path, tmp_path: Path) -> None:
     assert "submit" in run(installed / "scheduler", "--help", folder=tmp_path)
     assert "perlmutter" in run(installed / "scheduler", "sites", folder=tmp_path)
 

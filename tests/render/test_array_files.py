@@ -15,7 +15,7 @@ from scheduler.render import array_files, tar_writer
 from scheduler.render.array_files import SMALL_BYTES, Elements, gathered
 from scheduler.render.bundle import Bundle, render
 from scheduler.render.runtime.files import text
-from tests.unpacked import HERE, SHELLS, installed, unpack
+from tests.unpacked import LOCAL_SLURM, SHELLS, installed, unpack
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def bundle_of(folder: Path, count: int = 3) -> Bundle:
         )
         for n in range(count)
     ]  # fmt: skip
-    return render(jobs, HERE, token="abcdefghjk")
+    return render(jobs, LOCAL_SLURM, token="abcdefghjk")
 
 
 def begin(bundle: Path, index: int, shell: str = "bash") -> subprocess.Popen[str]:
@@ -119,9 +119,9 @@ def test_shared_and_large_inputs_are_sent_once_and_separately(tmp_path: Path) ->
     bundle = bundle_of(tmp_path)  # writes the small input once more
     (tmp_path / "own1").write_bytes(bytes(SMALL_BYTES + 1))
     jobs = [job for _, job in bundle.jobs]
-    again = render(jobs, HERE, token="abcdefghjk")
+    again = render(jobs, LOCAL_SLURM, token="abcdefghjk")
     assert tmp_path / "own1" in [again.files[name] for name in again.files if name.startswith("shared/")]
-    alone = render(jobs[:1], HERE, token="abcdefghjk")
+    alone = render(jobs[:1], LOCAL_SLURM, token="abcdefghjk")
     assert "elements" not in str(sorted(alone.files)) and alone.together == {}
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scheduler import Job, JobError, JobType, Site
 from scheduler.render.bundle import render
 from tests.end_to_end.hostile import CANARY, JOB_IDS, VALUES
-from tests.unpacked import HERE, SHELLS, installed, unpack
+from tests.unpacked import LOCAL_SLURM, SHELLS, installed, unpack
 
 PARAMS = {f"v{n}": value for n, value in enumerate(VALUES)}
 ENVIRONMENT = {f"V{n}": value for n, value in enumerate(VALUES)}
@@ -41,7 +41,7 @@ def shell(request: pytest.FixtureRequest) -> list[str]:
     return SHELLS[request.param]
 
 
-def run(job: Job, folder: Path, shell: list[str], site: Site = HERE) -> Path:
+def run(job: Job, folder: Path, shell: list[str], site: Site = LOCAL_SLURM) -> Path:
     """Run the job's script to its end. Returns the folder in which it ran."""
     bundle = unpack(render([job], site), folder / "bundle")
     (folder / "recorder").write_text(RECORDER)
@@ -127,7 +127,7 @@ def test_any_job_id_and_folder_arrives(tmp_path: Path, job_id: str) -> None:
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(values=st.lists(TEXT, min_size=10, max_size=30))
 def test_any_text_arrives(tmp_path_factory: pytest.TempPathFactory, values: list[str]) -> None:
     folder, names = tmp_path_factory.mktemp("any"), [f"v{n}" for n in range(len(values))]
@@ -149,10 +149,10 @@ def test_any_text_arrives(tmp_path_factory: pytest.TempPathFactory, values: list
 )
 def test_an_argument_that_cannot_be_passed_is_refused_by_job_and_number(tmp_path: Path, more: dict[str, Any]) -> None:
     with pytest.raises(JobError, match=r"^job 'b0': arguments\[0\]: "):
-        render([script(tmp_path, **more)], HERE)
+        render([script(tmp_path, **more)], LOCAL_SLURM)
 
 
 @pytest.mark.parametrize("value", ["a\0b", "\ud800"])
 def test_a_value_that_no_command_can_hold_is_refused_by_job(tmp_path: Path, value: str) -> None:
     with pytest.raises(JobError, match=r"^job 'b0': container_command: "):
-        render([container(tmp_path, container_command="echo {{ v }}", params={"v": value})], HERE)
+        render([container(tmp_path, container_command="echo {{ v }}", params={"v": value})], LOCAL_SLURM)

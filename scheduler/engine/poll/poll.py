@@ -26,12 +26,12 @@ POLL_SECONDS = 120.0
 minute."""
 
 
-def poll(context: SiteContext, *, asked_before: float = math.inf) -> str:
+def poll(context: SiteContext, *, polled_before: float = math.inf) -> str:
     """Query all unfinished jobs of the site, and record what is new.
 
     Args:
         context: the site.
-        asked_before: when it was polled last, in seconds since 1970.
+        polled_before: when it was polled last, in seconds since 1970.
 
     Returns:
         The error message of the queue; empty if it answered. If it did not answer, no status changes by its absence.
@@ -55,7 +55,7 @@ def poll(context: SiteContext, *, asked_before: float = math.inf) -> str:
         query_history = "no"
     if query_history == "no":
         found.history_answered = None
-    unwatched = max(0.0, time.time() - asked_before - LONGEST_COUNTED_GAP_SECONDS)
+    unwatched = max(0.0, time.time() - polled_before - LONGEST_COUNTED_GAP_SECONDS)
     _reconcile(requested, found, context, unwatched=unwatched)
     return "" if found.live_answered else found.live_words
 

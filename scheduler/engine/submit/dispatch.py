@@ -100,7 +100,7 @@ class Dispatcher:
         while token is None:  # another process planned one of them first: the others are left
             rows = self.context.ledger.failed(self.context.site.name)
             decisions = retry.decide(rows, self.context)
-            retry.record_last_attempts(rows, decisions, self.context.ledger)
+            retry.record_why_not_retried(rows, decisions, self.context.ledger)
             requests = retry.requests_for(rows, decisions, self.context.site)
             if not requests:
                 return

@@ -30,7 +30,7 @@ def record_intent(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str |
         campaign: the name of the campaign, or None.
 
     Returns:
-        The ledger's keys of the jobs, in the bundle's order. None, and nothing is recorded, if another process has
+        The ledger's keys of the jobs, in the bundle's order. Empty, and nothing is recorded, if another process has
         recorded a job of this campaign in the meantime.
 
     Raises:
@@ -86,6 +86,12 @@ def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteC
 
 def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSystem, ledger: Ledger) -> dict[int, str]:
     """Record the statuses of jobs that follow from a reply, for those that are still submitting.
+
+    Args:
+        reply: the reply to their bundle.
+        rows: jobs of the bundle.
+        system: the batch system of the site.
+        ledger: where they are recorded.
 
     Returns:
         Retries that were refused: the key of the job → why. Such a job has the status of its earlier attempt again.

@@ -26,6 +26,10 @@ from scheduler.site.site import Site
 def decide(rows: Sequence[JobRow], context: SiteContext) -> dict[int, Again | Enough]:
     """Whether jobs get another attempt by their retry rules.
 
+    Args:
+        rows: finished jobs.
+        context: their site.
+
     Returns:
         The key of a job → its next attempt, or why there is none although its rule covers this failure. Jobs whose rule
         does not cover how they finished are left out.
@@ -101,6 +105,10 @@ def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
 
     Both are on disk when this returns. Each job then has the status of its next attempt.
 
+    Args:
+        requests: at least one.
+        context: the site of the jobs.
+
     Returns:
         The token of the bundle; None, and nothing is recorded, if another process has changed one of the jobs first.
 
@@ -145,7 +153,7 @@ def reject_unrenderable(requests: Sequence[RetryRequest], context: SiteContext) 
     return len(errors)
 
 
-def record_last_attempts(rows: Sequence[JobRow], decisions: Mapping[int, Again | Enough], ledger: Ledger) -> None:
+def record_why_not_retried(rows: Sequence[JobRow], decisions: Mapping[int, Again | Enough], ledger: Ledger) -> None:
     """Record, once, why jobs get no further attempt although their retry rule covers this failure."""
     why = {key: one.why for key, one in decisions.items() if isinstance(one, Enough)}
     _add_reason([row for row in rows if not row.status.reason.endswith(why.get(row.key, ""))], why, ledger)

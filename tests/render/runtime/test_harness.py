@@ -47,7 +47,7 @@ def test_the_end_file_has_the_exit_code_of_the_payload(make: Make, code: int) ->
     job = make(f"echo out; echo err >&2; exit {code}")
     assert job.run() == (code, "")
     assert told(job.end()) == (code, "")
-    assert (job.said(), job.said("stderr")) == ("out\n", "err\n")
+    assert (job.printed(), job.printed("stderr")) == ("out\n", "err\n")
 
 
 def test_the_end_file_has_times_and_host(make: Make) -> None:
@@ -75,7 +75,7 @@ def test_a_payload_that_handles_the_signal_has_its_exit_code_and_the_signal_reco
     job = make("trap 'echo saved; exit 0' TERM; touch ready; while :; do sleep 0.05; done")
     assert stop(job, "TERM") == 0
     assert told(job.end()) == (0, "TERM")
-    assert job.said() == "saved\n"
+    assert job.printed() == "saved\n"
 
 
 def test_child_processes_of_the_payload_get_the_signal_too(make: Make) -> None:
@@ -100,7 +100,7 @@ def test_a_warning_signal_reaches_the_payload_and_ends_nothing(make: Make) -> No
     job = make("trap 'echo warned; warned=1' USR1; touch ready; while [ -z \"$warned\" ]; do sleep 0.05; done; exit 4")
     assert stop(job, "USR1") == 4
     assert told(job.end()) == (4, "")
-    assert job.said() == "warned\n"
+    assert job.printed() == "warned\n"
 
 
 def test_a_killed_script_leaves_no_end_file(make: Make) -> None:
@@ -154,7 +154,7 @@ def test_each_attempt_has_its_own_logs(make: Make) -> None:
     job = make("echo attempt $SLURM_RESTART_COUNT; exit 1")
     job.run()
     job.run(attempt=1)
-    assert [job.said(attempt=n) for n in (0, 1)] == ["attempt 0\n", "attempt 1\n"]
+    assert [job.printed(attempt=n) for n in (0, 1)] == ["attempt 0\n", "attempt 1\n"]
 
 
 def test_a_requeue_does_not_run_a_completed_job(make: Make) -> None:
@@ -202,7 +202,7 @@ def test_a_payload_can_report_why_it_cannot_start(make: Make) -> None:
     end = job.end()
     assert end is not None
     assert end.cannot == "no image, none at all"
-    assert "scheduler: no image" in job.said("stderr")
+    assert "scheduler: no image" in job.printed("stderr")
 
 
 def test_the_reason_of_an_earlier_attempt_is_removed(make: Make) -> None:
@@ -257,4 +257,4 @@ def test_an_end_file_is_complete_or_does_not_exist(make: Make) -> None:
 def test_standard_input_is_empty(make: Make) -> None:
     job = make("cat; echo done")
     assert job.run() == (0, "")
-    assert job.said() == "done\n"
+    assert job.printed() == "done\n"

@@ -1,4 +1,4 @@
-"""What qstat says of the server and its queues, with -B and -Q: as text, with -f."""
+"""The output of ``qstat -B -f`` and ``qstat -Q -f``: the server and its queues."""
 
 from __future__ import annotations
 

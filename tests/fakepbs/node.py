@@ -50,7 +50,7 @@ class Run:
 
     Attributes:
         clock: how long the job has run.
-        killed: when it was first sent a signal, by its own clock.
+        killed: when it was first sent a signal, by its own clock; None before.
         limit: the exit status of the limit that it was killed for.
     """
 
@@ -63,22 +63,22 @@ class Run:
         self._checked = 0.0
         spool = home / "mom_priv" / "jobs"
         self.script = spool / f"{job.id}.SC"
-        self.script.write_bytes(job.asked["script"].encode("utf-8", "surrogateescape"))
+        self.script.write_bytes(job.request["script"].encode("utf-8", "surrogateescape"))
         self.script.chmod(0o700)
         self.out, self.err = (home / "spool" / f"{job.id}.{kind}" for kind in ("OU", "ER"))
         self.process = self._begin()
         job.session = self.process.pid
 
     def _begin(self) -> subprocess.Popen[bytes]:
-        """As the real one: the shell is a login shell, and reads the script's path on its standard input."""
-        shell = self.job.asked["shell"] or dict(self.job.asked["variables"])["PBS_O_SHELL"]
+        """Start a login shell that reads the path of the script on its standard input, as a real node does."""
+        shell = self.job.request["shell"] or dict(self.job.request["variables"])["PBS_O_SHELL"]
         shell = shell if Path(shell).exists() else "/bin/sh"
         out = self.out.open("wb")
-        err = out if "o" in self.job.asked["join"] else self.err.open("wb")
+        err = out if "o" in self.job.request["join"] else self.err.open("wb")
         nodes = self.home / "aux" / self.job.id
         nodes.write_text(f"{self.job.server}\n")
         process = subprocess.Popen(
-            [f"-{Path(shell).name}"], executable=shell, cwd=self.job.asked["home"], env=self._environment(nodes),
+            [f"-{Path(shell).name}"], executable=shell, cwd=self.job.request["home"], env=self._environment(nodes),
             stdin=subprocess.PIPE, stdout=out, stderr=err, start_new_session=True,
         )  # fmt: skip
         assert process.stdin
@@ -90,11 +90,11 @@ class Run:
 
     def _environment(self, nodes: Path) -> dict[str, str]:
         job = self.job
-        given = dict(job.asked["variables"])
-        found = {"HOME": job.asked["home"], "LOGNAME": job.owner, "USER": job.owner, "SHELL": given["PBS_O_SHELL"]}
+        given = dict(job.request["variables"])
+        found = {"HOME": job.request["home"], "LOGNAME": job.owner, "USER": job.owner, "SHELL": given["PBS_O_SHELL"]}
         found |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "NCPUS": str(job.cpus), "OMP_NUM_THREADS": str(job.cpus)}
         found |= {**_OWN, **given, "PBS_O_QUEUE": "workq", "PBS_O_HOST": job.server, "PBS_QUEUE": "workq"}
-        found |= {"PBS_JOBID": job.id, "PBS_JOBNAME": job.asked["name"], "PBS_JOBDIR": job.asked["home"]}
+        found |= {"PBS_JOBID": job.id, "PBS_JOBNAME": job.request["name"], "PBS_JOBDIR": job.request["home"]}
         found |= {"PBS_NODEFILE": str(nodes), "PBS_JOBCOOKIE": "0" * 32}
         if job.index is not None:
             found |= {"PBS_ARRAY_INDEX": str(job.index), "PBS_ARRAY_ID": f"{job.seq}[].{job.server}"}
@@ -128,7 +128,7 @@ class Run:
 
     @property
     def exit_status(self) -> int:
-        """256 + signal if the shell itself was killed; the limits have numbers of their own."""
+        """256 + signal if the shell itself was killed; a limit has a number of its own."""
         code = self.process.returncode
         return self.limit if self.limit is not None else 256 - code if code < 0 else code
 
@@ -142,10 +142,10 @@ class Run:
         elif self.pace.memory and job.memory and job.memory_used > job.memory:
             self._kill_for(-27, f"mem {job.memory_used // 1024}kb exceeded limit {job.memory // 1024}kb")
 
-    def _kill_for(self, number: int, words: str) -> None:
+    def _kill_for(self, number: int, reason: str) -> None:
         self.limit = number
-        with (self.out if "o" in self.job.asked["join"] else self.err).open("ab") as log:
-            log.write(f"=>> PBS: job killed: {words}\n".encode())
+        with (self.out if "o" in self.job.request["join"] else self.err).open("ab") as log:
+            log.write(f"=>> PBS: job killed: {reason}\n".encode())
         self.end(signal.SIGTERM)
 
     def _processes(self) -> list[int]:
@@ -169,7 +169,7 @@ class Run:
         """
         kinds = (
             [(self.out, "out", "OU")]
-            if self.job.asked["join"] != "n"
+            if self.job.request["join"] != "n"
             else [(self.out, "out", "OU"), (self.err, "err", "ER")]
         )
         copied = [self._copied(spooled, self.job.path(kind), suffix) for spooled, kind, suffix in kinds]

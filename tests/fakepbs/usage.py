@@ -1,4 +1,4 @@
-"""What the commands say when they are called wrongly, and the letters that each knows."""
+"""The usage messages of the commands, and how they read options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ qstat -Q [-f] [-F format] [-D delim] [ destination... ]
 qstat -q [-G|-M] [ destination... ]
 qstat -B [-f] [-F format] [-D delim] [ server_name... ]
 qstat --version
-"""  # noqa: W291  (so it is printed)
+"""  # noqa: W291  (qstat prints it so)
 QDEL = """\
 usage:
 	qdel [-W force|suppress_email=X] [-x] job_identifier...
@@ -39,11 +39,11 @@ VERSION = "pbs_version = 23.06.06\n"
 
 
 class Usage(Exception):
-    """The command was called wrongly. The message is what is printed before the usage."""
+    """A command was called wrongly. The message comes before the usage."""
 
 
 def options(letters: str, arguments: list[str], command: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """As the C library reads options: ``-xVALUE``, ``-x VALUE``, ``-ab``; what follows ``--`` is none."""
+    """Read options as the C library does: ``-xVALUE``, ``-x VALUE``, ``-ab``; what follows ``--`` is not an option."""
     found: list[tuple[str, str]] = []
     rest = list(arguments)
     while rest and rest[0].startswith("-") and rest[0] != "-":
@@ -57,10 +57,10 @@ def options(letters: str, arguments: list[str], command: str) -> tuple[list[tupl
 def _letters(known: str, word: str, rest: list[str], command: str) -> Iterator[tuple[str, str]]:
     while word:
         letter, word = word[0], word[1:]
-        place = known.find(letter)
-        if place < 0 or letter == ":":
+        index = known.find(letter)
+        if index < 0 or letter == ":":
             yield "?", f"{command}: invalid option -- '{letter}'\n"
-        elif known[place + 1 : place + 2] != ":":
+        elif known[index + 1 : index + 2] != ":":
             yield letter, ""
         elif word:
             yield letter, word
