@@ -28,8 +28,8 @@ def machine_findings(facts: Facts, site: Site) -> Iterator[Finding]:
     if facts.missing_programs:
         do = "ask the site to install them: submitting and collecting jobs needs them"
         yield failed("programs", f"missing: {', '.join(facts.missing_programs)}", do)
-    if facts.trouble:
-        yield failed("programs", facts.trouble, "fix this on the login node; the findings below may be incomplete")
+    if facts.error:
+        yield failed("programs", facts.error, "fix this on the login node; the findings below may be incomplete")
     yield from _work_dir(facts, site)
     yield from _clock(facts)
 

@@ -24,6 +24,10 @@ def cancel(keys: Sequence[int], context: SiteContext) -> None:
 
     A success does not prove that they were cancelled: the next poll observes that.
 
+    Args:
+        keys: the jobs, by their keys in the ledger.
+        context: their site.
+
     Raises:
         BatchError: the batch system's cancel command failed; its own message.
         TransportError: the site could not be reached.

@@ -87,6 +87,12 @@ def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteC
 def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSystem, ledger: Ledger) -> dict[int, str]:
     """Record the statuses of jobs that follow from a reply, for those that are still submitting.
 
+    Args:
+        reply: the reply to their bundle.
+        rows: jobs of the bundle.
+        system: the batch system of the site.
+        ledger: where they are recorded.
+
     Returns:
         Retries that were refused: the key of the job → why. Such a job has the status of its earlier attempt again.
     """

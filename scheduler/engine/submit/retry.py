@@ -26,6 +26,10 @@ from scheduler.site.site import Site
 def decide(rows: Sequence[JobRow], context: SiteContext) -> dict[int, Again | Enough]:
     """Whether jobs get another attempt by their retry rules.
 
+    Args:
+        rows: finished jobs.
+        context: their site.
+
     Returns:
         The key of a job → its next attempt, or why there is none although its rule covers this failure. Jobs whose rule
         does not cover how they finished are left out.
@@ -100,6 +104,10 @@ def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
     """Write the bundle of these attempts to the spool, and the intent to submit it to the ledger.
 
     Both are on disk when this returns. Each job then has the status of its next attempt.
+
+    Args:
+        requests: at least one.
+        context: the site of the jobs.
 
     Returns:
         The token of the bundle; None, and nothing is recorded, if another process has changed one of the jobs first.
