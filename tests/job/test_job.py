@@ -1,4 +1,4 @@
-"""The public Job, to the letter: its signature, its verbs, what it refuses, and what it says of itself."""
+"""The public Job: its exact signature, its methods, and its attributes."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ def job(job_id: str = "b0", **more: Any) -> Job:
     return Job(job_id, function=half, params={"x": 1.0}, **more)
 
 
-class Remembering:
-    """A runner that does nothing but remember what it was asked."""
+class Recording:
+    """A runner that only records the calls of its methods."""
 
     reports_states = True
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+        self.calls: list[tuple[str, str]] = []
 
     def run_job(self, job: Job) -> None:
-        self.asked.append(("run", job.job_id))
+        self.calls.append(("run", job.job_id))
 
     def check_job_status(self, job: Job) -> None:
-        self.asked.append(("check", job.job_id))
+        self.calls.append(("check", job.job_id))
 
     def cancel_job(self, job: Job) -> None:
-        self.asked.append(("cancel", job.job_id))
+        self.calls.append(("cancel", job.job_id))
 
 
-# The letter of it
+# The exact interface
 
 
-def test_the_signature_is_the_one_that_is_promised() -> None:
+def test_the_signature_is_the_documented_one() -> None:
     parameters = inspect.signature(Job).parameters
     positional = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     assert positional == [
@@ -64,7 +64,7 @@ def test_the_signature_is_the_one_that_is_promised() -> None:
         ("is_running", []), ("run", []), ("set_runner", ["runner"]), ("check_status", []),
     ],
 )  # fmt: skip
-def test_every_method_that_is_promised_is_there(method: str, parameters: list[str]) -> None:
+def test_every_documented_method_exists(method: str, parameters: list[str]) -> None:
     signature = inspect.signature(getattr(Job, method))
     assert list(signature.parameters) == ["self", *parameters]
 
@@ -76,12 +76,12 @@ def test_the_types_of_jobs_are_function_script_and_container() -> None:
 
 
 @pytest.mark.parametrize("name", ["status", "queued", "final"])
-def test_what_is_read_only_cannot_be_set(name: str) -> None:
+def test_read_only_attributes_cannot_be_set(name: str) -> None:
     with pytest.raises(AttributeError):
         setattr(job(), name, None)
 
 
-# Its verbs
+# Its methods
 
 
 def test_a_job_without_a_runner_does_not_run() -> None:
@@ -89,11 +89,11 @@ def test_a_job_without_a_runner_does_not_run() -> None:
         job().run()
 
 
-def test_a_job_asks_its_runner_and_says_nothing_of_its_own_state() -> None:
-    runner, one = Remembering(), job()
+def test_run_calls_the_runner_and_does_not_change_the_state() -> None:
+    runner, one = Recording(), job()
     one.set_runner(runner)
     one.run()
-    assert runner.asked == [("run", "b0")]
+    assert runner.calls == [("run", "b0")]
     assert (one.state, one.start_time) == (JobState.CREATED, None)
 
 
@@ -105,21 +105,21 @@ def test_a_job_asks_its_runner_and_says_nothing_of_its_own_state() -> None:
         (JobState.CANCELLED, False),
     ],
 )  # fmt: skip
-def test_only_a_job_that_is_on_its_way_is_asked_after(state: JobState, asked: bool) -> None:
-    runner, one = Remembering(), job()
+def test_check_status_polls_only_submitted_jobs_that_are_not_collected(state: JobState, asked: bool) -> None:
+    runner, one = Recording(), job()
     one.set_runner(runner)
     one.observe(Status(state))
     one.results = {"exit_code": 0} if state.final else {}
     one.check_status()
-    assert bool(runner.asked) is asked
+    assert bool(runner.calls) is asked
 
 
-def test_a_job_that_has_ended_and_is_not_home_is_asked_after() -> None:
-    runner, one = Remembering(), job()
+def test_check_status_polls_a_finished_job_that_is_not_collected() -> None:
+    runner, one = Recording(), job()
     one.set_runner(runner)
     one.observe(Status(JobState.COMPLETED))
     one.check_status()
-    assert runner.asked
+    assert runner.calls
 
 
 def test_check_status_without_a_runner_does_nothing() -> None:
@@ -130,7 +130,7 @@ def test_check_status_without_a_runner_does_nothing() -> None:
 
 
 @pytest.mark.parametrize("state", JobState)
-def test_the_questions_agree_with_the_state(state: JobState) -> None:
+def test_the_state_methods_agree_with_the_state(state: JobState) -> None:
     one = job()
     one.observe(Status(state))
     answers = [
@@ -142,7 +142,7 @@ def test_the_questions_agree_with_the_state(state: JobState) -> None:
     assert answers == [waiting, state is JobState.RUNNING, done, failed, done or failed]
 
 
-def test_to_complete_a_job_keeps_its_results_and_the_time() -> None:
+def test_complete_stores_results_and_end_time() -> None:
     one = job()
     one.complete({"resolution": 0.01})
     assert one.is_completed()
@@ -150,7 +150,7 @@ def test_to_complete_a_job_keeps_its_results_and_the_time() -> None:
     assert one.end_time is not None
 
 
-def test_to_fail_a_job_keeps_the_error_beside_what_is_known() -> None:
+def test_fail_adds_the_error_to_the_results() -> None:
     one = job()
     one.results = {"exit_code": 3}
     one.fail("no beam")
@@ -159,7 +159,7 @@ def test_to_fail_a_job_keeps_the_error_beside_what_is_known() -> None:
     assert one.end_time is not None
 
 
-def test_to_fail_without_words_says_nothing_of_an_error() -> None:
+def test_fail_without_an_error_adds_none() -> None:
     one = job()
     one.fail()
     assert one.has_failed()
@@ -170,7 +170,7 @@ def test_to_fail_without_words_says_nothing_of_an_error() -> None:
     "status",
     [Status(JobState.FAILED, Cause.TIME_LIMIT, 143), Status(JobState.CANCELLED, Cause.CANCELLED, 143)],
 )
-def test_to_fail_a_job_does_not_rub_out_why_it_failed(status: Status) -> None:
+def test_fail_does_not_overwrite_a_known_cause(status: Status) -> None:
     one = job()
     one.observe(status)
     one.fail("too slow")
@@ -178,10 +178,10 @@ def test_to_fail_a_job_does_not_rub_out_why_it_failed(status: Status) -> None:
     assert one.get_results()["error"] == "too slow"
 
 
-def test_a_completed_job_that_is_failed_has_failed() -> None:
+def test_fail_changes_a_completed_job_to_failed() -> None:
     one = job()
     one.complete({})
-    one.fail("its output was rubbish")
+    one.fail("its output is wrong")
     assert (one.state, one.status.cause) == (JobState.FAILED, Cause.UNKNOWN)
 
 
@@ -194,16 +194,16 @@ def test_the_times_are_those_of_the_payload() -> None:
     assert (one.start_time, one.end_time) == (T0, T0 + timedelta(seconds=9))
 
 
-def test_it_says_in_a_line_what_it_is_and_where_it_stands() -> None:
+def test_repr_shows_id_type_and_status() -> None:
     one = job("it's")
     one.observe(Status(JobState.FAILED, Cause.EXIT_CODE, 3))
     assert repr(one) == """<Job "it's" function: failed: exit code 3>"""
 
 
-# What it holds
+# Its attributes
 
 
-def test_what_is_not_given_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_that_are_not_given_are_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     one = job()
     assert (one.env_vars, one.output_files, one.input_files, one.arguments, one.results) == ({}, [], {}, [], {})
@@ -211,16 +211,14 @@ def test_what_is_not_given_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert one.working_dir == str(tmp_path / "b0")
 
 
-def test_outputs_come_home_to_a_folder_that_does_not_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_working_dir_is_made_absolute_when_the_job_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     one = job(working_dir="out here")
     monkeypatch.chdir("/")
     assert one.working_dir == str(tmp_path / "out here")
 
 
-def test_a_script_is_the_one_that_was_meant_when_the_job_was_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_script_path_is_made_absolute_when_the_job_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run.sh").write_text("")
     (tmp_path / "own.sh.j2").write_text("")
     monkeypatch.chdir(tmp_path)
@@ -230,11 +228,11 @@ def test_a_script_is_the_one_that_was_meant_when_the_job_was_made(
 
 
 @pytest.mark.parametrize("word", [JobType.FUNCTION, "function", "FUNCTION"])
-def test_a_type_may_be_given_as_a_word(word: Any) -> None:
+def test_a_type_may_be_given_as_text(word: Any) -> None:
     assert job(job_type=word).job_type is JobType.FUNCTION
 
 
-def test_values_of_numpy_and_paths_may_be_params(tmp_path: Path) -> None:
+def test_numpy_values_and_paths_may_be_params(tmp_path: Path) -> None:
     class Scalar:
         def item(self) -> float:
             return 1.5

@@ -1,7 +1,7 @@
-"""Our Job under AID2E's own runners and trials: the stand-ins here behave as theirs do, and know only their own enums.
+"""Our Job with AID2E's own runners and trials: the stand-ins behave like theirs, and know only their own enums.
 
 Theirs compare `job.job_type` and `job.state` with members of their enums, set `job.state` to them, start a script in
-`job.working_dir`, and tell the end by `job.complete` and `job.fail`.
+`job.working_dir`, and report the end by `job.complete` and `job.fail`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class PoolRunner:
 
 
 class QueueRunner:
-    """As AID2E's SlurmRunner: it sets the state each time it looks, and finds a result or an error in the end."""
+    """As AID2E's SlurmRunner: it sets the state at each check, and reports a result or an error at the end."""
 
     def __init__(self) -> None:
         self.left = 2
@@ -102,7 +102,7 @@ class QueueRunner:
 
 
 class Trial:
-    """As AID2E's Trial: it runs jobs, asks after each of them, and knows their states only by their questions."""
+    """As AID2E's Trial: it runs jobs, checks each of them, and reads their states only with their methods."""
 
     def __init__(self, jobs: list[Job]) -> None:
         self.jobs = jobs
@@ -166,7 +166,7 @@ def test_an_exception_under_their_pool_fails_our_job() -> None:
     assert "'y'" in job.get_results()["error"]
 
 
-def test_what_their_pool_cannot_do_it_says_by_fail() -> None:
+def test_their_pool_reports_an_unsupported_type_with_fail() -> None:
     job = Job("c", OurType.CONTAINER, container_image="a.sif")
     job.set_runner(PoolRunner())
     job.run()
@@ -174,7 +174,7 @@ def test_what_their_pool_cannot_do_it_says_by_fail() -> None:
     assert "Unsupported" in job.get_results()["error"]
 
 
-def test_their_queue_leads_our_job_through_its_states() -> None:
+def test_their_queue_sets_the_states_of_our_job() -> None:
     runner = QueueRunner()
     job = function_job(runner)
     trial = Trial([job])
@@ -198,7 +198,7 @@ def test_their_queue_fails_our_job() -> None:
     assert job.get_results() == {"error": "no result file"}
 
 
-def test_a_job_that_they_cancel_is_cancelled_and_not_asked_after_again() -> None:
+def test_a_job_that_their_runner_cancels_is_cancelled_and_not_checked_any_more() -> None:
     runner = QueueRunner()
     job = function_job(runner)
     job.run()
@@ -209,7 +209,7 @@ def test_a_job_that_they_cancel_is_cancelled_and_not_asked_after_again() -> None
     assert job.end_time is not None
 
 
-def test_a_job_that_goes_on_has_no_cause_of_an_end() -> None:
+def test_an_unfinished_job_has_no_cause() -> None:
     job = function_job(QueueRunner())
     job.fail("lost")
     job.state = TheirState.RUNNING
@@ -217,13 +217,13 @@ def test_a_job_that_goes_on_has_no_cause_of_an_end() -> None:
 
 
 @pytest.mark.parametrize("name", ["NEW", "READY", "PAUSED"])
-def test_a_state_that_we_do_not_have_is_refused(name: str) -> None:
+def test_an_unknown_state_is_refused(name: str) -> None:
     with pytest.raises(JobError, match="unknown state"):
         function_job(QueueRunner()).state = TheirState[name]
 
 
 @pytest.mark.parametrize("ours", [*OurType, *OurState])
-def test_our_members_equal_theirs_of_the_same_name_and_no_others(ours: Enum) -> None:
+def test_our_enum_members_equal_theirs_of_the_same_name_and_no_others(ours: Enum) -> None:
     theirs = TheirType if isinstance(ours, OurType) else TheirState
     for other in theirs:
         assert (ours == other, other == ours) == ((other.name == ours.name),) * 2

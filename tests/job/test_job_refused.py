@@ -1,4 +1,4 @@
-"""What a Job refuses, and in which words: the job and the field are named."""
+"""The errors of impossible jobs: each names the job and the field."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def script(path: str, content: bytes = b"", **more: Any) -> Maker:
     "make",
     [script("x.sh"), script("x.py"), script("x", b"#!/usr/bin/perl\n"), script("x.sh", params={"é": [1, None, "a"]})],
 )
-def test_a_script_that_can_be_run_is_taken(make: Maker, tmp_path: Path) -> None:
+def test_a_script_with_an_interpreter_is_accepted(make: Maker, tmp_path: Path) -> None:
     assert make(tmp_path).script_path
 
 
@@ -77,7 +77,7 @@ REFUSED: list[tuple[Maker, str]] = [
 
 
 @pytest.mark.parametrize(("make", "words"), REFUSED, ids=[words for _, words in REFUSED])
-def test_what_is_impossible_is_refused_with_the_job_and_the_field_named(
+def test_an_impossible_job_is_an_error_that_names_the_job_and_the_field(
     make: Maker, words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(JobError) as error:
@@ -88,11 +88,11 @@ def test_what_is_impossible_is_refused_with_the_job_and_the_field_named(
 
 
 @pytest.mark.parametrize("job_id", ["", ".", "..", "a/b", "a\0b", "é" * 101, "\ud800", 7, None])
-def test_a_job_id_that_cannot_be_a_folder_is_refused(job_id: Any) -> None:
+def test_a_job_id_that_cannot_be_a_folder_name_is_refused(job_id: Any) -> None:
     with pytest.raises(JobError, match="job_id"):
         job(job_id)
 
 
 @pytest.mark.parametrize("job_id", ["a b", "it's", '"', "$(id)", "`id`", "\\", "a\nb", "-rf", "é中🚀", "é" * 100, "*"])
-def test_a_job_id_may_hold_whatever_a_folder_may(job_id: str) -> None:
+def test_a_job_id_may_contain_whatever_a_folder_name_may(job_id: str) -> None:
     assert job(job_id).working_dir.endswith("/" + job_id)

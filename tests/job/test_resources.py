@@ -1,4 +1,4 @@
-"""What a job asks for: every usual notation is understood, and nothing wrong can exist."""
+"""Resources and Retry: every usual notation is accepted, and no wrong value can be made."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ HOUR = timedelta(hours=1)
         ("4Gi", 4096),
         ("2T", 2 << 20),
         ("4096K", 4),
-        ("1 KB", 1),  # rounded up, never down to nothing
+        ("1 KB", 1),  # rounded up, never down to 0
         ("1b", 1),
         (" 4G ", 4096),
     ],
 )
-def test_memory_is_understood_as_people_write_it(text: str, mib: int) -> None:
+def test_memory_is_read_in_the_usual_notations(text: str, mib: int) -> None:
     assert parse_memory(text) == mib
     assert Resources(memory=text).memory_mib == mib
 
 
 @pytest.mark.parametrize("text", ["", "4X", "4 G B", "-4G", "4G\n4G", "0G", "1e3G", "G", "4iB", "9" * 18 + "T", "1,5G"])
-def test_what_is_not_an_amount_of_memory_is_refused(text: str) -> None:
+def test_other_text_is_not_an_amount_of_memory(text: str) -> None:
     with pytest.raises(JobError, match="memory"):
         Resources(memory=text)
 
@@ -70,7 +70,7 @@ def test_memory_without_a_unit_is_refused_with_what_to_write(value: Any) -> None
         ("1s", timedelta(seconds=1)),
     ],
 )
-def test_walltime_is_understood_as_people_write_it(text: str, length: timedelta) -> None:
+def test_walltime_is_read_in_the_usual_notations(text: str, length: timedelta) -> None:
     assert parse_walltime(text) == length
     assert Resources(walltime=text).walltime == length
 
@@ -91,7 +91,7 @@ def test_walltime_is_understood_as_people_write_it(text: str, length: timedelta)
         "9" * 9 + "d",
     ],
 )
-def test_what_is_not_a_walltime_is_refused(text: str) -> None:
+def test_other_text_is_not_a_walltime(text: str) -> None:
     with pytest.raises(JobError, match="walltime"):
         Resources(walltime=text)
 
@@ -110,20 +110,20 @@ def test_a_timedelta_is_a_walltime_in_whole_seconds_rounded_up() -> None:
 
 
 @given(st.integers(min_value=1, max_value=1 << 40))
-def test_memory_survives_the_way_through_its_own_notation(mib: int) -> None:
+def test_memory_written_in_its_own_notation_is_read_back_unchanged(mib: int) -> None:
     memory = Resources(memory=f"{mib}M").memory
     assert memory is not None
     assert parse_memory(memory) == mib
 
 
 @given(st.timedeltas(min_value=timedelta(microseconds=1), max_value=timedelta(days=3000)))
-def test_walltime_survives_the_way_through_its_own_notation(length: timedelta) -> None:
+def test_walltime_written_in_its_own_notation_is_read_back_unchanged(length: timedelta) -> None:
     again = parse_walltime(format_walltime(length))
     assert timedelta(0) <= again - length < timedelta(seconds=1)
 
 
 @given(st.text(max_size=40))
-def test_no_text_makes_anything_but_a_value_or_a_job_error(text: str) -> None:
+def test_any_text_gives_a_value_or_a_job_error(text: str) -> None:
     fields: dict[str, Any] = {
         "memory": text,
         "walltime": text,
@@ -150,7 +150,7 @@ def test_no_text_makes_anything_but_a_value_or_a_job_error(text: str) -> None:
         ({"gpus": -1}, "gpus: must be 0 or more, not -1"),
         ({"queue": "-p"}, "queue: must be letters"),
         ({"account": "a b"}, "account: must be letters"),
-        ({"qos": "x\n#SBATCH --uid=0"}, "qos: must be letters"),
+        ({"qos": "x\n#SBATCH --uid=0"}, "qos: may contain letters"),
         ({"constraint": "a;b"}, "constraint: must be features"),
         ({"native": "--gres=disk:4G"}, "native: must be a list"),
         ({"native": ["gres"]}, r"native\[0\]: must begin with an option"),
@@ -164,7 +164,7 @@ def test_wrong_resources_name_the_field_and_what_is_allowed(values: dict[str, An
         Resources(**values)
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_one_error_names_everything_that_is_wrong() -> None:
     with pytest.raises(JobError) as caught:
         Resources.from_json({"cpus": 0, "memory": "4", "wall_time": "1h"})
     assert all(word in str(caught.value) for word in ("cpus", "memory", "did you mean 'walltime'?"))
@@ -183,7 +183,7 @@ def test_numpy_like_integers_are_integers() -> None:
     assert Resources.from_json({"cpus": Seven()}).cpus == 7
 
 
-def test_equal_requests_in_different_notations_are_equal_and_hash_alike() -> None:
+def test_equal_requests_in_different_notations_are_equal_and_have_the_same_hash() -> None:
     one = Resources(memory="3 GB", walltime="90m", native=["--x"])
     other = Resources(memory="3072M", walltime="1:30:00", native=("--x",))
     assert one == other
@@ -195,14 +195,14 @@ def test_resources_cannot_be_changed_after_they_are_made() -> None:
         Resources(cpus=1).cpus = 2
 
 
-def test_resources_over_defaults_take_what_is_set_and_join_the_native_directives() -> None:
+def test_unset_fields_come_from_the_defaults_and_native_directives_are_joined() -> None:
     site = Resources(cpus=1, memory="3 GB", gpus=2, queue="production", native=["--a", "--b"])
     asked = Resources(memory="8G", gpus=0, native=["--b", "--c"]).over(site)
     assert (asked.cpus, asked.memory_mib, asked.gpus, asked.queue) == (1, 8192, 0, "production")
     assert asked.native == ("--a", "--b", "--c")
 
 
-def test_resources_go_through_json_unchanged() -> None:
+def test_resources_are_unchanged_after_json() -> None:
     full = Resources(
         cpus=2, memory="3 GB", walltime="2-03:04:05", gpus=0, nodes=2, tasks=4, queue="q", account="eic",
         qos="regular", constraint="cpu", native=["--gres=disk:4G"],
@@ -213,7 +213,7 @@ def test_resources_go_through_json_unchanged() -> None:
     assert Resources().to_json() == {}
 
 
-def test_retry_is_off_by_default_and_goes_through_json_unchanged() -> None:
+def test_retry_is_off_by_default_and_unchanged_after_json() -> None:
     assert Retry().times == 0
     full = Retry(times=2, on=["out of memory"], memory_factor=2, exit_codes=[65, 78])
     assert Retry.from_json(json.loads(json.dumps(full.to_json()))) == full

@@ -1,4 +1,4 @@
-"""What follows on each end of a job: another attempt with what it asks for, none with the reason, or nothing at all."""
+"""Whether a job is retried after each kind of end, with which resources, and why not."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def after(
     ],
     ids=lambda value: str(value) if isinstance(value, Status) else "",
 )
-def test_a_cause_that_is_worth_it_brings_another_attempt(status: Status, expected: Resources) -> None:
+def test_a_job_is_retried_after_the_causes_in_its_rules(status: Status, expected: Resources) -> None:
     assert after(status) == Again(expected)
 
 
@@ -54,25 +54,25 @@ def test_a_cause_that_is_worth_it_brings_another_attempt(status: Status, expecte
     ],
     ids=lambda status: f"{status} {status.exit_code}",
 )
-def test_what_is_not_worth_it_or_may_still_run_is_left_alone(status: Status) -> None:
+def test_a_job_is_not_retried_after_other_causes_or_if_it_may_still_run(status: Status) -> None:
     assert after(status) is None
 
 
-def test_by_default_nothing_is_tried_again() -> None:
+def test_by_default_no_job_is_retried() -> None:
     assert [after(failed(cause, 1), Retry()) for cause in Cause] == [None] * len(Cause)
 
 
-def test_if_asked_for_without_more_words_it_is_what_the_machine_did() -> None:
+def test_with_only_times_set_a_job_is_retried_after_failures_of_the_machine() -> None:
     tried = [cause.word for cause in Cause if after(failed(cause, 1), Retry(times=1)) is not None]
     assert tried == ["node failure", "preempted"]
 
 
-def test_there_are_no_more_attempts_than_were_asked_for() -> None:
+def test_there_are_no_more_retries_than_the_rules_allow() -> None:
     found = [after(failed(Cause.PREEMPTED), Retry(times=2), retries=retries) for retries in range(4)]
     assert found == [Again(ASKED), Again(ASKED), *(Enough(f"that was attempt {n}, and the last") for n in (3, 4))]
 
 
-def test_memory_grows_up_to_what_the_site_allows_and_then_no_further() -> None:
+def test_memory_is_increased_up_to_the_limit_of_the_site() -> None:
     grown, asked, seen = Bounds(memory_mib=1000), ASKED, []
     for retries in range(3):
         following = after(failed(Cause.OUT_OF_MEMORY), retries=retries, resources=asked, bounds=grown)
@@ -84,7 +84,7 @@ def test_memory_grows_up_to_what_the_site_allows_and_then_no_further() -> None:
     assert more == Enough("not retried: it had all the memory that the site allows, 1000M")
 
 
-def test_walltime_grows_up_to_what_the_site_allows_and_then_no_further() -> None:
+def test_walltime_is_increased_up_to_the_limit_of_the_site() -> None:
     bounds = Bounds(walltime=timedelta(hours=3))
     first = after(failed(Cause.TIME_LIMIT), resources=with_other(ASKED, walltime="2h"), bounds=bounds)
     assert first == Again(with_other(ASKED, walltime="3h"))
@@ -100,12 +100,14 @@ def test_walltime_grows_up_to_what_the_site_allows_and_then_no_further() -> None
         (Cause.TIME_LIMIT, Resources(), WIDE, "no walltime that could be increased"),
     ],
 )
-def test_what_was_not_asked_for_cannot_be_made_more(cause: Cause, asked: Resources, bounds: Bounds, words: str) -> None:
+def test_a_resource_that_was_not_requested_cannot_be_increased(
+    cause: Cause, asked: Resources, bounds: Bounds, words: str
+) -> None:
     following = after(failed(cause), resources=asked, bounds=bounds)
     assert isinstance(following, Enough) and words in following.why
 
 
-def test_without_a_bound_growth_ends_where_numbers_make_no_sense() -> None:
+def test_without_a_site_limit_growth_ends_at_the_largest_valid_value() -> None:
     large = Resources(memory=f"{(1 << 40) - 1}M", walltime="3600 days")
     assert after(failed(Cause.OUT_OF_MEMORY), resources=large, bounds=Bounds()) == Again(
         with_other(large, memory=f"{1 << 40}M")
@@ -115,18 +117,18 @@ def test_without_a_bound_growth_ends_where_numbers_make_no_sense() -> None:
     )
 
 
-def test_nodes_that_failed_are_stayed_away_from_by_all_later_attempts() -> None:
+def test_failed_nodes_are_excluded_from_all_later_attempts() -> None:
     assert after(failed(Cause.NODE_FAILURE), failed_nodes=("n1", "n2", "n1")) == Again(ASKED, ("n1", "n2"))
     again = after(failed(Cause.OUT_OF_MEMORY), retries=1, failed_nodes=("n1",))
     assert again == Again(with_other(ASKED, memory="450M"), ("n1",))
 
 
 @pytest.mark.parametrize("node", ["n[1-2]", "n1,n2", "", "-x", "n1\n#SBATCH --uid=0", "$(id)", "n 1"])
-def test_of_several_nodes_none_is_and_of_what_is_no_name_neither(node: str) -> None:
+def test_a_list_of_nodes_or_an_invalid_name_is_not_excluded(node: str) -> None:
     assert after(failed(Cause.NODE_FAILURE), failed_nodes=(node,)) == Again(ASKED)
 
 
-def test_what_is_asked_for_otherwise_is_said() -> None:
+def test_the_changed_resources_are_named() -> None:
     assert difference(ASKED, with_other(ASKED, memory="450M", walltime="2h")) == (
         "memory 300M → 450M, walltime 01:00:00 → 02:00:00"
     )

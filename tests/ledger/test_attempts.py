@@ -1,4 +1,4 @@
-"""A job moves to its next attempt at once or not at all, and what the earlier ones were stays."""
+"""A job gets its next attempt in one transaction or not at all, and its earlier attempts are kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FAILED = Status(JobState.FAILED, Cause.OUT_OF_MEMORY, 137, raw="OUT_OF_MEMORY", 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    """Three jobs of an array, of which the second has failed."""
+    """Three jobs of an array; the second one has failed."""
     ledger = Ledger(tmp_path)
     jobs = [
         {"first": 0, "element": n, "job_id": f"j{n}", "campaign": "scan", "type": "script", "working_dir": f"/h/{n}",
@@ -34,7 +34,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def move(ledger: Ledger, token: str, key: int = 2) -> bool:
-    """Record that a job is tried again, as it is now."""
+    """Record the next attempt of a job as it is now."""
     [row] = ledger.of_keys([key])
     one = Move(row, 0, 0, '{"memory": "450M"}', f"to {token}")
     return ledger.attempts.record(
@@ -42,7 +42,7 @@ def move(ledger: Ledger, token: str, key: int = 2) -> bool:
     )
 
 
-def test_a_job_becomes_its_next_attempt_and_the_one_before_is_kept(ledger: Ledger) -> None:
+def test_a_job_gets_its_next_attempt_and_the_one_before_is_kept(ledger: Ledger) -> None:
     assert [row.job_id for row in ledger.failed("here")] == ["j1"]
     assert move(ledger, "bbb")
     [row] = ledger.of_keys([2])
@@ -53,23 +53,24 @@ def test_a_job_becomes_its_next_attempt_and_the_one_before_is_kept(ledger: Ledge
     assert (one.job, one.retries, one.folder, one.element) == (2, 0, "/far/aaa", 1)
     assert (one.batch_id, one.index, one.in_array) == ("77", 1, True)
     assert (one.status, one.resources) == (FAILED, '{"memory": "300M"}')
-    assert [said for _, said in ledger.history(2)] == ["queue: OUT_OF_MEMORY", "to bbb"]
+    assert [text for _, text in ledger.history(2)] == ["queue: OUT_OF_MEMORY", "to bbb"]
     assert ledger.failed("here") == []
     assert [row.bundle for row in ledger.of_keys([1, 3])] == ["aaa", "aaa"]
 
 
-def test_of_two_that_judged_the_same_end_only_one_moves_the_job(ledger: Ledger) -> None:
+def test_only_one_of_two_processes_records_the_next_attempt(ledger: Ledger) -> None:
     [row] = ledger.of_keys([2])
     other = Ledger(ledger.folder)
     assert move(other, "bbb")
-    late = ledger.attempts
-    again = Move(row, 0, 0, "{}", "")
-    assert not late.record(token="ccc", site="here", site_json={}, batches=[(0, 1, "x.ccc-0", False)], moves=[again])
+    second = Move(row, 0, 0, "{}", "")
+    assert not ledger.attempts.record(
+        token="ccc", site="here", site_json={}, batches=[(0, 1, "x.ccc-0", False)], moves=[second]
+    )
     assert [bundle["token"] for bundle in ledger.unsent("here")] == ["bbb"]
-    assert ledger.batches("ccc") == [] and len(late.of([2])) == 1
+    assert ledger.batches("ccc") == [] and len(ledger.attempts.of([2])) == 1
 
 
-def test_a_job_of_which_more_is_known_by_now_is_not_moved(ledger: Ledger) -> None:
+def test_a_job_that_has_changed_meanwhile_gets_no_attempt(ledger: Ledger) -> None:
     [row] = ledger.of_keys([2])
     for better in (
         replace(FAILED, state=JobState.CANCELLED, cause=Cause.CANCELLED),
@@ -82,7 +83,7 @@ def test_a_job_of_which_more_is_known_by_now_is_not_moved(ledger: Ledger) -> Non
         )
 
 
-def test_if_one_of_several_has_moved_on_none_is_moved(ledger: Ledger) -> None:
+def test_if_one_of_several_jobs_has_changed_none_gets_an_attempt(ledger: Ledger) -> None:
     ledger.observe({1: FAILED, 3: FAILED}, {})
     rows = ledger.of_keys([1, 2, 3])
     assert move(ledger, "bbb", key=3)
@@ -93,21 +94,21 @@ def test_if_one_of_several_has_moved_on_none_is_moved(ledger: Ledger) -> None:
     assert [one.job for one in attempts.of([1, 2, 3])] == [3]
 
 
-def test_an_attempt_that_is_not_taken_leaves_the_job_what_it_was_with_its_results(ledger: Ledger) -> None:
+def test_undoing_an_attempt_restores_the_job_and_its_results(ledger: Ledger) -> None:
     ledger.record_results({2: {"exit_code": 137}})
     [before] = ledger.of_keys([2])
     assert move(ledger, "bbb")
     [moved] = ledger.of_keys([2])
     assert not moved.collected and moved.results is None
-    ledger.attempts.undo({2: "not tried again: the folder is gone"})
+    ledger.attempts.undo({2: "not retried: the folder does not exist"})
     [row] = ledger.of_keys([2])
     assert row == replace(before, retry="{}", updated=row.updated)
     assert ledger.attempts.of([2]) == []
-    assert [said for _, said in ledger.history(2)][-1] == "not tried again: the folder is gone"
+    assert [text for _, text in ledger.history(2)][-1] == "not retried: the folder does not exist"
     assert move(ledger, "ccc")  # by hand
 
 
-def test_the_last_of_several_attempts_alone_is_taken_back(ledger: Ledger) -> None:
+def test_only_the_last_of_several_attempts_is_undone(ledger: Ledger) -> None:
     assert move(ledger, "bbb")
     second = Status(JobState.FAILED, Cause.TIME_LIMIT, retries=1)
     ledger.observe({2: second}, {})
@@ -118,11 +119,11 @@ def test_the_last_of_several_attempts_alone_is_taken_back(ledger: Ledger) -> Non
     assert [one.retries for one in ledger.attempts.of([2])] == [0]
 
 
-def test_what_is_never_to_be_tried_again_is_no_more_among_the_failed(ledger: Ledger) -> None:
+def test_a_job_with_disabled_retry_is_not_listed_as_failed(ledger: Ledger) -> None:
     ledger.attempts.disable_retry([2])
     assert ledger.failed("here") == []
 
 
-def test_what_is_home_is_not_tried_again_by_itself(ledger: Ledger) -> None:
+def test_a_collected_job_is_not_retried_automatically(ledger: Ledger) -> None:
     ledger.record_results({2: {}})
     assert ledger.failed("here") == []

@@ -1,4 +1,4 @@
-"""The ledger: durable, shared by several processes, and clear about what it cannot do."""
+"""The ledger: durable, shared by several processes, with clear errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _record(ledger: Ledger, token: str, count: int = 3, campaign: str | None = N
     ]  # fmt: skip
     return ledger.record_intent(
         token=token,
-        site="here",
+        site="hpc",
         site_json={},
         python="",
         probe="",
@@ -38,10 +38,10 @@ def _record(ledger: Ledger, token: str, count: int = 3, campaign: str | None = N
     )
 
 
-def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
+def test_a_later_process_reads_what_was_recorded(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     keys = _record(ledger, "aaa", campaign="scan")
-    assert ledger.slots.assign("here", None, owner=owner()) == {"aaa": [0]}
+    assert ledger.slots.assign("hpc", None, owner=owner()) == {"aaa": [0]}
     ledger.record_folder("aaa", "/far/aaa")
     ledger.record_ids("aaa", {0: "77"})
     status = Status(JobState.FAILED, Cause.TIME_LIMIT, exit_code=143, raw="TIMEOUT", reason="too long", node="n1")
@@ -50,22 +50,22 @@ def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
     ledger.close()
 
     later = Ledger(tmp_path)
-    rows = later.of_campaign("scan", "here")
+    rows = later.of_campaign("scan", "hpc")
     assert [row.job_id for row in rows] == ["job 0", "job 1", "job 2"]
     assert rows[1].status == status
     assert rows[1].results == {"x": 1}
     assert (rows[1].batch_id, rows[1].index, rows[1].in_array) == ("77", 1, True)
     assert rows[0].status.state is JobState.SUBMITTING
-    assert [batch.keys for batch in later.polls.unfinished("here")] == [f"{keys[0]},{keys[2]}"]
-    assert [said for _, said in later.history(keys[1])] == ["queue: TIMEOUT"]
+    assert [batch.keys for batch in later.polls.unfinished("hpc")] == [f"{keys[0]},{keys[2]}"]
+    assert [text for _, text in later.history(keys[1])] == ["queue: TIMEOUT"]
     later.close()
 
 
-def test_of_two_processes_with_one_campaign_only_the_first_records_a_job(tmp_path: Path) -> None:
+def test_of_two_processes_in_one_campaign_only_the_first_records_a_job(tmp_path: Path) -> None:
     first, second = Ledger(tmp_path), Ledger(tmp_path)
     keys = _record(first, "aaa", campaign="scan")
     assert _record(second, "bbb", campaign="scan") == []
-    assert [row.bundle for row in second.of_campaign("scan", "here")] == ["aaa"] * 3
+    assert [row.bundle for row in second.of_campaign("scan", "hpc")] == ["aaa"] * 3
     assert len(_record(second, "ccc", campaign="other")) == 3
     refused = Status(JobState.FAILED, Cause.REFUSED)
     first.observe(dict.fromkeys(keys, refused), {})
@@ -74,8 +74,8 @@ def test_of_two_processes_with_one_campaign_only_the_first_records_a_job(tmp_pat
     second.close()
 
 
-def test_what_was_asked_for_earlier_does_not_undo_what_was_seen_later(tmp_path: Path) -> None:
-    """Two drivers of one campaign: the answer of one may be written down after the other has brought all home."""
+def test_an_older_observation_does_not_overwrite_a_newer_one(tmp_path: Path) -> None:
+    """Two processes follow one campaign: one may record its poll after the other has collected the jobs."""
     slow, fast = Ledger(tmp_path), Ledger(tmp_path)
     keys = _record(slow, "aaa")
     fast.observe({keys[0]: Status(JobState.RUNNING), keys[1]: Status(JobState.COMPLETED)}, {})
@@ -83,7 +83,7 @@ def test_what_was_asked_for_earlier_does_not_undo_what_was_seen_later(tmp_path: 
     slow.observe(dict.fromkeys(keys, Status(JobState.QUEUED)), {}, was=JobState.SUBMITTING)
     assert [row.status.state for row in slow.of_keys(keys)] == [JobState.RUNNING, JobState.COMPLETED, JobState.QUEUED]
     slow.observe(dict.fromkeys(keys, Status(JobState.RUNNING)), {})
-    slow.record_results({key: {"x": 2} for key in (keys[0], keys[2])})  # of those that go on nothing came home
+    slow.record_results({key: {"x": 2} for key in (keys[0], keys[2])})  # unfinished jobs cannot be collected
     rows = slow.of_keys(keys)
     assert [row.status.state for row in rows] == [JobState.RUNNING, JobState.COMPLETED, JobState.RUNNING]
     assert [row.results for row in rows] == [None, {"x": 1}, None]
@@ -91,25 +91,25 @@ def test_what_was_asked_for_earlier_does_not_undo_what_was_seen_later(tmp_path: 
     fast.close()
 
 
-def test_a_site_is_asked_by_one_process_at_a_time(tmp_path: Path) -> None:
+def test_a_site_is_polled_by_one_process_at_a_time(tmp_path: Path) -> None:
     first, second = Ledger(tmp_path), Ledger(tmp_path)
-    assert first.sites.claim_poll("here", 60)
-    assert not second.sites.claim_poll("here", 60)
+    assert first.sites.claim_poll("hpc", 60)
+    assert not second.sites.claim_poll("hpc", 60)
     assert second.sites.claim_poll("elsewhere", 60)
     time.sleep(0.05)
-    assert second.sites.claim_poll("here", 0.01)
+    assert second.sites.claim_poll("hpc", 0.01)
     first.close()
     second.close()
 
 
-def test_a_clock_that_was_set_back_does_not_stop_the_questions(tmp_path: Path) -> None:
+def test_a_clock_that_was_set_back_does_not_stop_polling(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    assert ledger.sites.claim_poll("here", 60)
+    assert ledger.sites.claim_poll("hpc", 60)
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
     db.execute("UPDATE sites SET polled_at = polled_at + 100000")
     db.commit()
     db.close()
-    assert ledger.sites.claim_poll("here", 60)
+    assert ledger.sites.claim_poll("hpc", 60)
     ledger.close()
 
 
@@ -120,7 +120,7 @@ def _write_many(folder: Path, name: str) -> None:
     ledger.close()
 
 
-def test_several_processes_write_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_several_processes_write_at_the_same_time_and_nothing_is_lost(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_write_many, args=(tmp_path, name)) for name in "abc"]
     for writer in writers:
@@ -149,22 +149,22 @@ while True:
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.05, 0.11])
-def test_a_process_killed_in_the_middle_leaves_whole_records(tmp_path: Path, wait: float) -> None:
+def test_a_process_killed_while_writing_leaves_complete_records(tmp_path: Path, wait: float) -> None:
     command = [sys.executable, "-c", _ENDLESS, str(tmp_path), str(ROOT)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         time.sleep(wait)
         os.kill(writer.pid, signal.SIGKILL)
-        told = [0, *(int(line) for line in writer.stdout.read().splitlines())]
+        reported = [0, *(int(line) for line in writer.stdout.read().splitlines())]
     ledger = Ledger(tmp_path)
-    for number in told:  # whatever was said to be recorded is recorded, whole
+    for number in reported:  # what the process has reported as recorded is recorded completely
         assert [row.element for row in ledger.of_bundle(f"t{number}")] == [0, 1, 2]
     assert len(ledger.chosen()) % 3 == 0
     ledger.close()
 
 
-def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     Ledger(tmp_path).close()
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
     db.execute(f"PRAGMA user_version = {VERSION + 1}")
@@ -174,9 +174,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", range(1, VERSION))
-def test_a_ledger_of_an_older_version_is_brought_up_to_date_with_all_that_is_in_it(
-    tmp_path: Path, version: int
-) -> None:
+def test_a_ledger_of_an_older_version_is_migrated_with_its_rows(tmp_path: Path, version: int) -> None:
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
     db.executescript((CASES / "ledger" / f"version-{version}.sql").read_text())
     db.close()
@@ -201,26 +199,26 @@ def _columns(path: Path) -> list[tuple[str, str, str]]:
     return found
 
 
-def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
-    (tmp_path / "ledger.sqlite").write_text("these are somebody's notes, and not a database\n" * 10)
+def test_an_error_names_a_file_that_is_not_a_ledger(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_text("this is a text file, not a database\n" * 10)
     with pytest.raises(LedgerError, match=r"cannot .* the ledger .*ledger\.sqlite"):
         Ledger(tmp_path)
 
 
-def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(tmp_path: Path) -> None:
+def test_an_error_names_a_folder_that_cannot_be_created_and_the_variable_to_set(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LedgerError, match=r"file/state.*SCHEDULER_STATE_DIR"):
         Ledger(tmp_path / "file" / "state")
 
 
-def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+def test_only_its_user_can_read_it(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "state")
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
     assert ledger.path.stat().st_mode & 0o777 == 0o600
     ledger.close()
 
 
-def test_a_process_that_has_ended_is_told_from_one_that_goes_on() -> None:
+def test_an_ended_process_is_distinguished_from_a_running_one() -> None:
     host = owner().rpartition(":")[0]
     with subprocess.Popen(["sleep", "60"]) as sleeper:
         assert not is_gone(f"{host}:{sleeper.pid}")
@@ -230,7 +228,7 @@ def test_a_process_that_has_ended_is_told_from_one_that_goes_on() -> None:
     assert not is_gone("another-host:1")
 
 
-def test_thousands_of_keys_are_asked_for_at_once(tmp_path: Path) -> None:
+def test_thousands_of_keys_are_read_in_one_query(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     keys = _record(ledger, "big", count=5000)
     assert [row.key for row in ledger.of_keys(keys)] == keys

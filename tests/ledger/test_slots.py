@@ -1,4 +1,4 @@
-"""A site takes only so many jobs at a time: the rest waits here, and goes as places become free, whoever looks."""
+"""Queue limits: jobs above the limit wait locally, and any process submits them when slots become free."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scheduler.ledger.slots import PROBE_SECONDS
 from scheduler.transports.base import Program, Reply
 from scheduler.transports.local.transport import LocalTransport
 
-# The ledger
+# The ledger alone
 
 
 @pytest.fixture
@@ -42,70 +42,70 @@ def record(ledger: Ledger, token: str, *sizes: int, packed: bool = False) -> lis
     return ledger.record_intent(token=token, site="hpc", site_json={}, python="", probe="", batches=batches, jobs=jobs)
 
 
-def places(ledger: Ledger, most: int | None, now: float | None = None) -> dict[str, list[int]]:
+def assigned(ledger: Ledger, most: int | None, now: float | None = None) -> dict[str, list[int]]:
     return ledger.slots.assign("hpc", most, owner=owner(), now=now)
 
 
-def test_as_many_go_as_there_is_room_for_and_the_oldest_first(ledger: Ledger) -> None:
+def test_slots_are_assigned_up_to_the_limit_and_to_the_oldest_first(ledger: Ledger) -> None:
     first = record(ledger, "a", 40, 40, 40)
     record(ledger, "b", 10)
-    assert places(ledger, 100) == {"a": [0, 40]}
-    assert places(ledger, 100) == {}
+    assert assigned(ledger, 100) == {"a": [0, 40]}
+    assert assigned(ledger, 100) == {}
     ledger.observe({key: Status(JobState.COMPLETED) for key in first[:40]}, {})
-    assert places(ledger, 100) == {"a": [80], "b": [0]}
+    assert assigned(ledger, 100) == {"a": [80], "b": [0]}
 
 
-def test_without_a_limit_all_go(ledger: Ledger) -> None:
+def test_without_a_limit_every_batch_gets_a_slot(ledger: Ledger) -> None:
     record(ledger, "a", 40, 40)
-    assert places(ledger, None) == {"a": [0, 40]}
+    assert assigned(ledger, None) == {"a": [0, 40]}
 
 
-def test_jobs_that_share_a_node_take_one_place(ledger: Ledger) -> None:
+def test_jobs_that_share_a_node_count_as_one(ledger: Ledger) -> None:
     record(ledger, "a", 64, 64, 64, packed=True)
-    assert places(ledger, 2) == {"a": [0, 64]}
+    assert assigned(ledger, 2) == {"a": [0, 64]}
 
 
-def test_an_array_that_is_larger_than_the_limit_goes_alone(ledger: Ledger) -> None:
+def test_an_array_larger_than_the_limit_is_submitted_alone(ledger: Ledger) -> None:
     record(ledger, "a", 40, 1)
-    assert places(ledger, 10) == {"a": [0]}
-    assert places(ledger, 10) == {}
+    assert assigned(ledger, 10) == {"a": [0]}
+    assert assigned(ledger, 10) == {}
 
 
-def test_of_two_processes_each_gets_other_places(ledger: Ledger, tmp_path: Path) -> None:
+def test_two_processes_get_different_slots(ledger: Ledger, tmp_path: Path) -> None:
     record(ledger, "a", *[1] * 20)
     other = Ledger(tmp_path / "state")
-    given = [places(one, most)["a"] for one, most in ((ledger, 5), (other, 12), (ledger, 20))]
+    given = [assigned(one, most)["a"] for one, most in ((ledger, 5), (other, 12), (ledger, 20))]
     assert given == [[*range(5)], [*range(5, 12)], [*range(12, 20)]]
     other.close()
 
 
-def test_a_site_that_took_no_more_has_room_for_what_it_has_until_one_ends(ledger: Ledger) -> None:
+def test_after_a_refusal_a_full_queue_has_room_only_for_what_it_has(ledger: Ledger) -> None:
     keys = record(ledger, "a", *[1] * 6)
-    places(ledger, None)
+    assigned(ledger, None)
     ledger.slots.record_full("hpc", "a", [4, 5])
-    assert places(ledger, None) == {}
+    assert assigned(ledger, None) == {}
     ledger.observe({keys[0]: Status(JobState.COMPLETED)}, {})
-    assert places(ledger, None) == {"a": [4]}
+    assert assigned(ledger, None) == {"a": [4]}
     assert [batch.first for batch in ledger.batches("a") if batch.full] == [4, 5]
 
 
-def test_a_site_that_took_no_more_is_tried_with_one_after_a_while(ledger: Ledger) -> None:
+def test_a_full_queue_is_probed_with_one_batch_after_a_time(ledger: Ledger) -> None:
     record(ledger, "a", *[1] * 6)
-    places(ledger, None)
+    assigned(ledger, None)
     ledger.slots.record_full("hpc", "a", [3, 4, 5])
     later = time.time() + PROBE_SECONDS + 1
-    assert places(ledger, None, later - 60) == {}
-    assert places(ledger, None, later) == {"a": [3]}
+    assert assigned(ledger, None, later - 60) == {}
+    assert assigned(ledger, None, later) == {"a": [3]}
     ledger.slots.record_taken("hpc")
-    assert places(ledger, None) == {}
+    assert assigned(ledger, None) == {}
 
 
-def test_what_is_cancelled_while_it_waits_never_goes(ledger: Ledger) -> None:
+def test_a_batch_cancelled_while_it_waits_gets_no_slot(ledger: Ledger) -> None:
     keys = record(ledger, "a", 1, 1, 1)
-    places(ledger, 1)
+    assigned(ledger, 1)
     cancelled = Status(JobState.CANCELLED, Cause.CANCELLED)
     assert ledger.slots.cancel_waiting({keys[0]: cancelled, keys[1]: cancelled}) == {keys[1]}
-    assert places(ledger, None) == {"a": [2]}
+    assert assigned(ledger, None) == {"a": [2]}
 
 
 @pytest.mark.parametrize(
@@ -120,18 +120,18 @@ def test_what_is_cancelled_while_it_waits_never_goes(ledger: Ledger) -> None:
         (PBS.read_submit(188, "qsub: Job violates queue and/or server resource limits\n"), False),
     ],
 )  # fmt: skip
-def test_a_batch_system_that_takes_no_more_is_told_from_one_that_says_no(outcome: object, full: bool) -> None:
+def test_a_full_queue_is_distinguished_from_a_refusal(outcome: object, full: bool) -> None:
     assert isinstance(outcome, Full if full else Refused)
 
 
-# The whole of it, on this machine
+# From submission to the end, on this machine
 
 Make = Callable[..., Job]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Makes a job that counts itself in, waits for a file `go`, and counts itself out."""
+    """Makes a job that writes its id to the file `ran` and waits for the file `go`."""
     script = tmp_path / "s.sh"
     script.write_text(f"cd '{tmp_path}'; echo $JOB_ID >>ran; until [ -e go ]; do sleep 0.1; done")
     return lambda job_id: Job(job_id, JobType.SCRIPT, script_path=script, working_dir=tmp_path / "out" / job_id)
@@ -139,7 +139,7 @@ def make(tmp_path: Path) -> Make:
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Iterator[Callable[..., Runner]]:
-    """Makes runners of one ledger on a site that takes four jobs at a time."""
+    """Makes runners with one ledger for a site with a queue limit of four jobs."""
     opened: list[Runner] = []
 
     def make(**more: Any) -> Runner:
@@ -159,12 +159,12 @@ def ran(tmp_path: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def test_the_rest_goes_as_places_become_free_and_each_runs_once(
+def test_waiting_jobs_are_submitted_as_slots_become_free_and_each_runs_once(
     make: Make, runner: Callable[..., Runner], tmp_path: Path
 ) -> None:
     jobs, first = [make(f"j{n}") for n in range(11)], runner()
     first.submit(jobs)
-    _until(first, lambda: len(ran(tmp_path)) == 4)
+    _poll_until(first, lambda: len(ran(tmp_path)) == 4)
     for _ in range(3):
         first.poll()
     assert len(ran(tmp_path)) == 4
@@ -177,33 +177,33 @@ def test_the_rest_goes_as_places_become_free_and_each_runs_once(
     assert sorted(ran(tmp_path)) == sorted(job.job_id for job in jobs)
 
 
-class Watched(LocalTransport):
-    """This machine, and what was asked of it."""
+class Recording(LocalTransport):
+    """This machine; the names of the programs that were run are recorded."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[str] = []
+        self.programs: list[str] = []
 
     def run(self, program: Program, *args: Any, **how: Any) -> Reply:
-        self.asked.append(program.name)
+        self.programs.append(program.name)
         return super().run(program, *args, **how)
 
 
-def test_while_no_place_becomes_free_nothing_is_sent(make: Make, runner: Callable[..., Runner], tmp_path: Path) -> None:
-    way = Watched()
-    jobs, one = [make(f"j{n}") for n in range(9)], runner(transport=way)
+def test_while_no_slot_is_free_nothing_is_sent(make: Make, runner: Callable[..., Runner], tmp_path: Path) -> None:
+    transport = Recording()
+    jobs, one = [make(f"j{n}") for n in range(9)], runner(transport=transport)
     one.submit(jobs)
-    _until(one, lambda: len(ran(tmp_path)) == 4)
-    way.asked.clear()
+    _poll_until(one, lambda: len(ran(tmp_path)) == 4)
+    transport.programs.clear()
     for _ in range(3):
         time.sleep(0.1)
         one.poll()
-    assert way.asked == ["poll"] * 3
+    assert transport.programs == ["poll"] * 3
     (tmp_path / "go").touch()
     one.wait(jobs, timeout=600)
 
 
-def test_any_later_process_sends_the_rest(make: Make, runner: Callable[..., Runner], tmp_path: Path) -> None:
+def test_a_later_process_submits_waiting_jobs(make: Make, runner: Callable[..., Runner], tmp_path: Path) -> None:
     runner(campaign="c").submit(make(f"j{n}") for n in range(9))
     (tmp_path / "go").touch()
     later, jobs = runner(campaign="c"), [make(f"j{n}") for n in range(9)]
@@ -213,7 +213,7 @@ def test_any_later_process_sends_the_rest(make: Make, runner: Callable[..., Runn
     assert sorted(ran(tmp_path)) == sorted(job.job_id for job in jobs)
 
 
-def test_one_that_is_cancelled_while_it_waits_never_runs_though_its_siblings_do(
+def test_a_job_cancelled_while_it_waits_does_not_run_but_the_others_do(
     make: Make, runner: Callable[..., Runner], tmp_path: Path
 ) -> None:
     jobs, one = [make(f"j{n}") for n in range(9)], runner()
@@ -226,7 +226,7 @@ def test_one_that_is_cancelled_while_it_waits_never_runs_though_its_siblings_do(
     assert sorted(ran(tmp_path)) == sorted({job.job_id for job in jobs} - {"j6", "j7"})
 
 
-def _until(runner: Runner, happened: Callable[[], bool]) -> None:
+def _poll_until(runner: Runner, happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 300
     while not happened():
         assert time.monotonic() < deadline
