@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.testcluster import Cluster, NoCluster, bring_up, build_images
 
 _CLUSTER = pytest.StashKey[Cluster | str]()
+
+# No example fails because the machine is slow.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 
 _LONGEST = ("end_to_end/test_time_limit", "end_to_end/", "transports/", "cli/", "pbs/")

@@ -1,4 +1,4 @@
-"""People who can be asked in tests: one with prepared answers, and one who sits at a terminal of their own."""
+"""Users in tests: a prompter with prepared answers, and a command that runs at a terminal of its own."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from types import TracebackType
 from scheduler.transports.prompt import Prompter
 
 PASSWORD = "correct horse battery"
-"""Of the test cluster's account `password`."""
+"""The password of the test cluster's account `password`."""
 _SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
-# A process that leads a session takes the first terminal that it opens as its own.
+# The first terminal that a session leader opens becomes its controlling terminal.
 _TAKE_TERMINAL = "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execvp(sys.argv[1], sys.argv[1:])"
 
 
 def code() -> str:
-    """What an authenticator shows just now, for the test cluster's accounts with codes (RFC 6238)."""
+    """The current one-time code of the test cluster's accounts that require one (TOTP, RFC 6238)."""
     digest = hmac.new(base64.b32decode(_SECRET), struct.pack(">Q", int(time.time()) // 30), "sha1").digest()
     start = digest[-1] & 15
     number: int = struct.unpack(">I", digest[start : start + 4])[0] & 0x7FFFFFFF
@@ -33,22 +33,23 @@ def code() -> str:
 
 
 class PreparedPrompter(Prompter):
-    """Somebody with an answer for every question that has one of these words in it.
+    """Answers each prompt that contains one of the keys of `answers`.
 
     Attributes:
-        asked: the questions so far.
+        asked: the prompts so far.
+        texts: what was shown so far.
     """
 
     def __init__(self, answers: Mapping[str, str | Callable[[], str]]) -> None:
         self._answers = answers
         self.asked: list[str] = []
-        self.told: list[str] = []
+        self.texts: list[str] = []
 
-    def absent(self) -> str:
+    def unavailable(self) -> str:
         return ""
 
-    def tell(self, text: str) -> None:
-        self.told.append(text)
+    def show(self, text: str) -> None:
+        self.texts.append(text)
 
     def ask(self, question: str, *, shown: bool) -> str | None:
         self.asked.append(question)
@@ -57,37 +58,42 @@ class PreparedPrompter(Prompter):
 
 
 class Terminal:
-    """A command at a terminal of its own: what is on the screen, and what is typed."""
+    """A command that runs at a pseudo-terminal.
+
+    Attributes:
+        process: the command.
+        screen: everything that it has printed.
+    """
 
     def __init__(
         self, command: Sequence[str], *, environment: Mapping[str, str] | None = None, folder: Path | None = None
     ) -> None:
-        self._ours, theirs = os.openpty()
+        self._ours, its_end = os.openpty()
         given = os.environ if environment is None else environment
         own = {name: value for name, value in given.items() if name != "SCHEDULER_NO_PROMPT"}
         self.process = subprocess.Popen(
             [sys.executable, "-c", _TAKE_TERMINAL, *command],
-            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=own, cwd=folder,
+            stdin=its_end, stdout=its_end, stderr=its_end, start_new_session=True, env=own, cwd=folder,
         )  # fmt: skip
-        os.close(theirs)
+        os.close(its_end)
         self.screen = ""
 
     def shows(self, text: str, seconds: float = 300.0) -> None:
-        """Wait until this is on the screen."""
+        """Wait until `text` is on the screen."""
         deadline = time.monotonic() + seconds
         while text not in self.screen:
-            assert time.monotonic() < deadline, f"{text!r} never came: {self.screen!r}"
-            assert self._read(1.0) or self.process.poll() is None, f"it ended without {text!r}: {self.screen!r}"
+            assert time.monotonic() < deadline, f"no {text!r} on the screen: {self.screen!r}"
+            assert self._read(1.0) or self.process.poll() is None, f"it exited without {text!r}: {self.screen!r}"
 
     def types(self, line: str) -> None:
-        """A line, and the key at its end."""
+        """Type a line and the Enter key."""
         os.write(self._ours, f"{line}\n".encode())
 
     def ends(self, seconds: float = 300.0) -> int:
-        """Its exit code, and all that it showed in `screen`."""
+        """Wait for its end; its exit code. `screen` then has all of its output."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:
-            assert time.monotonic() < deadline, f"it does not end: {self.screen!r}"
+            assert time.monotonic() < deadline, f"it is still running: {self.screen!r}"
             self._read(0.2)
         while self._read(0.1):
             pass
@@ -108,7 +114,7 @@ class Terminal:
         ready, _, _ = select.select([self._ours], [], [], seconds)
         try:
             piece = os.read(self._ours, 65536) if ready else b""
-        except OSError:  # the terminal's other side is gone
+        except OSError:  # the process has closed its side of the terminal
             return False
         self.screen += piece.decode("utf-8", "replace")
         return bool(piece)

@@ -34,13 +34,13 @@ def test_every_hostile_value_is_one_word(shell: str, tmp_path: Path) -> None:
     assert words(" ".join(map(quote, VALUES)), shell, tmp_path) == VALUES
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(values=st.lists(TEXT, min_size=1, max_size=30), shell=st.sampled_from(SH))
 def test_any_text_is_one_word(values: list[str], shell: str, tmp_path: Path) -> None:
     assert words(" ".join(map(quote, values)), shell, tmp_path) == values
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(paths=st.lists(PATHS, min_size=1, max_size=20), shell=st.sampled_from(SH))
 def test_a_path_without_variables_is_itself(paths: list[str], shell: str, tmp_path: Path) -> None:
     paths = [path for path in paths if path != "~" and not path.startswith("~/")] or ["/"]

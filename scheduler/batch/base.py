@@ -27,40 +27,18 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from scheduler.batch.outcome import Outcome
+from scheduler.batch.request import BatchRequest
 from scheduler.job.evidence import Observation
-from scheduler.job.resources import Resources
 from scheduler.job.state import Cause
 
 Key = tuple[str, int]
 """The name of a batch on the cluster, and the index of one of its array tasks (0 for a single job)."""
 REST = -1
 """The index of a row about all array tasks of a batch that have no row of their own."""
-
-
-@dataclass(frozen=True)
-class BatchRequest:
-    """One batch to submit.
-
-    Attributes:
-        name: unique, 1 to 60 characters of ``[A-Za-z0-9._+-]``, the first a letter: every batch system accepts it.
-        count: number of jobs; an array if more than one.
-        first: the number of its first job in the bundle.
-        resources: complete: the site's defaults are included.
-        memory_style: the site's ``memory_style``: per_node, per_cpu or omit.
-        exclude: nodes to avoid. Ignored where the batch system has no directive for that.
-    """
-
-    name: str
-    count: int
-    first: int
-    resources: Resources
-    memory_style: str = "per_node"
-    exclude: tuple[str, ...] = ()
 
 
 class BatchSystem(ABC):

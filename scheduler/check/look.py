@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from scheduler.batch.base import BatchRequest, find
+from scheduler.batch.base import find
+from scheduler.batch.request import BatchRequest
 from scheduler.check.batch_system import batch_system_findings
 from scheduler.check.facts import Facts, read_facts
 from scheduler.check.finding import Finding, failed, ok

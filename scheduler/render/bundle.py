@@ -23,20 +23,13 @@ from pathlib import Path
 
 import jinja2
 
-from scheduler.batch.base import BatchRequest, BatchSystem, find
+from scheduler.batch.base import BatchSystem, find
+from scheduler.batch.request import BatchRequest
 from scheduler.errors import ConfigError, JobError
 from scheduler.job.job import Job, JobType
 from scheduler.job.resources import Resources
 from scheduler.job.validation import params_as_json
-from scheduler.render.frame import (
-    batch_files,
-    batch_list,
-    common_files,
-    dispatch_files,
-    dispatch_script,
-    label,
-    new_token,
-)
+from scheduler.render import frame
 from scheduler.render.grouping import Group, groups
 from scheduler.render.outputs import outputs_script
 from scheduler.render.payload import Shared, input_paths, payload_of
@@ -123,8 +116,8 @@ def render(jobs: Sequence[Job], site: Site, *, campaign: str | None = None, toke
         ConfigError: a template or directive is wrong.
     """
     system = find(site.scheduler)
-    name = label(campaign or (jobs[0].job_id if jobs else "job"))
-    making = _Making(site, system, token or new_token(), name, Shared(input_paths(jobs)))
+    name = frame.label(campaign or (jobs[0].job_id if jobs else "job"))
+    making = _Making(site, system, token or frame.new_token(), name, Shared(input_paths(jobs)))
     batches: list[Batch] = []
     first = 0
     for group in groups(_with_resources(jobs, site), site.limits, arrays=system.arrays):
@@ -163,9 +156,9 @@ def _batch(making: _Making, group: Group[Job], first: int) -> Batch:
     path = f"{first}/script.sh"
     if len(jobs) > 1:
         path = f"batches/{first}/script.sh"
-        making.files[path] = dispatch_script(template, directives, request, jobs[0], packed=group.packed)
-        making.files.update(dispatch_files(making.system, packed=group.packed))
-    making.files.update(batch_files(request, group))
+        making.files[path] = frame.dispatch_script(template, directives, request, jobs[0], packed=group.packed)
+        making.files.update(frame.dispatch_files(making.system, packed=group.packed))
+    making.files.update(frame.batch_files(request, group))
     return Batch(name, first, tuple(jobs), path, tuple(group.each), group.packed)
 
 
@@ -189,8 +182,10 @@ def _files_of_job(
 def _files_of_bundle(making: _Making, batches: Sequence[Batch]) -> None:
     files = making.files
     functions = any(job.job_type is JobType.FUNCTION for one in batches for job in one.jobs)
-    files.update(common_files(making.token, making.system, functions=functions))
-    files["batches/list"] = batch_list((one.first, 1 if one.packed else len(one.jobs), one.script) for one in batches)
+    files.update(frame.common_files(making.token, making.system, functions=functions))
+    files["batches/list"] = frame.batch_list(
+        (one.first, 1 if one.packed else len(one.jobs), one.script) for one in batches
+    )
     if making.python:
         files["needs-python"] = f"{making.python}\n".encode()
     files.update(making.shared.files)

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 import jinja2
 
-from scheduler.batch.base import BatchRequest, BatchSystem, text_of
+from scheduler.batch.base import BatchSystem, text_of
+from scheduler.batch.request import BatchRequest
 from scheduler.render.grouping import Group, One, members_file
 from scheduler.render.runtime.files import text
 from scheduler.render.template import JobTemplate, check_includes, rendered

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from scheduler.batch.base import BatchRequest, BatchSystem
+from scheduler.batch.base import BatchSystem
+from scheduler.batch.request import BatchRequest
 from scheduler.errors import ConfigError
 from scheduler.job.resources import Resources
 from scheduler.job.retry_policy import Again

@@ -1,1 +1,1 @@
-"""How one command and its bytes reach a machine. No word of jobs here."""
+"""Transports: how one command and its bytes reach a host. Nothing here knows of jobs or batch systems."""

@@ -1,9 +1,9 @@
-"""How bytes and a command reach a machine: one verb, `run`. No word of batch systems here.
+"""The contract of a transport: one verb, `run`, for one command and its bytes. Nothing here knows of batch systems.
 
-A `Program` is a POSIX sh program of ours. It travels as the first bytes of standard input, behind one fixed
-command line that every login shell understands, and its arguments travel inside it: nothing of a job shows in
-a process list. What login files print is cut away: the program's own output stands between markers, the exit
-code in the last one.
+A `Program` is a POSIX sh program of ours. It is sent as the first bytes of standard input of one fixed command line
+that every login shell understands. Its arguments are part of it, so nothing of a job is visible in a process list.
+Output of login files is discarded: the program's own output stands between two markers, and the last marker has the
+exit code (see wire.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Self = TypeVar("_Self", bound="Transport")
 
 @dataclass(frozen=True)
 class Program:
-    """A sh program: `text` runs over there; `name` is what messages and tests call it."""
+    """A sh program: `text` is its source, `name` is what messages and tests call it."""
 
     name: str
     text: str
@@ -27,14 +27,14 @@ class Program:
 
 @dataclass(frozen=True)
 class Expanded:
-    """A shell word, quoted already, that may hold variables to expand over there (made by `quote_path`)."""
+    """A quoted shell word whose variables the remote shell expands (made by `quote_path`)."""
 
     word: str
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A program that has run, and all that it said."""
+    """A program that has finished: its exit code and its output."""
 
     program: str
     exit_code: int
@@ -68,7 +68,7 @@ class Traits:
 
 
 class Transport(ABC):
-    """The way to one machine. Opened by the first `run`; one connection for all."""
+    """Runs programs on one host. The first `run` connects; all later ones use the same connection."""
 
     @abstractmethod
     def run(
@@ -80,43 +80,49 @@ class Transport(ABC):
         stdout: Callable[[bytes], None] | None = None,
         timeout: float = 60.0,
     ) -> Reply:
-        """Run `program` over there to its end.
+        """Run `program` on the host to its end.
 
         Args:
-            program: what to run; `args` become its ``$1``, ``$2``, …
-            stdin: bytes, or chunks of bytes made while they are sent, that the program reads after itself.
-            stdout: called with each piece of standard output as it comes; `Reply.stdout` is then empty.
-            timeout: seconds without a byte in either direction, after which the line is given up.
+            program: the program to run.
+            args: its arguments ``$1``, ``$2``, …
+            stdin: the program's standard input: bytes, or chunks of bytes that are produced while they are sent.
+            stdout: called with each piece of standard output when it arrives; `Reply.stdout` is then empty.
+            timeout: seconds without a byte in either direction before `run` fails with `TimedOut`.
+
+        Returns:
+            The program's exit code and output. An exit code other than 0 raises nothing.
 
         Raises:
-            TransportError: the machine was not reached, or the line was cut before the end marker came: the
-                program may have run whole, in part, or not at all.
-            TimedOut: the same, because nothing came or went for `timeout` seconds.
+            TransportError: the host was not reached, or the connection was lost before the end marker arrived: the
+                program may have run completely, partly or not at all.
+            TimedOut: likewise, because no byte was sent or received for `timeout` seconds.
         """
 
     def prepare(self) -> None:  # noqa: B027  (most have nothing to prepare)
-        """What is to be run is not known yet, but something will be: begin to connect, if that takes time. It returns
-        at once, asks nobody, and raises nothing: what goes wrong is told by the next `run`."""
+        """Start to connect in the background, because a `run` will follow soon.
+
+        Returns at once, never prompts, and raises nothing: the next `run` raises what went wrong.
+        """
 
     def upload_streams(self) -> int:
-        """So many programs at once move bytes there fastest. It may ask the line how long it is, once.
+        """How many programs at once upload fastest. The first call may measure the round trip.
 
         Raises:
-            TransportError: the machine was not reached.
+            TransportError: the host was not reached.
         """
         return 1
 
     def download_streams(self) -> int:
-        """So many programs at once bring bytes from there fastest. It may ask the line how long it is, once.
+        """How many programs at once download fastest. The first call may measure the round trip.
 
         Raises:
-            TransportError: the machine was not reached.
+            TransportError: the host was not reached.
         """
         return 1
 
     @abstractmethod
     def close(self) -> None:
-        """Give the connection back. What runs over there goes on. May be called twice."""
+        """Close the connection. Programs on the host may keep running. May be called twice."""
 
     def __enter__(self: _Self) -> _Self:
         return self

@@ -1,4 +1,4 @@
-"""Certificates of users' keys, as sites sign them for a day: whose they are, and what is wrong with them. Only read."""
+"""OpenSSH user certificates, such as sites sign for a day: which key each one is for, and whether it is valid now."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 EXPIRED = "which expired on"
-"""What a note on an expired certificate has in it."""
+"""Part of the text that `validity_problem` returns for an expired certificate."""
 _RENEWALS = {"nersc": "`sshproxy.sh` at NERSC", "cineca": "`step ssh login` at CINECA"}
 
 
@@ -38,8 +38,8 @@ def certificates_of(key: bytes, paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def trouble_of(path: Path) -> str:
-    """What is wrong with a certificate, as far as can be seen from here; empty if nothing is."""
+def validity_problem(path: Path) -> str:
+    """What is wrong with a certificate's dates, as the end of a sentence; empty if nothing is or it is unreadable."""
     try:
         certificate = _read(path)
     except OSError:
@@ -55,9 +55,13 @@ def trouble_of(path: Path) -> str:
 
 
 def renewal(about: str) -> str:
-    """What to do about an expired certificate of a key and a host of these names."""
+    """What to do about an expired certificate.
+
+    Args:
+        about: a text with the names of the host and the key, from which the site is recognized.
+    """
     known = [how for site, how in _RENEWALS.items() if site in about.lower()]
-    how = known[0] if known else f"as the site's manual says: {' or '.join(_RENEWALS.values())}"
+    how = known[0] if known else f"see the site's manual: {' or '.join(_RENEWALS.values())}"
     return f"Get a new certificate ({how})"
 
 

@@ -1,4 +1,4 @@
-"""One run under way: what is still to send, what was heard, how it ended. Pure; transports move the bytes."""
+"""One run of a program: the bytes still to send, the bytes received, and the reply or error. Pure: no I/O here."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ from scheduler.errors import TimedOut, TransportError
 from scheduler.transports.base import Expanded, Program, Reply
 from scheduler.transports.wire import Decoder, encode
 
-_LAST_WORDS = 500
-_LONGEST_COMPLAINT = 8000
-_UNCERTAIN = "what was asked may have happened whole, in part, or not at all. Try again later"
+_QUOTED_CHARACTERS = 500
+_KEPT_STDERR_BYTES = 8000
+_UNCERTAIN = "the program may have run completely, partly or not at all. Try again later"
 
 
 MOST_REPLY_BYTES = 128 << 20
-"""Of what a program prints, where nobody takes it piece by piece: 100,000 jobs in one poll are a quarter of that."""
-MOST_BEFORE_BYTES = 64 << 20
-"""Of what login files print."""
-MOST_WORDS_BYTES = 4 << 20
-"""Of standard error; what comes after that is not kept."""
+"""Limit for output that is kept whole (no `stdout` callback): a poll of 100,000 jobs is a quarter of that."""
+MOST_PREAMBLE_BYTES = 64 << 20
+"""Limit for the output of login files."""
+MOST_STDERR_BYTES = 4 << 20
+"""How much of standard error is kept; the rest is discarded."""
 
 
 @dataclass
-class _Heard:
-    """Bytes that have come: before the program began, from it, and on standard error; of the last, those kept."""
+class _Received:
+    """Bytes received: before the program started, its stdout, all of stderr, and the part of stderr that is kept."""
 
-    before: int = 0
-    said: int = 0
-    complained: int = 0
+    preamble: int = 0
+    stdout: int = 0
+    stderr: int = 0
     kept: int = 0
 
 
-class Feed:
-    """What is to be sent: the opening, then the data, chunk by chunk, made when they are asked for."""
+class InputFeed:
+    """The bytes to send: the program itself, then its standard input, whose chunks are produced on demand."""
 
     def __init__(self, opening: bytes, data: bytes | Iterable[bytes]) -> None:
         self._opening_left = len(opening)
-        self._now = memoryview(opening)
+        self._current = memoryview(opening)
         self._chunks = iter((data,) if isinstance(data, bytes) else data)
 
     @property
     def opening_sent(self) -> bool:
-        """The program is on its way whole; what comes next is its data."""
+        """The whole program has been sent; the next bytes are its standard input."""
         return self._opening_left == 0
 
-    def ahead(self, limit: int) -> bytes:
-        """The next bytes, at most `limit`; the same again until `took`. Empty: there are no more."""
-        while not self._now:
+    def peek(self, limit: int) -> bytes:
+        """The next bytes, at most `limit`; unchanged until `advance`. Empty at the end of the input."""
+        while not self._current:
             chunk = next(self._chunks, None)
             if chunk is None:
                 return b""
-            self._now = memoryview(chunk)
-        return bytes(self._now[:limit])
+            self._current = memoryview(chunk)
+        return bytes(self._current[:limit])
 
-    def took(self, count: int) -> None:
-        """`count` of them are sent."""
-        self._now = self._now[count:]
+    def advance(self, count: int) -> None:
+        """Note that the first `count` bytes of `peek` have been sent."""
+        self._current = self._current[count:]
         self._opening_left = max(0, self._opening_left - count)
 
 
 class Exchange:
-    """A program and its bytes, from the first one sent to its reply."""
+    """A program and its bytes, from the first byte sent to the reply."""
 
     def __init__(
         self,
@@ -75,107 +75,107 @@ class Exchange:
     ) -> None:
         call = encode(program, args)
         self.command = call.command
-        self.feed = Feed(call.opening, stdin)
+        self.input = InputFeed(call.opening, stdin)
         self._program = program.name
         self._where = where
         self._out, self._err = Decoder(call.nonce), Decoder(call.nonce)
-        self._said: list[bytes] = []
-        self._complained: list[bytes] = []
-        self._listener = stdout or self._keep
-        self._heard = _Heard()
-        self._before = b""
+        self._stdout: list[bytes] = []
+        self._stderr: list[bytes] = []
+        self._on_stdout = stdout or self._keep
+        self._received = _Received()
+        self._stderr_before_start = b""
 
     @property
-    def begun(self) -> bool:
-        """The program has started over there, and has taken no more of standard input than is its own."""
-        return self._out.begun
+    def started(self) -> bool:
+        """The program has started, and no byte of its own standard input has been consumed before it."""
+        return self._out.started
 
     @property
-    def ended(self) -> bool:
-        """Both end markers are here: nothing that may still come is the program's."""
+    def finished(self) -> bool:
+        """Both end markers have arrived: whatever follows is not the program's."""
         return self._out.exit_code is not None and self._err.exit_code is not None
 
     @property
-    def words_before(self) -> str:
-        """The last of what came on standard error before the program had begun."""
-        return self._before.decode("utf-8", "replace").strip()
+    def stderr_before_start(self) -> str:
+        """The last part of standard error from before the program started."""
+        return self._stderr_before_start.decode("utf-8", "replace").strip()
 
-    def hear_stdout(self, chunk: bytes) -> None:
-        """Bytes came on standard output; the program's own go to whoever listens."""
-        if not self._out.begun:
-            self._count("before", len(chunk), MOST_BEFORE_BYTES)
+    def receive_stdout(self, chunk: bytes) -> None:
+        """Take bytes of standard output; the program's own go to the `stdout` callback."""
+        if not self._out.started:
+            self._count("preamble", len(chunk), MOST_PREAMBLE_BYTES)
         if payload := self._out.feed(chunk):
-            self._listener(payload)
+            self._on_stdout(payload)
 
-    def hear_stderr(self, chunk: bytes) -> None:
-        """Bytes came on standard error."""
-        if not self._err.begun:
-            self._before = (self._before + chunk)[-_LONGEST_COMPLAINT:]
-        self._count("complained", len(chunk), MOST_REPLY_BYTES)
-        words = self._err.feed(chunk)[: max(0, MOST_WORDS_BYTES - self._heard.kept)]
-        self._heard.kept += len(words)
-        self._complained.append(words)
+    def receive_stderr(self, chunk: bytes) -> None:
+        """Take bytes of standard error."""
+        if not self._err.started:
+            self._stderr_before_start = (self._stderr_before_start + chunk)[-_KEPT_STDERR_BYTES:]
+        self._count("stderr", len(chunk), MOST_REPLY_BYTES)
+        kept = self._err.feed(chunk)[: max(0, MOST_STDERR_BYTES - self._received.kept)]
+        self._received.kept += len(kept)
+        self._stderr.append(kept)
 
     def _keep(self, payload: bytes) -> None:
-        self._count("said", len(payload), MOST_REPLY_BYTES)
-        self._said.append(payload)
+        self._count("stdout", len(payload), MOST_REPLY_BYTES)
+        self._stdout.append(payload)
 
     def _count(self, what: str, size: int, most: int) -> None:
-        """However much a host says, it does not fill this machine's memory, nor keep it listening for ever."""
-        total = getattr(self._heard, what) + size
-        setattr(self._heard, what, total)
+        """Keep a host from filling this machine's memory, or from keeping this process busy for ever."""
+        total = getattr(self._received, what) + size
+        setattr(self._received, what, total)
         if total > most:
-            raise self.cut(f"it said more than {most >> 20} MiB, and the line was given up")
+            raise self.failure(f"the output is larger than {most >> 20} MiB, so the run was aborted")
 
-    def reply(self, *, line_lost: bool = False) -> Reply:
-        """What the program said, now that there is no more to hear.
+    def reply(self, *, connection_lost: bool = False) -> Reply:
+        """The program's reply, when no more bytes will arrive.
 
         Args:
-            line_lost: it is the line that ended, not the login shell.
+            connection_lost: the bytes ended because the connection was lost, not because the login shell exited.
 
         Raises:
-            TransportError: there was no begin marker, or no end marker.
+            TransportError: the begin marker or the end marker is missing.
         """
-        self._complained.append(self._err.flush())
-        stderr = b"".join(self._complained)
+        self._stderr.append(self._err.flush())
+        stderr = b"".join(self._stderr)
         if self._out.exit_code is None:
-            raise self._cut_short(stderr) if self.begun or line_lost else self._never_begun()
-        return Reply(self._program, self._out.exit_code, b"".join(self._said), stderr)
+            raise self._unfinished(stderr) if self.started or connection_lost else self._not_started()
+        return Reply(self._program, self._out.exit_code, b"".join(self._stdout), stderr)
 
     def timed_out(self, seconds: float) -> TimedOut:
-        """The error to raise when nothing came or went for `seconds`."""
+        """The error for a run in which no byte was sent or received for `seconds`."""
         return TimedOut(
-            f"{self._where}: {self._program}: nothing came or went for {seconds:g} seconds, "
-            f"so the line was given up; {_UNCERTAIN}"
+            f"{self._where}: {self._program}: timed out: no data sent or received for {seconds:g} seconds; {_UNCERTAIN}"
         )
 
-    def cut(self, reason: str) -> TransportError:
-        """The error to raise when the line itself failed; `reason` says how."""
+    def failure(self, reason: str) -> TransportError:
+        """The error for a run whose connection failed; `reason` says how."""
         return TransportError(f"{self._where}: {self._program}: {reason}; {_UNCERTAIN}")
 
-    def _cut_short(self, stderr: bytes) -> TransportError:
-        last = stderr[-_LAST_WORDS:].decode("utf-8", "replace").strip() or ("" if self.begun else self._preamble())
-        words = f", after it had said {last!r}" if last else ""
-        return self.cut(f"the line was cut before the program had ended{words}")
+    def _unfinished(self, stderr: bytes) -> TransportError:
+        last = stderr[-_QUOTED_CHARACTERS:].decode("utf-8", "replace").strip()
+        last = last or ("" if self.started else self._preamble())
+        quoted = f" (last output: {last!r})" if last else ""
+        return self.failure(f"connection lost before the program finished{quoted}")
 
     def _preamble(self) -> str:
-        """What was said before any program of ours."""
+        """The first lines that arrived before the program started."""
         return _first_lines(self._out.preamble) or _first_lines(self._err.preamble)
 
-    def _never_begun(self) -> TransportError:
-        said = self._preamble()
-        heard = f"said {said!r} and ended" if said else "ended without a word"
+    def _not_started(self) -> TransportError:
+        preamble = self._preamble()
+        exited = f"printed {preamble!r} and exited" if preamble else "exited without output"
         return TransportError(
-            f"{self._where}: {self._program} was not started: the login shell {heard}. Log in there by hand to see "
-            "what it wants. If the account may run only some commands (a node for robots, a forced command, a "
-            "restricted shell), scheduler cannot work with it: it says one line only, "
-            f"`{_without_count(self.command)}`, with programs on standard input, and the site would have to allow that"
+            f"{self._where}: {self._program} was not started: the login shell {exited}. Log in with ssh to see what it "
+            "expects. If the account may run only some commands (a data transfer node, a forced command, a restricted "
+            "shell), scheduler cannot use it unless the site allows this one command line, which reads programs from "
+            f"standard input: `{_without_count(self.command)}`"
         )
 
 
 def _first_lines(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " / ".join(lines[:5])[:_LAST_WORDS]
+    return " / ".join(lines[:5])[:_QUOTED_CHARACTERS]
 
 
 def _without_count(command: str) -> str:

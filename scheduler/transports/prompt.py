@@ -1,6 +1,6 @@
-"""How a prompter is asked for a password, a passphrase or a code: at their terminal, and never where nobody is. No SSH.
+"""Prompting the user for a password, passphrase or one-time code at the terminal of this process. No SSH.
 
-What is answered is kept by nobody here; it is never shown, logged or written down.
+Nothing here stores an answer. An answer is never shown, logged or written to disk.
 """
 
 from __future__ import annotations
@@ -14,80 +14,94 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 NO_PROMPT = "SCHEDULER_NO_PROMPT"
-"""A variable that forbids all questions; the command's --no-prompt sets it."""
+"""Environment variable that turns off all prompts; the command line option --no-prompt sets it."""
 ANSWER_SECONDS = 120.0
-"""So long an answer may take: as long as OpenSSH's server waits for a login."""
+"""How long a prompt waits for an answer: as long as OpenSSH's server waits for a login (LoginGraceTime)."""
+NO_PROMPT_AFTER_LOSS = "there is no prompt after a lost connection: start again to be prompted"
+"""Why a connection that replaces a lost one does not prompt: the user may have left."""
 _TERMINAL = "/dev/tty"
 
 
 class Prompter(ABC):
-    """Somebody who may be asked."""
+    """Asks the user for what a login needs."""
 
     @abstractmethod
-    def absent(self) -> str:
-        """Why nobody can be asked, as the second half of a sentence; empty if somebody can."""
+    def unavailable(self) -> str:
+        """Why the user cannot be prompted now, as a clause for a message; empty if they can."""
 
     @abstractmethod
-    def tell(self, text: str) -> None:
-        """Show what a host has to say while it lets somebody in."""
+    def show(self, text: str) -> None:
+        """Show a host's text during a login, such as its instructions."""
 
     @abstractmethod
     def ask(self, question: str, *, shown: bool) -> str | None:
-        """The answer to a question; None if nobody answered in time. `shown`: what is typed may be seen."""
+        """Prompt for one answer.
 
-    def attention(self) -> AbstractContextManager[None]:
-        """Meanwhile another program talks to the person at the same terminal."""
+        Args:
+            question: the prompt.
+            shown: echo what the user types.
+
+        Returns:
+            The answer, or None if there was none in time.
+        """
+
+    def lend_terminal(self) -> AbstractContextManager[None]:
+        """A context in which another program, such as ssh, prompts at the same terminal."""
         return nullcontext()
 
 
 class NoPrompter(Prompter):
-    """Where questions are not wanted."""
+    """Never prompts.
+
+    Args:
+        reason: why not, as a clause for a message.
+    """
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
-    def absent(self) -> str:
+    def unavailable(self) -> str:
         return self._reason
 
-    def tell(self, text: str) -> None:
-        """There is nobody to tell."""
+    def show(self, text: str) -> None:
+        """Nothing is shown."""
 
     def ask(self, question: str, *, shown: bool) -> str | None:
         return None
 
 
 class TerminalPrompter(Prompter):
-    """Whoever sits at the terminal that this process belongs to, wherever its input and output go.
+    """Prompts at the controlling terminal of this process, even if stdin and stdout are redirected.
 
     Args:
-        curtain: what is drawn on the terminal meanwhile, such as a progress bar, is put away by this.
+        hide_display: a context in which a progress bar or other moving display is removed from the terminal.
     """
 
-    def __init__(self, curtain: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
-        self._curtain = curtain
+    def __init__(self, hide_display: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        self._hide_display = hide_display
 
-    def absent(self) -> str:
+    def unavailable(self) -> str:
         if os.environ.get(NO_PROMPT, "0") != "0":
-            return f"nobody may be asked (--no-prompt, or {NO_PROMPT})"
+            return f"prompts are turned off (--no-prompt, or {NO_PROMPT})"
         try:
             with _terminal() as terminal:
-                # To read there from the background would stop this process until somebody says `fg`.
-                in_front = os.tcgetpgrp(terminal) == os.getpgrp()
+                # A read from the terminal by a background process stops that process (SIGTTIN).
+                in_foreground = os.tcgetpgrp(terminal) == os.getpgrp()
         except OSError:
-            return "there is no terminal to ask at"
-        return "" if in_front else "this runs in the background, where nobody can be asked"
+            return "there is no terminal to prompt at"
+        return "" if in_foreground else "this process is in the background of its terminal, where it cannot prompt"
 
-    def attention(self) -> AbstractContextManager[None]:
-        return self._curtain()
+    def lend_terminal(self) -> AbstractContextManager[None]:
+        return self._hide_display()
 
-    def tell(self, text: str) -> None:
-        with self._curtain(), _terminal() as terminal:
+    def show(self, text: str) -> None:
+        with self._hide_display(), _terminal() as terminal:
             _write(terminal, text.strip() + "\n")
 
     def ask(self, question: str, *, shown: bool) -> str | None:
-        with self._curtain(), _terminal() as terminal, _listening(terminal, shown=shown):
+        with self._hide_display(), _terminal() as terminal, _line_input(terminal, shown=shown):
             _write(terminal, question if question.endswith(" ") else f"{question} ")
-            return _line(terminal, until=time.monotonic() + ANSWER_SECONDS)
+            return _read_line(terminal, until=time.monotonic() + ANSWER_SECONDS)
 
 
 @contextlib.contextmanager
@@ -100,8 +114,8 @@ def _terminal() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _listening(terminal: int, *, shown: bool) -> Iterator[None]:
-    """Nothing that was typed before counts as an answer, and the terminal is left as it was, whatever happens."""
+def _line_input(terminal: int, *, shown: bool) -> Iterator[None]:
+    """Discard earlier input and read whole lines, with or without echo; afterwards restore the terminal's settings."""
     import termios
 
     before = termios.tcgetattr(terminal)
@@ -117,18 +131,18 @@ def _listening(terminal: int, *, shown: bool) -> Iterator[None]:
             os.write(terminal, b"\n")
 
 
-def _line(terminal: int, *, until: float) -> str | None:
-    heard = b""
-    while not heard.endswith(b"\n"):
+def _read_line(terminal: int, *, until: float) -> str | None:
+    typed = b""
+    while not typed.endswith(b"\n"):
         ready, _, _ = select.select([terminal], [], [], max(0.0, until - time.monotonic()))
         piece = os.read(terminal, 4096) if ready else b""
         if not piece:
             return None
-        heard += piece
-    return heard[:-1].decode("utf-8", "surrogateescape")
+        typed += piece
+    return typed[:-1].decode("utf-8", "surrogateescape")
 
 
 def _write(terminal: int, text: str) -> None:
-    """What a host says must not act on the terminal."""
-    seen = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
-    os.write(terminal, seen.encode("utf-8", "backslashreplace"))
+    """Write a host's text with control characters escaped, so that it cannot control the terminal."""
+    escaped = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
+    os.write(terminal, escaped.encode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""What is asked of an SSH connection, and one host of the chain that it passes. Values; no Paramiko."""
+"""Settings of an SSH connection, and one host of its chain of jump hosts. Checked values; no Paramiko."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from pathlib import Path
 
 from scheduler.errors import ConfigError
 
-# What OpenSSH refuses too: such a name could become a command by way of ProxyCommand's %h and %r.
+# OpenSSH rejects the same names (ssh.c, valid_hostname and valid_ruser): they could become a command in a ProxyCommand.
 _HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]*\Z")
 _USER = re.compile(r"[A-Za-z0-9_.][^\s'\"`;&<>|(){}\\$\x00-\x1f\x7f]*\Z")
 
 
 @dataclass(frozen=True)
 class SshSettings:
-    """What a site file says of its SSH; what it leaves out comes from the user's ~/.ssh/config.
+    """The SSH settings of a site; a value that is None comes from the user's ~/.ssh/config.
 
     Attributes:
         host: a Host of ~/.ssh/config, or a host name.
-        user, port, identity_file, proxy_jump: as ``ssh -l -p -i -J``; they come before the Host's entry.
-        known_hosts: the one file of known hosts for the whole chain, instead of those that ssh would read.
-        accept_new_host_key: note down the key of a host that is not known yet; never a changed one.
+        user: as ``ssh -l``; this and the next three override the Host's entry.
+        port: as ``ssh -p``.
+        identity_file: as ``ssh -i``.
+        proxy_jump: as ``ssh -J``.
+        known_hosts: the only known_hosts file for all hosts of the chain, instead of ssh's files.
+        accept_new_host_key: add the key of an unknown host to known_hosts (StrictHostKeyChecking accept-new); never a
+            changed one.
         config_file: instead of ~/.ssh/config.
         connect_timeout: seconds for each host of the chain, unless its entry has a ConnectTimeout.
 
     Raises:
-        ConfigError: a host, user, port or timeout that cannot be one.
+        ConfigError: a host, user, port or timeout is not valid.
     """
 
     host: str
@@ -49,21 +53,30 @@ class SshSettings:
             raise ConfigError(f"connect_timeout of {self.host!r} must be more than 0 seconds")
         for value in (self.identity_file, self.proxy_jump):
             if value is not None and not value.isprintable():
-                raise ConfigError(f"ssh settings of {self.host!r} hold a control character: {value!r}")
+                raise ConfigError(f"ssh settings of {self.host!r} contain a control character: {value!r}")
 
 
 @dataclass(frozen=True)
 class Hop:
-    """One host of the chain, with all that is needed to reach it and log in.
+    """One host of the chain, with everything that is needed to connect to it and log in.
 
     Attributes:
-        alias: what it was asked for as.
-        identity_files: private keys to try, or the public half of a key that an agent has.
-        certificate_files: certificates that do not lie beside their keys.
-        chosen: the identity files were named by somebody; otherwise they are where keys usually lie.
-        agent: the agent's socket, None for ``$SSH_AUTH_SOCK``, empty for no agent.
-        known_as: its names in a known_hosts file, the best one first.
-        new_keys_go_to: the file where a new host key may be noted down, if any.
+        alias: the name by which the user or ProxyJump named it.
+        hostname: the name or address to connect to (HostName).
+        port: its port.
+        user: the remote user.
+        identity_files: files of private keys, or of public keys whose private keys are in the agent (IdentityFile).
+        certificate_files: certificates that are not beside their keys (CertificateFile).
+        identity_files_given: the identity files come from the site file or ~/.ssh/config, not from the defaults.
+        identities_only: do not try the agent's other keys (IdentitiesOnly).
+        agent: the agent's socket; None means ``$SSH_AUTH_SOCK``, empty means no agent (IdentityAgent).
+        known_as: its names in a known_hosts file, the most specific first.
+        known_hosts: the known_hosts files to read.
+        new_keys_go_to: the known_hosts file for new host keys, if any.
+        accept_new_host_key: add an unknown host's key to that file.
+        proxy_command: the ProxyCommand that connects to it, if any.
+        connect_seconds: limit for each phase of connecting (ConnectTimeout).
+        keepalive_seconds: interval of keepalive messages (ServerAliveInterval).
     """
 
     alias: str
@@ -72,7 +85,7 @@ class Hop:
     user: str
     identity_files: tuple[Path, ...]
     certificate_files: tuple[Path, ...]
-    chosen: bool
+    identity_files_given: bool
     identities_only: bool
     agent: str | None
     known_as: tuple[str, ...]
@@ -85,18 +98,26 @@ class Hop:
 
     @property
     def where(self) -> str:
-        """Its name as messages say it."""
+        """Its name in messages."""
         target = f"{self.user}@{self.hostname}:{self.port}"
         return target if self.alias == self.hostname else f"{self.alias} ({target})"
 
 
 def check_host(name: str, what: str) -> None:
-    """Refuse what cannot be a host's name or address, with a ConfigError."""
+    """Check that `name` is a valid host name or address.
+
+    Raises:
+        ConfigError: it is not; the message calls it `what`.
+    """
     if not _HOST.match(name):
-        raise ConfigError(f"{name!r} cannot be the {what} of an ssh connection")
+        raise ConfigError(f"{name!r} is not a valid {what} of an ssh connection")
 
 
 def check_user(name: str, what: str) -> None:
-    """Refuse what cannot be a user's name, with a ConfigError."""
+    """Check that `name` is a valid user name.
+
+    Raises:
+        ConfigError: it is not; the message calls it `what`.
+    """
     if not _USER.match(name):
-        raise ConfigError(f"{name!r} cannot be the {what} of an ssh connection")
+        raise ConfigError(f"{name!r} is not a valid {what} of an ssh connection")

@@ -1,13 +1,13 @@
-"""How a program travels, and how its own words are told from a login file's. Pure: bytes in, bytes out.
+"""How a program is encoded for sending, and how its output is told from that of login files. Pure: bytes in, bytes out.
 
-The login shell over there (bash, tcsh, fish) only ever sees one fixed line. The program follows as the first
-bytes of standard input, its data right behind it. What comes back stands between two markers that hold a
-fresh random word::
+The remote login shell (bash, tcsh, fish) gets one fixed command line. The program is sent as the first bytes of
+standard input, followed by the program's own standard input. Its output comes back between two markers that contain a
+random nonce::
 
-    whatever a login file prints … ==WORD:begin==\\n the program's bytes ==WORD:end:EXITCODE==\\n
+    output of login files … ==NONCE:begin==\\n the program's output ==NONCE:end:EXITCODE==\\n
 
-The same two markers stand on standard error. The program runs in a subshell, from an `eval`, so that neither
-its `exit` nor a slip in its syntax can skip the end marker.
+Standard error has the same two markers. The program runs by `eval` in a subshell, so that neither its `exit` nor a
+syntax error in it can skip the end marker.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from scheduler.quoting import quote
 from scheduler.transports.base import Expanded, Program
 
-# tcsh would choke on a quoted newline or a '!', dash -s swallows the data: this line works in all of them.
+# tcsh fails on a quoted newline and on '!'; `dash -s` reads ahead into the data. This line works in all shells.
 _COMMAND = """exec /bin/sh -c 'eval "$(head -c {count})"'"""
 
-# The markers are put together by printf: with xtrace on, the source's own trace must not look like one.
+# printf assembles the markers: under `set -x`, the trace of this source must not look like a marker.
 _FRAME = """\
 printf '==%s:begin==\\n' {nonce}
 printf '==%s:begin==\\n' {nonce} >&2
@@ -42,7 +42,13 @@ _LONGEST_CODE = len(b"255==\n")
 
 @dataclass(frozen=True)
 class Call:
-    """A program ready to travel: say `command`, send `opening`, then the program's own standard input."""
+    """An encoded program: run `command`, then send `opening` and the program's own standard input.
+
+    Attributes:
+        command: the command line for the login shell.
+        opening: the program with its arguments.
+        nonce: the random word in the markers.
+    """
 
     command: str
     opening: bytes
@@ -50,10 +56,15 @@ class Call:
 
 
 def encode(program: Program, args: Sequence[str | Expanded] = (), *, nonce: str | None = None) -> Call:
-    """`program` with `args` as its ``$1``, ``$2``, … in the form that travels.
+    """Encode `program` with `args` as its ``$1``, ``$2``, …
+
+    Args:
+        program: the program.
+        args: its arguments.
+        nonce: the random word in the markers; by default a new one.
 
     Raises:
-        JobError: a NUL, or what is no Unicode text; no command can carry it.
+        JobError: an argument has a NUL or is not valid Unicode, so it cannot be an argument of a command.
     """
     nonce = nonce or secrets.token_hex(16)
     words = " ".join(arg.word if isinstance(arg, Expanded) else quote(arg) for arg in args)
@@ -63,11 +74,11 @@ def encode(program: Program, args: Sequence[str | Expanded] = (), *, nonce: str 
 
 
 class Decoder:
-    """Cuts the bytes of one program out of one stream, whatever the chunks it comes in.
+    """Extracts the program's bytes from one stream, however the stream is divided into chunks.
 
     Attributes:
-        begun: the begin marker has been seen.
-        exit_code: the program's, once the end marker has been seen; until then None.
+        started: the begin marker has arrived.
+        exit_code: the program's exit code, or None until the end marker has arrived.
     """
 
     def __init__(self, nonce: str) -> None:
@@ -76,36 +87,40 @@ class Decoder:
         self._end = re.compile(re.escape(self._end_stem) + rb"(\d{1,3})==\n")
         self._held = b""
         self._preamble = b""
-        self.begun = False
+        self.started = False
         self.exit_code: int | None = None
 
     @property
     def preamble(self) -> str:
-        """The first of what came before the begin marker."""
-        heard = self._preamble if self.begun else self._preamble + self._held
-        return heard[:_PREAMBLE_BYTES].decode("utf-8", "replace")
+        """The first bytes that arrived before the begin marker, as text."""
+        received = self._preamble if self.started else self._preamble + self._held
+        return received[:_PREAMBLE_BYTES].decode("utf-8", "replace")
 
     def feed(self, chunk: bytes) -> bytes:
-        """The program's own bytes that `chunk` makes certain. What may be the end marker is held back."""
+        """Take a chunk of the stream.
+
+        Returns:
+            Bytes that certainly are the program's. Bytes that may be a part of the end marker are held back.
+        """
         if self.exit_code is not None:
             return b""
         data = self._held + chunk if self._held else chunk
         self._held = b""
-        return self._before_end(data) if self.begun else self._after_begin(data)
+        return self._before_end(data) if self.started else self._after_begin(data)
 
     def flush(self) -> bytes:
-        """What was held back, when the stream has ended and no marker can come any more."""
-        rest, self._held = (self._held, b"") if self.begun else (b"", self._held)
+        """The bytes that were held back; call it at the end of the stream, when no marker can follow."""
+        rest, self._held = (self._held, b"") if self.started else (b"", self._held)
         return rest
 
     def _after_begin(self, data: bytes) -> bytes:
         before, marker, after = data.partition(self._begin)
         if marker:
-            self.begun = True
-            self._note(before)
+            self.started = True
+            self._keep_preamble(before)
             return self._before_end(after)
         certain = max(0, len(data) - len(self._begin) + 1)
-        self._note(data[:certain])
+        self._keep_preamble(data[:certain])
         self._held = data[certain:]
         return b""
 
@@ -124,11 +139,11 @@ class Decoder:
         self._held = data[at:]
         return data[:at]
 
-    def _note(self, data: bytes) -> None:
+    def _keep_preamble(self, data: bytes) -> None:
         self._preamble += data[: _PREAMBLE_BYTES - len(self._preamble)]
 
 
 def _overlap(data: bytes, stem: bytes) -> int:
-    """The length of the longest end of `data` that is a beginning of `stem`."""
+    """The length of the longest suffix of `data` that is a proper prefix of `stem`."""
     longest = min(len(data), len(stem) - 1)
     return next((count for count in range(longest, 0, -1) if data.endswith(stem[:count])), 0)

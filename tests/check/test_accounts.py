@@ -10,7 +10,7 @@ from scheduler.check.finding import Finding, Mark
 from scheduler.check.look import inspect_site
 from scheduler.engine.connect import transport_to
 from scheduler.site.site import Site
-from tests.end_to_end.logins import WAYS, certified, site_of, ssh_of, way_to
+from tests.end_to_end.logins import TRANSPORTS, certified, site_of, ssh_of, transport_of
 from tests.testcluster import Cluster
 
 from .inspection import by_name, failures
@@ -18,10 +18,10 @@ from .inspection import by_name, failures
 pytestmark = pytest.mark.cluster
 
 
-@pytest.mark.parametrize("login", ["behind the gate", "twofactor", "password", "cert", "tess", "nosftp", "posix"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("login", ["behind a jump host", "twofactor", "password", "cert", "tess", "nosftp", "posix"])
+@pytest.mark.parametrize("way", TRANSPORTS)
 def test_no_check_of_a_working_account_fails(cluster: Cluster, tmp_path: Path, way: str, login: str) -> None:
-    with way_to(cluster, way, login, tmp_path) as transport:
+    with transport_of(cluster, way, login, tmp_path) as transport:
         found = by_name(inspect_site(site_of(cluster, way, login), transport))
     assert failures(found) == [], {name: one for name, one in found.items() if one.mark is Mark.FAILED}
 
@@ -34,14 +34,14 @@ def only_failure(site: Site) -> Finding:
     return found[name]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", TRANSPORTS)
 def test_a_login_that_needs_a_one_time_code_is_reported_as_that(cluster: Cluster, way: str) -> None:
     failure = only_failure(cluster.site("two", user="twofactor", transport=way))
     assert failure.name == "login"
     assert "code" in failure.words or "keyboard-interactive" in failure.words, failure
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", TRANSPORTS)
 def test_an_expired_certificate_is_reported_as_expired(cluster: Cluster, tmp_path: Path, way: str) -> None:
     key = certified(cluster, tmp_path, valid="-3h:-2h")
     ssh = {**ssh_of(cluster, "cert"), "identity_file": str(key)}
@@ -50,13 +50,13 @@ def test_an_expired_certificate_is_reported_as_expired(cluster: Cluster, tmp_pat
     assert "expired" in failure.words, failure
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", TRANSPORTS)
 def test_the_rejection_by_a_list_of_allowed_commands_is_reported(cluster: Cluster, way: str) -> None:
     failure = only_failure(cluster.site("list", user="restricted", transport=way))
     assert "Command rejected by allowed-commands" in failure.words, failure
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", TRANSPORTS)
 def test_a_full_home_directory_is_a_failure_of_work_dir(cluster: Cluster, way: str) -> None:
     failure = only_failure(cluster.site("full", user="full", transport=way))
     assert failure.name == "work_dir"

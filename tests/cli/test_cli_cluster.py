@@ -79,7 +79,8 @@ def test_a_one_time_code_is_asked_for_once_on_a_terminal_with_a_progress_bar(cod
 def test_no_prompt_fails_at_once_and_names_what_the_login_needs(coded: Workspace) -> None:
     with at_terminal(coded, "--no-prompt", "run", "good.yaml", "--site", "coded") as terminal:
         assert terminal.ends() == 1
-    assert "It wants a password or a one-time code, and nobody may be asked (--no-prompt" in _unfolded(terminal.screen)
+    needed = "It requires a password or a one-time code, and prompts are turned off (--no-prompt"
+    assert needed in _unfolded(terminal.screen)
     assert "Verification code:" not in terminal.screen
     assert "Run the same command again to resume the submission." in _unfolded(terminal.screen)
 

@@ -1,4 +1,4 @@
-"""The kinds of login that the test cluster has, and how a person's own ~/.ssh/config would lead to each."""
+"""The kinds of login that the test cluster has, and a user's ~/.ssh/config for each."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from scheduler.transports.ssh.transport import SshSettings, SshTransport
 from tests.prompters import PASSWORD, PreparedPrompter, Terminal, code
 from tests.testcluster import Cluster
 
-WAYS = ("ssh", "openssh")
-LOGINS = ("behind the gate", "twofactor", "password", "cert", "tess", "nosftp", "full", "posix")
+TRANSPORTS = ("ssh", "openssh")
+LOGINS = ("behind a jump host", "twofactor", "password", "cert", "tess", "nosftp", "full", "posix")
 
 
 def user_of(login: str) -> str:
-    return "alice" if login == "behind the gate" else login
+    return "alice" if login == "behind a jump host" else login
 
 
-def site_of(cluster: Cluster, way: str, login: str) -> Site:
-    keys: dict[str, Any] = {"transport": way, "ssh": ssh_of(cluster, login)}
+def site_of(cluster: Cluster, transport: str, login: str) -> Site:
+    keys: dict[str, Any] = {"transport": transport, "ssh": ssh_of(cluster, login)}
     if login == "full":
-        keys["work_dir"] = f"/var/tmp/{way} of full"
+        keys["work_dir"] = f"/var/tmp/{transport} of full"
     if login == "posix":
-        keys |= {"scheduler": "shell", "account": None, "work_dir": f"$HOME/{way} {time.time_ns()}"}
-    return cluster.site(f"{way}-{login.replace(' ', '-')}", **keys)
+        keys |= {"scheduler": "shell", "account": None, "work_dir": f"$HOME/{transport} {time.time_ns()}"}
+    return cluster.site(f"{transport}-{login.replace(' ', '-')}", **keys)
 
 
 def ssh_of(cluster: Cluster, login: str) -> dict[str, Any]:
-    ports = {"behind the gate": 2202, "posix": 2203}
+    ports = {"behind a jump host": 2202, "posix": 2203}
     return {
         "user": user_of(login),
         "port": ports.get(login),
@@ -44,17 +44,17 @@ def ssh_of(cluster: Cluster, login: str) -> dict[str, Any]:
 
 
 @contextmanager
-def way_to(cluster: Cluster, way: str, login: str, folder: Path) -> Iterator[Transport]:
-    """As a person's ~/.ssh/config would lead there, with a connection that they have opened where a code is needed."""
+def transport_of(cluster: Cluster, name: str, login: str, folder: Path) -> Iterator[Transport]:
+    """A transport with a user's ~/.ssh/config; for openssh, with an open ControlMaster where a code is needed."""
     config = folder / "config"
     config.write_text(_config(cluster, login, folder))
     settings = SshSettings("farm", config_file=str(config))
     with ExitStack() as stack:
-        if way == "openssh" and login in ("twofactor", "password"):
-            stack.enter_context(_opened_by_hand(config, folder / "open"))
-        prompter = PreparedPrompter({"Password:": PASSWORD, "Verification code:": code}) if way == "ssh" else None
-        made: Callable[..., Transport] = SshTransport if way == "ssh" else OpensshTransport
-        yield stack.enter_context(made(settings, prompter=prompter))
+        if name == "openssh" and login in ("twofactor", "password"):
+            stack.enter_context(_control_master(config, folder / "open"))
+        prompter = PreparedPrompter({"Password:": PASSWORD, "Verification code:": code}) if name == "ssh" else None
+        kind: Callable[..., Transport] = SshTransport if name == "ssh" else OpensshTransport
+        yield stack.enter_context(kind(settings, prompter=prompter))
 
 
 def _config(cluster: Cluster, login: str, folder: Path) -> str:
@@ -62,7 +62,7 @@ def _config(cluster: Cluster, login: str, folder: Path) -> str:
     if login == "cert":
         key = certified(cluster, folder)
     host, more = cluster.host, ""
-    if login == "behind the gate":
+    if login == "behind a jump host":
         host, more = "127.0.0.1", " ProxyJump gate\n"
     return (
         f"Host farm\n HostName {host}\n Port {ssh['port'] or 22}\n User {ssh['user']}\n"
@@ -81,7 +81,7 @@ def certified(cluster: Cluster, folder: Path, *, valid: str = "-1h:+1h") -> Path
 
 
 @contextmanager
-def _opened_by_hand(config: Path, socket: Path) -> Iterator[None]:
+def _control_master(config: Path, socket: Path) -> Iterator[None]:
     with Terminal(["ssh", "-F", str(config), "-M", "-N", "farm"]) as terminal:
         if "User password" in config.read_text():
             terminal.shows("Password:")

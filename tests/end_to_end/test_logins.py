@@ -1,4 +1,4 @@
-"""The whole way through every kind of login there is, by both ways of SSH: a job to its end, another one cancelled."""
+"""Every kind of login, over both SSH transports: one job runs to its end, another one is cancelled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.prompters import PreparedPrompter, code
 from tests.testcluster import Cluster
 from tests.transports.relay import Relay
 
-from .logins import LOGINS, WAYS, site_of, ssh_of, user_of, way_to
+from .logins import LOGINS, TRANSPORTS, site_of, ssh_of, transport_of, user_of
 
 pytestmark = pytest.mark.cluster
 
@@ -25,8 +25,8 @@ LONG = "#!/bin/sh\nsleep 300\n"
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """What came of two jobs, or why nothing came."""
+class Outcome:
+    """Two finished jobs, or the error."""
 
     done: Job | None = None
     cancelled: Job | None = None
@@ -34,41 +34,39 @@ class Arrival:
 
 
 @pytest.fixture(scope="module")
-def arrivals(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Arrival]:
-    """All logins at once: what takes time is waiting for jobs."""
+def outcomes(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Outcome]:
+    """All logins at once, since most of the time is waiting for jobs."""
     folder = tmp_path_factory.mktemp("logins")
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(len(LOGINS)) as pool:
         patch.delenv("SSH_AUTH_SOCK", raising=False)
         patch.setenv("SCHEDULER_NO_PROMPT", "1")
-        which = [(way, login) for login in LOGINS for way in WAYS]
-        places = [folder / f"{way} {login}" for way, login in which]
-        ways, logins = zip(*which, strict=True)
-        came = pool.map(lambda way, login, place: _arrive(cluster, way, login, place), ways, logins, places)
-        return dict(zip(which, came, strict=True))
+        cases = [(transport, login) for login in LOGINS for transport in TRANSPORTS]
+        found = pool.map(lambda case: _run_jobs(cluster, case[0], case[1], folder / " ".join(case)), cases)
+        return dict(zip(cases, found, strict=True))
 
 
 @pytest.mark.parametrize("login", LOGINS)
-@pytest.mark.parametrize("way", WAYS)
-def test_jobs_go_the_whole_way_through_every_login(
-    arrivals: dict[tuple[str, str], Arrival], way: str, login: str
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_jobs_run_and_are_cancelled_over_every_login(
+    outcomes: dict[tuple[str, str], Outcome], transport: str, login: str
 ) -> None:
-    came = arrivals[way, login]
-    if came.error is not None:
-        raise came.error
-    assert came.done is not None and came.cancelled is not None
-    results = came.done.get_results()
-    assert came.done.is_completed(), came.done.status
-    assert (Path(came.done.working_dir) / "user.txt").read_text().strip() == user_of(login)
-    assert (Path(came.done.working_dir) / "big.bin").stat().st_size == 300_000
+    outcome = outcomes[transport, login]
+    if outcome.error is not None:
+        raise outcome.error
+    assert outcome.done is not None and outcome.cancelled is not None
+    results = outcome.done.get_results()
+    assert outcome.done.is_completed(), outcome.done.status
+    assert (Path(outcome.done.working_dir) / "user.txt").read_text().strip() == user_of(login)
+    assert (Path(outcome.done.working_dir) / "big.bin").stat().st_size == 300_000
     assert results["answer"] == 42
-    assert str(came.cancelled.status).startswith("cancelled"), came.cancelled.status
+    assert str(outcome.cancelled.status).startswith("cancelled"), outcome.cancelled.status
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_list_of_commands_is_named_as_the_reason_and_nothing_is_lost(
-    cluster: Cluster, tmp_path: Path, way: str
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_list_of_allowed_commands_is_reported_and_the_job_is_kept(
+    cluster: Cluster, tmp_path: Path, transport: str
 ) -> None:
-    site = cluster.site("restricted", user="restricted", transport=way)
+    site = cluster.site("restricted", user="restricted", transport=transport)
     (job, _) = _jobs(tmp_path)
     with Runner(site, ledger=Ledger(tmp_path / "state"), prompt=False) as runner:
         with pytest.raises(TransportError, match="Command rejected by allowed-commands: exec /bin/sh") as caught:
@@ -77,9 +75,9 @@ def test_a_list_of_commands_is_named_as_the_reason_and_nothing_is_lost(
     assert not job.status.final
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_full_home_is_named_with_what_to_do(cluster: Cluster, tmp_path: Path, way: str) -> None:
-    site = cluster.site("full", user="full", transport=way)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_full_home_directory_is_reported_with_what_to_do(cluster: Cluster, tmp_path: Path, transport: str) -> None:
+    site = cluster.site("full", user="full", transport=transport)
     (job, _) = _jobs(tmp_path)
     with Runner(site, ledger=Ledger(tmp_path / "state"), prompt=False) as runner:
         with pytest.raises(BatchError, match="No space left on device") as caught:
@@ -87,20 +85,20 @@ def test_a_full_home_is_named_with_what_to_do(cluster: Cluster, tmp_path: Path, 
         assert "work_dir" in str(caught.value)
 
 
-def test_a_machine_with_slurm_and_without_bash_is_named(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_slurm_host_without_bash_is_reported(cluster: Cluster, tmp_path: Path) -> None:
     site = cluster.site("nobash", transport="ssh", ssh=ssh_of(cluster, "posix"))
     (job, _) = _jobs(tmp_path)
     with (
         Runner(site, ledger=Ledger(tmp_path / "state"), prompt=False) as runner,
-        pytest.raises(BatchError, match="there is no /bin/bash on login"),
+        pytest.raises(BatchError, match="/bin/bash does not exist on login"),
     ):
         runner.submit([job])
 
 
-def test_a_wait_whose_line_is_lost_says_that_a_code_is_needed_and_goes_on_when_somebody_is_there(
+def test_a_wait_that_loses_its_connection_fails_without_a_prompt_and_the_next_wait_prompts(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    """It neither asks nor hangs in the middle, where nobody may be; the job goes on meanwhile."""
+    """The user may have left during the wait. The job keeps running."""
     (job, _) = _jobs(tmp_path)
     known, prompter = tmp_path / "known_hosts", PreparedPrompter({"Verification code:": code})
     key = (cluster.folder / "known_hosts").read_text().splitlines()[0].partition(" ")[2]
@@ -111,7 +109,7 @@ def test_a_wait_whose_line_is_lost_says_that_a_code_is_needed_and_goes_on_when_s
         with Runner(site, ledger=Ledger(tmp_path / "state"), transport=transport_to(site, prompter=prompter)) as runner:
             runner.submit([job])
             relay.cut()
-            with pytest.raises(LoginError, match="nobody is asked again after a connection was lost"):
+            with pytest.raises(LoginError, match="there is no prompt after a lost connection"):
                 runner.wait([job], timeout=600)
             assert not job.status.final
             assert len(prompter.asked) == 1
@@ -132,17 +130,17 @@ def _jobs(folder: Path) -> tuple[Job, Job]:
     )  # fmt: skip
 
 
-def _arrive(cluster: Cluster, way: str, login: str, folder: Path) -> Arrival:
+def _run_jobs(cluster: Cluster, name: str, login: str, folder: Path) -> Outcome:
     done, long = _jobs(folder)
     try:
-        site, ledger = site_of(cluster, way, login), Ledger(folder / "state")
+        site, ledger = site_of(cluster, name, login), Ledger(folder / "state")
         with (
-            way_to(cluster, way, login, folder) as transport,
+            transport_of(cluster, name, login, folder) as transport,
             Runner(site, ledger=ledger, transport=transport, prompt=False) as runner,
         ):
             runner.submit([done, long])
             runner.cancel([long])
             runner.wait([done, long], timeout=600)
     except (AssertionError, TransportError, BatchError, TimeoutError) as error:
-        return Arrival(error=error)
-    return Arrival(done, long)
+        return Outcome(error=error)
+    return Outcome(done, long)

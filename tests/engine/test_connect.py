@@ -55,7 +55,7 @@ def test_the_ssh_settings_of_a_site_are_passed_to_ssh(tmp_path: Path, monkeypatc
     }
     with (
         transport_to(site("openssh", ssh=ssh), prompter=no_prompter()) as transport,
-        pytest.raises(Exception, match=r"not reached\. ssh failed without a word"),
+        pytest.raises(Exception, match=r"not reached\. ssh failed without output"),
     ):
         transport.run(Program("secret", "echo secret"), ["a secret"])
     arguments = (tmp_path / "record").read_text()
@@ -70,6 +70,6 @@ def test_new_host_keys_are_accepted_only_if_the_site_allows_it(tmp_path: Path) -
     from scheduler.transports.openssh.options import config_text
     from scheduler.transports.settings import SshSettings
 
-    assert "StrictHostKeyChecking yes\n" in config_text(SshSettings("farm"), asking=True)
+    assert "StrictHostKeyChecking yes\n" in config_text(SshSettings("farm"), batch=False)
     accepting = SshSettings("farm", accept_new_host_key=True)
-    assert "StrictHostKeyChecking accept-new\n" in config_text(accepting, asking=False)
+    assert "StrictHostKeyChecking accept-new\n" in config_text(accepting, batch=True)

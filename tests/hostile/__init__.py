@@ -1,1 +1,1 @@
-"""Nothing gets in: hostile values at every field, hostile replies, and what is left readable for others."""
+"""Hostile values in every field, hostile replies, and what other users could read: no value is ever executed."""

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduler import Job, JobType, Resources, SchedulerError, Site
-from scheduler.batch.base import BatchRequest, find
+from scheduler.batch.base import find
+from scheduler.batch.request import BatchRequest
 from scheduler.render.bundle import Bundle, render
 from tests.end_to_end.hostile import CANARY
 from tests.unpacked import LOCAL_SLURM, SHELLS, installed, unpack

@@ -1,4 +1,4 @@
-"""Hostile replies of a site: whatever it sends, it is read in bounded memory, and nothing of it leaves its place."""
+"""Hostile replies of a site: each is read in bounded memory, and writes no file outside the folder of the job."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from scheduler.engine.submit.reply import read_submit_reply
 from scheduler.errors import SchedulerError
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Expanded, Program, Reply, Transport
-from scheduler.transports.exchange import MOST_BEFORE_BYTES, MOST_REPLY_BYTES, Exchange
+from scheduler.transports.exchange import MOST_PREAMBLE_BYTES, MOST_REPLY_BYTES, Exchange
 from scheduler.transports.local.transport import LocalTransport
 from tests.engine.collect.test_fetch import a_row
 
@@ -369,7 +369,7 @@ def exchange() -> Exchange:
 
 
 def begin_of(run: Exchange) -> bytes:
-    nonce = run.feed.ahead(4000).split(b"begin==\\n' ")[1].split(b"\n")[0]
+    nonce = run.input.peek(4000).split(b"begin==\\n' ")[1].split(b"\n")[0]
     return b"==" + nonce + b":begin==\n"
 
 
@@ -378,20 +378,20 @@ def test_a_site_that_sends_without_end_is_an_error(where: str, tried: Tried) -> 
     tried(1)
     run, piece = exchange(), b"x" * (1 << 20)
     if where != "before it began":
-        run.hear_stdout(begin_of(run))
-        run.hear_stderr(begin_of(run))
-    hear = run.hear_stderr if where == "on stderr" else run.hear_stdout
-    most = (MOST_BEFORE_BYTES if where == "before it began" else MOST_REPLY_BYTES) >> 20
-    with pytest.raises(TransportError, match=f"more than {most} MiB"):
+        run.receive_stdout(begin_of(run))
+        run.receive_stderr(begin_of(run))
+    hear = run.receive_stderr if where == "on stderr" else run.receive_stdout
+    most = (MOST_PREAMBLE_BYTES if where == "before it began" else MOST_REPLY_BYTES) >> 20
+    with pytest.raises(TransportError, match=f"larger than {most} MiB"):
         for _ in range(most + 2):
             hear(piece)
-    assert sum(map(len, run._complained)) <= 4 << 20
+    assert sum(map(len, run._stderr)) <= 4 << 20
 
 
 def test_a_program_that_prints_without_end_is_an_error(tried: Tried) -> None:
     """With a real program, on this machine."""
     tried(1)
-    with pytest.raises(TransportError, match="MiB, and the line was given up"):
+    with pytest.raises(TransportError, match="MiB, so the run was aborted"):
         LocalTransport().run(Program("poll", "exec cat /dev/zero"), timeout=60)
 
 

@@ -59,15 +59,12 @@ print(json.dumps({
 
 
 @pytest.fixture
-def package(tmp_path: Path) -> Path:
+def package(package_copy: Path) -> Path:
     """A folder with a copy of the package in which only the files of the toy are new."""
-    folder = tmp_path / "copy"
-    ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("scheduler", "templates", "site_configs"):
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    shutil.copytree(TOY, folder / "scheduler/batch/toy", ignore=ignored)
-    (folder / "scheduler/batch/toy/toy.sh.j2").rename(folder / "templates/toy.sh.j2")
-    return folder
+    toy = package_copy / "scheduler/batch/toy"
+    shutil.copytree(TOY, toy, ignore=shutil.ignore_patterns("__pycache__"))
+    (toy / "toy.sh.j2").rename(package_copy / "templates/toy.sh.j2")
+    return package_copy
 
 
 def run(package: Path, folder: Path, *arguments: object) -> str:

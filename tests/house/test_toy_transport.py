@@ -17,7 +17,7 @@ import pytest
 
 from scheduler.transports.find import transport_names
 
-from .code import ROOT, Module, modules
+from .code import Module, modules
 
 SITE = "transport: toy\nhost: meadow\nscheduler: shell\nwork_dir: $HOME/work\nlimits: {poll_seconds: 0.2}\n"
 JOB = r"""
@@ -49,24 +49,22 @@ except ConfigError as error:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the package, its templates and its sites, with the toy among the transports."""
-    copy = tmp_path / "checkout"
-    for folder in ("scheduler", "templates", "site_configs"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(Path(__file__).parent / "toy_transport", copy / "scheduler" / "transports" / "toy")
-    return copy
+def package(package_copy: Path) -> Path:
+    """A folder with a copy of the package in which only the files of the toy are new."""
+    toy = package_copy / "scheduler" / "transports" / "toy"
+    shutil.copytree(Path(__file__).parent / "toy_transport", toy, ignore=shutil.ignore_patterns("__pycache__"))
+    return package_copy
 
 
-def python(checkout: Path, code: str) -> list[str]:
+def python(package: Path, code: str) -> list[str]:
     """The lines that `code` prints in a new interpreter that imports the copy of the package."""
-    folder = checkout.parent
+    folder = package.parent
     own = {
-        "PYTHONPATH": str(checkout),
+        "PYTHONPATH": str(package),
         "TOY_HOSTS": str(folder / "hosts"),
         "SCHEDULER_STATE_DIR": str(folder / "state"),
     }
-    where = f"import scheduler\nassert scheduler.__file__.startswith({str(checkout)!r}), scheduler.__file__\n"
+    where = f"import scheduler\nassert scheduler.__file__.startswith({str(package)!r}), scheduler.__file__\n"
     done = subprocess.run(
         [sys.executable, "-c", where + code], cwd=folder, env={**os.environ, **own}, capture_output=True, text=True
     )
@@ -74,16 +72,16 @@ def python(checkout: Path, code: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_a_job_runs_to_its_end_over_a_transport_that_is_one_folder(checkout: Path, tmp_path: Path) -> None:
+def test_a_job_runs_to_its_end_over_a_transport_that_is_one_folder(package: Path, tmp_path: Path) -> None:
     host = tmp_path / "hosts" / "meadow"
     host.mkdir(parents=True)
     (tmp_path / "toy.yaml").write_text(SITE)
-    assert python(checkout, JOB) == [str(host), ""]
+    assert python(package, JOB) == [str(host), ""]
     assert (host / "work").is_dir()
 
 
-def test_a_transport_that_is_one_folder_is_known_to_site_files(checkout: Path) -> None:
-    assert python(checkout, MISSPELT) == [
+def test_a_transport_that_is_one_folder_is_known_to_site_files(package: Path) -> None:
+    assert python(package, MISSPELT) == [
         "site 'test': transport: no such transport: 'tyo'; did you mean 'toy'?",
         "site 'test': host: is missing; transport: toy needs to know where to",
     ]

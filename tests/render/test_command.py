@@ -65,7 +65,7 @@ def test_every_hostile_value_is_one_word_in_every_context(place: str, shell: str
     assert run(text, shell, tmp_path) == "".join(value + "\0" for value in VALUES).encode()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(place=st.sampled_from(PLACES), values=st.lists(TEXT | SHELLISH, min_size=1, max_size=30), sh=st.sampled_from(SH))
 def test_any_text_is_one_word_in_any_context(place: str, values: list[str], sh: str, tmp_path: Path) -> None:
     params = {f"v{n}": value for n, value in enumerate(values)}

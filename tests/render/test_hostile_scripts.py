@@ -127,7 +127,7 @@ def test_any_job_id_and_folder_arrives(tmp_path: Path, job_id: str) -> None:
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(values=st.lists(TEXT, min_size=10, max_size=30))
 def test_any_text_arrives(tmp_path_factory: pytest.TempPathFactory, values: list[str]) -> None:
     folder, names = tmp_path_factory.mktemp("any"), [f"v{n}" for n in range(len(values))]

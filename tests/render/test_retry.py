@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from scheduler import ConfigError, JobState, Resources, Site, Status
-from scheduler.batch.base import BatchRequest, find
+from scheduler.batch.base import find
+from scheduler.batch.request import BatchRequest
 from scheduler.job.retry_policy import Again
 from scheduler.ledger.rows import JobRow
 from scheduler.render.retry import NextBundle, RetryRequest, render_retries

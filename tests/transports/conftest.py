@@ -1,4 +1,4 @@
-"""Every way to a machine that can be tried on this one."""
+"""Every kind of transport that can be tested on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scheduler.transports.ssh.transport import SshSettings, SshTransport
 from . import sshd
 
 _LOGIN_SHELLS = ("bash", "dash", "tcsh", "fish")
-_WAYS = (
+_KINDS = (
     "local",
     *("ssh", *(f"ssh to {shell}" for shell in _LOGIN_SHELLS), "ssh through a jump host"),
     "openssh",
@@ -29,7 +29,7 @@ def _no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., sshd.Sshd]]:
-    """Starts a server with the arguments of `sshd.start`; all are stopped in the end."""
+    """A function with the arguments of `sshd.start`; the servers are stopped at the end."""
     if reason := sshd.why_not():
         pytest.skip(reason)
     servers: list[sshd.Sshd] = []
@@ -46,28 +46,28 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 
 @pytest.fixture(scope="session")
 def server(start_server: Callable[..., sshd.Sshd]) -> sshd.Sshd:
-    """An ordinary server that answers on three ports."""
+    """A server with the default settings, on three ports."""
     return start_server(ports=3)
 
 
 @pytest.fixture(scope="session")
 def transport_by(start_server: Callable[..., sshd.Sshd]) -> Callable[[str], Transport]:
-    """Makes a transport of the kind that is named."""
+    """A function: the name of a kind → a transport of it."""
     servers: dict[str, sshd.Sshd] = {}
 
-    def make(way: str) -> Transport:
-        if way == "local":
+    def make(kind: str) -> Transport:
+        if kind == "local":
             return LocalTransport()
-        if way not in servers:
-            servers[way] = _server_for(way, start_server)
-        if way == "ssh through a jump host":
-            return SshTransport(_through_itself(servers[way]))
-        return OpensshTransport(servers[way].settings) if way == "openssh" else SshTransport(servers[way].settings)
+        if kind not in servers:
+            servers[kind] = _server_for(kind, start_server)
+        if kind == "ssh through a jump host":
+            return SshTransport(_through_itself(servers[kind]))
+        return OpensshTransport(servers[kind].settings) if kind == "openssh" else SshTransport(servers[kind].settings)
 
     return make
 
 
-@pytest.fixture(params=_WAYS)
+@pytest.fixture(params=_KINDS)
 def transport(request: pytest.FixtureRequest, transport_by: Callable[[str], Transport]) -> Iterator[Transport]:
     """A transport of each kind in turn."""
     with transport_by(request.param) as opened:
@@ -76,15 +76,15 @@ def transport(request: pytest.FixtureRequest, transport_by: Callable[[str], Tran
 
 @pytest.fixture(params=("local", "ssh", "openssh"))
 def plain_transport(request: pytest.FixtureRequest, transport_by: Callable[[str], Transport]) -> Iterator[Transport]:
-    """A transport of the three kinds that differ in more than the login shell."""
+    """A transport of each of the three kinds that differ in more than the login shell."""
     with transport_by(request.param) as opened:
         yield opened
 
 
-def _server_for(way: str, start_server: Callable[..., sshd.Sshd]) -> sshd.Sshd:
-    if way == "ssh through a jump host":
+def _server_for(kind: str, start_server: Callable[..., sshd.Sshd]) -> sshd.Sshd:
+    if kind == "ssh through a jump host":
         return start_server(ports=2)
-    shell = way.partition(" to ")[2]
+    shell = kind.partition(" to ")[2]
     path = shutil.which(shell) if shell else ""
     if path is None:
         pytest.skip(f"{shell} is not installed")

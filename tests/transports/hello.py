@@ -1,4 +1,4 @@
-"""The smallest program, and the two ways that it can go."""
+"""A minimal program, and checks that it runs or that the connection fails."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ HELLO = Program("hello", "echo hello")
 
 
 def says_hello(settings: SshSettings) -> None:
-    """The host is reached, and runs programs."""
+    """Assert that the host runs programs."""
     with SshTransport(settings) as transport:
         assert transport.run(HELLO).out == "hello\n"
 
 
 def refused(settings: SshSettings, kind: type[TransportError] = TransportError) -> str:
-    """The host is not reached; the words that say why."""
+    """Assert that connecting fails; return the message."""
     with SshTransport(settings) as transport, pytest.raises(kind) as caught:
         transport.run(HELLO)
     return str(caught.value)

@@ -1,4 +1,4 @@
-"""A line that can be cut, or freeze as lines do: silently, both ends believing that it is there."""
+"""A TCP relay whose connections can be cut, or frozen so that neither end notices."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ _FEW_BYTES = 4096
 
 
 class Relay:
-    """Passes what comes to `port` on to `target`, a port on loopback or of `host`, until told otherwise.
+    """Forwards connections from `port` on this machine to the port `target` of `host`.
 
     Attributes:
-        accepted: how many connections have been made through it.
-        budget: ends every connection when so many bytes more have passed; asked after each end for the next number,
-            and None means without end.
-        cuts: how often that has happened.
+        port: the port to connect to.
+        accepted: number of connections so far.
+        budget: called for the number of bytes after which all connections are cut, again after each such cut; None
+            means no limit.
+        cuts: number of cuts by the budget.
     """
 
     def __init__(
@@ -42,14 +43,15 @@ class Relay:
         self._start(self._accept)
 
     def freeze(self) -> None:
-        """From now on nothing passes, and nobody is told."""
+        """Stop forwarding without closing any connection."""
         self._flowing.clear()
 
     def thaw(self) -> None:
+        """Forward again."""
         self._flowing.set()
 
     def cut(self) -> None:
-        """End every connection; new ones are let through."""
+        """Close every connection; new ones are accepted."""
         for end in list(self._ends):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -93,10 +95,10 @@ class Relay:
             self.accepted += 1
             far = socket.create_connection((self._host, self._target))
             self._ends += [near, far]
-            self._start(partial(self._pass_on, near, far))
-            self._start(partial(self._pass_on, far, near))
+            self._start(partial(self._forward, near, far))
+            self._start(partial(self._forward, far, near))
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
                 self._flowing.wait()

@@ -1,4 +1,4 @@
-"""A private OpenSSH server on a free loopback port, with keys of its own, for the user who runs the tests."""
+"""A private OpenSSH server on free loopback ports, with its own keys, for the user who runs the tests."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ SetEnv HOME={folder}/home
 
 
 def why_not() -> str:
-    """Why no server can be started here; empty if one can."""
+    """Why no server can be started on this machine; empty if one can."""
     missing = [name for name in (SSHD, "ssh-keygen") if shutil.which(name) is None]
     return f"{' and '.join(missing)} not found: install openssh-server" if missing else ""
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """A fresh key pair at `path`."""
+    """Make a new key pair at `path`."""
     command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)]
     subprocess.run(command, check=True)
     return path
@@ -54,13 +54,15 @@ def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
 
 @dataclass(frozen=True)
 class Sshd:
-    """The server, running.
+    """A running server.
 
     Attributes:
-        ports: all lead to the same server; the first is the one to use.
-        identity: a private key that it lets in.
-        known_hosts: a file that knows it by its ed25519 key, on every port.
-        config: an empty ~/.ssh/config, so that the user's own plays no part.
+        folder: its files.
+        ports: its ports, all equal; `port` is the first.
+        process: the listening process.
+        identity: a private key that it accepts.
+        known_hosts: a file with its Ed25519 key, for every port.
+        config: an empty config file, instead of the user's ~/.ssh/config.
     """
 
     folder: Path
@@ -85,7 +87,7 @@ class Sshd:
 
     @property
     def settings(self) -> SshSettings:
-        """What lets a transport in."""
+        """Settings that log in to the server."""
         return SshSettings(
             host="127.0.0.1",
             user=getpass.getuser(),
@@ -96,31 +98,31 @@ class Sshd:
         )
 
     def through(self, config: str, *, host: str) -> SshSettings:
-        """What lets a transport in to `host` of a config file with this text."""
+        """Settings that log in to `host` of a config file with this text."""
         path = self.folder / f"config-{time.monotonic_ns()}"
         path.write_text(config)
         return replace(self.settings, host=host, user=None, port=None, identity_file=None, config_file=str(path))
 
     def public_key(self, kind: str) -> str:
-        """The type and the base64 of a host key."""
+        """The type of a host key, and the key in base64."""
         return " ".join((self.folder / f"host_{kind}.pub").read_text().split()[:2])
 
     def fingerprint(self, kind: str) -> str:
-        """The fingerprint of a host key, in OpenSSH's own words."""
+        """The fingerprint of a host key, as ssh-keygen prints it."""
         command = ["ssh-keygen", "-l", "-f", str(self.folder / f"host_{kind}.pub")]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[1]
 
-    def cut_lines(self) -> None:
-        """Kill the processes that serve the connections; the server goes on."""
+    def kill_connections(self) -> None:
+        """Kill the processes that serve the connections; the server keeps running."""
         self.signal_children(signal.SIGKILL)
 
     def signal_children(self, what: signal.Signals) -> None:
         for pid in self.children():
-            with contextlib.suppress(ProcessLookupError):  # it went with its parent
+            with contextlib.suppress(ProcessLookupError):  # it has exited with its parent
                 os.kill(pid, what)
 
     def children(self) -> list[int]:
-        """The processes that serve the connections, one or two for each; not what they run."""
+        """The processes that serve the connections, one or two for each, without the programs that they run."""
         listed = subprocess.run(["ps", "-eo", "pid=,ppid=,comm="], check=True, capture_output=True, text=True).stdout
         servers = [line.split()[:2] for line in listed.splitlines() if "sshd" in line]
         family = [self.process.pid]
@@ -134,14 +136,19 @@ class Sshd:
 
 
 def start(folder: Path, *, shell: str = "", ports: int = 1, first: str = "", extra: str = "") -> Sshd:
-    """Start a server. With `shell`, commands go to that login shell, whose login file prints a banner.
+    """Start a server.
 
-    Of the lines of a server's config that say the same thing, the first counts: `first` comes before our own.
+    Args:
+        folder: where its files go.
+        shell: commands run in this login shell, after a login file has printed a text.
+        ports: number of ports.
+        first: lines before our sshd_config; the first value of an option applies.
+        extra: lines after our sshd_config.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for kind in ("ed25519", "ecdsa", "rsa"):
         make_key(folder / f"host_{kind}", kind)
-    (folder / "home").mkdir()  # the login files of whoever runs the tests play no part
+    (folder / "home").mkdir()  # so that the login files of the user who runs the tests have no effect
     make_key(folder / "authority")
     make_key(folder / "id_test")
     shutil.copy(folder / "id_test.pub", folder / "authorized_keys")
@@ -156,7 +163,9 @@ def start(folder: Path, *, shell: str = "", ports: int = 1, first: str = "", ext
 
 def _started(folder: Path, ports: tuple[int, ...]) -> Sshd:
     if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where a root server shuts its children in
+        Path("/run/sshd").mkdir(
+            mode=0o755, exist_ok=True
+        )  # the privilege separation directory of a server that runs as root
     command = [SSHD, "-D", "-f", str(folder / "sshd_config"), "-E", str(folder / "log")]
     server = Sshd(folder, ports, subprocess.Popen(command))
     known = [f"[127.0.0.1]:{port} {server.public_key('ed25519')}\n" for port in ports]
@@ -190,7 +199,7 @@ def _free_port() -> int:
 
 def _answers(port: int) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
-            return line.recv(4) == b"SSH-"
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            return connection.recv(4) == b"SSH-"
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""A large output through OpenSSH's own ssh: over several channels, whatever the server gives, and after a cut."""
+"""Large outputs over `transport: openssh`: several channels, servers with few sessions, lost connections."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 CHANNELS = 4
 
 
-class Distant(Counting):
-    """Another transport, as if its machine was far away."""
+class ManyStreams(Counting):
+    """Another transport that asks for several download streams, as with a long round trip."""
 
     def download_streams(self) -> int:
         return CHANNELS
@@ -45,79 +45,79 @@ def far(tmp_path: Path) -> RemoteJob:
     return RemoteJob(bundle, inside / "large.root", tmp_path / "home")
 
 
-def came_whole(far: RemoteJob) -> bool:
+def is_complete(far: RemoteJob) -> bool:
     return (far.local / far.output.name).read_bytes() == far.output.read_bytes() and not far.parts
 
 
 @pytest.mark.parametrize("sessions", [1, 2, 3, 10])
-def test_it_comes_whole_however_many_sessions_a_server_gives(
+def test_an_output_is_complete_for_any_number_of_sessions(
     start_server: Callable[..., Sshd], far: RemoteJob, sessions: int
 ) -> None:
     server = start_server(extra=f"MaxSessions {sessions}")
-    with Distant(OpensshTransport(server.settings)) as line:
-        far.collect(line)
-        assert came_whole(far)
-        assert line.ran.count("fetch") >= CHANNELS
+    with ManyStreams(OpensshTransport(server.settings)) as transport:
+        far.collect(transport)
+        assert is_complete(far)
+        assert transport.ran.count("fetch") >= CHANNELS
 
 
 @pytest.mark.parametrize("sessions", [1, 2, 3])
-def test_it_comes_whole_where_a_second_login_needs_a_person(
+def test_an_output_is_complete_if_no_second_login_is_possible(
     start_server: Callable[..., Sshd], far: RemoteJob, sessions: int
 ) -> None:
-    """A session that is refused is tried by ssh over a connection of its own."""
+    """After a refused session, ssh tries a new connection by itself."""
     server = start_server(extra=f"MaxSessions {sessions}")
-    with Distant(OpensshTransport(server.settings)) as line:
-        line.run(Program("true", ":"))
-        server.folder.joinpath("authorized_keys").rename(server.folder / "taken")
-        far.collect(line)
-        assert came_whole(far)
+    with ManyStreams(OpensshTransport(server.settings)) as transport:
+        transport.run(Program("true", ":"))
+        server.folder.joinpath("authorized_keys").rename(server.folder / "removed")
+        far.collect(transport)
+        assert is_complete(far)
 
 
-def test_a_cut_line_is_gone_on_with(server: Sshd, far: RemoteJob, tmp_path: Path) -> None:
+def test_a_partial_download_is_resumed_after_a_lost_connection(server: Sshd, far: RemoteJob, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     budget = iter([3_000_000, 15_000_000, None])
     with Relay(server.port, budget=lambda: next(budget, None)) as relay:
         known.write_text(f"[127.0.0.1]:{relay.port} {server.public_key('ed25519')}\n")
         settings = replace(server.settings, port=relay.port, known_hosts=str(known))
-        with Distant(OpensshTransport(settings)) as line:
+        with ManyStreams(OpensshTransport(settings)) as transport:
             with pytest.raises(TransportError):
-                far.collect(line)
-            while relay.cuts < 2:  # what was still on the first line when it was cut may have used up the second one
+                far.collect(transport)
+            while relay.cuts < 2:  # bytes of the first connection may have used up the second budget
                 with contextlib.suppress(TransportError):
-                    far.collect(line)
+                    far.collect(transport)
             assert sum(part.stat().st_size for part in far.parts) > 0
-            far.collect(line)
-        assert came_whole(far)
+            far.collect(transport)
+        assert is_complete(far)
         assert relay.cuts == 2
 
 
-def test_how_long_the_line_is_is_asked_once(server: Sshd) -> None:
-    asked: list[str] = []
+def test_the_round_trip_is_measured_once(server: Sshd) -> None:
+    programs: list[str] = []
 
-    class Noting(OpensshTransport):
+    class Recording(OpensshTransport):
         def run(self, program: Program, args: Sequence[str | Expanded] = (), **streams: Unpack[Streams]) -> Reply:
-            asked.append(program.name)
+            programs.append(program.name)
             return super().run(program, args, **streams)
 
-    with Noting(server.settings) as line:
-        assert all(1 <= ask() <= 8 for ask in (line.upload_streams, line.download_streams))
-    assert asked == ["echo"]
+    with Recording(server.settings) as transport:
+        assert all(1 <= streams() <= 8 for streams in (transport.upload_streams, transport.download_streams))
+    assert programs == ["echo"]
 
 
-def test_a_server_that_has_refused_a_session_is_asked_for_no_second_one_again(
+def test_after_a_refused_session_one_stream_is_used(
     start_server: Callable[..., Sshd],
 ) -> None:
-    class Distant(OpensshTransport):
-        def _measured(self) -> float:
+    class LongRoundTrip(OpensshTransport):
+        def _measure_round_trip(self) -> float:
             return 0.05
 
     server = start_server(extra="MaxSessions 1")
-    with Distant(server.settings) as line, ThreadPoolExecutor(3) as pool:
-        assert line.upload_streams() == line.download_streams() == 7
-        list(pool.map(lambda _: line.run(Program("true", "sleep 3")), range(3)))
-        assert line.upload_streams() == line.download_streams() == 1
+    with LongRoundTrip(server.settings) as transport, ThreadPoolExecutor(3) as pool:
+        assert transport.upload_streams() == transport.download_streams() == 7
+        list(pool.map(lambda _: transport.run(Program("true", "sleep 3")), range(3)))
+        assert transport.upload_streams() == transport.download_streams() == 1
 
 
-def test_other_lines_are_asked_for_no_more_than_one_channel_home(plain_transport: Transport) -> None:
+def test_other_transports_download_with_one_stream(plain_transport: Transport) -> None:
     if not isinstance(plain_transport, OpensshTransport):
         assert plain_transport.download_streams() == 1

@@ -1,4 +1,4 @@
-"""What the local transport promises beyond the promises of every transport: it leaves no litter on this machine."""
+"""The local transport, beyond the promises of every transport: it leaves no processes and no open files."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def ends(pid: int, seconds: float = 120) -> bool:
+def exits(pid: int, seconds: float = 120) -> bool:
     deadline = time.monotonic() + seconds
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not is_running(pid)
 
 
-def test_a_program_given_up_is_killed_with_all_its_children() -> None:
-    heard: list[bytes] = []
+def test_a_program_is_killed_with_its_children_at_the_timeout() -> None:
+    output: list[bytes] = []
     program = Program("family", "sleep 600 & echo $!; sh -c 'echo $$; sleep 600'; echo not here")
     with pytest.raises(TimedOut):
-        LocalTransport().run(program, stdout=heard.append, timeout=5)
-    children = [int(word) for word in b"".join(heard).split()]
+        LocalTransport().run(program, stdout=output.append, timeout=5)
+    children = [int(word) for word in b"".join(output).split()]
     assert len(children) == 2
-    assert all(ends(pid) for pid in children)
+    assert all(exits(pid) for pid in children)
 
 
-def test_a_program_whose_caller_is_interrupted_goes_on(tmp_path: Path) -> None:
-    """As over a line that is cut: a submission that has begun must be able to finish."""
+def test_a_program_keeps_running_when_its_caller_is_interrupted(tmp_path: Path) -> None:
+    """As when a connection is lost: a submission that has started must be able to finish."""
     done = tmp_path / "done"
-    program = Program("submission", "trap '' PIPE HUP; echo begun; sleep 0.5; echo id; touch \"$1\"")
+    program = Program("submission", "trap '' PIPE HUP; echo started; sleep 0.5; echo id; touch \"$1\"")
 
     def interrupt(piece: bytes) -> None:
         raise KeyboardInterrupt
@@ -58,7 +58,7 @@ def test_a_program_whose_caller_is_interrupted_goes_on(tmp_path: Path) -> None:
         time.sleep(0.02)
 
 
-def test_no_process_and_no_file_stays_behind() -> None:
+def test_runs_leave_no_process_thread_or_open_file() -> None:
     transport = LocalTransport()
     transport.run(Program("warm", "true"))
     files, threads, children = open_files(), threading.active_count(), _children()
@@ -70,16 +70,16 @@ def test_no_process_and_no_file_stays_behind() -> None:
 
 
 def _children() -> set[str]:
-    """This process's children, those among them that have ended and were not waited for."""
+    """The children of this process, zombies included."""
     threads = Path("/proc/self/task").iterdir()
     return {child for thread in threads for child in (thread / "children").read_text().split()}
 
 
-def test_a_program_has_a_session_of_its_own() -> None:
+def test_a_program_runs_in_its_own_session() -> None:
     reply = LocalTransport().run(Program("session", "ps -o sid= -p $$"))
     assert int(reply.out) != os.getsid(0)
 
 
-def test_a_home_that_is_not_there_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_directory_a_program_runs_in_the_root_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/nowhere")
     assert LocalTransport().run(Program("pwd", "pwd")).out == "/\n"

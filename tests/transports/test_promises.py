@@ -1,4 +1,4 @@
-"""What every transport promises, whatever lies between here and there."""
+"""The promises of every transport: arguments, bytes, exit codes."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def test_every_argument_arrives_as_it_is(transport: Transport) -> None:
+def test_every_argument_arrives_unchanged(transport: Transport) -> None:
     reply = transport.run(ECHO, HOSTILE)
     assert reply.stdout.decode().split("\0")[:-1] == HOSTILE
 
 
-def test_a_path_is_expanded_over_there(transport: Transport) -> None:
+def test_a_path_is_expanded_on_the_host(transport: Transport) -> None:
     home = transport.run(Program("home", 'printf %s "$HOME"')).stdout
     reply = transport.run(ECHO, [Expanded(quote_path("~/a b/`id`", what="work_dir"))])
     assert reply.stdout == home + b"/a b/`id`\0"
 
 
-def test_an_unset_variable_ends_the_program_and_says_so(transport: Transport) -> None:
+def test_an_unset_variable_ends_the_program_with_an_error_that_names_it(transport: Transport) -> None:
     reply = transport.run(ECHO, [Expanded(quote_path("$NO_SUCH_THING/a", what="work_dir"))])
     assert reply.exit_code != 0
     assert "NO_SUCH_THING" in reply.err
 
 
-def test_any_byte_goes_in_and_comes_out(transport: Transport) -> None:
+def test_every_byte_value_arrives_in_both_directions(transport: Transport) -> None:
     assert transport.run(CAT, stdin=ALL_BYTES * 3).stdout == ALL_BYTES * 3
 
 
-def test_the_program_finds_its_own_data_on_standard_input_and_nothing_else(transport: Transport) -> None:
+def test_standard_input_of_the_program_is_its_own_data_only(transport: Transport) -> None:
     reply = transport.run(Program("wc", "wc -c"), stdin=b"12345")
     assert reply.out.split() == ["5"]
     assert transport.run(Program("wc", "wc -c")).out.split() == ["0"]
 
 
-def test_five_megabytes_go_each_way_at_once(transport: Transport) -> None:
+def test_five_megabytes_are_transferred_in_both_directions_at_once(transport: Transport) -> None:
     data = os.urandom(5_000_000)
     assert transport.run(CAT, stdin=data).stdout == data
 
@@ -60,14 +60,14 @@ def test_output_before_any_input_is_read_does_not_block(transport: Transport) ->
     assert reply.err.split() == ["3000000"]
 
 
-def test_much_on_standard_error_does_not_block(transport: Transport) -> None:
+def test_a_large_standard_error_does_not_block(transport: Transport) -> None:
     reply = transport.run(Program("loud", "head -c 3000000 /dev/zero >&2; echo done"))
     assert reply.stdout == b"done\n"
     assert len(reply.stderr) == 3_000_000
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 77, 126, 127, 128, 254, 255])
-def test_the_exit_code_is_the_programs(plain_transport: Transport, code: int) -> None:
+def test_the_exit_code_is_that_of_the_program(plain_transport: Transport, code: int) -> None:
     assert plain_transport.run(Program("exit", f"exit {code}; echo not here")).exit_code == code
 
 
@@ -75,51 +75,51 @@ def test_the_exit_code_arrives_through_every_login_shell(transport: Transport) -
     assert transport.run(Program("exit", "echo before; (exit 3); exit 255")).exit_code == 255
 
 
-def test_standard_error_is_kept_apart(transport: Transport) -> None:
+def test_standard_error_is_separate(transport: Transport) -> None:
     reply = transport.run(Program("both", "echo out; echo err >&2; echo out again; exit 4"))
     assert (reply.program, reply.exit_code) == ("both", 4)
     assert (reply.out, reply.err) == ("out\nout again\n", "err\n")
 
 
-def test_a_program_without_a_word_has_an_empty_reply(transport: Transport) -> None:
+def test_a_program_without_output_has_an_empty_reply(transport: Transport) -> None:
     reply = transport.run(Program("true", ""))
     assert (reply.exit_code, reply.stdout, reply.stderr) == (0, b"", b"")
 
 
-def test_output_needs_no_newline_at_its_end(transport: Transport) -> None:
+def test_output_may_end_without_a_newline(transport: Transport) -> None:
     assert transport.run(Program("printf", "printf no-newline; printf =")).stdout == b"no-newline="
 
 
-def test_a_slip_in_the_programs_syntax_is_the_programs_fault(transport: Transport) -> None:
+def test_a_syntax_error_in_the_program_is_reported_in_its_stderr(transport: Transport) -> None:
     reply = transport.run(Program("broken", "echo one\nif then ) fi '"))
     assert reply.exit_code == 2
     assert "yntax error" in reply.err or "nterminated" in reply.err
 
 
-def test_a_program_of_many_lines_with_quotes_and_a_here_document(transport: Transport) -> None:
+def test_a_program_may_have_many_lines_quotes_and_a_here_document(transport: Transport) -> None:
     text = "set -eu\ncat <<'END'\nit's $HOME ! ` \\\nEND\nfalse\necho not here"
     reply = transport.run(Program("lines", text))
     assert (reply.exit_code, reply.out) == (1, "it's $HOME ! ` \\\n")
 
 
-def test_a_long_program_arrives_whole(transport: Transport) -> None:
+def test_a_long_program_arrives_complete(transport: Transport) -> None:
     words = [f"job-{number:06d}" for number in range(20_000)]
     reply = transport.run(Program("count", 'echo "$#" "$20000"; echo "${20000}"'), words)
     assert reply.out.splitlines()[0].startswith("20000 ")
     assert reply.out.splitlines()[1] == "job-019999"
 
 
-def test_a_program_killed_by_a_signal_says_which(transport: Transport) -> None:
+def test_the_exit_code_of_a_killed_program_is_128_plus_the_signal(transport: Transport) -> None:
     assert transport.run(Program("killed", "sh -c 'kill -9 $$'")).exit_code == 128 + signal.SIGKILL
     assert transport.run(Program("killed", "exec sh -c 'kill -15 $$'")).exit_code == 128 + signal.SIGTERM
 
 
 def test_a_program_may_leave_its_input_unread(transport: Transport) -> None:
     for text in ("exit 3", "exec <&-; sleep 0.2; exit 3", "head -c 10 >/dev/null; exit 3"):
-        assert transport.run(Program("not listening", text), stdin=bytes(4_000_000)).exit_code == 3
+        assert transport.run(Program("not reading", text), stdin=bytes(4_000_000)).exit_code == 3
 
 
-def test_a_program_that_stops_reading_stops_the_making_of_its_input(plain_transport: Transport) -> None:
+def test_no_more_input_is_produced_when_the_program_stops_reading(plain_transport: Transport) -> None:
     def endless() -> Iterator[bytes]:
         while True:
             yield bytes(65536)
@@ -133,16 +133,16 @@ def test_a_transport_may_be_closed_twice_and_used_again(transport: Transport) ->
     assert transport.run(ECHO, ["again"]).stdout == b"again\0"
 
 
-def test_a_program_sees_its_home_directory(transport: Transport) -> None:
+def test_a_program_starts_in_the_home_directory(transport: Transport) -> None:
     assert transport.run(Program("pwd", "pwd")).out.strip() == str(Path.home())
 
 
-def test_nothing_of_a_program_shows_in_the_list_of_processes(transport: Transport) -> None:
-    reply = transport.run(Program("ps", "ps -eo args"), ["a-secret-of-mine"])
+def test_arguments_are_not_visible_in_the_process_list(transport: Transport) -> None:
+    reply = transport.run(Program("ps", "ps -eo args"), ["a-secret-argument"])
     assert "head -c" in reply.out
-    assert "a-secret-of-mine" not in reply.out
+    assert "a-secret-argument" not in reply.out
 
 
-def test_the_words_of_a_shell_tracing_itself_are_no_marker(plain_transport: Transport) -> None:
+def test_the_trace_of_set_x_is_not_taken_for_a_marker(plain_transport: Transport) -> None:
     reply = plain_transport.run(Program("trace", f"set -x; echo {quote('a b')}; exit 9"))
     assert (reply.exit_code, reply.out) == (9, "a b\n")

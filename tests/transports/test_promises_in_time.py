@@ -1,4 +1,4 @@
-"""What every transport promises of time: silence, cuts, children left behind, streams, threads."""
+"""The promises of every transport on time: timeouts, lost connections, child processes, streams, threads."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from scheduler.transports.base import Program, Transport
 from .test_promises import CAT, ECHO
 
 
-def test_a_shell_that_is_killed_is_a_line_cut_in_the_middle(transport: Transport) -> None:
-    with pytest.raises(TransportError, match="in part, or not at all") as caught:
-        transport.run(Program("suicide", "echo part; echo 'so far' >&2; kill -9 $$; exit 0"), timeout=200)
+def test_a_killed_shell_is_a_lost_connection(transport: Transport) -> None:
+    with pytest.raises(TransportError, match="partly or not at all") as caught:
+        transport.run(Program("killed", "echo part; echo 'so far' >&2; kill -9 $$; exit 0"), timeout=200)
     assert not isinstance(caught.value, TimedOut)
     assert "so far" in str(caught.value)
     assert transport.run(ECHO, ["still here"]).stdout == b"still here\0"
 
 
-def test_silence_is_given_up_and_the_next_program_runs(transport: Transport) -> None:
+def test_after_a_timeout_the_next_program_runs(transport: Transport) -> None:
     started = time.monotonic()
     with pytest.raises(TimedOut, match="sleepy"):
         transport.run(Program("sleepy", "sleep 60"), timeout=0.5)
@@ -32,18 +32,18 @@ def test_silence_is_given_up_and_the_next_program_runs(transport: Transport) -> 
     assert transport.run(ECHO, ["still here"]).stdout == b"still here\0"
 
 
-def test_a_slow_program_that_speaks_now_and_then_is_not_given_up(plain_transport: Transport) -> None:
+def test_a_slow_program_that_prints_sometimes_does_not_time_out(plain_transport: Transport) -> None:
     text = "for i in 1 2 3 4 5 6; do echo $i; sleep 1.2; done"
     assert plain_transport.run(Program("slow", text), timeout=6).out.split() == list("123456")
 
 
-def test_a_program_that_reads_slowly_is_not_given_up(plain_transport: Transport) -> None:
+def test_a_program_that_reads_slowly_does_not_time_out(plain_transport: Transport) -> None:
     text = "for i in 1 2 3 4 5 6; do head -c 1000000 >/dev/null; sleep 1.2; done; wc -c"
     reply = plain_transport.run(Program("slow reader", text), stdin=bytes(8_000_000), timeout=6)
     assert reply.out.split() == ["2000000"]
 
 
-def test_a_child_left_behind_lives_on_and_holds_nobody_up(transport: Transport, tmp_path: Path) -> None:
+def test_a_background_process_keeps_running_and_does_not_delay_the_reply(transport: Transport, tmp_path: Path) -> None:
     done, go = tmp_path / "it's done", tmp_path / "go"
     loop = 'until [ -e "$1" ]; do sleep 0.1; done; echo "$0" >"$0"'
     text = f'nohup sh -c \'{loop}\' "$1" "$2" </dev/null >/dev/null 2>&1 & echo started'
@@ -54,27 +54,27 @@ def test_a_child_left_behind_lives_on_and_holds_nobody_up(transport: Transport, 
     _wait_for(done)
 
 
-def test_a_child_that_keeps_the_output_open_holds_nobody_up(transport: Transport) -> None:
+def test_a_child_that_keeps_stdout_open_does_not_delay_the_reply(transport: Transport) -> None:
     started = time.monotonic()
     assert transport.run(Program("careless", "sleep 300 & echo started; exit 6")).exit_code == 6
     assert time.monotonic() - started < 200
 
 
-def test_output_is_handed_on_as_it_comes(transport: Transport, tmp_path: Path) -> None:
+def test_output_is_passed_on_when_it_arrives(transport: Transport, tmp_path: Path) -> None:
     """The program prints its second line only after the first one has arrived."""
-    heard, arrived = bytearray(), tmp_path / "arrived"
+    output, arrived = bytearray(), tmp_path / "arrived"
 
-    def listen(piece: bytes) -> None:
-        heard.extend(piece)
+    def receive(piece: bytes) -> None:
+        output.extend(piece)
         arrived.touch()
 
     program = Program("ticker", 'echo one; until [ -e "$1" ]; do sleep 0.1; done; echo two')
-    reply = transport.run(program, [str(arrived)], stdout=listen)
-    assert heard == b"one\ntwo\n"
+    reply = transport.run(program, [str(arrived)], stdout=receive)
+    assert output == b"one\ntwo\n"
     assert reply.stdout == b""
 
 
-def test_what_a_listener_raises_comes_out_unchanged(plain_transport: Transport) -> None:
+def test_an_exception_of_the_stdout_callback_is_raised_unchanged(plain_transport: Transport) -> None:
     def full_disk(piece: bytes) -> None:
         raise OSError(28, "No space left on device")
 
@@ -84,7 +84,7 @@ def test_what_a_listener_raises_comes_out_unchanged(plain_transport: Transport) 
     assert plain_transport.run(ECHO, ["still here"]).stdout == b"still here\0"
 
 
-def test_what_the_maker_of_input_raises_comes_out_unchanged(plain_transport: Transport) -> None:
+def test_an_exception_while_producing_input_is_raised_unchanged(plain_transport: Transport) -> None:
     def unreadable() -> Iterator[bytes]:
         yield b"some"
         raise PermissionError("no such luck")
@@ -101,28 +101,28 @@ def test_many_threads_run_at_once(transport: Transport) -> None:
         return transport.run(ECHO, [str(number)]).stdout
 
     with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(run, range(24)))
-    assert answers == [f"{number}\0".encode() for number in range(24)]
+        replies = list(pool.map(run, range(24)))
+    assert replies == [f"{number}\0".encode() for number in range(24)]
 
 
-def test_input_is_made_no_faster_than_it_is_taken(plain_transport: Transport) -> None:
-    made = 0
+def test_input_is_produced_no_faster_than_it_is_read(plain_transport: Transport) -> None:
+    produced = 0
 
     def chunks() -> Iterator[bytes]:
-        nonlocal made
+        nonlocal produced
         for _ in range(400):
-            made += 65536
+            produced += 65536
             yield bytes(65536)
 
-    ahead: list[int] = []
+    at_first_output: list[int] = []
     program = Program("slow start", "sleep 1; echo ready; wc -c")
-    plain_transport.run(program, stdin=chunks(), stdout=lambda _: ahead.append(made))
-    assert ahead[0] < 6_000_000
-    assert made == 400 * 65536
+    plain_transport.run(program, stdin=chunks(), stdout=lambda _: at_first_output.append(produced))
+    assert at_first_output[0] < 6_000_000
+    assert produced == 400 * 65536
 
 
 @pytest.mark.slow
-def test_a_stream_takes_no_more_memory_than_a_window(plain_transport: Transport) -> None:
+def test_streaming_needs_constant_memory(plain_transport: Transport) -> None:
     megabyte, most = bytes(1 << 20), 0
 
     def chunks() -> Iterator[bytes]:
@@ -132,14 +132,14 @@ def test_a_stream_takes_no_more_memory_than_a_window(plain_transport: Transport)
             yield megabyte
 
     before = _resident_megabytes()
-    heard = 0
+    received = 0
 
-    def listen(piece: bytes) -> None:
-        nonlocal heard
-        heard += len(piece)
+    def receive(piece: bytes) -> None:
+        nonlocal received
+        received += len(piece)
 
-    assert plain_transport.run(CAT, stdin=chunks(), stdout=listen).exit_code == 0
-    assert heard == 200 << 20
+    assert plain_transport.run(CAT, stdin=chunks(), stdout=receive).exit_code == 0
+    assert received == 200 << 20
     assert most - before < 80
 
 
@@ -151,5 +151,5 @@ def _resident_megabytes() -> int:
 def _wait_for(path: Path, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not path.exists():
-        assert time.monotonic() < deadline, f"{path} never came"
+        assert time.monotonic() < deadline, f"{path} was not made"
         time.sleep(0.05)

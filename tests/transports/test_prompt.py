@@ -1,4 +1,4 @@
-"""How a prompter is asked: at their terminal, unseen, and not at all where nobody is."""
+"""Prompts at the terminal, and for passphrases and passwords of the SSH transport."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from .sshd import Sshd, make_key
 ASK = """
 from scheduler.transports.prompt import TerminalPrompter
 prompter = TerminalPrompter()
-assert not prompter.absent(), prompter.absent()
-prompter.tell("the host says \\x1b[2J hello")
+assert not prompter.unavailable(), prompter.unavailable()
+prompter.show("the host says \\x1b[2J hello")
 print("answered", repr(prompter.ask("host: Code:", shown={shown})))
 """
 
 
-def asking(*, shown: bool = False) -> Terminal:
+def prompting(*, shown: bool = False) -> Terminal:
     return Terminal([sys.executable, "-c", ASK.format(shown=shown)])
 
 
-def test_what_is_typed_is_not_seen() -> None:
-    with asking() as terminal:
+def test_a_secret_answer_is_not_echoed() -> None:
+    with prompting() as terminal:
         terminal.shows("host: Code: ")
         terminal.types("123456")
         assert terminal.ends() == 0
@@ -43,59 +43,59 @@ def test_what_is_typed_is_not_seen() -> None:
         assert "answered '123456'" in terminal.screen
 
 
-def test_what_may_be_seen_is_seen() -> None:
-    with asking(shown=True) as terminal:
+def test_an_answer_that_may_be_shown_is_echoed() -> None:
+    with prompting(shown=True) as terminal:
         terminal.shows("host: Code: ")
         terminal.types("push")
         assert terminal.ends() == 0
         assert terminal.screen.count("push") == 2
 
 
-def test_what_a_host_says_does_not_act_on_the_terminal() -> None:
-    with asking() as terminal:
+def test_control_characters_of_a_host_are_escaped() -> None:
+    with prompting() as terminal:
         terminal.shows("host: Code: ")
         assert "\x1b" not in terminal.screen
         assert "the host says \\x1b[2J hello" in terminal.screen
 
 
-def test_the_end_of_input_is_no_answer() -> None:
-    with asking() as terminal:
+def test_end_of_file_is_no_answer() -> None:
+    with prompting() as terminal:
         terminal.shows("host: Code: ")
         terminal.types("\x04")
         terminal.shows("answered None")
 
 
-def test_ctrl_c_ends_the_question() -> None:
-    with asking() as terminal:
+def test_ctrl_c_at_a_prompt_interrupts_the_program() -> None:
+    with prompting() as terminal:
         terminal.shows("host: Code: ")
         terminal.types("\x03")
         assert terminal.ends() in (130, -signal.SIGINT)
 
 
-def test_where_there_is_no_terminal_nobody_is_asked() -> None:
+def test_without_a_terminal_there_is_no_prompt() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from scheduler.transports.prompt import *; print(TerminalPrompter().absent())"],
+        [sys.executable, "-c", "from scheduler.transports.prompt import *; print(TerminalPrompter().unavailable())"],
         env={}, start_new_session=True, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout.strip() == "there is no terminal to ask at"
+    assert done.stdout.strip() == "there is no terminal to prompt at"
 
 
-def test_nobody_is_asked_if_that_is_forbidden() -> None:
-    assert "SCHEDULER_NO_PROMPT" in TerminalPrompter().absent()
+def test_scheduler_no_prompt_turns_prompts_off() -> None:
+    assert "SCHEDULER_NO_PROMPT" in TerminalPrompter().unavailable()
 
 
 @pytest.fixture
 def locked(server: Sshd, tmp_path: Path) -> Path:
-    """An encrypted key that the server lets in."""
+    """An encrypted key that the server accepts."""
     key = make_key(tmp_path / "locked", passphrase="open sesame")
     with (server.folder / "authorized_keys").open("a") as file:
         file.write(key.with_suffix(".pub").read_text())
     return key
 
 
-def test_an_encrypted_key_is_asked_for_once(server: Sshd, locked: Path, tmp_path: Path) -> None:
-    """Not again for the next connection, either."""
-    prompter = PreparedPrompter({"Passphrase": "open sesame"})
+def test_the_passphrase_of_a_key_is_asked_for_once(server: Sshd, locked: Path, tmp_path: Path) -> None:
+    """Not for the next connection either."""
+    prompter = PreparedPrompter({"passphrase": "open sesame"})
     known = tmp_path / "known_hosts"
     with Relay(server.port) as relay:
         known.write_text(f"[127.0.0.1]:{relay.port} {server.public_key('ed25519')}\n")
@@ -104,10 +104,10 @@ def test_an_encrypted_key_is_asked_for_once(server: Sshd, locked: Path, tmp_path
             assert transport.run(HELLO).out == "hello\n"
             relay.cut()
             assert transport.run(HELLO).out == "hello\n"
-    assert prompter.asked == [f"Passphrase of {locked}:"]
+    assert prompter.asked == [f"Enter passphrase for key '{locked}':"]
 
 
-def test_nobody_is_asked_for_a_key_that_is_not_needed(server: Sshd, locked: Path) -> None:
+def test_there_is_no_passphrase_prompt_if_another_key_is_accepted(server: Sshd, locked: Path) -> None:
     config = (
         f"Host farm\n HostName 127.0.0.1\n Port {server.port}\n"
         f" IdentityFile {locked}\n IdentityFile {server.identity}\n"
@@ -118,30 +118,30 @@ def test_nobody_is_asked_for_a_key_that_is_not_needed(server: Sshd, locked: Path
     assert prompter.asked == []
 
 
-def test_a_wrong_passphrase_is_asked_for_three_times(server: Sshd, locked: Path) -> None:
-    prompter = PreparedPrompter({"Passphrase": "open barley"})
+def test_a_passphrase_is_asked_for_three_times(server: Sshd, locked: Path) -> None:
+    prompter = PreparedPrompter({"passphrase": "open barley"})
     with (
         SshTransport(replace(server.settings, identity_file=str(locked)), prompter=prompter) as transport,
-        pytest.raises(LoginError, match="its passphrase was not given"),
+        pytest.raises(LoginError, match="its passphrase was not entered"),
     ):
         transport.run(HELLO)
     assert len(prompter.asked) == 3
 
 
-def test_a_secret_is_in_no_word_that_is_shown(server: Sshd, locked: Path) -> None:
+def test_no_secret_is_in_a_repr_or_a_message(server: Sshd, locked: Path) -> None:
     credentials: Credentials[str] = Credentials(
-        NoPrompter("nobody"), keys={locked: "hunter2"}, passwords={"host": "hunter3"}
+        NoPrompter("prompts are off"), keys={locked: "hunter2"}, passwords={"host": "hunter3"}
     )
     assert "hunter" not in repr(credentials) + str(credentials)
-    prompter = PreparedPrompter({"Passphrase": "open barley"})
+    prompter = PreparedPrompter({"passphrase": "open barley"})
     with SshTransport(replace(server.settings, identity_file=str(locked)), prompter=prompter) as transport:
         with pytest.raises(TransportError) as caught:
             transport.run(HELLO)
         assert "barley" not in repr(transport) + str(caught.value)
 
 
-def test_a_host_that_wants_a_password_gets_what_is_answered(start_server: Callable[..., Sshd]) -> None:
-    """Whoever runs the tests has no password that we know: it is refused, after one question."""
+def test_the_password_that_was_entered_is_sent(start_server: Callable[..., Sshd]) -> None:
+    """We do not know the password of the user who runs the tests: it is refused, after one prompt."""
     server = start_server(first="PubkeyAuthentication no\nPasswordAuthentication yes")
     prompter = PreparedPrompter({"password:": "not this one"})
     with SshTransport(server.settings, prompter=prompter) as transport, pytest.raises(LoginError) as caught:

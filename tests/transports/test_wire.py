@@ -1,4 +1,4 @@
-"""What is sent, and how the program's own bytes are told from all else that comes."""
+"""The encoding of programs, and how the decoder finds the program's bytes in all that arrives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scheduler.errors import JobError, TransportError
 from scheduler.transports.base import Expanded, Program
-from scheduler.transports.exchange import Exchange, Feed
+from scheduler.transports.exchange import Exchange, InputFeed
 from scheduler.transports.wire import Decoder, encode
 
 NONCE = "0123456789abcdef"
@@ -30,9 +30,9 @@ payloads = st.lists(st.one_of(st.binary(max_size=40), look_alikes), max_size=12)
 banners = st.lists(st.one_of(st.binary(max_size=40), look_alikes.filter(lambda word: word != BEGIN))).map(b"".join)
 
 
-def cut(stream: bytes, places: list[int]) -> list[bytes]:
-    """`stream` in chunks, cut at these places."""
-    edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
+def chunks_of(stream: bytes, positions: list[int]) -> list[bytes]:
+    """`stream` divided into chunks at these positions."""
+    edges = [0, *sorted(position % (len(stream) + 1) for position in positions), len(stream)]
     return [stream[start:end] for start, end in pairwise(edges)]
 
 
@@ -41,49 +41,51 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
     payload=payloads,
     code=st.integers(0, 255),
     after=st.binary(max_size=20),
-    places=st.lists(st.integers(0, 10_000), max_size=30),
+    positions=st.lists(st.integers(0, 10_000), max_size=30),
 )
-def test_however_the_stream_is_cut_the_payload_is_the_same(
-    banner: bytes, payload: bytes, code: int, after: bytes, places: list[int]
+def test_the_payload_does_not_depend_on_the_chunks(
+    banner: bytes, payload: bytes, code: int, after: bytes, positions: list[int]
 ) -> None:
-    assume(BEGIN not in banner + BEGIN[:-1] and not WHOLE_END.search(payload))  # nobody else can know the nonce
+    assume(
+        BEGIN not in banner + BEGIN[:-1] and not WHOLE_END.search(payload)
+    )  # only the program's own frame has the nonce
     stream = banner + BEGIN + payload + END.format(code).encode() + after
     decoder = Decoder(NONCE)
-    heard = b"".join(decoder.feed(chunk) for chunk in cut(stream, places))
-    assert (decoder.begun, decoder.exit_code, heard) == (True, code, payload)
+    decoded = b"".join(decoder.feed(chunk) for chunk in chunks_of(stream, positions))
+    assert (decoder.started, decoder.exit_code, decoded) == (True, code, payload)
 
 
-@given(payload=payloads, places=st.lists(st.integers(0, 10_000), max_size=30))
-def test_without_an_end_marker_the_whole_payload_is_still_there(payload: bytes, places: list[int]) -> None:
+@given(payload=payloads, positions=st.lists(st.integers(0, 10_000), max_size=30))
+def test_without_an_end_marker_the_payload_is_complete_after_flush(payload: bytes, positions: list[int]) -> None:
     decoder = Decoder(NONCE)
     assume(not WHOLE_END.search(payload))
-    heard = b"".join(decoder.feed(chunk) for chunk in cut(BEGIN + payload, places))
+    decoded = b"".join(decoder.feed(chunk) for chunk in chunks_of(BEGIN + payload, positions))
     assert decoder.exit_code is None
-    assert heard + decoder.flush() == payload
+    assert decoded + decoder.flush() == payload
 
 
 @given(payload=st.binary(max_size=2000))
-def test_only_what_could_be_the_end_marker_is_held_back(payload: bytes) -> None:
+def test_only_a_prefix_of_the_end_marker_is_held_back(payload: bytes) -> None:
     decoder = Decoder(NONCE)
-    heard = decoder.feed(BEGIN + payload)
-    assert len(payload) - len(heard) < len(STEM)
-    assert STEM.startswith(payload[len(heard) :])
+    decoded = decoder.feed(BEGIN + payload)
+    assert len(payload) - len(decoded) < len(STEM)
+    assert STEM.startswith(payload[len(decoded) :])
 
 
-def test_every_byte_alone_is_enough() -> None:
+def test_a_stream_of_single_bytes_is_decoded() -> None:
     stream = b"motd\n" + BEGIN + bytes(range(256)) + END.format(17).encode()
     decoder = Decoder(NONCE)
-    heard = b"".join(decoder.feed(bytes([byte])) for byte in stream)
-    assert (heard, decoder.exit_code) == (bytes(range(256)), 17)
+    decoded = b"".join(decoder.feed(bytes([byte])) for byte in stream)
+    assert (decoded, decoder.exit_code) == (bytes(range(256)), 17)
 
 
-def test_what_follows_the_end_marker_is_nobodys() -> None:
+def test_bytes_after_the_end_marker_are_discarded() -> None:
     decoder = Decoder(NONCE)
-    assert decoder.feed(BEGIN + b"mine" + END.format(0).encode() + b"logout\n") == b"mine"
+    assert decoder.feed(BEGIN + b"output" + END.format(0).encode() + b"logout\n") == b"output"
     assert decoder.feed(b"more") == b""
 
 
-def test_a_banner_of_megabytes_is_read_in_little_memory() -> None:
+def test_only_the_first_bytes_of_login_output_are_kept() -> None:
     decoder = Decoder(NONCE)
     for _ in range(3000):
         assert decoder.feed(b"x" * 1000) == b""
@@ -91,18 +93,18 @@ def test_a_banner_of_megabytes_is_read_in_little_memory() -> None:
     assert len(decoder.preamble) == 2000
 
 
-def test_the_login_shell_sees_one_fixed_line() -> None:
+def test_the_login_shell_gets_one_fixed_command_line() -> None:
     call = encode(Program("any", "echo 'secret of a job'"), ["another secret"])
     assert call.command == f"exec /bin/sh -c 'eval \"$(head -c {len(call.opening)})\"'"
     assert b"another secret" in call.opening
 
 
-def test_no_two_runs_share_a_marker() -> None:
+def test_each_run_has_its_own_markers() -> None:
     program = Program("any", "")
     assert encode(program).nonce != encode(program).nonce
 
 
-def test_neither_marker_stands_in_the_source() -> None:
+def test_the_encoded_program_contains_no_marker() -> None:
     call = encode(Program("any", "echo hello"), nonce=NONCE)
     assert BEGIN.strip() not in call.opening
     assert STEM not in call.opening
@@ -113,13 +115,13 @@ def test_an_argument_with_a_nul_is_refused() -> None:
         encode(Program("any", ""), ["a\0b"])
 
 
-def test_an_argument_that_is_no_text_is_refused() -> None:
+def test_an_argument_that_is_not_valid_unicode_is_refused() -> None:
     with pytest.raises(JobError, match="Unicode"):
         encode(Program("any", ""), [b"caf\xe9".decode("utf-8", "surrogateescape")])
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
-def test_what_is_sent_runs(shell: str) -> None:
+def test_an_encoded_program_runs(shell: str) -> None:
     call = encode(Program("any", 'echo "$1$2"; exit 3'), ["a b", Expanded('"${HOME:+c}"')], nonce=NONCE)
     done = subprocess.run([shell, "-c", call.command], input=call.opening, capture_output=True)
     assert done.stdout == BEGIN + b"a bc\n" + END.format(3).encode()
@@ -130,9 +132,9 @@ def exchange(program: str = "poll") -> Exchange:
     return Exchange(Program(program, "true"), (), stdin=b"", stdout=None, where="ifarm")
 
 
-def test_a_shell_that_ends_before_it_begins_is_quoted() -> None:
+def test_the_output_of_a_login_shell_that_exits_early_is_quoted() -> None:
     run = exchange()
-    run.hear_stdout(b"\nYour password has expired.\nChange it now:\n")
+    run.receive_stdout(b"\nYour password has expired.\nChange it now:\n")
     with pytest.raises(TransportError) as caught:
         run.reply()
     message = str(caught.value)
@@ -140,32 +142,32 @@ def test_a_shell_that_ends_before_it_begins_is_quoted() -> None:
     assert "Your password has expired. / Change it now:" in message
 
 
-def test_what_it_said_on_standard_error_is_quoted_too() -> None:
+def test_its_standard_error_is_quoted_too() -> None:
     run = exchange()
-    run.hear_stderr(b"This account is currently not available.\n")
+    run.receive_stderr(b"This account is currently not available.\n")
     with pytest.raises(TransportError, match="currently not available"):
         run.reply()
 
 
-def test_a_shell_that_ends_without_a_word_is_named() -> None:
-    with pytest.raises(TransportError, match="ifarm: poll was not started: the login shell ended without a word"):
+def test_a_login_shell_that_exits_without_output_is_reported() -> None:
+    with pytest.raises(TransportError, match="ifarm: poll was not started: the login shell exited without output"):
         exchange().reply()
 
 
-def test_a_line_that_is_lost_says_that_anything_may_have_happened() -> None:
-    with pytest.raises(TransportError, match="in part, or not at all"):
-        exchange().reply(line_lost=True)
+def test_the_message_for_a_lost_connection_says_that_the_program_may_have_run() -> None:
+    with pytest.raises(TransportError, match="partly or not at all"):
+        exchange().reply(connection_lost=True)
 
 
-def test_what_was_said_before_the_line_was_lost_is_quoted() -> None:
+def test_the_last_output_before_a_lost_connection_is_quoted() -> None:
     run = exchange()
-    run.hear_stderr(b"Command rejected: not on the list\n")
-    with pytest.raises(TransportError, match="in part, or not at all") as caught:
-        run.reply(line_lost=True)
-    assert "after it had said 'Command rejected: not on the list'" in str(caught.value)
+    run.receive_stderr(b"Command rejected: not on the list\n")
+    with pytest.raises(TransportError, match="partly or not at all") as caught:
+        run.reply(connection_lost=True)
+    assert "(last output: 'Command rejected: not on the list')" in str(caught.value)
 
 
-def test_input_is_made_when_it_is_asked_for() -> None:
+def test_chunks_of_input_are_produced_on_demand() -> None:
     made: list[int] = []
 
     def chunks() -> Iterator[bytes]:
@@ -173,14 +175,14 @@ def test_input_is_made_when_it_is_asked_for() -> None:
             made.append(number)
             yield b"" if number == 1 else b"abc"
 
-    feed = Feed(b"program", chunks())
-    assert (feed.ahead(4), feed.opening_sent) == (b"prog", False)
-    feed.took(4)
-    assert feed.ahead(100) == b"ram"
-    feed.took(3)
+    feed = InputFeed(b"program", chunks())
+    assert (feed.peek(4), feed.opening_sent) == (b"prog", False)
+    feed.advance(4)
+    assert feed.peek(100) == b"ram"
+    feed.advance(3)
     assert (feed.opening_sent, made) == (True, [])
-    assert (feed.ahead(2), feed.ahead(100), made) == (b"ab", b"abc", [0])
-    feed.took(3)
-    assert (feed.ahead(100), made) == (b"abc", [0, 1, 2])
-    feed.took(3)
-    assert feed.ahead(100) == b""
+    assert (feed.peek(2), feed.peek(100), made) == (b"ab", b"abc", [0])
+    feed.advance(3)
+    assert (feed.peek(100), made) == (b"abc", [0, 1, 2])
+    feed.advance(3)
+    assert feed.peek(100) == b""

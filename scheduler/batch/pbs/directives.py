@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from scheduler.batch.base import BatchRequest
+from scheduler.batch.request import BatchRequest
 from scheduler.errors import ConfigError
 from scheduler.job.resources import Resources
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from scheduler.batch.base import BatchRequest, BatchSystem, Key
+from scheduler.batch.base import BatchSystem, Key
 from scheduler.batch.outcome import Accepted, Full, Outcome, Refused, Unknown
 from scheduler.batch.pbs.attributes import TASK, observation, read_dsv
 from scheduler.batch.pbs.directives import header
 from scheduler.batch.pbs.states import ENDED, FULL, IN_DOUBT, LOG_CAUSES, STATES
+from scheduler.batch.request import BatchRequest
 from scheduler.job.evidence import Observation
 from scheduler.job.state import Cause, JobState
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from scheduler.batch.base import BatchRequest, BatchSystem, Key
+from scheduler.batch.base import BatchSystem, Key
 from scheduler.batch.outcome import Accepted, Outcome, Refused, Unknown
+from scheduler.batch.request import BatchRequest
 from scheduler.errors import ConfigError
 from scheduler.job.evidence import Observation
 from scheduler.job.state import Cause, JobState

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from scheduler.batch.base import BatchRequest, BatchSystem, Key
+from scheduler.batch.base import BatchSystem, Key
 from scheduler.batch.outcome import Accepted, Full, Outcome, Refused, Unknown
+from scheduler.batch.request import BatchRequest
 from scheduler.batch.slurm.directives import header
 from scheduler.batch.slurm.rows import is_number, read_sacct, read_squeue
 from scheduler.batch.slurm.states import FULL, IN_DOUBT, LOG_CAUSES, LOG_OF_REQUEUE

@@ -4,8 +4,7 @@
         manifest.sh lists their outputs          one remote command: job, kind, name, size and SHA-256 of each file
         for each output:                         local, no remote command
             reject a name that leaves the job's folder
-            skip it if the local file has this size and SHA-256
-            create it if it is empty
+            create it if it is empty; skip it if the local file has this size and SHA-256
         fetch.sh sends the others                one remote command, run once on each channel
             large file: resume at the end of its local part if the remote file begins with the same bytes,
                 append each chunk to the part; the SHA-256 comes last; if it is equal, rename the part to the target

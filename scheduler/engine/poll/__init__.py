@@ -9,8 +9,10 @@
             log lines, ids, what has started        only where they matter
         for each batch whose lines differ from those that settled it last:
             for each of its unfinished jobs:
-                settle(status before, evidence)     pure: end file > queue > history > log; never silence alone, except
-                                                    over SILENT_POLLS answered polls and SILENT_SECONDS: then it is LOST
+                settle(status before, evidence)     pure; believed are, in this order: the end file, unless the batch
+                                                    system reports that it killed the job; the queue; the history; the
+                                                    log. Silence of all of them makes a job LOST, but only over
+                                                    SILENT_POLLS answered polls and SILENT_SECONDS.
         record in one transaction: statuses, observations, silences, new ids, and a digest of the lines of each batch
         for which the same lines would change nothing
 

@@ -63,8 +63,7 @@ def _decide(before: Status, observed: Observation | None, end: End | None, evide
     if observed is not None and observed.cause in _KILLED:
         if end is not None and observed.cause in _NODE_TAKEN and _by_itself(end):
             return _by_exit_code(before, observed, end)
-        # A requeued job is in Slurm's queue at once, while sacct reports the end of its earlier run (observed on
-        # 24.11).
+        # A requeued job is in Slurm's queue at once, while sacct reports the end of its earlier run (Slurm 24.11).
         lagging = observed is not evidence.live and observed.cause in _NODE_TAKEN
         if lagging and evidence.silent_polls < PATIENT_POLLS:
             return before if before.final else replace(before, raw=observed.raw, reason=_PERHAPS_REQUEUED)

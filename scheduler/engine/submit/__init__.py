@@ -12,7 +12,7 @@
                 sbatch, qsub, …; write the id, rename it
             print folder, and for each batch: exit code, output
         record the folder, the ids, and the new status of each job
-        every batch has a definite outcome: delete the bundle from the spool
+        if every batch has a definite outcome: delete the bundle from the spool
 
     outcome accepted: queued · refused: failed · full: wait for a slot · no reply or no exit code: unknown
     unknown: polls look for the id file, and for the batch's name (it has the token) in queue and history. After

@@ -62,9 +62,8 @@ class Packer:
     """
 
     def __init__(self) -> None:
-        self._sources: dict[
-            int, tuple[object, _Source | Unfit]
-        ] = {}  # id → the function itself, so the id stays its own
+        # By the id of the function, with the function itself: so no other object can get its id.
+        self._sources: dict[int, tuple[object, _Source | Unfit]] = {}
 
     def pack(self, function: Callable[..., Any], params: Mapping[str, Any], *, job_id: str) -> PackedFunction:
         """Pack `function` so that the node can call it with `params`.

@@ -1,4 +1,4 @@
-"""Programs on this machine, by a subprocess of /bin/sh: for login nodes and `Runner("local")`. No SSH."""
+"""Runs programs on this machine by a subprocess of /bin/sh: for login nodes and `Runner("local")`. No SSH."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WHERE = "this machine"
 
 
 class LocalTransport(Transport):
-    """Runs programs here, in a session of their own and in the home directory, as a login over SSH would."""
+    """Runs programs on this machine, each in a session of its own and in the home directory, as SSH does."""
 
     def run(
         self,
@@ -35,14 +35,13 @@ class LocalTransport(Transport):
     ) -> Reply:
         exchange = Exchange(program, args, stdin=stdin, stdout=stdout, where=_WHERE)
         with _shell(exchange.command) as process:
-            finished = Pipes(process, exchange).within(timeout)
-            if not finished:
+            if not Pipes(process, exchange).transfer(timeout):
                 _kill_group(process)
                 raise exchange.timed_out(timeout)
         return exchange.reply()
 
     def close(self) -> None:
-        """There is no connection to give back."""
+        """There is no connection to close."""
 
 
 def connect(host: str | None, ssh: Mapping[str, Any], *, prompter: Prompter | None = None) -> LocalTransport:
@@ -52,7 +51,7 @@ def connect(host: str | None, ssh: Mapping[str, Any], *, prompter: Prompter | No
 
 @contextlib.contextmanager
 def _shell(command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A shell with three pipes. Left early, it loses its pipes, as if a line was cut, but is not killed."""
+    """A shell with three pipes. On an exception its pipes close, as when a connection is lost; it is not killed."""
     home = Path.home()
     try:
         process = subprocess.Popen(

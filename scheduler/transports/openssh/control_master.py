@@ -1,7 +1,7 @@
-"""The connection that `ssh` commands share: a ControlMaster of the user's if one is open, else one of ours.
+"""The connection that `ssh` commands share: the user's ControlMaster if one is open, else one of ours.
 
-Ours has its socket in a folder of its own, and ends with the transport, or by itself when it has not been used for a
-while. The user's is used and never touched.
+Our socket is in a folder of our own. Our master ends with the transport, or by ControlPersist when it has been idle for
+a while. The user's master is used and never changed or closed.
 """
 
 from __future__ import annotations
@@ -18,128 +18,146 @@ from pathlib import Path
 from scheduler.errors import LoginError, TimedOut, TransportError
 from scheduler.transports.openssh import options
 from scheduler.transports.pipes import reap
-from scheduler.transports.prompt import ANSWER_SECONDS, Prompter
+from scheduler.transports.prompt import ANSWER_SECONDS, NO_PROMPT_AFTER_LOSS, Prompter
 from scheduler.transports.settings import SshSettings
 
 _PERSIST_SECONDS = 900
 _LOCAL_SECONDS = 10.0
-_HOPS = 4
-_CONFIGS = ("asking", "silent")
-_LAST_WORDS_SECONDS = 0.5
+_MOST_HOPS = 4
+_CONFIGS = ("prompting", "batch")
+_LAST_OUTPUT_SECONDS = 0.5
 _LONGEST_FOLDER = 60
-"""A socket's path has room for 104 bytes, and ssh hangs 17 on it."""
+"""A path of a Unix socket has at most 104 bytes, and ssh appends 17 to it for a moment."""
 
 
 class ControlMaster:
-    """Which connection the next `ssh` is to take; it is made when there is none."""
+    """Provides the ssh command of each program, and opens a master connection if there is none.
+
+    Args:
+        settings: the host, and how to log in.
+        prompter: tells whether ssh may prompt the user.
+    """
 
     def __init__(self, settings: SshSettings, prompter: Prompter) -> None:
         self._settings = settings
         self._prompter = prompter
         self._lock = threading.Lock()
         self._folder: Path | None = None
-        self._has_been_in = False
+        self._was_connected = False
 
-    def way(self) -> list[str]:
-        """The ssh command that gets there, but for what to run.
+    def ssh_command(self) -> list[str]:
+        """The ssh command line, without the remote command, that uses an open connection.
 
         Raises:
-            HostKeyError, LoginError, TimedOut, TransportError: the host was not reached or not entered.
+            HostKeyError: the host key is unknown, has changed or is revoked.
+            LoginError: the host refused the login.
+            TimedOut: the host did not answer in time.
+            TransportError: the host was not reached, or `ssh` is not installed.
         """
         with self._lock:
-            folder = self._made()
-            ours = self._command("silent", "-o", "ControlMaster=no", "-S", str(folder / "m"))
+            folder = self._config_folder()
+            ours = self._command("batch", "-o", "ControlMaster=no", "-S", str(folder / "m"))
             if (folder / "m").exists() and _is_open(ours):
                 return ours
-            theirs = self._command("silent", "-o", "ControlMaster=no")
-            if _is_open(theirs):
-                self._has_been_in = True
-                return theirs
+            users = self._command("batch", "-o", "ControlMaster=no")
+            if _is_open(users):
+                self._was_connected = True
+                return users
             try:
                 self._open(folder)
             except LoginError:
-                self._has_been_in = False  # who is told that a person is needed, and comes again, is that person
+                self._was_connected = False  # the next call may prompt: the caller knows of the login
                 raise
-            self._has_been_in = True
+            self._was_connected = True
             return ours
 
     def drop(self) -> None:
-        """Our own connection is given up; whatever runs on it is cut."""
+        """Close our connection; programs on it lose theirs."""
         with self._lock:
             if self._folder is not None and (self._folder / "m").exists():
-                _end(self._command("silent", "-S", str(self._folder / "m"), "-O", "exit"))
+                _control(self._command("batch", "-S", str(self._folder / "m"), "-O", "exit"))
 
     def close(self) -> None:
-        """The same, and the folder goes. May be called twice, and `way` afterwards."""
+        """Close our connection and remove its folder. May be called twice; `ssh_command` opens a new one."""
         self.drop()
         with self._lock:
-            folder, self._folder, self._has_been_in = self._folder, None, False
+            folder, self._folder, self._was_connected = self._folder, None, False
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def refusal(self, words: str) -> TransportError:
-        """The error for an ssh that wrote this."""
-        if options.is_behind_a_proxy(words):
-            words = options.without_debugging(self._in_detail()) or words
-        shown = options.key_shown(self._in_detail()) if options.is_unknown_host(words) else ""
-        expired = self._expired() if options.is_login(words) else ""
-        return options.refusal(words, self._settings, shown=shown, unasked=self._unasked(), expired=expired)
+    def error(self, stderr: str) -> TransportError:
+        """The error for an ssh that failed with this standard error."""
+        if options.is_behind_a_proxy(stderr):
+            stderr = options.without_debugging(self._debug_output()) or stderr
+        key = options.sent_host_key(self._debug_output()) if options.is_unknown_host(stderr) else ""
+        expired = self._expired_certificate() if options.is_login_refused(stderr) else ""
+        return options.error_of(
+            stderr, self._settings, host_key=key, no_prompt=self._no_prompt_reason(), expired=expired
+        )
 
-    def _expired(self) -> str:
-        """ssh shows an expired certificate without a word, and the host refuses it without one."""
-        from scheduler.transports.certificates import EXPIRED, renewal, trouble_of
+    def _expired_certificate(self) -> str:
+        """A sentence on an expired certificate: neither ssh nor the host reports that a certificate has expired."""
+        from scheduler.transports.certificates import EXPIRED, renewal, validity_problem
 
-        process = started(["ssh", "-G", *self._command("silent")[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-        said = process.communicate(timeout=_LOCAL_SECONDS)[0].decode("utf-8", "replace")
-        troubles = {path: trouble_of(path) for path in options.certificates_in(said)}
-        lines = [f"{path}{trouble}" for path, trouble in troubles.items() if EXPIRED in trouble]
+        process = start_ssh(
+            ["ssh", "-G", *self._command("batch")[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        )
+        config = process.communicate(timeout=_LOCAL_SECONDS)[0].decode("utf-8", "replace")
+        problems = {path: validity_problem(path) for path in options.certificates_in(config)}
+        lines = [f"{path}{problem}" for path, problem in problems.items() if EXPIRED in problem]
         return f"There is a certificate, {lines[0]}. {renewal(f'{self._settings.host} {lines[0]}')}" if lines else ""
 
-    def _unasked(self) -> str:
-        """Why nobody is asked now; empty if somebody may be."""
-        if self._has_been_in:
-            return "nobody is asked again after a connection was lost: start again to be asked"
-        return self._prompter.absent()
+    def _no_prompt_reason(self) -> str:
+        """Why ssh may not prompt the user now, as a clause for a message; empty if it may."""
+        return NO_PROMPT_AFTER_LOSS if self._was_connected else self._prompter.unavailable()
 
-    def _made(self) -> Path:
+    def _config_folder(self) -> Path:
+        """Our folder, with the config files and the socket of our master; it is made if there is none."""
         if self._folder is None:
-            texts = {kind: options.config_text(self._settings, asking=kind == "asking") for kind in _CONFIGS}
-            place = tempfile.gettempdir()
-            short = place if len(place) < _LONGEST_FOLDER else "/tmp"  # noqa: S108 - mkdtemp's folder is ours alone
-            self._folder = Path(tempfile.mkdtemp(prefix="sched-", dir=short))
+            texts = {kind: options.config_text(self._settings, batch=kind == "batch") for kind in _CONFIGS}
+            temporary = tempfile.gettempdir()
+            parent = temporary if len(temporary) < _LONGEST_FOLDER else "/tmp"  # noqa: S108 - mkdtemp makes it private
+            self._folder = Path(tempfile.mkdtemp(prefix="sched-", dir=parent))
             for name, text in texts.items():
                 (self._folder / name).write_text(text, "utf-8", "surrogateescape")
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         return self._folder
 
     def _command(self, config: str, *extra: str) -> list[str]:
-        return ["ssh", "-F", str(self._made() / config), *extra, *options.target(self._settings)]
+        return ["ssh", "-F", str(self._config_folder() / config), *extra, *options.target(self._settings)]
 
     def _open(self, folder: Path) -> None:
-        """One connection, into the background once it is let in; who is asked for something is asked by ssh itself."""
-        (folder / "m").unlink(missing_ok=True)  # of a master that was killed
-        asking = not self._unasked()
+        """Open our master: ssh logs in, prompting the user itself if it may, and then stays in the background."""
+        (folder / "m").unlink(missing_ok=True)  # a master that was killed leaves its socket
+        may_prompt = not self._no_prompt_reason()
         extra = ["-M", "-N", "-f", "-S", str(folder / "m"), "-o", f"ControlPersist={_PERSIST_SECONDS}"]
-        command = self._command("asking" if asking else "silent", *extra)
-        seconds = _HOPS * self._settings.connect_timeout + (ANSWER_SECONDS if asking else 0.0)
-        with self._prompter.attention() if asking else contextlib.nullcontext():
-            code, words = _heard(command, seconds, self._prompter if asking else None)
+        command = self._command("prompting" if may_prompt else "batch", *extra)
+        seconds = _MOST_HOPS * self._settings.connect_timeout + (ANSWER_SECONDS if may_prompt else 0.0)
+        with self._prompter.lend_terminal() if may_prompt else contextlib.nullcontext():
+            code, stderr = _run_ssh(command, seconds, self._prompter if may_prompt else None)
         if code is None:
-            raise TimedOut(f"{self._settings.host}: no answer in time. ssh said: {words or 'nothing'}\nTry again later")
+            printed = stderr or "nothing"
+            raise TimedOut(f"{self._settings.host}: connection timed out. ssh printed: {printed}\nTry again later")
         if code != 0:
-            raise self.refusal(words)
+            raise self.error(stderr)
 
-    def _in_detail(self) -> str:
-        """What `ssh -v` says of a host that it does not know; it goes no further than that host's key."""
-        command = self._command("silent", "-v", "-o", "ControlMaster=no", "-S", "none")
-        return _heard([*command, "exit"], _HOPS * self._settings.connect_timeout, None)[1]
+    def _debug_output(self) -> str:
+        """The standard error of `ssh -v` for a host that is unknown: it stops at the host key."""
+        command = self._command("batch", "-v", "-o", "ControlMaster=no", "-S", "none")
+        return _run_ssh([*command, "exit"], _MOST_HOPS * self._settings.connect_timeout, None)[1]
 
 
-def started(command: Sequence[str], *, stdin: int, stdout: int, at_terminal: bool = False) -> subprocess.Popen[bytes]:
-    """An `ssh` under way. It can prompt at the terminal of this process only if that is wished.
+def start_ssh(command: Sequence[str], *, stdin: int, stdout: int, at_terminal: bool = False) -> subprocess.Popen[bytes]:
+    """Start an `ssh`.
+
+    Args:
+        command: its command line.
+        stdin: as in `subprocess.Popen`.
+        stdout: as in `subprocess.Popen`.
+        at_terminal: it may prompt at the terminal of this process.
 
     Raises:
-        TransportError: there is no such command.
+        TransportError: `ssh` cannot be started.
     """
     try:
         return subprocess.Popen(
@@ -147,17 +165,17 @@ def started(command: Sequence[str], *, stdin: int, stdout: int, at_terminal: boo
         )
     except OSError as error:
         raise TransportError(
-            f"`ssh` cannot be run here: {error.strerror}. Install OpenSSH's client, or set `transport: ssh`"
+            f"cannot run `ssh` on this machine: {error.strerror}. Install the OpenSSH client, or set `transport: ssh`"
         ) from error
 
 
 def _is_open(command: Sequence[str]) -> bool:
-    return _end([*command[:1], "-O", "check", *command[1:]])
+    return _control([*command[:1], "-O", "check", *command[1:]])
 
 
-def _end(command: Sequence[str]) -> bool:
-    """Talk with a master on this machine; true if it is there."""
-    process = started(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+def _control(command: Sequence[str]) -> bool:
+    """Run an `ssh -O` command, which speaks with a master on this machine; True if there is one."""
+    process = start_ssh(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         process.communicate(timeout=_LOCAL_SECONDS)
     except subprocess.TimeoutExpired:
@@ -166,13 +184,17 @@ def _end(command: Sequence[str]) -> bool:
     return process.returncode == 0
 
 
-def _heard(command: Sequence[str], seconds: float, prompter: Prompter | None) -> tuple[int | None, str]:
-    """Exit code (None: it took too long) and standard error of an ssh; the person sees that too, as it comes."""
-    process = started(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, at_terminal=prompter is not None)
-    words: list[bytes] = []
-    # An older ssh keeps this pipe open in the background, so its end cannot be waited for.
-    listener = threading.Thread(target=_listen, args=(process, words, prompter), daemon=True)
-    listener.start()
+def _run_ssh(command: Sequence[str], seconds: float, prompter: Prompter | None) -> tuple[int | None, str]:
+    """Run an ssh to its end; with a prompter, the user sees its standard error while it runs.
+
+    Returns:
+        The exit code, or None after `seconds`; and the standard error.
+    """
+    process = start_ssh(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, at_terminal=prompter is not None)
+    stderr: list[bytes] = []
+    # Older versions of ssh keep this pipe open in the background, so we cannot wait for its end.
+    reader = threading.Thread(target=_read_stderr, args=(process, stderr, prompter), daemon=True)
+    reader.start()
     code: int | None = None
     try:
         code = process.wait(timeout=seconds)
@@ -182,14 +204,14 @@ def _heard(command: Sequence[str], seconds: float, prompter: Prompter | None) ->
         if process.returncode is None:
             process.kill()
             reap(process)
-    listener.join(_LAST_WORDS_SECONDS)
-    return code, b"".join(words).decode("utf-8", "replace").strip()
+    reader.join(_LAST_OUTPUT_SECONDS)
+    return code, b"".join(stderr).decode("utf-8", "replace").strip()
 
 
-def _listen(process: subprocess.Popen[bytes], words: list[bytes], prompter: Prompter | None) -> None:
+def _read_stderr(process: subprocess.Popen[bytes], stderr: list[bytes], prompter: Prompter | None) -> None:
     assert process.stderr is not None  # noqa: S101 - it is a pipe
     with process.stderr as pipe:
         while piece := pipe.read(4096):
-            words.append(piece)
+            stderr.append(piece)
             if prompter is not None:
-                prompter.tell(piece.decode("utf-8", "replace"))
+                prompter.show(piece.decode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""What OpenSSH's `ssh` is told, and what its own words mean: options, a config file, errors. Nothing is run here."""
+"""Options and config files for OpenSSH's `ssh`, and the errors that its messages mean. Nothing is run here."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LOGIN = re.compile(
     r"permission denied \(|too many authentication failures|authentication methods available|unable to authenticate",
     re.I,
 )
-_TIME = re.compile(r"timed out|timeout, server", re.I)
-_KEY_SHOWN = re.compile(r"debug1: Server host key: (\S+) (\S+)")
+_TIMEOUT = re.compile(r"timed out|timeout, server", re.I)
+_SENT_KEY = re.compile(r"debug1: Server host key: (\S+) (\S+)")
 
 _CONFIG = """\
-# What scheduler asks of ssh comes first, then all that the user's own files say, then what is left.
+# Written by scheduler. ssh uses the first value of each option: ours, then the user's own files, then our defaults.
 BatchMode {batch}
 StrictHostKeyChecking {strict}
 {known_hosts}ClearAllForwardings yes
@@ -37,29 +37,33 @@ ServerAliveInterval 30
 """
 
 
-def config_text(settings: SshSettings, *, asking: bool) -> str:
-    """A config file for `ssh -F`: a file, since only that reaches the jump hosts of a chain too.
+def config_text(settings: SshSettings, *, batch: bool) -> str:
+    """The text of a config file for `ssh -F`; options on the command line would not apply to jump hosts.
+
+    Args:
+        settings: the site's settings.
+        batch: ssh must not prompt (BatchMode).
 
     Raises:
-        ConfigError: a path that no config file can hold.
+        ConfigError: a path has a character that is not possible in a config file.
     """
     known_hosts = ""
     if settings.known_hosts:
         path = _quoted(Path(settings.known_hosts).expanduser())
         known_hosts = f"UserKnownHostsFile {path}\nGlobalKnownHostsFile /dev/null\n"
     own = _quoted(Path(settings.config_file).expanduser()) if settings.config_file else "~/.ssh/config"
-    everybodys = "" if settings.config_file else "\nMatch all\nInclude /etc/ssh/ssh_config"
+    system_wide = "" if settings.config_file else "\nMatch all\nInclude /etc/ssh/ssh_config"
     return _CONFIG.format(
-        batch="no" if asking else "yes",
+        batch="yes" if batch else "no",
         strict="accept-new" if settings.accept_new_host_key else "yes",
         known_hosts=known_hosts,
-        include=f"Include {own}{everybodys}",
+        include=f"Include {own}{system_wide}",
         seconds=max(1.0, settings.connect_timeout),
     )
 
 
 def target(settings: SshSettings) -> list[str]:
-    """The host and what the site file says of it, as the last words of an ssh command."""
+    """The site's settings and its host, as the last arguments of an ssh command."""
     options = {
         "-l": settings.user,
         "-p": settings.port,
@@ -70,88 +74,97 @@ def target(settings: SshSettings) -> list[str]:
     return [*words, "--", settings.host]
 
 
-def by_hand(settings: SshSettings) -> str:
-    """The command with which a person gets there."""
+def user_command(settings: SshSettings) -> str:
+    """The ssh command with which the user logs in themselves."""
     known = ["-o", f"UserKnownHostsFile={settings.known_hosts}"] if settings.known_hosts else []
     return f"`{shlex.join(['ssh', *known, *(word for word in target(settings) if word != '--')])}`"
 
 
-def key_shown(words: str) -> str:
-    """The key that the last host of the chain showed, as `ssh -v` names it; empty if it names none."""
-    shown = _KEY_SHOWN.findall(words)
-    return f" It shows an {shown[-1][0]} key {shown[-1][1]}." if shown else ""
+def sent_host_key(debug: str) -> str:
+    """A sentence with the host key that the last host of the chain sent, from the output of `ssh -v`; may be empty."""
+    keys = _SENT_KEY.findall(debug)
+    return f" The host sent its {keys[-1][0]} key {keys[-1][1]}." if keys else ""
 
 
-def certificates_in(settings: str) -> list[Path]:
-    """The certificates that ssh would show, by what `ssh -G` says."""
-    lines = [line.partition(" ") for line in settings.splitlines()]
+def certificates_in(config: str) -> list[Path]:
+    """The certificate files that ssh would use, from the output of `ssh -G`."""
+    lines = [line.partition(" ") for line in config.splitlines()]
     keys = [value for name, _, value in lines if name == "identityfile"]
     named = [value for name, _, value in lines if name == "certificatefile"]
     paths = [*(f"{key.removesuffix('.pub')}-cert.pub" for key in keys), *named]
     return [Path(path).expanduser() for path in paths]
 
 
-def is_behind_a_proxy(words: str) -> bool:
-    """What failed is a jump host's own ssh, whose words are thrown away where connections are shared (sshconnect.c)."""
-    return "UNKNOWN port 65535" in words and not _HOST_KEY.search(words)
+def is_behind_a_proxy(stderr: str) -> bool:
+    """The ssh of a jump host failed; ssh discards its stderr if the connection is shared (sshconnect.c)."""
+    return "UNKNOWN port 65535" in stderr and not _HOST_KEY.search(stderr)
 
 
-def without_debugging(words: str) -> str:
-    """What `ssh -v` says that `ssh` says too."""
-    lines = words.splitlines()
+def without_debugging(stderr: str) -> str:
+    """The output of `ssh -v` without what only -v prints."""
+    lines = stderr.splitlines()
     return "\n".join(line for line in lines if not line.startswith(("debug1: ", "OpenSSH_"))).strip()
 
 
-def is_login(words: str) -> bool:
-    """The host was reached and did not let us in."""
-    return bool(_LOGIN.search(words)) and not _HOST_KEY.search(words)
+def is_login_refused(stderr: str) -> bool:
+    """The host was reached, and authentication failed."""
+    return bool(_LOGIN.search(stderr)) and not _HOST_KEY.search(stderr)
 
 
-def is_unknown_host(words: str) -> bool:
-    """The host is refused because nobody knows it, and not because it has changed."""
-    return bool(_HOST_KEY.search(words)) and not _CHANGED.search(words) and "revoked" not in words.lower()
+def is_unknown_host(stderr: str) -> bool:
+    """Host key verification failed because the host is unknown, not because its key has changed or is revoked."""
+    return bool(_HOST_KEY.search(stderr)) and not _CHANGED.search(stderr) and "revoked" not in stderr.lower()
 
 
-def refusal(
-    words: str, settings: SshSettings, *, shown: str = "", unasked: str = "", expired: str = ""
+def error_of(
+    stderr: str, settings: SshSettings, *, host_key: str = "", no_prompt: str = "", expired: str = ""
 ) -> TransportError:
-    """The error for an ssh that did not get there: its own words, and what to do.
+    """The error for an ssh that did not connect: its own message, unedited, and what to do.
 
     Args:
-        words: what it wrote to standard error.
-        shown: the key of a host that is not known, as `key_shown` says it.
-        unasked: why nobody could be asked for a password or a code.
-        expired: a certificate that has run out, and what to do about it.
+        stderr: the standard error of ssh.
+        settings: the site's settings.
+        host_key: a sentence with the key of an unknown host, from `sent_host_key`.
+        no_prompt: why ssh could not prompt for a password or a one-time code, as a clause; empty if it could.
+        expired: a sentence on an expired certificate, and what to do about it.
     """
-    host, said = settings.host, f"ssh said: {words}" if words else "ssh failed without a word"
-    if is_unknown_host(words):
+    host, printed = settings.host, f"ssh printed: {stderr}" if stderr else "ssh failed without output"
+    if is_unknown_host(stderr):
         return HostKeyError(
-            f"{host}: the host is not known, or one on the way to it.{shown} {said}\nCompare the fingerprint with what "
-            f"the site publishes; then run {by_hand(settings)} once, or set accept_new_host_key: true"
+            f"{host}: host key verification failed: the host or a jump host is unknown.{host_key} {printed}\n"
+            f"Compare the fingerprint with the one that the site publishes; then run {user_command(settings)} once, or "
+            "set accept_new_host_key: true"
         )
-    if _HOST_KEY.search(words):
+    if _HOST_KEY.search(stderr) and not _CHANGED.search(stderr):
         return HostKeyError(
-            f"{host}: THE HOST KEY HAS CHANGED. {said}\nSomebody may be listening in, or the machine has been set up "
-            "anew: ask the site. Only if they confirm it, forget the old key as ssh says above, and try again"
+            f"{host}: host key verification failed: the host key is revoked. {printed}\nDo not connect to this host"
         )
-    if _LOGIN.search(words):
-        return LoginError(f"{host}: the login was refused. {said}\n{_advice(settings, unasked, expired)}")
-    kind = TimedOut if _TIME.search(words) else TransportError
-    return kind(f"{host}: not reached. {said}\nCheck the network and the VPN, or try again later")
+    if _HOST_KEY.search(stderr):
+        return HostKeyError(
+            f"{host}: host key verification failed: REMOTE HOST IDENTIFICATION HAS CHANGED. {printed}\nThis may be a "
+            "man-in-the-middle attack, or the host was reinstalled: ask the site. Only if the site confirms the new "
+            "key, remove the old one with the command that ssh names above, and retry"
+        )
+    if _LOGIN.search(stderr):
+        return LoginError(f"{host}: authentication failed. {printed}\n{_login_advice(settings, no_prompt, expired)}")
+    kind = TimedOut if _TIMEOUT.search(stderr) else TransportError
+    return kind(f"{host}: not reached. {printed}\nCheck the network and the VPN, or try again later")
 
 
-def _advice(settings: SshSettings, unasked: str, expired: str) -> str:
+def _login_advice(settings: SshSettings, no_prompt: str, expired: str) -> str:
     if expired:
         return expired
-    asked = f"Nobody was asked for a password or a code: {unasked}. " if unasked else ""
+    reason = f"ssh could not prompt for a password or a one-time code: {no_prompt}. " if no_prompt else ""
     return (
-        f"{asked}See what {by_hand(settings)} says. Where a code is wanted, open a connection yourself, with "
-        "ControlMaster and ControlPath for this host in ~/.ssh/config, and leave it open: it will be used"
+        f"{reason}See what {user_command(settings)} prints. If the host requires a one-time code, open a connection "
+        "yourself, with ControlMaster and ControlPath for this host in ~/.ssh/config, and leave it open"
     )
 
 
 def _quoted(path: Path) -> str:
     text = str(path)
     if '"' in text or not text.isprintable():
-        raise ConfigError(f"{text!r} cannot stand in an ssh_config: it has a double quote or a control character")
+        raise ConfigError(
+            f"{text!r} is not possible in an ssh_config file: it has a double quote or a control character"
+        )
     return f'"{text}"'

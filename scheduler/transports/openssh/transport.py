@@ -1,6 +1,6 @@
-"""Programs on another machine, by OpenSSH's own `ssh`, through a ControlMaster that the user has opened, or ours.
+"""Runs programs on a remote host by OpenSSH's own `ssh`, through a ControlMaster connection: the user's or ours.
 
-What a site says of its login is on ssh's command line; programs and their values travel on its standard input.
+The command line of ssh has the site's login settings only; programs and their arguments are sent on its standard input.
 """
 
 from __future__ import annotations
@@ -15,31 +15,36 @@ from typing import Any
 
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
-from scheduler.transports.openssh.control_master import ControlMaster, started
+from scheduler.transports.openssh.control_master import ControlMaster, start_ssh
 from scheduler.transports.pipes import Pipes, reap
 from scheduler.transports.prompt import Prompter, TerminalPrompter
 from scheduler.transports.settings import SshSettings
 
 __all__ = ["OpensshTransport", "SshSettings"]
 
-_RUNS_AT_ONCE = 8  # OpenSSH's MaxSessions is 10
-# OpenSSH takes 2 MB of a channel before it is told to go on: up to this round trip one channel fills a line.
-_FULL_AT_SECONDS = 0.008
-_REFUSED = "Session open refused by peer"  # ssh then tries a connection of its own, which is a login more
+_MOST_SESSIONS = 8  # OpenSSH's default MaxSessions is 10
+# OpenSSH's window of a channel is 2 MB: up to this round trip, one channel uses the whole bandwidth.
+_ONE_STREAM_SECONDS = 0.008
+_SESSION_REFUSED = "Session open refused by peer"  # ssh then opens another connection, which is another login
 _ECHO = Program("echo", "read -r line && echo")
-_END_SECONDS = 5.0
-_OWN_FAILURE = 255
-"""What ssh ends with when it is ssh that failed (ssh(1), EXIT STATUS)."""
+_EXIT_SECONDS = 5.0
+_SSH_FAILED = 255
+"""The exit code of ssh if ssh itself failed (ssh(1), EXIT STATUS)."""
 
 
 class OpensshTransport(Transport):
-    """Runs programs on `settings.host`. May be used by several threads at once."""
+    """Runs programs on `settings.host`. May be used by several threads at once.
+
+    Args:
+        settings: the host, and how to log in.
+        prompter: tells whether ssh may prompt the user; by default it may, at the terminal of this process.
+    """
 
     def __init__(self, settings: SshSettings, *, prompter: Prompter | None = None) -> None:
         self._settings = settings
-        self._masters = ControlMaster(settings, prompter or TerminalPrompter())
+        self._master = ControlMaster(settings, prompter or TerminalPrompter())
         self._running: set[subprocess.Popen[bytes]] = set()
-        self._slots = threading.BoundedSemaphore(_RUNS_AT_ONCE)
+        self._sessions = threading.BoundedSemaphore(_MOST_SESSIONS)
         self._round_trip: float | None = None
 
     def run(
@@ -52,23 +57,23 @@ class OpensshTransport(Transport):
         timeout: float = 60.0,
     ) -> Reply:
         exchange = Exchange(program, args, stdin=stdin, stdout=stdout, where=self._settings.host)
-        with self._slots, self._ssh(exchange.command) as process:
-            if not Pipes(process, exchange).within(timeout):
+        with self._sessions, self._ssh(exchange.command) as process:
+            if not Pipes(process, exchange).transfer(timeout):
                 process.kill()
-                if not exchange.begun:
-                    self._masters.drop()  # the line may be frozen: the next program gets a new one
+                if not exchange.started:
+                    self._master.drop()  # the connection may hang: the next program gets a new one
                 raise exchange.timed_out(timeout)
-            code = _OWN_FAILURE if exchange.ended else _exit_code(process)
-        if _REFUSED in exchange.words_before:
-            self._round_trip = 0.0  # whatever the line: one program at a time from now on
-        if code == _OWN_FAILURE and not exchange.begun:
-            raise self._masters.refusal(exchange.words_before)
-        return exchange.reply(line_lost=code < 0)
+            code = _SSH_FAILED if exchange.finished else _exit_code(process)
+        if _SESSION_REFUSED in exchange.stderr_before_start:
+            self._round_trip = 0.0  # from now on one stream at a time, whatever the round trip
+        if code == _SSH_FAILED and not exchange.started:
+            raise self._master.error(exchange.stderr_before_start)
+        return exchange.reply(connection_lost=code < 0)
 
     def upload_streams(self) -> int:
         if self._round_trip is None:
-            self._round_trip = self._measured()
-        return max(1, min(_RUNS_AT_ONCE, math.ceil(self._round_trip / _FULL_AT_SECONDS)))
+            self._round_trip = self._measure_round_trip()
+        return max(1, min(_MOST_SESSIONS, math.ceil(self._round_trip / _ONE_STREAM_SECONDS)))
 
     def download_streams(self) -> int:
         return self.upload_streams()
@@ -76,23 +81,23 @@ class OpensshTransport(Transport):
     def close(self) -> None:
         for process in list(self._running):
             process.kill()
-        self._masters.close()
+        self._master.close()
 
-    def _measured(self) -> float:
-        """Seconds from a line that is said to a program that runs until its answer."""
-        said_at: list[float] = []
-        heard_at: list[float] = []
+    def _measure_round_trip(self) -> float:
+        """Seconds from sending a line to a running program until its reply arrives."""
+        sent_at: list[float] = []
+        received_at: list[float] = []
 
-        def say() -> Iterator[bytes]:
-            said_at.append(time.monotonic())
+        def line() -> Iterator[bytes]:
+            sent_at.append(time.monotonic())
             yield b"\n"
 
-        self.run(_ECHO, stdin=say(), stdout=lambda _: heard_at.append(time.monotonic()))
-        return heard_at[0] - said_at[0] if heard_at else 0.0
+        self.run(_ECHO, stdin=line(), stdout=lambda _: received_at.append(time.monotonic()))
+        return received_at[0] - sent_at[0] if received_at else 0.0
 
     @contextlib.contextmanager
     def _ssh(self, command: str) -> Iterator[subprocess.Popen[bytes]]:
-        process = started([*self._masters.way(), command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = start_ssh([*self._master.ssh_command(), command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._running.add(process)
         try:
             yield process
@@ -115,7 +120,7 @@ def connect(host: str | None, ssh: Mapping[str, Any], *, prompter: Prompter | No
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int:
     try:
-        return process.wait(timeout=_END_SECONDS)
+        return process.wait(timeout=_EXIT_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()

@@ -1,6 +1,6 @@
-"""What has come on a channel and nobody has taken yet, in the pieces in which it came.
+"""The receive buffer of a channel, as a queue of the chunks that arrived.
 
-Paramiko's own copies all that is left with each read: behind a wide window that costs more than deciphering it.
+Paramiko's own buffer copies everything that is left at each read; with a large window, that costs more than decryption.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from collections.abc import Iterator
 from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
 
 
-class Pipe(BufferedPipe):  # type: ignore[type-arg]
-    """In place of a channel's `in_buffer`, before anything has come."""
+class ChannelBuffer(BufferedPipe):  # type: ignore[type-arg]
+    """Replaces a channel's `in_buffer` before any data has arrived; it has the methods of BufferedPipe."""
 
     def __init__(self) -> None:
         super().__init__()
         self._changed = threading.Condition()
-        self._pieces: deque[memoryview] = deque()
+        self._chunks: deque[memoryview] = deque()
         self._size = 0
-        self._news: threading.Event | None = None
-        self._over = False
+        self._event: threading.Event | None = None
+        self._ended = False
 
     def set_event(self, event: threading.Event) -> None:
-        """To be set while there is something to read, or nothing more will come."""
+        """Keep `event` set while there is data to read, or after the end of the stream."""
         with self._changed:
-            self._news = event
-            self._tell()
+            self._event = event
+            self._notify()
 
     def feed(self, data: bytes | str) -> None:
-        """From Paramiko's thread."""
+        """Append data; Paramiko's thread calls this."""
         with self._changed:
-            piece = memoryview(data.encode() if isinstance(data, str) else data)
-            self._pieces.append(piece)
-            self._size += len(piece)
-            self._tell()
+            chunk = memoryview(data.encode() if isinstance(data, str) else data)
+            self._chunks.append(chunk)
+            self._size += len(chunk)
+            self._notify()
 
     def read_ready(self) -> bool:
         with self._changed:
@@ -43,12 +43,12 @@ class Pipe(BufferedPipe):  # type: ignore[type-arg]
 
     def read(self, nbytes: int, timeout: float | None = None) -> bytes:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._size or self._over, timeout):
+            if not self._changed.wait_for(lambda: self._size or self._ended, timeout):
                 raise PipeTimeout
-            taken = b"".join(self._taken(nbytes))
-            self._size -= len(taken)
-            self._tell()
-            return taken
+            data = b"".join(self._take(nbytes))
+            self._size -= len(data)
+            self._notify()
+            return data
 
     def empty(self) -> bytes:
         with self._changed:
@@ -57,26 +57,26 @@ class Pipe(BufferedPipe):  # type: ignore[type-arg]
 
     def close(self) -> None:
         with self._changed:
-            self._over = True
-            self._tell()
+            self._ended = True
+            self._notify()
 
     def __len__(self) -> int:
         with self._changed:
             return self._size
 
-    def _taken(self, left: int) -> Iterator[memoryview]:
-        while self._pieces and left > 0:
-            piece = self._pieces.popleft()
-            if len(piece) > left:
-                self._pieces.appendleft(piece[left:])
-                piece = piece[:left]
-            left -= len(piece)
-            yield piece
+    def _take(self, left: int) -> Iterator[memoryview]:
+        while self._chunks and left > 0:
+            chunk = self._chunks.popleft()
+            if len(chunk) > left:
+                self._chunks.appendleft(chunk[left:])
+                chunk = chunk[:left]
+            left -= len(chunk)
+            yield chunk
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.notify_all()
-        if self._news is not None:
-            if self._size or self._over:
-                self._news.set()
+        if self._event is not None:
+            if self._size or self._ended:
+                self._event.set()
             else:
-                self._news.clear()
+                self._event.clear()

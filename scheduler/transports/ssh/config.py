@@ -1,4 +1,4 @@
-"""Which hosts to pass through and how to log in to each, from ~/.ssh/config. No connection is made here."""
+"""The chain of hosts to connect through and the settings of each, from ~/.ssh/config. No connection is made here."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _DEFAULT_CONFIG = _SSH / "config"
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _DEFAULT_KNOWN_HOSTS = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
 _GLOBAL_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"
-_MATCHED = {"all", "canonical", "final", "host", "originalhost", "user", "localuser", "exec"}
-"""What Paramiko can match; any other word is to it as if it had matched (paramiko/config.py)."""
-_ALL_OF_IT = "`transport: openssh` reads all that ssh reads"
+_MATCH_CRITERIA = {"all", "canonical", "final", "host", "originalhost", "user", "localuser", "exec"}
+"""The Match criteria that Paramiko evaluates; it takes any other as matched (paramiko/config.py)."""
+_USE_OPENSSH = "`transport: openssh` supports every option of ssh_config"
 _DEFAULT_KEEPALIVE_SECONDS = 30
-_DEEPEST_INCLUDE = 16
+_MOST_NESTED_INCLUDES = 16
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """A host as the user, or the command line of an ssh, would have asked for it."""
+class _Target:
+    """A host and options as on the command line of ssh."""
 
     host: str
     user: str | None = None
@@ -40,7 +40,7 @@ class _Asked:
     jumps: str | None = None
 
     def lines(self) -> list[str]:
-        """The same as the first lines of a config file, where they come before any entry."""
+        """The options as the first lines of a config file, where they override every entry."""
         options = {
             "User": self.user,
             "Port": self.port,
@@ -51,36 +51,36 @@ class _Asked:
 
 
 def route(settings: SshSettings) -> tuple[Hop, ...]:
-    """The hosts to pass through, the first to connect to first; the last is the one meant.
+    """The hosts to connect to, in order: the jump hosts, then the host of `settings`.
 
     Raises:
-        ConfigError: the config file cannot be read or understood, or the jump hosts go round in a circle.
+        ConfigError: the config file cannot be read or parsed, or ProxyJump has a cycle.
     """
     lines = _config_lines(settings)
-    asked = _Asked(settings.host, settings.user, settings.port, settings.identity_file, settings.proxy_jump or None)
-    return tuple(_chain(asked, lines, settings, ()))
+    target = _Target(settings.host, settings.user, settings.port, settings.identity_file, settings.proxy_jump or None)
+    return tuple(_chain(target, lines, settings, ()))
 
 
-def _chain(asked: _Asked, lines: list[str], settings: SshSettings, passed: tuple[str, ...]) -> Iterator[Hop]:
-    entry = _entry(asked, lines, settings)
-    hop = _hop(asked.host, entry, settings)
+def _chain(target: _Target, lines: list[str], settings: SshSettings, passed: tuple[str, ...]) -> Iterator[Hop]:
+    entry = _entry(target, lines, settings)
+    hop = _hop(target.host, entry, settings)
     if hop.where in passed:
-        circle = " → ".join((*passed, hop.where))
-        raise ConfigError(f"ProxyJump goes round in a circle: {circle}. Give the first one `ProxyJump none`")
+        cycle = " → ".join((*passed, hop.where))
+        raise ConfigError(f"ProxyJump has a cycle: {cycle}. Give the first one `ProxyJump none`")
     if jumps := _jumps(entry):
-        jump = _asked_by_jump(jumps[-1], before=jumps[:-1])
+        jump = _jump_target(jumps[-1], before=jumps[:-1])
         yield from _chain(jump, lines, settings, (*passed, hop.where))
     yield hop
 
 
 def _jumps(entry: Mapping[str, str]) -> list[str]:
-    # Of ProxyJump and ProxyCommand, the first one found rules out the other (ssh_config(5)).
+    # Of ProxyJump and ProxyCommand, the one that is specified first applies (ssh_config(5)).
     first = next((key for key in entry if key in ("proxyjump", "proxycommand")), "")
     value = entry[first] if first == "proxyjump" else "none"
     return [] if value.lower() == "none" else [jump.strip() for jump in value.split(",")]
 
 
-def _asked_by_jump(jump: str, *, before: Sequence[str]) -> _Asked:
+def _jump_target(jump: str, *, before: Sequence[str]) -> _Target:
     match = _JUMP.match(jump)
     if not match:
         raise ConfigError(f"a jump host is [user@]host[:port], not {jump!r}")
@@ -89,16 +89,16 @@ def _asked_by_jump(jump: str, *, before: Sequence[str]) -> _Asked:
     if match["user"]:
         check_user(match["user"], "user of a jump host")
     port = int(match["port"]) if match["port"] else None
-    return _Asked(host, match["user"], port, jumps=",".join(before) or None)
+    return _Target(host, match["user"], port, jumps=",".join(before) or None)
 
 
-def _entry(asked: _Asked, lines: list[str], settings: SshSettings) -> paramiko.SSHConfigDict:
+def _entry(target: _Target, lines: list[str], settings: SshSettings) -> paramiko.SSHConfigDict:
     try:
-        return paramiko.SSHConfig.from_text("\n".join([*asked.lines(), *lines])).lookup(asked.host)
-    except (paramiko.SSHException, KeyError, ValueError, ImportError) as error:  # Match exec needs invoke
+        return paramiko.SSHConfig.from_text("\n".join([*target.lines(), *lines])).lookup(target.host)
+    except (paramiko.SSHException, KeyError, ValueError, ImportError) as error:  # Match exec imports invoke
         name = settings.config_file or _DEFAULT_CONFIG
         raise ConfigError(
-            f"{name}: cannot make out what it says of host {asked.host!r}: {error}. {_ALL_OF_IT}"
+            f"{name}: cannot read the options of host {target.host!r}: {error}. {_USE_OPENSSH}"
         ) from error
 
 
@@ -111,23 +111,23 @@ def _hop(alias: str, entry: paramiko.SSHConfigDict, settings: SshSettings) -> Ho
         raise ConfigError(f"{settings.config_file or _DEFAULT_CONFIG}: Host {alias}: {error}") from error
     hostname = entry["hostname"]
     check_host(hostname, "HostName")
-    chosen = _identity_files(entry)
+    identity_files = _identity_files(entry)
     tokens = {"h": hostname, "n": alias, "p": str(port), "k": entry.get("hostkeyalias", alias)}
     tokens |= {"r": entry.get("user") or getpass.getuser(), "u": getpass.getuser(), "d": str(Path.home())}
-    mine, everybodys = _known_hosts(entry, settings, tokens)
+    user_files, global_files = _known_hosts(entry, settings, tokens)
     return Hop(
         alias=alias,
         hostname=hostname,
         port=port,
         user=tokens["r"],
-        identity_files=chosen or tuple(_existing_default_keys()),
+        identity_files=identity_files or tuple(_existing_default_keys()),
         certificate_files=_certificate_files(entry, tokens),
-        chosen=bool(chosen),
+        identity_files_given=bool(identity_files),
         identities_only=entry.get("identitiesonly", "no").lower() == "yes",
         agent=_agent(entry),
         known_as=_known_as(entry, hostname, port),
-        known_hosts=(*mine, *everybodys),
-        new_keys_go_to=mine[0] if mine else None,
+        known_hosts=(*user_files, *global_files),
+        new_keys_go_to=user_files[0] if user_files else None,
         accept_new_host_key=settings.accept_new_host_key,
         proxy_command=None if _jumps(entry) else entry.get("proxycommand"),
         connect_seconds=connect_seconds,
@@ -136,13 +136,13 @@ def _hop(alias: str, entry: paramiko.SSHConfigDict, settings: SshSettings) -> Ho
 
 
 def _identity_files(entry: Mapping[str, str]) -> tuple[Path, ...]:
-    # The stubs call every value a string; IdentityFile's is a list (paramiko/config.py).
+    # The type stubs have a string for every value, but that of IdentityFile is a list (paramiko/config.py).
     files: Iterable[str] = entry.get("identityfile", ())
     return tuple(Path(name.strip('"')).expanduser() for name in files if name.lower() != "none")
 
 
 def _certificate_files(entry: Mapping[str, str], tokens: Mapping[str, str]) -> tuple[Path, ...]:
-    # Of several CertificateFile lines, Paramiko's reader keeps the first.
+    # Paramiko keeps only the first of several CertificateFile lines.
     name = entry.get("certificatefile", "none").strip('"')
     return () if name.lower() == "none" else (Path(_expanded(name, tokens)).expanduser(),)
 
@@ -165,24 +165,24 @@ def _known_as(entry: Mapping[str, str], hostname: str, port: int) -> tuple[str, 
     if alias := entry.get("hostkeyalias"):
         return (alias.lower(),)
     name = hostname.lower()
-    # Like ssh, a host that is known on port 22 is recognised on another port, but not refused because of it.
+    # As in ssh, the key for port 22 also verifies the host on another port, but a different key there is no error.
     return (name,) if port == 22 else (f"[{name}]:{port}", name)
 
 
 def _expanded(value: str, tokens: Mapping[str, str]) -> str:
-    """The tokens of ssh_config(5), where Paramiko's reader leaves them; one that it does not know stays."""
+    """Expand the tokens of ssh_config(5) in the options where Paramiko does not; unknown tokens stay."""
     return re.sub("%(.)", lambda found: {**tokens, "%": "%"}.get(found[1], found[0]), value)
 
 
 def _known_hosts(
     entry: Mapping[str, str], settings: SshSettings, tokens: Mapping[str, str]
 ) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """The user's own files, and those of the machine, where nothing is ever written."""
+    """The UserKnownHostsFile files, and the GlobalKnownHostsFile files, which are never written."""
     if settings.known_hosts:
         return (Path(settings.known_hosts).expanduser(),), ()
-    mine = entry.get("userknownhostsfile", _DEFAULT_KNOWN_HOSTS)
-    everybodys = entry.get("globalknownhostsfile", _GLOBAL_KNOWN_HOSTS)
-    return _paths(_expanded(mine, tokens)), _paths(_expanded(everybodys, tokens))
+    user_files = entry.get("userknownhostsfile", _DEFAULT_KNOWN_HOSTS)
+    global_files = entry.get("globalknownhostsfile", _GLOBAL_KNOWN_HOSTS)
+    return _paths(_expanded(user_files, tokens)), _paths(_expanded(global_files, tokens))
 
 
 def _paths(value: str) -> tuple[Path, ...]:
@@ -195,13 +195,13 @@ def _config_lines(settings: SshSettings) -> list[str]:
         if settings.config_file:
             raise ConfigError(f"ssh config_file {settings.config_file} of {settings.host!r} does not exist")
         return []
-    return ["Host *", *_with_includes(path, deep=0)]
+    return ["Host *", *_with_includes(path, depth=0)]
 
 
-def _with_includes(path: Path, *, deep: int) -> Iterator[str]:
-    """The lines of a config file with its Includes in place; Paramiko's reader knows no Include."""
-    if deep > _DEEPEST_INCLUDE:
-        raise ConfigError(f"{path}: Include within Include, more than {_DEEPEST_INCLUDE} deep")
+def _with_includes(path: Path, *, depth: int) -> Iterator[str]:
+    """The lines of a config file with each Include replaced by the included lines, which Paramiko does not do."""
+    if depth > _MOST_NESTED_INCLUDES:
+        raise ConfigError(f"{path}: too many nested Includes, the limit is {_MOST_NESTED_INCLUDES}")
     block = "Host *"
     for line in _read_lines(path):
         keyword, _, value = line.strip().replace("=", " ", 1).partition(" ")
@@ -212,16 +212,17 @@ def _with_includes(path: Path, *, deep: int) -> Iterator[str]:
             yield line
             continue
         for included in _included_files(value, path):
-            yield from _with_includes(included, deep=deep + 1)
-            yield block  # what follows belongs to the block that the Include stood in
+            yield from _with_includes(included, depth=depth + 1)
+            yield block  # the lines after the Include belong to the block that contains it
 
 
 def _check_match(keyword: str, value: str, path: Path) -> None:
     words = shlex.split(value, comments=True) if keyword.lower() == "match" else []
     while words:
         criterion = words.pop(0).lstrip("!").lower().partition("=")[0]
-        if criterion not in _MATCHED:
-            raise ConfigError(f"{path}: `Match {value.strip()}`: {criterion!r} cannot be matched here. {_ALL_OF_IT}")
+        if criterion not in _MATCH_CRITERIA:
+            block = f"`Match {value.strip()}`"
+            raise ConfigError(f"{path}: {block}: Paramiko does not support {criterion!r}. {_USE_OPENSSH}")
         if criterion not in ("all", "canonical", "final"):
             words = words[1:]
 

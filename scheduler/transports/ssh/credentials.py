@@ -1,4 +1,4 @@
-"""What a person has entrusted to one transport, for its next connection: in memory only, never shown. No SSH."""
+"""What the user has entered once for a transport, kept in memory for its next connection. No SSH."""
 
 from __future__ import annotations
 
@@ -6,35 +6,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from scheduler.transports.prompt import Prompter
+from scheduler.transports.prompt import NO_PROMPT_AFTER_LOSS, Prompter
 
 _Key = TypeVar("_Key")
 
 
 @dataclass
 class Credentials(Generic[_Key]):
-    """A prompter, and what they have been asked once.
+    """A prompter, and the keys and passwords that the user has entered through it. `repr` shows none of them.
 
     Attributes:
-        prompter: who may be asked.
-        keys: private keys that they have unlocked, by their files.
-        passwords: by host; one-time codes are never kept.
-        lost: there was a connection before: nobody may be sitting there any more.
+        prompter: asks the user.
+        keys: decrypted private keys, by their files.
+        passwords: passwords by host; one-time codes are never kept.
+        connection_lost: there was a connection before; the user is not prompted again to replace it.
     """
 
     prompter: Prompter = field(repr=False)
     keys: dict[Path, _Key] = field(default_factory=dict, repr=False)
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
-    lost: bool = False
+    connection_lost: bool = False
 
-    def unasked(self) -> str:
-        """Why nobody is asked now, as the second half of a sentence; empty if somebody may be."""
-        if self.lost:
-            return "nobody is asked again after a connection was lost: start again to be asked"
-        return self.prompter.absent()
+    def no_prompt_reason(self) -> str:
+        """Why the user is not prompted now, as a clause for a message; empty if they may be."""
+        return NO_PROMPT_AFTER_LOSS if self.connection_lost else self.prompter.unavailable()
 
     def forget(self) -> None:
-        """Keep nothing."""
+        """Forget all keys and passwords."""
         self.keys.clear()
         self.passwords.clear()
-        self.lost = False
+        self.connection_lost = False

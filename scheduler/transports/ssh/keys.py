@@ -1,4 +1,4 @@
-"""The keys that may open a host: those named, the agent's, those in their usual places, each with its certificates."""
+"""The private keys to try on a host: its identity files, the agent's keys and the default keys, with certificates."""
 
 from __future__ import annotations
 
@@ -12,58 +12,66 @@ from pathlib import Path
 import paramiko
 from paramiko.agent import AgentKey, AgentSSH
 
-from scheduler.transports.certificates import certificates_of, trouble_of
+from scheduler.transports.certificates import certificates_of, validity_problem
 from scheduler.transports.settings import Hop
 from scheduler.transports.ssh.credentials import Credentials
 from scheduler.transports.ssh.known_hosts import HostKey
 
-LOCKED = "encrypted, and no agent has it"
-"""The end of a note on a key that a person could unlock."""
+ENCRYPTED = "encrypted with a passphrase, and not in the ssh-agent"
+"""The end of a note on an encrypted key for whose passphrase the user was not prompted."""
 
 _KEY_CLASSES: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 _UNREADABLE = (paramiko.SSHException, ValueError, IndexError, struct.error)
-_PASSPHRASES = 3
+_PASSPHRASE_PROMPTS = 3  # as OpenSSH's NumberOfPasswordPrompts
 
 Note = Callable[[str], None]
+"""Called with a sentence about a key that cannot be used, for the message of a failed login."""
 Candidate = tuple[str, paramiko.PKey]
-Keys = Credentials[paramiko.PKey]
+"""A key, and its name in messages."""
+KeyCredentials = Credentials[paramiko.PKey]
 
 
-def candidates(hop: Hop, agent_keys: Sequence[AgentKey], credentials: Keys, note: Note) -> Iterator[Candidate]:
-    """The keys to try, in order: those that were named, the agent's, those that merely lie in ~/.ssh.
+def candidates(hop: Hop, in_agent: Sequence[AgentKey], credentials: KeyCredentials, note: Note) -> Iterator[Candidate]:
+    """The keys to try, in order: identity files that were given, the agent's keys, then the default identity files.
 
-    Those that a person must unlock come last: nobody is asked for what is not needed.
+    Keys whose passphrase must be entered come last, so that the user is prompted only if no other key is accepted.
     """
     used: set[bytes] = set()
-    locked: list[Path] = []
-    if hop.chosen:
-        yield from _named(hop, agent_keys, credentials, used, locked, note)
+    encrypted: list[Path] = []
+    if hop.identity_files_given:
+        yield from _from_files(hop, in_agent, credentials, used, encrypted, note)
     if not hop.identities_only:
-        for key in agent_keys:
+        for key in in_agent:
             if key.asbytes() not in used:
                 used.add(key.asbytes())
                 name = f"agent's {HostKey(key.get_name(), key.asbytes())} {key.comment}".rstrip()
-                yield from _certified(name, key, certificates_of(key.asbytes(), hop.certificate_files))
-    if not hop.chosen:
-        yield from _named(hop, agent_keys, credentials, used, locked, note)
-    for path in locked:
-        unlocked = _unlocked(path, credentials, note)
-        if unlocked is not None:
-            yield from _with_certificates(path, unlocked, hop)
+                yield from _with_each(name, key, certificates_of(key.asbytes(), hop.certificate_files))
+    if not hop.identity_files_given:
+        yield from _from_files(hop, in_agent, credentials, used, encrypted, note)
+    for path in encrypted:
+        decrypted = _decrypt(path, credentials, note)
+        if decrypted is not None:
+            yield from _with_certificates(path, decrypted, hop)
 
 
-def _named(
-    hop: Hop, agent_keys: Sequence[AgentKey], credentials: Keys, used: set[bytes], locked: list[Path], note: Note
+def _from_files(
+    hop: Hop,
+    in_agent: Sequence[AgentKey],
+    credentials: KeyCredentials,
+    used: set[bytes],
+    encrypted: list[Path],
+    note: Note,
 ) -> Iterator[Candidate]:
+    """The keys of the identity files; encrypted ones are added to `encrypted` instead."""
     for path in hop.identity_files:
-        public = _public_half(path)
+        public = _public_key(path)
         if public is not None and public in used:
             continue
-        in_agent = next((key for key in agent_keys if key.asbytes() == public), None)
+        agent_key = next((key for key in in_agent if key.asbytes() == public), None)
         try:
-            key = in_agent or credentials.keys.get(path) or _load(path, note)
+            key = agent_key or credentials.keys.get(path) or _load(path, note)
         except paramiko.PasswordRequiredException:
-            locked.append(path)
+            encrypted.append(path)
             continue
         if key is not None:
             used.add(key.asbytes())
@@ -72,33 +80,33 @@ def _named(
 
 def _with_certificates(path: Path, key: paramiko.PKey, hop: Hop) -> Iterator[Candidate]:
     beside = path.with_name(path.name.removesuffix(".pub") + "-cert.pub")
-    return _certified(str(path), key, certificates_of(key.asbytes(), (beside, *hop.certificate_files)))
+    return _with_each(str(path), key, certificates_of(key.asbytes(), (beside, *hop.certificate_files)))
 
 
-def _certified(name: str, key: paramiko.PKey, certificates: Sequence[Path]) -> Iterator[Candidate]:
-    """The key with each certificate, then, as ssh does, the key alone."""
+def _with_each(name: str, key: paramiko.PKey, certificates: Sequence[Path]) -> Iterator[Candidate]:
+    """The key with each of its certificates, then the key alone, in the order of OpenSSH."""
     for certificate in certificates:
         try:
             key.load_certificate(str(certificate))
         except (ValueError, OSError, paramiko.SSHException):
-            continue  # a certificate of another type of key
-        yield f"{name} with its certificate{trouble_of(certificate)}", key
+            continue  # a certificate for another type of key
+        yield f"{name} with its certificate{validity_problem(certificate)}", key
     key.public_blob = None
     yield name, key
 
 
 def _load(path: Path, note: Note, passphrase: str | None = None) -> paramiko.PKey | None:
-    """The private key in a file.
+    """The private key in a file; None, with a note, if it cannot be read.
 
     Raises:
-        paramiko.PasswordRequiredException: it is encrypted.
+        paramiko.PasswordRequiredException: it is encrypted, and there is no passphrase.
     """
     if path.suffix == ".pub":
-        note(f"{path}: a public key, and no agent has its other half")
+        note(f"{path}: a public key whose private key is not in the ssh-agent")
         return None
-    for kind in _KEY_CLASSES:
+    for key_class in _KEY_CLASSES:
         try:
-            return kind.from_private_key_file(str(path), passphrase)
+            return key_class.from_private_key_file(str(path), passphrase)
         except paramiko.PasswordRequiredException:
             raise
         except OSError as error:
@@ -107,28 +115,28 @@ def _load(path: Path, note: Note, passphrase: str | None = None) -> paramiko.PKe
         except _UNREADABLE:
             continue
     if passphrase is None:
-        note(f"{path}: not a private key that can be read here")
+        note(f"{path}: not a private key of a supported type (Ed25519, ECDSA, RSA)")
     return None
 
 
-def _unlocked(path: Path, credentials: Keys, note: Note) -> paramiko.PKey | None:
-    """The key, once the person has said its passphrase; they are not asked again as long as the transport is open."""
-    if credentials.unasked():
-        note(f"{path}: {LOCKED}")
+def _decrypt(path: Path, credentials: KeyCredentials, note: Note) -> paramiko.PKey | None:
+    """The key, after the user has entered its passphrase; it is kept while the transport is open."""
+    if credentials.no_prompt_reason():
+        note(f"{path}: {ENCRYPTED}")
         return None
-    for _ in range(_PASSPHRASES):
-        passphrase = credentials.prompter.ask(f"Passphrase of {path}:", shown=False)
+    for _ in range(_PASSPHRASE_PROMPTS):
+        passphrase = credentials.prompter.ask(f"Enter passphrase for key '{path}':", shown=False)
         if not passphrase:
             break
         key = _load(path, note, passphrase)
         if key is not None:
             credentials.keys[path] = key
             return key
-    note(f"{path}: encrypted, and its passphrase was not given")
+    note(f"{path}: encrypted, and its passphrase was not entered")
     return None
 
 
-def _public_half(path: Path) -> bytes | None:
+def _public_key(path: Path) -> bytes | None:
     public = path if path.suffix == ".pub" else path.with_name(path.name + ".pub")
     try:
         return paramiko.pkey.PublicBlob.from_file(str(public)).key_blob
@@ -137,19 +145,19 @@ def _public_half(path: Path) -> bytes | None:
 
 
 @contextlib.contextmanager
-def keys_of_agent(hop: Hop, note: Note) -> Iterator[Sequence[AgentKey]]:
-    """The keys of the agent, which stays connected meanwhile: it is the agent that signs."""
+def agent_keys(hop: Hop, note: Note) -> Iterator[Sequence[AgentKey]]:
+    """The keys of the ssh-agent. The agent signs with them, so it stays connected inside the context."""
     path = os.environ.get("SSH_AUTH_SOCK", "") if hop.agent is None else hop.agent
     if not path:
         yield ()
         return
     agent = AgentSSH()
-    # Not paramiko.Agent: that knows $SSH_AUTH_SOCK only, waits for ever, and leaks a socket nobody answers.
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.settimeout(hop.connect_seconds)
+    # Not paramiko.Agent: it knows only $SSH_AUTH_SOCK, has no timeout, and leaks its socket if the agent is gone.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(hop.connect_seconds)
         try:
-            line.connect(path)
-            agent._connect(line)  # type: ignore[attr-defined]
+            connection.connect(path)
+            agent._connect(connection)  # type: ignore[attr-defined]
         except (OSError, paramiko.SSHException) as error:
-            note(f"agent at {path}: {error}")
+            note(f"ssh-agent at {path}: {error}")
         yield agent.get_keys()

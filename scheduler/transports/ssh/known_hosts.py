@@ -1,7 +1,7 @@
-"""Is this the host that it was? Known-hosts files as OpenSSH keeps them. No connection and no Paramiko here.
+"""Host key verification with OpenSSH's known_hosts files (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT). No connection here.
 
-Paramiko has a reader of its own. It skips patterns (``*.site.gov``) and ``@revoked`` lines, and of several
-keys of one type, as login nodes behind one name have, it sees the first only.
+Paramiko's own reader is not used: it ignores patterns (``*.site.gov``) and ``@revoked`` lines, and reads only the first
+of several keys of one type, which the login nodes behind one name often have.
 """
 
 from __future__ import annotations
@@ -24,14 +24,19 @@ _KIND_NAMES = {"ssh-ed25519": "ED25519", "ssh-rsa": "RSA"}
 
 @dataclass(frozen=True)
 class HostKey:
-    """A public key, by its type in SSH's words (``ssh-ed25519``) and its bytes."""
+    """A public key.
+
+    Attributes:
+        kind: its type, such as ``ssh-ed25519``.
+        blob: its bytes in SSH's wire format.
+    """
 
     kind: str
     blob: bytes
 
     @property
     def fingerprint(self) -> str:
-        """As ``ssh`` and ``ssh-keygen -l`` print it."""
+        """The SHA-256 fingerprint, as ``ssh`` and ``ssh-keygen -l`` print it."""
         return "SHA256:" + base64.b64encode(hashlib.sha256(self.blob).digest()).decode().rstrip("=")
 
     def __str__(self) -> str:
@@ -41,11 +46,13 @@ class HostKey:
 
 @dataclass(frozen=True)
 class KnownKey:
-    """A line of a known-hosts file that speaks of a host.
+    """A line of a known_hosts file that matches a host.
 
     Attributes:
+        key: the key in the line.
+        path: the file.
         marker: ``@revoked``, ``@cert-authority`` or empty.
-        own: it speaks of the host by its first name.
+        own: the line matches the most specific name of the host.
     """
 
     key: HostKey
@@ -56,12 +63,13 @@ class KnownKey:
 
 @dataclass(frozen=True)
 class HostIdentity:
-    """A host as the known-hosts files know it.
+    """What the known_hosts files have on a host.
 
     Attributes:
-        where: the host, as messages name it.
-        names: its names in the files; only the first can convict it of having changed its key.
+        where: the host's name in messages.
+        names: its names in the files, the most specific first; only that one can prove a changed key.
         paths: the files.
+        known: the lines that match one of the names.
     """
 
     where: str
@@ -71,17 +79,23 @@ class HostIdentity:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The types of key that it is known by: ask for these first, as OpenSSH does."""
+        """The types of its known keys; the key exchange must prefer them, as OpenSSH does."""
         return tuple(dict.fromkeys(entry.key.kind for entry in self.known if not entry.marker))
 
     def knows(self, key: HostKey) -> bool:
-        """True: `key` is this host's. False: the host is not known.
+        """Verify the host's key.
+
+        Returns:
+            True if the files have this key for the host, False if the host is unknown.
 
         Raises:
-            HostKeyError: the key is revoked, or the host is known by other keys.
+            HostKeyError: the key is revoked, or the files have other keys for the host.
         """
         if any(entry.marker == "@revoked" and entry.key == key for entry in self.known):
-            raise HostKeyError(f"{self.where}: its {key} is marked @revoked in {self._files()}. Do not go there")
+            raise HostKeyError(
+                f"{self.where}: host key verification failed: its {key} is marked @revoked in {self._files()}. "
+                "Do not connect to this host"
+            )
         if any(not entry.marker and entry.key == key for entry in self.known):
             return True
         if self.is_known:
@@ -90,14 +104,14 @@ class HostIdentity:
 
     @property
     def is_known(self) -> bool:
-        """The files hold a key of this very name."""
+        """The files have a key for the host's most specific name."""
         return any(entry.own and not entry.marker for entry in self.known)
 
     def remember(self, key: HostKey, path: Path) -> None:
-        """Append the key of a host that is not known yet to a file; a new file is its owner's only.
+        """Append the key of an unknown host to a known_hosts file; a new file gets mode 600.
 
         Raises:
-            HostKeyError: the host is known, by another key; or the file cannot be written.
+            HostKeyError: the files have another key for the host, or the file cannot be written.
         """
         if self.is_known:
             raise HostKeyError(self._changed(key))
@@ -111,26 +125,27 @@ class HostIdentity:
     def _changed(self, key: HostKey) -> str:
         old = [entry for entry in self.known if entry.own and not entry.marker]
         files = sorted({str(entry.path) for entry in old})
-        forget = " and ".join(f"`{shlex.join(['ssh-keygen', '-f', path, '-R', self.names[0]])}`" for path in files)
+        remove = " and ".join(f"`{shlex.join(['ssh-keygen', '-f', path, '-R', self.names[0]])}`" for path in files)
         return (
-            f"{self.where}: THE HOST KEY HAS CHANGED. It shows an {key}; {', '.join(files)} knows it by "
-            f"{', '.join(str(entry.key) for entry in old)}. Somebody may be listening in, or the machine has "
-            "been set up anew: ask the site. Only if they confirm it, forget the old key with "
-            f"{forget} and try again"
+            f"{self.where}: host key verification failed: REMOTE HOST IDENTIFICATION HAS CHANGED. The host sent its "
+            f"{key}, but {', '.join(files)} has for it: {', '.join(str(entry.key) for entry in old)}. This may be a "
+            "man-in-the-middle attack, or the host was reinstalled: ask the site. Only if the site confirms the new "
+            f"key, remove the old one with {remove} and retry"
         )
 
-    def stranger(self, key: HostKey, *, how_to_know: str) -> str:
-        """What to say of a host that is not known: its key, and the command that notes it down."""
+    def unknown_host(self, key: HostKey, *, ssh_command: str) -> str:
+        """The message for an unknown host: its key, and the ssh command that adds the key to known_hosts."""
         authority = any(entry.marker == "@cert-authority" for entry in self.known)
         why = (
-            f"{self._files()} trusts a certificate authority for it, which this transport cannot check "
-            "(`transport: openssh` can)"
+            f"{self._files()} trusts a certificate authority for it, and `transport: ssh` does not support host "
+            "certificates (`transport: openssh` does)"
             if authority
             else f"it is not in {self._files()}"
         )
         return (
-            f"{self.where}: the host is not known: {why}. It shows an {key}. Compare that with what the site "
-            f"publishes; then run {how_to_know} once, or set accept_new_host_key: true"
+            f"{self.where}: host key verification failed: the host is unknown: {why}. The host sent its {key}. Compare "
+            f"the fingerprint with the one that the site publishes; then run {ssh_command} once, or set "
+            "accept_new_host_key: true"
         )
 
     def _files(self) -> str:
@@ -138,10 +153,15 @@ class HostIdentity:
 
 
 def identify(where: str, names: Sequence[str], paths: Sequence[Path]) -> HostIdentity:
-    """What the known-hosts files say of a host. A file that is missing says nothing.
+    """Look a host up in known_hosts files.
+
+    Args:
+        where: the host's name in messages.
+        names: its names in the files, in lower case, the most specific first.
+        paths: the files; a missing one counts as empty.
 
     Raises:
-        HostKeyError: a file is there and cannot be read.
+        HostKeyError: a file exists and cannot be read.
     """
     known = tuple(entry for path in paths for entry in _known_keys(path, names, where))
     return HostIdentity(where, tuple(names), tuple(paths), known)
@@ -169,11 +189,11 @@ def _key(kind: str, text: str) -> HostKey | None:
     try:
         return HostKey(kind, base64.b64decode(text, validate=True))
     except binascii.Error:
-        return None  # ssh skips a broken line too; the host is then not known by it
+        return None  # ssh ignores a malformed line, too
 
 
 def _matches(patterns: str, name: str) -> bool:
-    """The first field of a line: the salted hash of one name, or names and patterns; ``!`` ones forbid."""
+    """Whether the first field of a line matches: a hashed name, or a list of patterns, negated ones with ``!``."""
     if patterns.startswith("|"):
         return _hash_matches(patterns, name)
     found = False
@@ -195,7 +215,7 @@ def _hash_matches(field: str, name: str) -> bool:
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
-    # Not fnmatch: in "[host]:2222" the brackets are themselves.
+    # Not fnmatch: the brackets of "[host]:2222" are literal.
     return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."))
 
 

@@ -1,4 +1,4 @@
-"""The three ways that bytes get to an SSH server: a socket, a ProxyCommand, a jump host. No SSH is spoken."""
+"""The byte stream below an SSH connection: a TCP socket, a ProxyCommand, or a channel through a jump host."""
 
 from __future__ import annotations
 
@@ -13,66 +13,73 @@ import paramiko
 
 from scheduler.errors import TransportError
 from scheduler.transports.settings import Hop
-from scheduler.transports.ssh.errors import FOREIGN
+from scheduler.transports.ssh.errors import PARAMIKO_ERRORS
 
-# The receiver's window is the speed of a long line: at 50 ms, 2 MB give 34 MB/s and 12 MB give 170.
+# The receive window limits the speed at long round trips: at 50 ms, 2 MB give 34 MB/s and 12 MB give 170 MB/s.
 WINDOW_BYTES = 12 << 20
 _GRACE_SECONDS = 1.0
-_LAST_WORDS = 300
+_QUOTED_BYTES = 300
 
 
-def dial(hop: Hop) -> socket.socket:
-    """A connection straight to `hop`. Raises OSError."""
-    line = socket.create_connection((hop.hostname, hop.port), timeout=hop.connect_seconds)
-    # Paramiko leaves Nagle on: 49 ms against 6 ms for a command on a line without delay.
-    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return line
+def connect_tcp(hop: Hop) -> socket.socket:
+    """A TCP connection to `hop`.
+
+    Raises:
+        OSError: it was not reached.
+    """
+    connection = socket.create_connection((hop.hostname, hop.port), timeout=hop.connect_seconds)
+    # Paramiko leaves Nagle's algorithm on: without delay on the network, a command then takes 49 ms instead of 6 ms.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return connection
 
 
 class ProxyCommand:
-    """The user's ProxyCommand, run by a shell as ssh does. It speaks through a real socket.
+    """The user's ProxyCommand, run by a shell as ssh does, behind a socket pair.
 
-    Paramiko's own runs no shell, never reaps its process, and leaves its pipes open.
+    Paramiko's own class runs no shell, never reaps the process, and leaves its pipes open.
+
+    Attributes:
+        socket: our end of the socket pair.
     """
 
     def __init__(self, command: str) -> None:
-        self.line, theirs = socket.socketpair()
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self.socket, theirs = socket.socketpair()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         with theirs:
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", f"exec {command}"],
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
-                stderr=self._words,
-                start_new_session=True,  # without a terminal, nothing can prompt
+                stderr=self._stderr,
+                start_new_session=True,  # without a terminal it cannot prompt
             )
 
-    def last_words(self) -> str:
-        """What it has written to standard error."""
-        self._words.seek(0)
-        return self._words.read()[-_LAST_WORDS:].decode("utf-8", "replace").strip()
+    def last_stderr(self) -> str:
+        """The last part of its standard error."""
+        self._stderr.seek(0)
+        return self._stderr.read()[-_QUOTED_BYTES:].decode("utf-8", "replace").strip()
 
     def close(self) -> None:
-        self.line.close()
+        self.socket.close()
         self._end(signal.SIGTERM)
         try:
             self._process.wait(timeout=_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self._end(signal.SIGKILL)
             self._process.wait()
-        self._words.close()
+        self._stderr.close()
 
     def _end(self, how: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, how)  # its shell may have started a pipe of several
+            os.killpg(self._process.pid, how)  # its shell may have started several processes
 
 
 class Tunnel:
-    """A channel through a jump host, as the socket that Paramiko wants under the next connection.
+    """A direct-tcpip channel through a jump host, with the methods of a socket that Paramiko needs.
 
-    Paramiko takes a bare channel too, and reads it in pieces of a few bytes; each such read moves all that is
-    buffered, up to the whole window. Here it is taken out in one go.
+    Paramiko also accepts the channel itself, but reads it a few bytes at a time, and each such read copies everything
+    that is buffered, up to the whole window. This class reads everything at once.
     """
 
     def __init__(self, jump: paramiko.Transport, hop: Hop) -> None:
@@ -86,14 +93,14 @@ class Tunnel:
             )
         except paramiko.ChannelException as error:
             raise TransportError(
-                f"{hop.where}: its jump host does not get there ({error.text}). Check host and port"
+                f"{hop.where}: the jump host cannot connect to it ({error.text}). Check host and port"
             ) from error
-        self._ahead = memoryview(b"")
+        self._buffer = memoryview(b"")
 
     def recv(self, count: int) -> bytes:
-        if not self._ahead:
-            self._ahead = memoryview(self._channel.recv(WINDOW_BYTES))
-        piece, self._ahead = self._ahead[:count], self._ahead[count:]
+        if not self._buffer:
+            self._buffer = memoryview(self._channel.recv(WINDOW_BYTES))
+        piece, self._buffer = self._buffer[:count], self._buffer[count:]
         return bytes(piece)
 
     def send(self, data: bytes) -> int:
@@ -103,9 +110,9 @@ class Tunnel:
         self._channel.settimeout(seconds)
 
     def close(self) -> None:
-        with contextlib.suppress(*FOREIGN):  # the jump host may be gone already
+        with contextlib.suppress(*PARAMIKO_ERRORS):  # the connection to the jump host may be closed already
             self._channel.close()
 
     @property
     def _closed(self) -> bool:
-        return self._channel.closed  # Paramiko asks its socket for this, by this name
+        return self._channel.closed  # Paramiko reads this attribute of its socket

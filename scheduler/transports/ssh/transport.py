@@ -1,4 +1,4 @@
-"""Programs on another machine, over SSH by Paramiko: one connection, a channel for each run under way."""
+"""Runs programs on a remote host over SSH by Paramiko: one connection, with one channel for each run."""
 
 from __future__ import annotations
 
@@ -19,25 +19,31 @@ from scheduler.transports.settings import SshSettings
 from scheduler.transports.ssh.config import route
 from scheduler.transports.ssh.connection import Connection
 from scheduler.transports.ssh.credentials import Credentials
-from scheduler.transports.ssh.errors import FOREIGN, in_words, is_refusal, plainly, translated
-from scheduler.transports.ssh.keys import Keys
+from scheduler.transports.ssh.errors import (
+    PARAMIKO_ERRORS,
+    describe_error,
+    errors_mapped,
+    is_session_refused,
+    map_error,
+)
+from scheduler.transports.ssh.keys import KeyCredentials
 
 __all__ = ["SshSettings", "SshTransport"]
 
-# OpenSSH's MaxSessions is 10. A session whose program outlived a timeout still counts, hence the distance.
-_RUNS_AT_ONCE = 8
-# OpenSSH takes 2 MB of a channel before it answers: up to this round trip one channel fills a line.
-_FULL_AT_SECONDS = 0.008
-_FOR_ROOM_SECONDS = 5.0
-_ROOM_TICK_SECONDS = 0.05
+# OpenSSH's default MaxSessions is 10. Fewer here, since a session whose program outlived a timeout still counts.
+_MOST_SESSIONS = 8
+# OpenSSH's window of a channel is 2 MB: up to this round trip, one channel uses the whole bandwidth.
+_ONE_STREAM_SECONDS = 0.008
+_SESSION_RETRY_SECONDS = 5.0
+_SESSION_TICK_SECONDS = 0.05
 _SEND_BYTES = 1 << 15
-_HEAR_BYTES = 1 << 20
+_RECEIVE_BYTES = 1 << 20
 _SEND_SECONDS = 0.05
 _TICK_SECONDS = 1.0
-# What comes in such a moment is taken at once: to wake for each packet of 32 kB costs more than to take it.
-_TOGETHER_SECONDS = 0.001
-_GOODBYE_SECONDS = 5.0
-# A shell that is gone may have left a child that holds its pipes; its own last bytes come well before.
+# Data that arrives within this time is received at once: waking up for each packet of 32 kB costs more CPU.
+_COALESCE_SECONDS = 0.001
+_CLOSE_SECONDS = 5.0
+# After the shell has exited, a child of it may hold its pipes open; the shell's own last bytes arrive well before this.
 _AFTER_EXIT_SECONDS = 5.0
 
 
@@ -45,19 +51,19 @@ class SshTransport(Transport):
     """Runs programs on `settings.host`. May be used by several threads at once.
 
     Args:
-        settings: where to, and how to log in.
+        settings: the host, and how to log in.
         prompter: asks the user for a password, passphrase or one-time code; by default at the terminal. The user is
-            asked once per connection, and not when a lost connection is replaced: nobody may be there any more.
+            prompted once per connection, and not when a lost connection is replaced: they may have left.
     """
 
     def __init__(self, settings: SshSettings, *, prompter: Prompter | None = None) -> None:
         self._settings = settings
-        self._credentials: Keys = Credentials(prompter or TerminalPrompter())
+        self._credentials: KeyCredentials = Credentials(prompter or TerminalPrompter())
         self._lock = threading.Lock()
-        self._line: Connection | None = None
-        self._ahead: Connection | None = None
+        self._connection: Connection | None = None
+        self._prepared: Connection | None = None
         self._running: dict[object, Connection] = {}
-        self._slots = threading.BoundedSemaphore(_RUNS_AT_ONCE)
+        self._sessions = threading.BoundedSemaphore(_MOST_SESSIONS)
 
     def run(
         self,
@@ -69,79 +75,80 @@ class SshTransport(Transport):
         timeout: float = 60.0,
     ) -> Reply:
         exchange = Exchange(program, args, stdin=stdin, stdout=stdout, where=self._settings.host)
-        with self._slots, self._session(exchange.command, timeout) as (line, channel):
-            _Conversation(line, channel, exchange).within(timeout)
-            if line.watchdog.has_cut and not exchange.ended:
+        with self._sessions, self._session(exchange.command, timeout) as (connection, channel):
+            _Transfer(connection, channel, exchange).run(timeout)
+            if connection.watchdog.has_fired and not exchange.finished:
                 raise exchange.timed_out(timeout)
-            return exchange.reply(line_lost=not line.is_alive)
+            return exchange.reply(connection_lost=not connection.is_alive)
 
     def prepare(self) -> None:
         with self._lock:
-            if self._line is None and self._ahead is None:
+            if self._connection is None and self._prepared is None:
                 with contextlib.suppress(SchedulerError):
-                    self._ahead = Connection(route(self._settings), self._credentials)
-                    self._ahead.greet_meanwhile()
+                    self._prepared = Connection(route(self._settings), self._credentials)
+                    self._prepared.prepare()
 
     def upload_streams(self) -> int:
-        with plainly(self._settings.host):
+        with errors_mapped(self._settings.host):
             seconds = self._connected()[0].round_trip(self._settings.connect_timeout)
-        return max(1, min(_RUNS_AT_ONCE, math.ceil(seconds / _FULL_AT_SECONDS)))
+        return max(1, min(_MOST_SESSIONS, math.ceil(seconds / _ONE_STREAM_SECONDS)))
 
     def close(self) -> None:
         with self._lock:
-            lines, self._line, self._ahead = [self._line, self._ahead], None, None
+            connections, self._connection, self._prepared = [self._connection, self._prepared], None, None
             self._credentials.forget()
-        for line in filter(None, lines):
-            line.close()
+        for connection in filter(None, connections):
+            connection.close()
 
     @contextlib.contextmanager
     def _session(self, command: str, timeout: float) -> Iterator[tuple[Connection, paramiko.Channel]]:
-        line, channel = self._started(command, min(timeout, self._settings.connect_timeout))
-        self._running[channel] = line
+        connection, channel = self._execute(command, min(timeout, self._settings.connect_timeout))
+        self._running[channel] = connection
         try:
-            yield line, channel
+            yield connection, channel
         finally:
             del self._running[channel]
-            with contextlib.suppress(*FOREIGN), line.watchdog.within(_GOODBYE_SECONDS):
+            with contextlib.suppress(*PARAMIKO_ERRORS), connection.watchdog.within(_CLOSE_SECONDS):
                 channel.close()
 
-    def _started(self, command: str, seconds: float) -> tuple[Connection, paramiko.Channel]:
-        """A channel, over a new connection if the old one is dead: no byte of a program is on its way yet."""
-        line, is_new = self._connected()
+    def _execute(self, command: str, seconds: float) -> tuple[Connection, paramiko.Channel]:
+        """A channel that runs `command`. If the connection is lost, it is replaced: no program has been sent yet."""
+        connection, is_new = self._connected()
         try:
-            return line, _when_there_is_room(line, command, seconds)
-        except FOREIGN as error:
-            in_use = line.is_alive and line in list(self._running.values())
+            return connection, _execute_when_possible(connection, command, seconds)
+        except PARAMIKO_ERRORS as error:
+            in_use = connection.is_alive and connection in list(self._running.values())
             if is_new or in_use:
-                raise translated(error, self._settings.host) from error
-        self._forget(line)
-        line, _ = self._connected()
-        with plainly(self._settings.host):
-            return line, line.start(command, seconds=seconds)
+                raise map_error(error, self._settings.host) from error
+        self._discard(connection)
+        connection, _ = self._connected()
+        with errors_mapped(self._settings.host):
+            return connection, connection.execute(command, seconds=seconds)
 
     def _connected(self) -> tuple[Connection, bool]:
+        """The connection, and whether it is new."""
         with self._lock:
-            if self._line is not None and self._line.is_alive:
-                return self._line, False
-            if self._line is not None:
-                self._line.close()
-            self._line = None
-            line, self._ahead = self._ahead, None
-            if line is None or line.is_stale:
-                line = Connection(route(self._settings), self._credentials)
+            if self._connection is not None and self._connection.is_alive:
+                return self._connection, False
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+            connection, self._prepared = self._prepared, None
+            if connection is None or connection.is_stale:
+                connection = Connection(route(self._settings), self._credentials)
             try:
-                line.enter()
+                connection.log_in()
             except LoginError:
-                self._credentials.lost = False  # who is told that a person is needed, and comes again, is that person
+                self._credentials.connection_lost = False  # the next `run` may prompt: the caller knows of the login
                 raise
-            self._line, self._credentials.lost = line, True
-            return line, True
+            self._connection, self._credentials.connection_lost = connection, True
+            return connection, True
 
-    def _forget(self, line: Connection) -> None:
+    def _discard(self, connection: Connection) -> None:
         with self._lock:
-            if self._line is line:
-                self._line = None
-        line.close()
+            if self._connection is connection:
+                self._connection = None
+        connection.close()
 
 
 def connect(host: str | None, ssh: Mapping[str, Any], *, prompter: Prompter | None = None) -> SshTransport:
@@ -153,86 +160,86 @@ def connect(host: str | None, ssh: Mapping[str, Any], *, prompter: Prompter | No
     return SshTransport(SshSettings(host or "", **ssh), prompter=prompter)
 
 
-def _when_there_is_room(line: Connection, command: str, seconds: float) -> paramiko.Channel:
-    """A session of a program that has ended still counts for a moment, until the server has noticed."""
-    deadline = time.monotonic() + min(seconds, _FOR_ROOM_SECONDS)
+def _execute_when_possible(connection: Connection, command: str, seconds: float) -> paramiko.Channel:
+    """Retry a refused session for a moment: the server counts a finished session until it has cleaned it up."""
+    deadline = time.monotonic() + min(seconds, _SESSION_RETRY_SECONDS)
     while True:
         try:
-            return line.start(command, seconds=seconds)
+            return connection.execute(command, seconds=seconds)
         except paramiko.SSHException as error:
-            if not (line.is_alive and is_refusal(error)) or time.monotonic() > deadline:
+            if not (connection.is_alive and is_session_refused(error)) or time.monotonic() > deadline:
                 raise
-        time.sleep(_ROOM_TICK_SECONDS)
+        time.sleep(_SESSION_TICK_SECONDS)
 
 
-class _Conversation:
-    """Both output streams drained and standard input fed, from one thread, on one channel."""
+class _Transfer:
+    """Moves the bytes of one exchange through one channel, from one thread."""
 
-    def __init__(self, line: Connection, channel: paramiko.Channel, exchange: Exchange) -> None:
-        self._line = line
+    def __init__(self, connection: Connection, channel: paramiko.Channel, exchange: Exchange) -> None:
+        self._connection = connection
         self._channel = channel
         self._exchange = exchange
-        self._all_said = False
-        self._news = threading.Event()
+        self._all_sent = False
+        self._readable = threading.Event()
 
-    def within(self, timeout: float) -> None:
-        """Talk until there is no more to hear.
+    def run(self, timeout: float) -> None:
+        """Move bytes until both outputs have ended.
 
         Raises:
-            TimedOut: nothing came or went for `timeout` seconds.
-            TransportError: the line failed.
+            TimedOut: no byte was sent or received for `timeout` seconds.
+            TransportError: the connection failed, or the output is larger than the limits of `Exchange`.
         """
         self._channel.settimeout(_SEND_SECONDS)
-        self._channel.in_buffer.set_event(self._news)
-        self._channel.in_stderr_buffer.set_event(self._news)
-        moved_at = time.monotonic()
-        while not self._exchange.ended:
-            is_over = self._channel.closed or bool(self._channel.eof_received)
-            heard, said = self._hear(timeout), self._say(timeout)
-            if heard or said:
-                moved_at = time.monotonic()
-                if heard and self._all_said:
-                    time.sleep(_TOGETHER_SECONDS)
+        self._channel.in_buffer.set_event(self._readable)
+        self._channel.in_stderr_buffer.set_event(self._readable)
+        active_at = time.monotonic()
+        while not self._exchange.finished:
+            at_end = self._channel.closed or bool(self._channel.eof_received)
+            received, sent = self._receive(timeout), self._send(timeout)
+            if received or sent:
+                active_at = time.monotonic()
+                if received and self._all_sent:
+                    time.sleep(_COALESCE_SECONDS)
                 continue
-            quiet = time.monotonic() - moved_at
-            if is_over or (self._channel.exit_status_ready() and quiet > _AFTER_EXIT_SECONDS):
+            quiet = time.monotonic() - active_at
+            if at_end or (self._channel.exit_status_ready() and quiet > _AFTER_EXIT_SECONDS):
                 return
             if quiet >= timeout:
                 raise self._exchange.timed_out(timeout)
-            if self._all_said:
-                self._news.wait(min(_TICK_SECONDS, timeout - quiet))
+            if self._all_sent:
+                self._readable.wait(min(_TICK_SECONDS, timeout - quiet))
 
-    def _hear(self, timeout: float) -> bool:
-        """Take what has come, in few pieces."""
+    def _receive(self, timeout: float) -> bool:
+        """Receive what has arrived, in large pieces; False if nothing has."""
         out = err = b""
         try:
-            with self._line.watchdog.within(timeout):
+            with self._connection.watchdog.within(timeout):
                 if self._channel.recv_ready():
-                    out = self._channel.recv(_HEAR_BYTES)
+                    out = self._channel.recv(_RECEIVE_BYTES)
                 if self._channel.recv_stderr_ready():
-                    err = self._channel.recv_stderr(_HEAR_BYTES)
-        except FOREIGN as error:
-            raise self._exchange.cut(in_words(error)) from error
+                    err = self._channel.recv_stderr(_RECEIVE_BYTES)
+        except PARAMIKO_ERRORS as error:
+            raise self._exchange.failure(describe_error(error)) from error
         if out:
-            self._exchange.hear_stdout(out)
+            self._exchange.receive_stdout(out)
         if err:
-            self._exchange.hear_stderr(err)
+            self._exchange.receive_stderr(err)
         return bool(out or err)
 
-    def _say(self, timeout: float) -> bool:
-        """Send what is next; wait a moment if the program's window is full."""
-        if self._all_said:
+    def _send(self, timeout: float) -> bool:
+        """Send the next bytes, waiting briefly if the channel's window is full; False if none were sent."""
+        if self._all_sent:
             return False
-        chunk = self._exchange.feed.ahead(_SEND_BYTES)
+        chunk = self._exchange.input.peek(_SEND_BYTES)
         try:
-            with self._line.watchdog.within(timeout):
+            with self._connection.watchdog.within(timeout):
                 if not chunk:
                     self._channel.shutdown_write()
                 sent = self._channel.send(chunk) if chunk else 0
         except TimeoutError:
             return False
-        except FOREIGN:
-            sent = 0  # what was said before the line or the program ended is still to be heard
-        self._exchange.feed.took(sent)
-        self._all_said = sent == 0
+        except PARAMIKO_ERRORS:
+            sent = 0  # output from before the program or the connection ended can still be received
+        self._exchange.input.advance(sent)
+        self._all_sent = sent == 0
         return sent > 0

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from scheduler import ConfigError, Resources
-from scheduler.batch.base import BatchRequest
 from scheduler.batch.pbs.directives import walltime
 from scheduler.batch.pbs.system import SYSTEM
+from scheduler.batch.request import BatchRequest
 from scheduler.site.catalog import find_site
 from scheduler.site.packaged import packaged_folder
 

@@ -60,7 +60,7 @@ def job(tmp_path: Path) -> Callable[..., Job]:
     return make
 
 
-def home(tmp_path: Path) -> Path:
+def queue_folder(tmp_path: Path) -> Path:
     (found,) = (tmp_path / "work it's").glob(".shell-*")
     return found
 
@@ -148,7 +148,7 @@ def test_a_killed_worker_loses_no_job_and_no_job_runs_twice(
     runner = start(running=1)
     runner.submit([first, *others])
     ready(first)
-    worker = int(str((home(tmp_path) / "slots/1").readlink()).split(":")[0])
+    worker = int(str((queue_folder(tmp_path) / "slots/1").readlink()).split(":")[0])
     os.kill(worker, signal.SIGKILL)
     until(lambda: not alive(worker))
     Path(first.working_dir, "go").touch()
@@ -163,7 +163,7 @@ def test_a_job_whose_script_is_killed_fails_with_cause_signal(
     runner, one = start(), job("gone", SLEEPS)
     runner.submit([one])
     process = ready(one)
-    (entry,) = (home(tmp_path) / "running").iterdir()
+    (entry,) = (queue_folder(tmp_path) / "running").iterdir()
     os.kill(int(entry.read_text().split(":")[0]), signal.SIGKILL)
     runner.wait([one], timeout=600)
     assert (one.state, one.status.cause) == (JobState.FAILED, Cause.SIGNAL)
@@ -204,7 +204,7 @@ def test_the_slot_of_a_vanished_worker_is_reused(start: Start, job: Callable[...
     runner, before = start(running=1), job("before", "true")
     runner.submit([before])
     runner.wait([before], timeout=600)
-    slot = home(tmp_path) / "slots/1"
+    slot = queue_folder(tmp_path) / "slots/1"
     until(lambda: not slot.is_symlink())
     slot.symlink_to(f"{os.getpid()}:another-boot.1")  # a process id that another process has now
     one = job("after", "true")

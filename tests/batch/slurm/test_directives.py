@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from scheduler.batch.base import BatchRequest, find
+from scheduler.batch.base import find
+from scheduler.batch.request import BatchRequest
 from scheduler.batch.slurm.directives import MANAGED, header
 from scheduler.errors import ConfigError
 from scheduler.job.resources import Resources

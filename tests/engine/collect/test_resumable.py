@@ -93,74 +93,74 @@ class RemoteJob:
 
 
 @pytest.fixture
-def far(tmp_path: Path) -> RemoteJob:
+def remote(tmp_path: Path) -> RemoteJob:
     bundle, inside = remote_bundle(tmp_path, "output 0 '*.root' ./*.root")
     (inside / "it's large.root").write_bytes(CONTENT)
     (inside / "small.root").write_bytes(b"small")
     return RemoteJob(bundle, inside / "it's large.root", tmp_path / "out")
 
 
-def test_a_large_file_is_downloaded_along_with_small_ones(far: RemoteJob) -> None:
+def test_a_large_file_is_downloaded_along_with_small_ones(remote: RemoteJob) -> None:
     transport, reported = Metered(), list[tuple[int, int]]()
-    far.collect(transport, lambda done, total: reported.append((done, total)))
-    assert (far.local / far.output.name).read_bytes() == CONTENT
-    assert (far.local / "small.root").read_bytes() == b"small"
+    remote.collect(transport, lambda done, total: reported.append((done, total)))
+    assert (remote.local / remote.output.name).read_bytes() == CONTENT
+    assert (remote.local / "small.root").read_bytes() == b"small"
     assert transport.ran == ["manifest", "fetch"]
     assert reported[-1] == (SIZE + 5 + 5, SIZE + 5 + 5)  # "small" and "text\n" in stdout
-    assert not far.parts
+    assert not remote.parts
 
 
 @pytest.mark.parametrize(
     "cut_after", [7, 4_000_000, SIZE + 10, SIZE + 60], ids=["first line", "middle", "hash", "end of hash"]
 )
-def test_after_a_lost_connection_only_the_rest_is_sent(far: RemoteJob, cut_after: int) -> None:
+def test_after_a_lost_connection_only_the_rest_is_sent(remote: RemoteJob, cut_after: int) -> None:
     with pytest.raises(TransportError):
-        far.collect(Metered(cut_after))
-    assert not (far.local / far.output.name).exists()
+        remote.collect(Metered(cut_after))
+    assert not (remote.local / remote.output.name).exists()
     transport, reported = Metered(), list[tuple[int, int]]()
-    far.collect(transport, lambda done, total: reported.append((done, total)))
-    assert (far.local / far.output.name).read_bytes() == CONTENT
+    remote.collect(transport, lambda done, total: reported.append((done, total)))
+    assert (remote.local / remote.output.name).read_bytes() == CONTENT
     assert SIZE - cut_after < transport.received < SIZE - min(cut_after, SIZE) + 30_000
     assert reported[-1][0] == reported[-1][1] <= SIZE - min(cut_after, SIZE) + 50
-    assert not far.parts
+    assert not remote.parts
 
 
-def test_a_download_survives_many_lost_connections(far: RemoteJob) -> None:
+def test_a_download_survives_many_lost_connections(remote: RemoteJob) -> None:
     for _ in range(9):
         with pytest.raises(TransportError):
-            far.collect(Metered(1_000_000))
+            remote.collect(Metered(1_000_000))
     transport = Metered()
-    far.collect(transport)
-    assert (far.local / far.output.name).read_bytes() == CONTENT
+    remote.collect(transport)
+    assert (remote.local / remote.output.name).read_bytes() == CONTENT
     assert transport.received < SIZE - 8_000_000
 
 
-def test_a_file_that_has_changed_since_is_sent_from_its_beginning(far: RemoteJob) -> None:
+def test_a_file_that_has_changed_since_is_sent_from_its_beginning(remote: RemoteJob) -> None:
     with pytest.raises(TransportError):
-        far.collect(Metered(4_000_000))
+        remote.collect(Metered(4_000_000))
     other = bytes(SIZE)
-    far.output.write_bytes(other)
+    remote.output.write_bytes(other)
     reported = list[tuple[int, int]]()
-    far.collect(Metered(), lambda done, total: reported.append((done, total)))
-    assert (far.local / far.output.name).read_bytes() == other
+    remote.collect(Metered(), lambda done, total: reported.append((done, total)))
+    assert (remote.local / remote.output.name).read_bytes() == other
     assert reported[-1] == (SIZE + 10, SIZE + 10)
 
 
-def test_a_file_that_changes_while_it_is_sent_does_not_get_its_name(far: RemoteJob) -> None:
+def test_a_file_that_changes_while_it_is_sent_does_not_get_its_name(remote: RemoteJob) -> None:
     class Changing(Metered):
         def run(self, program: Program, *args: object, **options: object) -> Reply:
             if program.name == "fetch":
-                far.output.write_bytes(CONTENT[:-1] + b"x" + b"more")
+                remote.output.write_bytes(CONTENT[:-1] + b"x" + b"more")
             return super().run(program, *args, **options)  # type: ignore[arg-type]
 
     with pytest.raises(OutputError, match="may still be changing"):
-        far.collect(Changing())
-    assert not (far.local / far.output.name).exists()
-    assert not far.parts
+        remote.collect(Changing())
+    assert not (remote.local / remote.output.name).exists()
+    assert not remote.parts
     with pytest.raises(OutputError, match=r"not sent completely|may still be changing"):
-        far.output.write_bytes(CONTENT)
-        far.collect(_Shrinking(far.output))
-    assert not (far.local / far.output.name).exists()
+        remote.output.write_bytes(CONTENT)
+        remote.collect(_Shrinking(remote.output))
+    assert not (remote.local / remote.output.name).exists()
 
 
 class _Shrinking(Metered):
@@ -174,34 +174,34 @@ class _Shrinking(Metered):
         return super().run(program, *args, **options)  # type: ignore[arg-type]
 
 
-def test_a_large_file_that_is_local_is_not_sent_again(far: RemoteJob) -> None:
-    far.collect(Metered())
+def test_a_large_file_that_is_local_is_not_sent_again(remote: RemoteJob) -> None:
+    remote.collect(Metered())
     transport = Metered()
-    far.collect(transport)
+    remote.collect(transport)
     assert transport.ran == ["manifest", "fetch"]
     assert transport.received < 200
-    (far.local / far.output.name).write_bytes(bytes(SIZE))  # as an earlier run could have left it
-    far.collect(Metered())
-    assert (far.local / far.output.name).read_bytes() == CONTENT
+    (remote.local / remote.output.name).write_bytes(bytes(SIZE))  # as an earlier run could have left it
+    remote.collect(Metered())
+    assert (remote.local / remote.output.name).read_bytes() == CONTENT
 
 
-def test_two_processes_that_download_one_file_do_not_mix_their_parts(far: RemoteJob) -> None:
+def test_two_processes_that_download_one_file_do_not_mix_their_parts(remote: RemoteJob) -> None:
     other = Metered(4_000_000)
     with pytest.raises(TransportError):
-        far.collect(Metered(5_000_000, meanwhile=lambda: _expect_cut(far, other)))
+        remote.collect(Metered(5_000_000, meanwhile=lambda: _expect_cut(remote, other)))
     assert other.received >= 4_000_000
-    far.collect(Metered())
-    assert (far.local / far.output.name).read_bytes() == CONTENT
-    assert not far.parts
+    remote.collect(Metered())
+    assert (remote.local / remote.output.name).read_bytes() == CONTENT
+    assert not remote.parts
 
 
-def _expect_cut(far: RemoteJob, transport: Metered) -> None:
+def _expect_cut(remote: RemoteJob, transport: Metered) -> None:
     with pytest.raises(TransportError):
-        far.collect(transport)
+        remote.collect(transport)
 
 
 @pytest.mark.parametrize("reply", [b"from 9\n", b"from -1\n", b"from 0\n\0" * 100, b"nonsense\n", b"from 0"])
-def test_an_invalid_reply_about_a_file_is_rejected(far: RemoteJob, reply: bytes) -> None:
+def test_an_invalid_reply_about_a_file_is_rejected(remote: RemoteJob, reply: bytes) -> None:
     class Lying(Metered):
         def run(self, program: Program, *args: object, **options: object) -> Reply:
             if program.name != "fetch":
@@ -210,18 +210,18 @@ def test_an_invalid_reply_about_a_file_is_rejected(far: RemoteJob, reply: bytes)
             return Reply("fetch", 0, b"", b"")
 
     with pytest.raises((OutputError, TransportError)):
-        far.collect(Lying())
-    assert not (far.local / far.output.name).exists()
+        remote.collect(Lying())
+    assert not (remote.local / remote.output.name).exists()
 
 
-def test_memory_does_not_grow_with_the_size_of_a_file(far: RemoteJob) -> None:
+def test_memory_does_not_grow_with_the_size_of_a_file(remote: RemoteJob) -> None:
     def peak() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
-    far.collect(Metered())
+    remote.collect(Metered())
     before = peak()
-    with far.output.open("r+b") as file:
+    with remote.output.open("r+b") as file:
         file.truncate(300 << 20)
-    far.collect(Metered())
-    assert (far.local / far.output.name).stat().st_size == 300 << 20
+    remote.collect(Metered())
+    assert (remote.local / remote.output.name).stat().st_size == 300 << 20
     assert peak() - before < 60

@@ -90,74 +90,74 @@ class ManyChannels(Transport):
 
 
 @pytest.fixture
-def far(tmp_path: Path) -> RemoteJob:
+def remote(tmp_path: Path) -> RemoteJob:
     bundle, inside = remote_bundle(tmp_path, "output 0 '*.root' ./*.root")
     (inside / "it's large.root").write_bytes(CONTENT)
     (inside / "small.root").write_bytes(b"small")
     return RemoteJob(bundle, inside / "it's large.root", tmp_path / "out")
 
 
-def is_complete(far: RemoteJob) -> bool:
-    return (far.local / far.output.name).read_bytes() == far.output.read_bytes() and not far.parts
+def is_complete(remote: RemoteJob) -> bool:
+    return (remote.local / remote.output.name).read_bytes() == remote.output.read_bytes() and not remote.parts
 
 
-def test_each_channel_carries_its_share(far: RemoteJob) -> None:
+def test_each_channel_carries_its_share(remote: RemoteJob) -> None:
     transport, reported = ManyChannels(), list[tuple[int, int]]()
-    far.collect(transport, lambda done, total: reported.append((done, total)))
-    assert is_complete(far)
-    assert (far.local / "small.root").read_bytes() == b"small"
+    remote.collect(transport, lambda done, total: reported.append((done, total)))
+    assert is_complete(remote)
+    assert (remote.local / "small.root").read_bytes() == b"small"
     assert transport.ran == ["manifest"] + ["fetch"] * CHANNELS
     assert SIZE < transport.sent < SIZE + 30_000
     assert max(transport.received.values()) - min(transport.received.values()) <= STRIPE_BYTES + 30_000
     assert reported[-1] == (SIZE + 10, SIZE + 10)
 
 
-def test_several_large_files_share_the_channels(far: RemoteJob) -> None:
+def test_several_large_files_share_the_channels(remote: RemoteJob) -> None:
     sizes = [LEAST_BYTES, LEAST_BYTES + 1, 2 * LEAST_BYTES - 1, LEAST_BYTES + STRIPE_BYTES]
     for number, size in enumerate(sizes):
-        (far.output.parent / f"{number}\n.root").write_bytes(os.urandom(size))
+        (remote.output.parent / f"{number}\n.root").write_bytes(os.urandom(size))
     transport = ManyChannels()
-    far.collect(transport)
+    remote.collect(transport)
     assert transport.ran == ["manifest"] + ["fetch"] * CHANNELS
-    for path in far.output.parent.glob("*.root"):
-        assert (far.local / path.name).read_bytes() == path.read_bytes()
+    for path in remote.output.parent.glob("*.root"):
+        assert (remote.local / path.name).read_bytes() == path.read_bytes()
 
 
-def test_few_bytes_are_sent_over_one_channel(far: RemoteJob) -> None:
-    far.output.write_bytes(CONTENT[: 2 * LEAST_BYTES - 1])
+def test_few_bytes_are_sent_over_one_channel(remote: RemoteJob) -> None:
+    remote.output.write_bytes(CONTENT[: 2 * LEAST_BYTES - 1])
     transport = ManyChannels()
-    far.collect(transport)
-    assert is_complete(far)
+    remote.collect(transport)
+    assert is_complete(remote)
     assert transport.ran == ["manifest", "fetch"]
 
 
 @pytest.mark.parametrize("cut_after", [7, 300_000, 5_000_000, SIZE // 2, SIZE - 1, SIZE + 30])
-def test_after_a_lost_connection_the_part_is_resumed(far: RemoteJob, cut_after: int) -> None:
+def test_after_a_lost_connection_the_part_is_resumed(remote: RemoteJob, cut_after: int) -> None:
     with pytest.raises(TransportError):
-        far.collect(ManyChannels(cut_after))
-    assert not (far.local / far.output.name).exists()
-    local = sum(part.stat().st_size for part in far.parts)
+        remote.collect(ManyChannels(cut_after))
+    assert not (remote.local / remote.output.name).exists()
+    local = sum(part.stat().st_size for part in remote.parts)
     assert local <= cut_after
     transport = ManyChannels()
-    far.collect(transport)
-    assert is_complete(far)
+    remote.collect(transport)
+    assert is_complete(remote)
     assert transport.sent < SIZE - local + 30_000
 
 
-def test_a_download_survives_many_lost_connections(far: RemoteJob) -> None:
+def test_a_download_survives_many_lost_connections(remote: RemoteJob) -> None:
     cuts, transport = 0, ManyChannels()
     while True:
         transport.cut_after = transport.sent + 7_777_777 + 999_999 * cuts
         try:
-            far.collect(transport)
+            remote.collect(transport)
             break
         except TransportError:
             cuts += 1
     assert cuts >= 3
-    assert is_complete(far)
+    assert is_complete(remote)
 
 
-def test_a_part_from_several_channels_is_resumed_over_one_and_the_reverse(far: RemoteJob) -> None:
+def test_a_part_from_several_channels_is_resumed_over_one_and_the_reverse(remote: RemoteJob) -> None:
     class OneChannel(ManyChannels):
         def download_streams(self) -> int:
             return 1
@@ -165,72 +165,72 @@ def test_a_part_from_several_channels_is_resumed_over_one_and_the_reverse(far: R
     sent = 0
     for transport in (ManyChannels(10_000_000), OneChannel(3_000_001), ManyChannels(10_000_000), OneChannel()):
         try:
-            far.collect(transport)
+            remote.collect(transport)
         except TransportError:
-            sent = sum(part.stat().st_size for part in far.parts)
+            sent = sum(part.stat().st_size for part in remote.parts)
         else:
             assert transport.sent < SIZE - sent + 30_000
-    assert is_complete(far)
+    assert is_complete(remote)
 
 
 @pytest.mark.parametrize("refused", [{1}, {0}, {3}, {0, 1, 2}, {1, 2, 3}], ids=str)
-def test_the_accepted_channels_carry_the_stripes_of_refused_ones(far: RemoteJob, refused: set[int]) -> None:
+def test_the_accepted_channels_carry_the_stripes_of_refused_ones(remote: RemoteJob, refused: set[int]) -> None:
     transport = ManyChannels(refused=frozenset(refused))
-    far.collect(transport)
-    assert is_complete(far)
+    remote.collect(transport)
+    assert is_complete(remote)
 
 
-def test_if_every_channel_is_refused_the_error_says_why(far: RemoteJob) -> None:
+def test_if_every_channel_is_refused_the_error_says_why(remote: RemoteJob) -> None:
     class Refusing(ManyChannels):
         def _counted(self, *_: object) -> None:
             raise TransportError("no more sessions")
 
     transport = Refusing()
     with pytest.raises(TransportError, match="no more sessions"):
-        far.collect(transport)
-    assert not far.parts
+        remote.collect(transport)
+    assert not remote.parts
 
 
-def test_a_file_that_has_changed_since_is_sent_from_its_beginning(far: RemoteJob) -> None:
+def test_a_file_that_has_changed_since_is_sent_from_its_beginning(remote: RemoteJob) -> None:
     with pytest.raises(TransportError):
-        far.collect(ManyChannels(SIZE // 2))
-    far.output.write_bytes(CONTENT[::-1])
+        remote.collect(ManyChannels(SIZE // 2))
+    remote.output.write_bytes(CONTENT[::-1])
     reported = list[tuple[int, int]]()
-    far.collect(ManyChannels(), lambda done, total: reported.append((done, total)))
-    assert is_complete(far)
+    remote.collect(ManyChannels(), lambda done, total: reported.append((done, total)))
+    assert is_complete(remote)
     assert reported[-1] == (SIZE + 10, SIZE + 10)
 
 
 @pytest.mark.parametrize("number", range(CHANNELS))
-def test_a_file_that_changes_while_it_is_sent_does_not_get_its_name(far: RemoteJob, number: int) -> None:
+def test_a_file_that_changes_while_it_is_sent_does_not_get_its_name(remote: RemoteJob, number: int) -> None:
     def change(channel: int) -> None:
         if channel == number:
-            with far.output.open("r+b") as file:
+            with remote.output.open("r+b") as file:
                 file.seek(SIZE - 1)
                 file.write(bytes([CONTENT[-1] ^ 1]))
 
     try:
-        far.collect(ManyChannels(before=change))
+        remote.collect(ManyChannels(before=change))
     except OutputError as error:
         assert "may still be changing" in str(error)
-        assert not (far.local / far.output.name).exists()
-        assert not far.parts
+        assert not (remote.local / remote.output.name).exists()
+        assert not remote.parts
     else:
-        assert is_complete(far)  # this byte had not been read when it changed
+        assert is_complete(remote)  # this byte had not been read when it changed
 
 
 @pytest.mark.parametrize("size", [0, 1, STRIPE_BYTES, SIZE - 1])
-def test_a_file_that_has_become_shorter_does_not_get_its_name(far: RemoteJob, size: int) -> None:
+def test_a_file_that_has_become_shorter_does_not_get_its_name(remote: RemoteJob, size: int) -> None:
     def shorten(channel: int) -> None:
-        os.truncate(far.output, size)
+        os.truncate(remote.output, size)
 
     with pytest.raises((OutputError, TransportError)):
-        far.collect(ManyChannels(before=shorten))
-    assert not (far.local / far.output.name).exists()
+        remote.collect(ManyChannels(before=shorten))
+    assert not (remote.local / remote.output.name).exists()
 
 
 @pytest.mark.parametrize("number", range(CHANNELS))
-def test_an_error_of_fetch_on_one_channel_is_reported(far: RemoteJob, number: int) -> None:
+def test_an_error_of_fetch_on_one_channel_is_reported(remote: RemoteJob, number: int) -> None:
     class Broken(ManyChannels):
         def run(self, program: Program, args: Sequence[str | Expanded] = (), **options: object) -> Reply:
             if program.name == "fetch" and args[1] == str(number):
@@ -238,14 +238,14 @@ def test_an_error_of_fetch_on_one_channel_is_reported(far: RemoteJob, number: in
             return super().run(program, args, **options)  # type: ignore[arg-type]
 
     with pytest.raises(OutputError, match="Input/output error"):
-        far.collect(Broken())
-    assert not (far.local / far.output.name).exists()
+        remote.collect(Broken())
+    assert not (remote.local / remote.output.name).exists()
 
 
-def test_a_large_file_that_is_local_is_compared_over_one_channel(far: RemoteJob) -> None:
-    far.collect(ManyChannels())
+def test_a_large_file_that_is_local_is_compared_over_one_channel(remote: RemoteJob) -> None:
+    remote.collect(ManyChannels())
     transport = ManyChannels()
-    far.collect(transport)
+    remote.collect(transport)
     assert transport.ran == ["manifest", "fetch"]
     assert transport.sent < 200
 
@@ -253,7 +253,7 @@ def test_a_large_file_that_is_local_is_compared_over_one_channel(far: RemoteJob)
 @pytest.mark.parametrize("tools", ["this machine's", "busybox"])
 @pytest.mark.parametrize("offset", [0, 1, STRIPE_BYTES - 1, STRIPE_BYTES, 3 * STRIPE_BYTES + 7, SIZE])
 def test_the_stripes_make_up_the_file_with_every_set_of_tools(
-    far: RemoteJob, tmp_path: Path, tools: str, offset: int
+    remote: RemoteJob, tmp_path: Path, tools: str, offset: int
 ) -> None:
     (tmp_path / "bin").mkdir()
     if tools == "busybox":
@@ -261,7 +261,7 @@ def test_the_stripes_make_up_the_file_with_every_set_of_tools(
         for name in ("sh", "dd", "head", "tail", "cat", "cut", "xargs", "sha256sum", "mktemp", "rm"):
             (tmp_path / "bin" / name).symlink_to(busybox)
     sha256 = hashlib.sha256(CONTENT[:offset]).hexdigest()
-    request = f"{offset}\0{sha256}\0{SIZE}\0{far.output}\0".encode()
+    request = f"{offset}\0{sha256}\0{SIZE}\0{remote.output}\0".encode()
     printed = []
     for number in range(CHANNELS):
         command = ["sh", "-c", programs.program("fetch").text, "sh", str(len(request)), str(number), str(CHANNELS)]

@@ -43,7 +43,7 @@ class ToyTransport(Transport):
             cwd=self._home,
             env={**os.environ, "HOME": str(self._home)},
         ) as process:
-            if not Pipes(process, exchange).within(timeout):
+            if not Pipes(process, exchange).transfer(timeout):
                 process.kill()
                 raise exchange.timed_out(timeout)
         return exchange.reply()

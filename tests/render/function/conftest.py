@@ -37,18 +37,18 @@ def other_python() -> str:
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """`make("pkg.mod", {"pkg/__init__.py": …, "pkg/mod.py": …})` writes the files and imports the module."""
-    home, before = tmp_path / "my code", set(sys.modules)
-    home.mkdir()
-    monkeypatch.syspath_prepend(str(home))
+    code, before = tmp_path / "my code", set(sys.modules)
+    code.mkdir()
+    monkeypatch.syspath_prepend(str(code))
 
     def made(module: str, files: dict[str, str]) -> ModuleType:
         for name, text in files.items():
-            (home / name).parent.mkdir(parents=True, exist_ok=True)
-            (home / name).write_text(text, encoding="utf-8")
+            (code / name).parent.mkdir(parents=True, exist_ok=True)
+            (code / name).write_text(text, encoding="utf-8")
         importlib.invalidate_caches()
         return importlib.import_module(module)
 
     yield made
     for name in set(sys.modules) - before:
-        if str(home) in str(getattr(sys.modules[name], "__file__", "")):
+        if str(code) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]

@@ -19,7 +19,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(values=st.lists(JSON, max_size=5))
 def test_params_that_json_can_hold_arrive_as_they_were(values: list[object], tmp_path: Path) -> None:
     node = Node(tmp_path)

@@ -24,9 +24,10 @@ from .node import Node, pythons
 CASES = sorted(Path(__file__).with_name("scripts").glob("*.txt"))
 PACKING = """
 import json, os, pathlib
+from scheduler.render.function.pack import Packer
 
 def pack(function, **params):
-    packed = pack_function(function, params, job_id="j")
+    packed = Packer().pack(function, params, job_id="j")
     folder = pathlib.Path(os.environ["PACKED_IN"])
     for name, content in packed.files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +38,7 @@ ENDING = "\nimport packing_for_tests\npacking_for_tests.pack(f)\n"
 
 
 @dataclass(frozen=True)
-class Home:
+class ScriptFolder:
     """The folder where a script is and runs."""
 
     folder: Path
@@ -59,9 +60,9 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
+def scripts(tmp_path: Path) -> ScriptFolder:
     (tmp_path / "my analysis").mkdir()
-    return Home(tmp_path / "my analysis")
+    return ScriptFolder(tmp_path / "my analysis")
 
 
 def expected(case: str) -> dict[str, str]:
@@ -76,10 +77,10 @@ def pythons_for(packed: PackedFunction) -> list[str]:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_a_script(path: Path, home: Home, node: Node) -> None:
+def test_a_script(path: Path, scripts: ScriptFolder, node: Node) -> None:
     text = path.read_text(encoding="utf-8")
-    home.write({"script é.py": text + ENDING, "helpers.py": "def five():\n    return 5\n"})
-    packed = home.run("script é.py")
+    scripts.write({"script é.py": text + ENDING, "helpers.py": "def five():\n    return 5\n"})
+    packed = scripts.run("script é.py")
     wanted = expected(text)
     assert packed.how == wanted["travels"], packed.why
     assert wanted.get("why", "") in packed.why
@@ -98,58 +99,58 @@ def source_of(packed: PackedFunction, name: str) -> str:
     return packed.files[f"function/src/{name}"].decode()
 
 
-def test_nothing_else_of_the_script_is_sent(home: Home) -> None:
+def test_nothing_else_of_the_script_is_sent(scripts: ScriptFolder) -> None:
     text = (
         "import helpers, os\nSECRET = 'xyzzy'\nprint(SECRET)\ndef other():\n    return SECRET\ndef f():\n    return 1\n"
     )
-    home.write({"scan.py": text + ENDING, "helpers.py": ""})
-    packed = home.run("scan.py")
+    scripts.write({"scan.py": text + ENDING, "helpers.py": ""})
+    packed = scripts.run("scan.py")
     assert source_of(packed, "main_of_scan.py").split() == ["def", "f():", "return", "1"]
     assert not any("helpers" in name for name in packed.files)
 
 
-def test_the_lines_of_a_script_keep_their_numbers(home: Home, node: Node) -> None:
+def test_the_lines_of_a_script_keep_their_numbers(scripts: ScriptFolder, node: Node) -> None:
     text = "import os\n\nprint('once')\n\n\ndef f():\n    # a remark\n    raise ValueError('here')\n"
-    home.write({"scan.py": text + ENDING})
-    outcome = node.run(home.run("scan.py"))
+    scripts.write({"scan.py": text + ENDING})
+    outcome = node.run(scripts.run("scan.py"))
     assert 'main_of_scan.py", line 8, in f\n' in outcome.stderr
 
 
-def test_a_module_run_by_its_name_keeps_its_relative_imports(home: Home, node: Node) -> None:
+def test_a_module_run_by_its_name_keeps_its_relative_imports(scripts: ScriptFolder, node: Node) -> None:
     imports = "from .tools import two\nfrom . import tools as t\n"
     run = imports + "def f():\n    return [two(), t.two(), __name__]\n" + ENDING
-    home.write({"lab/__init__.py": "", "lab/tools.py": "def two():\n    return 2\n", "lab/run.py": run})
-    assert result_of(node, home.run("-m", "lab.run")) == {"result": [2, 2, "lab.main_of_run"]}
+    scripts.write({"lab/__init__.py": "", "lab/tools.py": "def two():\n    return 2\n", "lab/run.py": run})
+    assert result_of(node, scripts.run("-m", "lab.run")) == {"result": [2, 2, "lab.main_of_run"]}
 
 
-def test_a_package_run_by_its_name(home: Home, node: Node) -> None:
+def test_a_package_run_by_its_name(scripts: ScriptFolder, node: Node) -> None:
     main = "from .tools import two\ndef f():\n    return two()\n" + ENDING
-    home.write({"lab/__init__.py": "", "lab/tools.py": "def two():\n    return 2\n", "lab/__main__.py": main})
-    assert result_of(node, home.run("-m", "lab")) == {"result": 2}
+    scripts.write({"lab/__init__.py": "", "lab/tools.py": "def two():\n    return 2\n", "lab/__main__.py": main})
+    assert result_of(node, scripts.run("-m", "lab")) == {"result": 2}
 
 
-def test_a_module_can_import_the_script(home: Home, node: Node) -> None:
+def test_a_module_can_import_the_script(scripts: ScriptFolder, node: Node) -> None:
     """As it can locally: under its own name the script is another module, and runs as such."""
-    home.write({"scan.py": "N = 1\ndef f():\n    import other\n    return other.N\n"})
-    home.write({"other.py": "from scan import N\n", "go.py": "from scan import f\n" + ENDING})
-    assert result_of(node, home.run("go.py")) == {"result": 1}
+    scripts.write({"scan.py": "N = 1\ndef f():\n    import other\n    return other.N\n"})
+    scripts.write({"other.py": "from scan import N\n", "go.py": "from scan import f\n" + ENDING})
+    assert result_of(node, scripts.run("go.py")) == {"result": 1}
 
 
-def test_a_function_typed_into_a_session_is_pickled(home: Home, node: Node) -> None:
-    packed = home.run("-", stdin="n = 2\ndef f():\n    return n\n" + ENDING)
+def test_a_function_typed_into_a_session_is_pickled(scripts: ScriptFolder, node: Node) -> None:
+    packed = scripts.run("-", stdin="n = 2\ndef f():\n    return n\n" + ENDING)
     assert (packed.how, packed.python) == ("pickle", sys.version_info[:2])
     assert result_of(node, packed) == {"result": 2}
 
 
-def test_a_function_typed_in_after_a_script_is_pickled(home: Home, node: Node) -> None:
-    home.write({"scan.py": "def f():\n    return 'old'\n"})
-    packed = home.run("-i", "scan.py", stdin="def f():\n    return 'new'\n\n" + ENDING)
+def test_a_function_typed_in_after_a_script_is_pickled(scripts: ScriptFolder, node: Node) -> None:
+    scripts.write({"scan.py": "def f():\n    return 'old'\n"})
+    packed = scripts.run("-i", "scan.py", stdin="def f():\n    return 'new'\n\n" + ENDING)
     assert packed.how == "pickle"
     assert result_of(node, packed) == {"result": "new"}
 
 
-def test_a_function_of_a_notebook_is_pickled_with_the_modules_in_its_folder(home: Home, node: Node) -> None:
-    home.write({"helpers.py": "from deeper import N\ndef n():\n    return N\n", "deeper.py": "N = 3\n"})
+def test_a_function_of_a_notebook_is_pickled_with_the_modules_in_its_folder(scripts: ScriptFolder, node: Node) -> None:
+    scripts.write({"helpers.py": "from deeper import N\ndef n():\n    return N\n", "deeper.py": "N = 3\n"})
     cell = (
         "import linecache, sys, types\n"
         "import __main__\n"
@@ -159,28 +160,28 @@ def test_a_function_of_a_notebook_is_pickled_with_the_modules_in_its_folder(home
         "linecache.cache[name] = (len(cell), None, cell.splitlines(True), name)\n"
         "exec(compile(cell, name, 'exec'))\n"
     )
-    home.write({"notebook.py": cell + ENDING})
-    packed = home.run("notebook.py")
+    scripts.write({"notebook.py": cell + ENDING})
+    packed = scripts.run("notebook.py")
     assert packed.how == "pickle"
     assert {"function/src/helpers.py", "function/src/deeper.py"} <= set(packed.files)
     assert result_of(node, packed) == {"result": 6}
 
 
-def test_a_function_of_a_script_that_was_edited_while_it_runs_is_pickled(home: Home, node: Node) -> None:
+def test_a_function_of_a_script_that_was_edited_while_it_runs_is_pickled(scripts: ScriptFolder, node: Node) -> None:
     editing = "import pathlib\npathlib.Path(__file__).write_text('\\n\\ndef f():\\n    pass\\n')\n"
-    home.write({"scan.py": "def f():\n    return 'as it runs'\n" + editing + ENDING})
-    packed = home.run("scan.py")
+    scripts.write({"scan.py": "def f():\n    return 'as it runs'\n" + editing + ENDING})
+    packed = scripts.run("scan.py")
     assert "has changed since it was started" in packed.why
     assert result_of(node, packed) == {"result": "as it runs"}
 
 
-def test_a_script_in_another_encoding(home: Home, node: Node) -> None:
+def test_a_script_in_another_encoding(scripts: ScriptFolder, node: Node) -> None:
     text = "# coding: latin-1\nWORD = 'Grüße'\ndef f():\n    return WORD\n"
-    (home.folder / "old.py").write_bytes((text + ENDING).encode("latin-1"))
-    assert result_of(node, home.run("old.py")) == {"result": "Grüße"}
+    (scripts.folder / "old.py").write_bytes((text + ENDING).encode("latin-1"))
+    assert result_of(node, scripts.run("old.py")) == {"result": "Grüße"}
 
 
-def test_numpy_values_of_a_script_are_written_as_source(home: Home, node: Node) -> None:
+def test_numpy_values_of_a_script_are_written_as_source(scripts: ScriptFolder, node: Node) -> None:
     pytest.importorskip("numpy")
     text = (
         "import numpy as np\nGRID = np.linspace(0, 1, 3)\nGRID[0] = np.nan\nMASK = np.zeros((2, 0, 1), dtype=bool)\n"
@@ -188,8 +189,8 @@ def test_numpy_values_of_a_script_are_written_as_source(home: Home, node: Node) 
         "def f():\n    kinds = [str(x.dtype) for x in (GRID, MASK, STEP, NAMES)]\n"
         "    return {'grid': GRID[1:], 'nan': bool(np.isnan(GRID[0])), 'shape': MASK.shape, 'kinds': kinds}\n"
     )
-    home.write({"scan.py": text + ENDING})
-    packed = home.run("scan.py")
+    scripts.write({"scan.py": text + ENDING})
+    packed = scripts.run("scan.py")
     assert packed.how == "source", packed.why
     kinds = ["float64", "bool", "float32", "<U2"]
     assert result_of(node, packed) == {"grid": [0.5, 1.0], "nan": True, "shape": [2, 0, 1], "kinds": kinds}

@@ -1,4 +1,4 @@
-"""OpenSSH's own ssh as a transport: connections shared, the user's left alone, its words understood."""
+"""`transport: openssh`: our ControlMaster, the user's ControlMaster, and the errors of ssh."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tests.transports.hello import HELLO
 from tests.transports.relay import Relay
 from tests.transports.sshd import Sshd, make_key
 
-WAIT = Program("wait", "echo begun; sleep 600")
+WAIT = Program("wait", "echo started; sleep 600")
 
 
 @pytest.fixture
 def relay(server: Sshd) -> Iterator[Relay]:
-    with Relay(server.port) as line:
-        yield line
+    with Relay(server.port) as running:
+        yield running
 
 
 @pytest.fixture
 def settings(server: Sshd, relay: Relay, tmp_path: Path) -> SshSettings:
-    """A way to the server on which connections can be counted, cut and frozen."""
+    """Settings that reach the server through a relay, which can count, cut and freeze connections."""
     known = tmp_path / "known_hosts"
     known.write_text(f"[127.0.0.1]:{relay.port} {server.public_key('ed25519')}\n")
     return replace(server.settings, port=relay.port, known_hosts=str(known), connect_timeout=20.0)
@@ -50,13 +50,13 @@ def refused(settings: SshSettings, kind: type[TransportError] = TransportError) 
 
 
 def our_masters(settings: SshSettings) -> set[str]:
-    """The commands of the processes that hold connections of ours to this port."""
+    """The command lines of our master processes for this port."""
     listed = subprocess.run(["ps", "-ww", "-eo", "args="], check=True, capture_output=True, text=True).stdout
     ours = rf"ssh -F \S+/sched-\S+ -M .* -p {settings.port} "
     return {line for line in listed.splitlines() if re.match(ours, line)}
 
 
-# Our own connection
+# Our ControlMaster
 
 
 def test_one_connection_serves_all_programs(settings: SshSettings, relay: Relay) -> None:
@@ -65,7 +65,7 @@ def test_one_connection_serves_all_programs(settings: SshSettings, relay: Relay)
     assert relay.accepted == 1
 
 
-def test_nothing_of_our_connection_stays(settings: SshSettings) -> None:
+def test_closing_leaves_no_master_process_and_no_folder(settings: SshSettings) -> None:
     with OpensshTransport(settings) as transport:
         before = our_masters(settings)
         transport.run(HELLO)
@@ -79,7 +79,7 @@ def test_nothing_of_our_connection_stays(settings: SshSettings) -> None:
         time.sleep(0.05)
 
 
-def test_a_line_cut_between_two_programs_is_made_anew(settings: SshSettings, relay: Relay) -> None:
+def test_a_connection_lost_between_two_programs_is_replaced(settings: SshSettings, relay: Relay) -> None:
     with OpensshTransport(settings) as transport:
         transport.run(HELLO)
         relay.cut()
@@ -88,14 +88,16 @@ def test_a_line_cut_between_two_programs_is_made_anew(settings: SshSettings, rel
     assert relay.accepted == 2
 
 
-def test_a_line_cut_in_the_middle_is_said_and_the_next_program_runs(settings: SshSettings, relay: Relay) -> None:
+def test_a_connection_lost_during_a_program_is_an_error_and_the_next_program_runs(
+    settings: SshSettings, relay: Relay
+) -> None:
     with OpensshTransport(settings) as transport:
-        with pytest.raises(TransportError, match="in part, or not at all"):
+        with pytest.raises(TransportError, match="partly or not at all"):
             transport.run(WAIT, stdout=lambda _: relay.cut())
         assert transport.run(HELLO).out == "hello\n"
 
 
-def test_a_line_that_is_frozen_is_given_up(settings: SshSettings, relay: Relay) -> None:
+def test_a_frozen_connection_is_replaced_after_a_timeout(settings: SshSettings, relay: Relay) -> None:
     with OpensshTransport(settings) as transport:
         transport.run(HELLO)
         relay.freeze()
@@ -105,29 +107,29 @@ def test_a_line_that_is_frozen_is_given_up(settings: SshSettings, relay: Relay) 
         assert transport.run(HELLO).out == "hello\n"
 
 
-def test_a_closed_transport_ends_what_other_threads_run(settings: SshSettings) -> None:
-    begun = threading.Event()
+def test_closing_the_transport_ends_the_runs_of_other_threads(settings: SshSettings) -> None:
+    started = threading.Event()
     transport = OpensshTransport(settings)
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(transport.run, WAIT, stdout=lambda _: begun.set())
-        assert begun.wait(300)
+        running = pool.submit(transport.run, WAIT, stdout=lambda _: started.set())
+        assert started.wait(300)
         transport.close()
         with pytest.raises(TransportError):
             running.result(timeout=300)
 
 
-def test_a_server_that_gives_one_session_at_a_time_is_served(start_server: Callable[..., Sshd]) -> None:
+def test_programs_run_on_a_server_with_one_session_per_connection(start_server: Callable[..., Sshd]) -> None:
     server = start_server(extra="MaxSessions 1")
     with OpensshTransport(server.settings) as transport, ThreadPoolExecutor(3) as pool:
         assert list(pool.map(lambda _: transport.run(HELLO).out, range(6))) == ["hello\n"] * 6
 
 
-# The user's connection
+# The user's ControlMaster
 
 
 @pytest.fixture
 def shared(server: Sshd, settings: SshSettings, relay: Relay, tmp_path: Path) -> SshSettings:
-    """The user's entry for the host, with a ControlPath, and things that only a person wants."""
+    """The user's entry for the host, with a ControlPath and options for interactive use."""
     path = tmp_path / "config"
     path.write_text(
         f"Host farm\n HostName 127.0.0.1\n Port {relay.port}\n IdentityFile {server.identity}\n"
@@ -139,7 +141,7 @@ def shared(server: Sshd, settings: SshSettings, relay: Relay, tmp_path: Path) ->
 
 @pytest.fixture
 def master(shared: SshSettings, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The user's own connection, opened by hand."""
+    """The user's own ControlMaster connection."""
     options = ["-o", f"UserKnownHostsFile={shared.known_hosts}", "-o", "ClearAllForwardings=yes"]
     command = ["ssh", "-F", str(shared.config_file), *options, "-M", "-N", "farm"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -153,7 +155,7 @@ def master(shared: SshSettings, tmp_path: Path) -> Iterator[subprocess.Popen[byt
     process.wait(timeout=120)
 
 
-def test_a_connection_that_the_user_has_opened_is_used_and_left_open(
+def test_an_open_control_master_of_the_user_is_used_and_left_open(
     shared: SshSettings, relay: Relay, master: subprocess.Popen[bytes]
 ) -> None:
     assert relay.accepted == 1
@@ -167,11 +169,11 @@ def test_a_connection_that_the_user_has_opened_is_used_and_left_open(
     assert relay.accepted == 1
 
 
-def test_the_users_connection_may_die_in_the_middle(
+def test_the_users_control_master_may_end_during_a_program(
     shared: SshSettings, relay: Relay, master: subprocess.Popen[bytes]
 ) -> None:
     with OpensshTransport(shared) as transport:
-        with pytest.raises(TransportError, match="in part, or not at all"):
+        with pytest.raises(TransportError, match="partly or not at all"):
             transport.run(WAIT, stdout=lambda _: master.kill())
         master.wait()
         assert transport.run(HELLO).out == "hello\n"
@@ -179,38 +181,38 @@ def test_the_users_connection_may_die_in_the_middle(
     assert relay.accepted == 2
 
 
-def test_without_one_the_users_settings_lead_there_all_the_same(shared: SshSettings, relay: Relay) -> None:
+def test_without_an_open_control_master_the_users_options_apply(shared: SshSettings, relay: Relay) -> None:
     says_hello(shared)
     assert relay.accepted == 1
 
 
-# Which host, and who we are
+# Host keys and logins
 
 
-def test_an_unknown_host_is_refused_with_its_fingerprint_and_what_to_do(server: Sshd, tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_host_has_its_fingerprint_and_what_to_do(server: Sshd, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     message = refused(replace(server.settings, known_hosts=str(known)), HostKeyError)
-    assert f"It shows an ssh-ed25519 key {server.fingerprint('ed25519')}" in message
+    assert f"The host sent its ssh-ed25519 key {server.fingerprint('ed25519')}" in message
     assert f"`ssh -o UserKnownHostsFile={known} -l" in message
     assert "accept_new_host_key: true" in message
     assert "Host key verification failed." in message
     assert not known.exists()
 
 
-def test_a_changed_host_key_is_refused_loudly(server: Sshd, tmp_path: Path) -> None:
+def test_a_changed_host_key_is_refused_and_never_replaced(server: Sshd, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     other = make_key(tmp_path / "other").with_suffix(".pub").read_text()
     known.write_text(f"[127.0.0.1]:{server.port} {other}")
     for accept in (False, True):
         settings = replace(server.settings, known_hosts=str(known), accept_new_host_key=accept)
         message = refused(settings, HostKeyError)
-        assert "THE HOST KEY HAS CHANGED" in message
+        assert "REMOTE HOST IDENTIFICATION HAS CHANGED. ssh printed" in message
         assert server.fingerprint("ed25519") in message
         assert f"Offending ED25519 key in {known}:1" in message
     assert known.read_text() == f"[127.0.0.1]:{server.port} {other}"
 
 
-def test_a_new_host_key_is_noted_down_if_that_is_wished(server: Sshd, tmp_path: Path) -> None:
+def test_a_new_host_key_is_added_with_accept_new_host_key(server: Sshd, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     settings = replace(server.settings, known_hosts=str(known))
     says_hello(replace(settings, accept_new_host_key=True))
@@ -218,7 +220,7 @@ def test_a_new_host_key_is_noted_down_if_that_is_wished(server: Sshd, tmp_path: 
     says_hello(settings)
 
 
-def test_every_host_of_a_chain_must_be_known(server: Sshd, tmp_path: Path) -> None:
+def test_the_key_of_every_host_of_a_chain_is_verified(server: Sshd, tmp_path: Path) -> None:
     outer, inner, _ = server.ports
     config = "".join(
         f"Host {name}\n HostName 127.0.0.1\n Port {port}\n IdentityFile {server.identity}\n"
@@ -235,14 +237,14 @@ def test_every_host_of_a_chain_must_be_known(server: Sshd, tmp_path: Path) -> No
     says_hello(settings)
 
 
-def test_a_refused_login_is_in_sshs_own_words(server: Sshd, tmp_path: Path) -> None:
+def test_a_refused_login_quotes_the_message_of_ssh(server: Sshd, tmp_path: Path) -> None:
     message = refused(replace(server.settings, identity_file=str(make_key(tmp_path / "wrong"))), LoginError)
     assert f"{server.settings.user}@127.0.0.1: Permission denied (publickey)." in message
     assert "SCHEDULER_NO_PROMPT" in message
     assert "ControlMaster" in message
 
 
-def test_an_expired_certificate_is_named_with_its_time(server: Sshd, tmp_path: Path) -> None:
+def test_an_expired_certificate_is_named_with_its_date(server: Sshd, tmp_path: Path) -> None:
     key = make_key(tmp_path / "nersc")
     command = ["ssh-keygen", "-q", "-s", str(server.folder / "authority"), "-I", "me", "-n", str(server.settings.user)]
     subprocess.run([*command, "-V", "20200101Z:20200102120000Z", f"{key}.pub"], check=True, capture_output=True)
@@ -253,25 +255,25 @@ def test_an_expired_certificate_is_named_with_its_time(server: Sshd, tmp_path: P
     says_hello(replace(server.settings, identity_file=str(key)))
 
 
-def test_hosts_that_are_not_reached_are_in_sshs_own_words(server: Sshd) -> None:
+def test_hosts_that_are_not_reached_quote_the_message_of_ssh(server: Sshd) -> None:
     assert "Connection refused" in refused(replace(server.settings, port=1))
     assert "Could not resolve hostname" in refused(replace(server.settings, host="no-such-host.invalid"))
 
 
-def test_an_ssh_that_is_not_there_is_named(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ssh_command_is_an_error(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert "`ssh` cannot be run here" in refused(server.settings)
+    assert "cannot run `ssh` on this machine" in refused(server.settings)
 
 
-def test_a_path_that_no_config_can_hold_is_refused(server: Sshd) -> None:
+def test_a_path_that_is_not_possible_in_a_config_file_is_refused(server: Sshd) -> None:
     with OpensshTransport(replace(server.settings, known_hosts='/a"b')) as transport, pytest.raises(ConfigError):
         transport.run(HELLO)
 
 
-# Servers that are different
+# Unusual servers
 
 
-def test_an_account_that_may_run_no_commands_is_quoted(start_server: Callable[..., Sshd]) -> None:
+def test_the_output_of_an_account_that_may_run_no_commands_is_quoted(start_server: Callable[..., Sshd]) -> None:
     server = start_server(extra="ForceCommand echo This service allows sftp connections only.")
     message = refused(server.settings)
     assert "hello was not started" in message
@@ -279,7 +281,7 @@ def test_an_account_that_may_run_no_commands_is_quoted(start_server: Callable[..
     assert "head -c NUMBER" in message
 
 
-def test_megabytes_of_banner_come_before_the_program(start_server: Callable[..., Sshd], tmp_path: Path) -> None:
+def test_megabytes_of_login_output_are_skipped(start_server: Callable[..., Sshd], tmp_path: Path) -> None:
     login = tmp_path / "login"
     login.write_text(
         '#!/bin/sh\nhead -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n'

@@ -1,4 +1,4 @@
-"""How the SSH transport logs in, and what it says when it is not let in."""
+"""How the SSH transport logs in, and its messages when the login fails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ refused = partial(hello.refused, kind=LoginError)
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without keys."""
+    """A home directory without keys."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home" / ".ssh").mkdir(parents=True)
     return tmp_path / "home"
@@ -37,10 +37,10 @@ def no_key(server: Sshd) -> SshSettings:
 
 @pytest.fixture
 def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
-    """Adds a key to an agent of this test's own."""
+    """A function that adds a key to an ssh-agent of this test."""
     if shutil.which("ssh-agent") is None:
         pytest.skip("ssh-agent not found")
-    # A socket's path has room for 108 bytes: not below pytest's own folder.
+    # The agent chooses its socket: a path in pytest's folder could exceed the limit of 108 bytes.
     process = subprocess.Popen(["ssh-agent", "-D"], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     socket = process.stdout.readline().partition("=")[2].partition(";")[0]
@@ -61,26 +61,26 @@ def allow(server: Sshd, key: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-def test_every_type_of_key_is_let_in(server: Sshd, tmp_path: Path, kind: str) -> None:
+def test_every_type_of_key_logs_in(server: Sshd, tmp_path: Path, kind: str) -> None:
     key = make_key(tmp_path / "my key", kind)
     allow(server, key)
     says_hello(replace(server.settings, identity_file=str(key)))
 
 
-def test_a_key_of_the_old_format_is_let_in(server: Sshd, tmp_path: Path) -> None:
+def test_a_key_in_pem_format_logs_in(server: Sshd, tmp_path: Path) -> None:
     key = tmp_path / "old"
     subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-m", "PEM", "-N", "", "-f", str(key)], check=True)
     allow(server, key)
     says_hello(replace(server.settings, identity_file=str(key)))
 
 
-def test_a_key_in_its_usual_place_is_tried(server: Sshd, no_key: SshSettings, home: Path) -> None:
+def test_default_identity_files_are_tried(server: Sshd, no_key: SshSettings, home: Path) -> None:
     shutil.copy(server.identity, home / ".ssh" / "id_ed25519")
     make_key(home / ".ssh" / "id_rsa", "rsa")
     says_hello(no_key)
 
 
-def test_a_key_of_the_agent_is_tried(
+def test_the_keys_of_the_agent_are_tried(
     server: Sshd, no_key: SshSettings, agent: Callable[[Path], None], tmp_path: Path
 ) -> None:
     agent(make_key(tmp_path / "wrong"))
@@ -88,7 +88,7 @@ def test_a_key_of_the_agent_is_tried(
     says_hello(no_key)
 
 
-def test_an_encrypted_key_is_used_through_the_agent(
+def test_an_encrypted_key_that_the_agent_has_is_used(
     server: Sshd, agent: Callable[[Path], None], tmp_path: Path
 ) -> None:
     key = make_key(tmp_path / "locked")
@@ -98,8 +98,10 @@ def test_an_encrypted_key_is_used_through_the_agent(
     says_hello(replace(server.settings, identity_file=str(key)))
 
 
-def test_a_public_key_names_the_agents_key(server: Sshd, agent: Callable[[Path], None], tmp_path: Path) -> None:
-    for number in range(8):  # the server hangs up after six wrong ones
+def test_a_public_key_as_identity_file_selects_the_agents_key(
+    server: Sshd, agent: Callable[[Path], None], tmp_path: Path
+) -> None:
+    for number in range(8):  # the server closes the connection after six (MaxAuthTries)
         agent(make_key(tmp_path / f"wrong{number}"))
     agent(server.identity)
     public = server.identity.with_name(server.identity.name + ".pub")
@@ -107,9 +109,7 @@ def test_a_public_key_names_the_agents_key(server: Sshd, agent: Callable[[Path],
     says_hello(server.through(config, host="farm"))
 
 
-def test_an_agent_of_its_own_is_asked(
-    server: Sshd, agent: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_identity_agent_is_used(server: Sshd, agent: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
     agent(server.identity)
     socket = os.environ["SSH_AUTH_SOCK"]
     monkeypatch.setenv("SSH_AUTH_SOCK", "/nowhere")
@@ -117,16 +117,18 @@ def test_an_agent_of_its_own_is_asked(
     says_hello(server.through(config, host="farm"))
 
 
-def test_too_many_keys_are_named_as_the_reason(
+def test_a_connection_closed_after_too_many_keys_is_reported_with_what_to_do(
     no_key: SshSettings, agent: Callable[[Path], None], tmp_path: Path
 ) -> None:
     for number in range(8):
         agent(make_key(tmp_path / f"wrong{number}"))
     message = refused(no_key)
-    assert "it hung up: name the one right key" in message
+    assert "it closed the connection: name the right key" in message
 
 
-def test_an_agent_that_is_gone_is_no_reason_to_fail(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_that_cannot_be_reached_is_reported_but_is_no_error(
+    server: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", "/nowhere/agent")
     says_hello(server.settings)
     message = refused(replace(server.settings, identity_file=None))
@@ -139,7 +141,7 @@ def certify(server: Sshd, key: Path, *, valid: str) -> None:
     subprocess.run([*command, f"{key}.pub"], check=True, capture_output=True)
 
 
-def test_a_certificate_beside_the_key_is_shown(server: Sshd, tmp_path: Path) -> None:
+def test_a_certificate_beside_the_key_is_used(server: Sshd, tmp_path: Path) -> None:
     for kind in ("ed25519", "rsa"):
         key = make_key(tmp_path / f"nersc-{kind}", kind)
         assert str(key) in refused(replace(server.settings, identity_file=str(key)))
@@ -147,7 +149,7 @@ def test_a_certificate_beside_the_key_is_shown(server: Sshd, tmp_path: Path) -> 
         says_hello(replace(server.settings, identity_file=str(key)))
 
 
-def test_a_certificate_beside_a_key_of_the_agent_is_shown(
+def test_a_certificate_beside_a_key_of_the_agent_is_used(
     server: Sshd, agent: Callable[[Path], None], tmp_path: Path
 ) -> None:
     key = make_key(tmp_path / "nersc")
@@ -157,7 +159,7 @@ def test_a_certificate_beside_a_key_of_the_agent_is_shown(
     says_hello(replace(server.settings, identity_file=str(key)))
 
 
-def test_an_expired_certificate_is_named_with_its_time(server: Sshd, tmp_path: Path) -> None:
+def test_an_expired_certificate_is_named_with_its_date(server: Sshd, tmp_path: Path) -> None:
     key = make_key(tmp_path / "nersc")
     certify(server, key, valid="20200101:20200102120000Z")
     message = refused(replace(server.settings, identity_file=str(key)))
@@ -165,45 +167,45 @@ def test_an_expired_certificate_is_named_with_its_time(server: Sshd, tmp_path: P
     assert "Get a new certificate" in message
 
 
-def test_an_expired_certificate_does_not_keep_the_key_itself_out(server: Sshd, tmp_path: Path) -> None:
+def test_after_an_expired_certificate_the_key_alone_is_tried(server: Sshd, tmp_path: Path) -> None:
     key = make_key(tmp_path / "nersc")
     certify(server, key, valid="20200101:20200102")
     allow(server, key)
     says_hello(replace(server.settings, identity_file=str(key)))
 
 
-def test_a_wrong_key_is_named_with_what_the_host_allows(server: Sshd, tmp_path: Path) -> None:
+def test_a_refused_key_is_named_with_the_methods_that_the_host_accepts(server: Sshd, tmp_path: Path) -> None:
     key = make_key(tmp_path / "wrong")
     message = refused(replace(server.settings, identity_file=str(key)))
-    assert f"127.0.0.1:{server.port}: the login was refused" in message
+    assert f"127.0.0.1:{server.port}: authentication failed: permission denied" in message
     assert f"Tried: {key}: refused" in message
-    assert "The host allows: publickey" in message
+    assert "The host accepts: publickey" in message
 
 
-def test_an_encrypted_key_says_what_to_do(server: Sshd, tmp_path: Path) -> None:
+def test_the_message_for_an_encrypted_key_has_the_ssh_add_command(server: Sshd, tmp_path: Path) -> None:
     for kind in ("ed25519", "ecdsa", "rsa"):
         key = make_key(tmp_path / kind, kind, "a passphrase")
         message = refused(replace(server.settings, identity_file=str(key)))
-        assert f"{key}: encrypted, and no agent has it" in message
+        assert f"{key}: encrypted with a passphrase, and not in the ssh-agent" in message
         assert f"`ssh-add {key}`" in message
     old = tmp_path / "old"
     subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-m", "PEM", "-N", "a passphrase", "-f", str(old)], check=True)
     assert "encrypted" in refused(replace(server.settings, identity_file=str(old)))
 
 
-def test_a_key_that_is_not_there_is_named(server: Sshd, tmp_path: Path) -> None:
+def test_a_missing_key_file_is_named(server: Sshd, tmp_path: Path) -> None:
     message = refused(replace(server.settings, identity_file=str(tmp_path / "nersc")))
     assert f"{tmp_path / 'nersc'}: no such file or directory" in message
 
 
 @pytest.mark.parametrize("content", [b"", b"hello\n", os.urandom(500), b"PuTTY-User-Key-File-3: ssh-rsa\n"])
-def test_a_file_that_is_no_key_is_named(server: Sshd, tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_private_key_is_named(server: Sshd, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "not-a-key"
     path.write_bytes(content)
     assert f"{path}: not a private key" in refused(replace(server.settings, identity_file=str(path)))
 
 
-def test_a_key_cut_short_is_named(server: Sshd, tmp_path: Path) -> None:
+def test_a_truncated_key_file_is_refused(server: Sshd, tmp_path: Path) -> None:
     lines = server.identity.read_text().splitlines()
     path = tmp_path / "short"
     for count in range(1, len(lines)):
@@ -212,32 +214,34 @@ def test_a_key_cut_short_is_named(server: Sshd, tmp_path: Path) -> None:
             refused(replace(server.settings, identity_file=str(path)))
 
 
-def test_a_host_to_which_nobody_has_a_key_is_told_apart(no_key: SshSettings) -> None:
-    assert "Tried: nothing, as there is no key in ~/.ssh and no agent" in refused(no_key)
+def test_the_message_says_if_there_is_no_key_at_all(no_key: SshSettings) -> None:
+    assert "Tried: nothing, because there is no key in ~/.ssh and no ssh-agent" in refused(no_key)
 
 
-def test_another_user_is_named(server: Sshd) -> None:
+def test_the_message_names_the_remote_user(server: Sshd) -> None:
     message = refused(replace(server.settings, user="no-such-user"))
     assert "no-such-user@127.0.0.1" in message
 
 
-def test_a_host_that_wants_a_password_says_so_and_nobody_is_asked(start_server: Callable[..., Sshd]) -> None:
+def test_a_host_that_requires_a_password_is_reported_without_a_prompt(start_server: Callable[..., Sshd]) -> None:
     server = start_server(first="PubkeyAuthentication no\nPasswordAuthentication yes")
     message = refused(server.settings)
-    assert "The host allows: password" in message
+    assert "The host accepts: password" in message
     assert "transport: openssh" in message
 
 
-def test_a_host_that_wants_a_second_proof_says_so_and_nobody_is_asked(start_server: Callable[..., Sshd]) -> None:
+def test_a_host_that_requires_a_second_method_is_reported_without_a_prompt(start_server: Callable[..., Sshd]) -> None:
     server = start_server(first="PasswordAuthentication yes", extra="AuthenticationMethods publickey,password")
     started = time.monotonic()
     message = refused(server.settings)
-    assert f"{server.identity} was accepted, but the host wants a second proof too (password)" in message
+    assert (
+        f"{server.identity} was accepted, but the host requires another authentication method too (password)" in message
+    )
     assert "transport: openssh" in message
     assert time.monotonic() - started < 25
 
 
-def test_a_host_that_wants_two_keys_gets_them(
+def test_a_host_that_requires_two_keys_gets_them(
     start_server: Callable[..., Sshd], agent: Callable[[Path], None], tmp_path: Path
 ) -> None:
     server = start_server(extra="AuthenticationMethods publickey,publickey")

@@ -1,4 +1,4 @@
-"""What waits to be read on a channel: in order, whole, and told of."""
+"""ChannelBuffer keeps the promises of the Paramiko class that it replaces."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import time
 import pytest
 from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
 
-from scheduler.transports.ssh.channel_buffer import Pipe
+from scheduler.transports.ssh.channel_buffer import ChannelBuffer
 
-PIPES = [Pipe, BufferedPipe]
-"""Ours, and the one in whose place it stands: what is promised holds for both."""
-both = pytest.mark.parametrize("kind", PIPES)
+both = pytest.mark.parametrize("kind", [ChannelBuffer, BufferedPipe])
+"""Our class, and Paramiko's, which it replaces."""
 
 
 @both
-def test_bytes_come_out_in_the_order_and_in_the_amount_asked_for(kind: type[BufferedPipe[bytes]]) -> None:
+def test_bytes_are_read_in_order_and_in_the_requested_amounts(kind: type[BufferedPipe[bytes]]) -> None:
     pipe = kind()
     assert not pipe.read_ready() and len(pipe) == 0
     for piece in (b"abc", b"", b"defgh", b"i"):
@@ -29,7 +28,7 @@ def test_bytes_come_out_in_the_order_and_in_the_amount_asked_for(kind: type[Buff
 
 
 @both
-def test_who_reads_waits_for_bytes_and_no_longer_than_allowed(kind: type[BufferedPipe[bytes]]) -> None:
+def test_a_read_waits_for_data_until_its_timeout_or_the_end_of_the_stream(kind: type[BufferedPipe[bytes]]) -> None:
     pipe = kind()
     for seconds in (0.0, 0.05):
         with pytest.raises(PipeTimeout):
@@ -41,7 +40,7 @@ def test_who_reads_waits_for_bytes_and_no_longer_than_allowed(kind: type[Buffere
 
 
 @both
-def test_what_came_before_the_end_is_read_before_it(kind: type[BufferedPipe[bytes]]) -> None:
+def test_data_from_before_the_end_of_the_stream_is_read_first(kind: type[BufferedPipe[bytes]]) -> None:
     pipe = kind()
     pipe.feed(b"ab")
     pipe.close()
@@ -49,7 +48,7 @@ def test_what_came_before_the_end_is_read_before_it(kind: type[BufferedPipe[byte
 
 
 @both
-def test_an_event_is_set_while_there_is_something_to_read_or_nothing_will_come(kind: type[BufferedPipe[bytes]]) -> None:
+def test_the_event_is_set_while_there_is_data_and_after_the_end_of_the_stream(kind: type[BufferedPipe[bytes]]) -> None:
     pipe, event = kind(), threading.Event()
     event.set()
     pipe.set_event(event)
@@ -66,8 +65,8 @@ def test_an_event_is_set_while_there_is_something_to_read_or_nothing_will_come(k
     assert late.is_set()
 
 
-def test_nothing_is_lost_between_two_threads() -> None:
-    pipe, event, found = Pipe(), threading.Event(), bytearray()
+def test_no_byte_is_lost_between_two_threads() -> None:
+    pipe, event, found = ChannelBuffer(), threading.Event(), bytearray()
     pipe.set_event(event)
     sent = bytes(range(256)) * 4000
 

@@ -1,4 +1,4 @@
-"""What the SSH transport does when a line fails, and with servers that are not like others."""
+"""The SSH transport: lost and frozen connections, and unusual servers."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ import pytest
 from scheduler.errors import HostKeyError, TimedOut, TransportError
 from scheduler.transports.base import Program
 from scheduler.transports.ssh.config import route
-from scheduler.transports.ssh.proxy import dial
+from scheduler.transports.ssh.proxy import connect_tcp
 from scheduler.transports.ssh.transport import SshTransport
 from tests.transports.hello import HELLO, refused, says_hello
 from tests.transports.relay import Relay
 from tests.transports.sshd import Sshd
 from tests.unpacked import until
 
-WAIT = Program("wait", "echo begun; sleep 600")
+WAIT = Program("wait", "echo started; sleep 600")
 
 
 @pytest.fixture
 def relay(server: Sshd) -> Iterator[Relay]:
-    with Relay(server.port) as line:
-        yield line
+    with Relay(server.port) as running:
+        yield running
 
 
 @pytest.fixture
 def relayed(server: Sshd, relay: Relay, tmp_path: Path) -> Iterator[SshTransport]:
-    """A transport whose line can be cut or frozen."""
+    """A transport whose connection can be cut or frozen."""
     known = tmp_path / "known_hosts"
     known.write_text(f"[127.0.0.1]:{relay.port} {server.public_key('ed25519')}\n")
     settings = replace(server.settings, port=relay.port, known_hosts=str(known), connect_timeout=5.0)
@@ -49,7 +49,7 @@ def test_one_connection_serves_all_programs(relayed: SshTransport, relay: Relay)
     assert relay.accepted == 1
 
 
-def test_what_was_prepared_is_the_one_connection(relayed: SshTransport, relay: Relay) -> None:
+def test_run_uses_the_connection_that_prepare_has_opened(relayed: SshTransport, relay: Relay) -> None:
     relayed.prepare()
     relayed.prepare()
     until(lambda: relay.accepted)
@@ -59,9 +59,9 @@ def test_what_was_prepared_is_the_one_connection(relayed: SshTransport, relay: R
     assert relay.accepted == 1
 
 
-def test_what_was_prepared_and_cut_is_made_anew(relayed: SshTransport, relay: Relay) -> None:
+def test_a_prepared_connection_that_was_lost_is_replaced(relayed: SshTransport, relay: Relay) -> None:
     relayed.prepare()
-    until(lambda: relayed._ahead is not None and relayed._ahead.is_alive and relayed._ahead._transports)
+    until(lambda: relayed._prepared is not None and relayed._prepared.is_alive and relayed._prepared._transports)
     time.sleep(0.3)
     relay.cut()
     time.sleep(0.3)
@@ -69,7 +69,7 @@ def test_what_was_prepared_and_cut_is_made_anew(relayed: SshTransport, relay: Re
     assert relay.accepted == 2
 
 
-def test_what_was_prepared_in_vain_leaves_nothing(relayed: SshTransport, relay: Relay) -> None:
+def test_closing_during_prepare_leaves_no_thread(relayed: SshTransport, relay: Relay) -> None:
     before = set(threading.enumerate())
     relayed.prepare()
     relayed.close()
@@ -77,7 +77,9 @@ def test_what_was_prepared_in_vain_leaves_nothing(relayed: SshTransport, relay: 
     assert relayed.run(HELLO).out == "hello\n"
 
 
-def test_trouble_while_preparing_is_told_by_the_next_run_and_once(server: Sshd, relay: Relay, tmp_path: Path) -> None:
+def test_an_error_while_preparing_is_raised_by_the_next_run_without_a_second_connection(
+    server: Sshd, relay: Relay, tmp_path: Path
+) -> None:
     (tmp_path / "none").touch()
     settings = replace(server.settings, port=relay.port, known_hosts=str(tmp_path / "none"))
     with SshTransport(settings) as transport:
@@ -92,30 +94,30 @@ def test_trouble_while_preparing_is_told_by_the_next_run_and_once(server: Sshd, 
             transport.run(HELLO)
 
 
-def test_a_line_cut_between_two_programs_is_made_anew(relayed: SshTransport, relay: Relay) -> None:
+def test_a_connection_lost_between_two_programs_is_replaced(relayed: SshTransport, relay: Relay) -> None:
     relayed.run(HELLO)
     relay.cut()
     assert relayed.run(HELLO).out == "hello\n"
     assert relay.accepted == 2
 
 
-def test_a_line_frozen_between_two_programs_is_made_anew(relayed: SshTransport, relay: Relay) -> None:
+def test_a_connection_frozen_between_two_programs_is_replaced(relayed: SshTransport, relay: Relay) -> None:
     relayed.run(HELLO)
     relay.freeze()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(relayed.run, HELLO)
-        until(lambda: relay.accepted == 2)  # the old connection has been given up
+        until(lambda: relay.accepted == 2)  # the transport has closed the old connection
         relay.thaw()
         assert running.result().out == "hello\n"
     assert relay.accepted == 2
 
 
-def test_a_line_cut_in_the_middle_is_an_error_and_never_a_second_try(
+def test_a_connection_lost_during_a_program_is_an_error_and_the_program_is_not_run_again(
     relayed: SshTransport, relay: Relay, tmp_path: Path
 ) -> None:
     count = tmp_path / "count"
-    program = Program("count", 'echo ran >>"$1"; echo begun; sleep 600')
-    with pytest.raises(TransportError, match="in part, or not at all") as caught:
+    program = Program("count", 'echo ran >>"$1"; echo started; sleep 600')
+    with pytest.raises(TransportError, match="partly or not at all") as caught:
         relayed.run(program, [str(count)], stdout=lambda _: relay.cut())
     assert not isinstance(caught.value, TimedOut)
     assert count.read_text() == "ran\n"
@@ -123,14 +125,14 @@ def test_a_line_cut_in_the_middle_is_an_error_and_never_a_second_try(
     assert count.read_text() == "ran\n"
 
 
-def test_a_server_process_that_is_killed_is_a_line_cut(server: Sshd) -> None:
+def test_a_killed_server_process_is_a_lost_connection(server: Sshd) -> None:
     with SshTransport(server.settings) as transport:
-        with pytest.raises(TransportError, match="in part, or not at all"):
-            transport.run(WAIT, stdout=lambda _: server.cut_lines())
+        with pytest.raises(TransportError, match="partly or not at all"):
+            transport.run(WAIT, stdout=lambda _: server.kill_connections())
         assert transport.run(HELLO).out == "hello\n"
 
 
-def test_a_line_frozen_in_the_middle_is_given_up(relayed: SshTransport, relay: Relay) -> None:
+def test_a_connection_frozen_during_a_program_is_a_timeout(relayed: SshTransport, relay: Relay) -> None:
     started = time.monotonic()
     with pytest.raises(TimedOut):
         relayed.run(WAIT, stdout=lambda _: relay.freeze(), timeout=1.0)
@@ -139,8 +141,8 @@ def test_a_line_frozen_in_the_middle_is_given_up(relayed: SshTransport, relay: R
     assert relayed.run(HELLO).out == "hello\n"
 
 
-def test_a_line_frozen_under_a_full_load_is_given_up(relayed: SshTransport, relay: Relay) -> None:
-    """More is under way than the buffers below Paramiko take: its calls hang, and only the watchdog frees them."""
+def test_a_connection_frozen_with_full_buffers_is_closed_by_the_watchdog(relayed: SshTransport, relay: Relay) -> None:
+    """The socket buffers are full, so calls of Paramiko hang; only the watchdog ends them."""
 
     def upload(number: int) -> None:
         chunks = (bytes(1 << 20) for _ in range(60))
@@ -157,18 +159,18 @@ def test_a_line_frozen_under_a_full_load_is_given_up(relayed: SshTransport, rela
     assert relayed.run(HELLO).out == "hello\n"
 
 
-def test_a_closed_transport_ends_what_other_threads_run(relayed: SshTransport) -> None:
-    begun = threading.Event()
+def test_closing_the_transport_ends_the_runs_of_other_threads(relayed: SshTransport) -> None:
+    started = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(relayed.run, WAIT, stdout=lambda _: begun.set())
-        assert begun.wait(300)
+        running = pool.submit(relayed.run, WAIT, stdout=lambda _: started.set())
+        assert started.wait(300)
         relayed.close()
         with pytest.raises(TransportError):
             running.result(timeout=300)
 
 
-def test_programs_that_outlive_their_timeouts_do_not_use_up_the_server(relayed: SshTransport, relay: Relay) -> None:
-    """OpenSSH counts the session of a program that still runs, and allows ten."""
+def test_programs_that_outlive_their_timeouts_do_not_use_up_the_sessions(relayed: SshTransport, relay: Relay) -> None:
+    """OpenSSH counts the session of a program that is still running, and allows ten."""
     for _ in range(10):
         with pytest.raises(TimedOut):
             relayed.run(Program("stuck", "trap '' HUP PIPE; sleep 300"), timeout=0.4)
@@ -176,7 +178,7 @@ def test_programs_that_outlive_their_timeouts_do_not_use_up_the_server(relayed: 
     assert relay.accepted >= 2
 
 
-def test_more_threads_than_the_server_has_sessions_wait_for_each_other(
+def test_threads_wait_for_a_session_if_the_server_has_fewer(
     start_server: Callable[..., Sshd],
 ) -> None:
     server = start_server(extra="MaxSessions 2")
@@ -185,17 +187,17 @@ def test_more_threads_than_the_server_has_sessions_wait_for_each_other(
     assert replies == ["hello\n"] * 16
 
 
-# Servers that are different
+# Unusual servers
 
 
-def test_an_account_that_may_run_no_commands_is_quoted(start_server: Callable[..., Sshd]) -> None:
+def test_the_output_of_an_account_that_may_run_no_commands_is_quoted(start_server: Callable[..., Sshd]) -> None:
     server = start_server(extra="ForceCommand echo This service allows sftp connections only.")
     message = refused(server.settings)
     assert "hello was not started" in message
     assert "This service allows sftp connections only." in message
 
 
-def test_megabytes_of_banner_come_before_the_program(start_server: Callable[..., Sshd], tmp_path: Path) -> None:
+def test_megabytes_of_login_output_are_skipped(start_server: Callable[..., Sshd], tmp_path: Path) -> None:
     login = tmp_path / "login"
     login.write_text(
         '#!/bin/sh\nhead -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n'
@@ -208,15 +210,15 @@ def test_megabytes_of_banner_come_before_the_program(start_server: Callable[...,
     assert (reply.stdout, reply.stderr) == (data, b"done\n")
 
 
-def test_a_shell_killed_with_its_pipes_held_open_is_noticed(server: Sshd, tmp_path: Path) -> None:
-    """The line is well and nobody speaks on it any more: the deadline decides."""
+def test_a_killed_shell_whose_child_holds_the_pipes_open_ends_the_run(server: Sshd, tmp_path: Path) -> None:
+    """The connection works, but no data will arrive any more: the run ends after its timeout."""
     with SshTransport(server.settings) as transport:
         with pytest.raises(TransportError):
             transport.run(Program("orphan", "sleep 300 & kill -9 $$"), timeout=3)
         assert transport.run(HELLO).out == "hello\n"
 
 
-def test_the_cipher_is_the_fast_one(start_server: Callable[..., Sshd]) -> None:
+def test_the_cipher_is_aes_gcm(start_server: Callable[..., Sshd]) -> None:
     server = start_server(first="LogLevel DEBUG")
     says_hello(server.settings)
     log = (server.folder / "log").read_text()
@@ -224,15 +226,15 @@ def test_the_cipher_is_the_fast_one(start_server: Callable[..., Sshd]) -> None:
     assert "kex: server->client cipher: aes128-gcm@openssh.com" in log
 
 
-def test_small_packets_are_not_held_back(server: Sshd) -> None:
-    with dial(route(server.settings)[-1]) as line:
-        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+def test_nagles_algorithm_is_off(server: Sshd) -> None:
+    with connect_tcp(route(server.settings)[-1]) as connection:
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
-def test_a_stopped_server_process_is_given_up(server: Sshd) -> None:
+def test_the_connection_of_a_stopped_server_process_is_replaced(server: Sshd) -> None:
     with SshTransport(replace(server.settings, connect_timeout=5.0)) as transport:
         transport.run(HELLO)
         server.signal_children(signal.SIGSTOP)
         assert transport.run(HELLO).out == "hello\n"  # over a new connection
-        server.cut_lines()
+        server.kill_connections()

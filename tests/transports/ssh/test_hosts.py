@@ -1,4 +1,4 @@
-"""Which host the SSH transport talks to, by which way, and what it says of one that it does not reach."""
+"""The SSH transport: host key verification, jump hosts, ProxyCommand, and hosts that are not reached."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from tests.transports.sshd import Sshd, make_key
 
 
 def known_by(server: Sshd, folder: Path, *kinds: str) -> SshSettings:
-    """Settings under which the server is known by these types of key only."""
+    """Settings whose known_hosts file has only the server's keys of these types."""
     path = folder / "known_hosts"
     path.write_text("".join(f"[127.0.0.1]:{server.port} {server.public_key(kind)}\n" for kind in kinds))
     return replace(server.settings, known_hosts=str(path))
 
 
-# Which host
+# Host keys
 
 
-def test_an_unknown_host_is_refused_with_its_fingerprint_and_what_to_do(server: Sshd, tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_host_has_its_fingerprint_and_what_to_do(server: Sshd, tmp_path: Path) -> None:
     settings = known_by(server, tmp_path)
     with SshTransport(settings) as transport, pytest.raises(HostKeyError) as caught:
         transport.run(HELLO)
@@ -44,7 +44,7 @@ def test_an_unknown_host_is_refused_with_its_fingerprint_and_what_to_do(server: 
     assert (tmp_path / "known_hosts").read_text() == ""
 
 
-def test_a_changed_host_key_is_refused_loudly(server: Sshd, tmp_path: Path) -> None:
+def test_a_changed_host_key_is_refused_and_never_replaced(server: Sshd, tmp_path: Path) -> None:
     settings = known_by(server, tmp_path)
     other = make_key(tmp_path / "other").with_suffix(".pub").read_text()
     known = tmp_path / "known_hosts"
@@ -60,7 +60,7 @@ def test_a_changed_host_key_is_refused_loudly(server: Sshd, tmp_path: Path) -> N
     assert known.read_text() == f"[127.0.0.1]:{server.port} {other}"
 
 
-def test_a_new_host_key_is_noted_down_if_that_is_wished(server: Sshd, tmp_path: Path) -> None:
+def test_a_new_host_key_is_added_with_accept_new_host_key(server: Sshd, tmp_path: Path) -> None:
     known = tmp_path / "fresh" / "known_hosts"
     settings = replace(server.settings, known_hosts=str(known))
     says_hello(replace(settings, accept_new_host_key=True))
@@ -70,11 +70,11 @@ def test_a_new_host_key_is_noted_down_if_that_is_wished(server: Sshd, tmp_path: 
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-def test_a_host_is_asked_for_the_type_of_key_that_it_is_known_by(server: Sshd, tmp_path: Path, kind: str) -> None:
+def test_the_key_exchange_prefers_the_type_of_the_known_key(server: Sshd, tmp_path: Path, kind: str) -> None:
     says_hello(known_by(server, tmp_path, kind))
 
 
-def test_a_host_is_known_by_its_alias(server: Sshd, tmp_path: Path) -> None:
+def test_host_key_alias_is_the_name_in_known_hosts(server: Sshd, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     known.write_text(f"the-cluster {server.public_key('ecdsa')}\n")
     config = (
@@ -84,10 +84,13 @@ def test_a_host_is_known_by_its_alias(server: Sshd, tmp_path: Path) -> None:
     says_hello(replace(server.through(config, host="farm"), known_hosts=None))
     known.write_text(f"[127.0.0.1]:{server.port} {server.public_key('ecdsa')}\n")
     message = refused(replace(server.through(config, host="farm"), known_hosts=None))
-    assert f"farm ({server.settings.user}@127.0.0.1:{server.port}): the host is not known" in message
+    assert (
+        f"farm ({server.settings.user}@127.0.0.1:{server.port}): host key verification failed: the host is unknown"
+        in message
+    )
 
 
-# Through other hosts
+# Jump hosts and ProxyCommand
 
 
 def chain_config(server: Sshd, *names: str) -> str:
@@ -97,12 +100,12 @@ def chain_config(server: Sshd, *names: str) -> str:
     )
 
 
-def test_a_chain_of_jump_hosts_is_passed(server: Sshd) -> None:
+def test_a_host_behind_two_jump_hosts_is_reached(server: Sshd) -> None:
     config = chain_config(server, "outer", "middle", "inner")
     says_hello(replace(server.through(config, host="inner"), proxy_jump="outer,middle"))
 
 
-def test_every_host_of_a_chain_must_be_known(server: Sshd, tmp_path: Path) -> None:
+def test_the_key_of_every_host_of_a_chain_is_verified(server: Sshd, tmp_path: Path) -> None:
     config = chain_config(server, "outer", "inner")
     settings = replace(server.through(config, host="inner"), proxy_jump="outer", known_hosts=str(tmp_path / "known"))
     for port, name in ((server.ports[1], "outer"), (server.ports[0], "inner")):
@@ -110,14 +113,14 @@ def test_every_host_of_a_chain_must_be_known(server: Sshd, tmp_path: Path) -> No
         assert refused(settings).startswith(f"{name} (")
 
 
-def test_a_jump_host_that_does_not_get_further_is_named_by_what_it_does_not_reach(server: Sshd) -> None:
+def test_the_error_of_a_jump_host_that_cannot_connect_names_the_target(server: Sshd) -> None:
     config = chain_config(server, "outer") + "Host inner\n HostName 127.0.0.1\n Port 1\n ProxyJump outer\n"
     message = refused(server.through(config, host="inner"))
     assert message.startswith("inner (")
-    assert "its jump host does not get there" in message
+    assert "the jump host cannot connect to it" in message
 
 
-def test_a_large_output_comes_through_jump_hosts_whole(server: Sshd) -> None:
+def test_a_large_output_arrives_complete_through_jump_hosts(server: Sshd) -> None:
     config = chain_config(server, "outer", "middle", "inner")
     data = os.urandom(3_000_000)
     with SshTransport(replace(server.through(config, host="inner"), proxy_jump="outer,middle")) as transport:
@@ -126,15 +129,15 @@ def test_a_large_output_comes_through_jump_hosts_whole(server: Sshd) -> None:
 
 NETCAT = """\
 import socket, sys, threading, os
-line = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-def up():
-    while data := os.read(0, 65536): line.sendall(data)
-threading.Thread(target=up, daemon=True).start()
-while data := line.recv(65536): os.write(1, data)
+remote = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+def send():
+    while data := os.read(0, 65536): remote.sendall(data)
+threading.Thread(target=send, daemon=True).start()
+while data := remote.recv(65536): os.write(1, data)
 """
 
 
-def test_a_proxy_command_is_run_by_a_shell_and_ended_at_the_end(server: Sshd, tmp_path: Path) -> None:
+def test_a_proxy_command_runs_in_a_shell_and_its_processes_are_ended(server: Sshd, tmp_path: Path) -> None:
     script = tmp_path / "nc.py"
     script.write_text(f"open({str(tmp_path / 'pid')!r}, 'w').write(str(__import__('os').getpid()))\n{NETCAT}")
     command = f"{shlex.quote(sys.executable)} {script} %h %p 2>&1 | cat"
@@ -147,17 +150,17 @@ def test_a_proxy_command_is_run_by_a_shell_and_ended_at_the_end(server: Sshd, tm
         time.sleep(0.05)
 
 
-def test_a_proxy_command_that_fails_is_quoted(server: Sshd) -> None:
+def test_the_stderr_of_a_failed_proxy_command_is_quoted(server: Sshd) -> None:
     config = chain_config(server, "farm") + " ProxyCommand echo 'no route to gate' >&2; exit 1\n"
     message = refused(server.through(config, host="farm"))
-    assert "hung up without a greeting" in message
-    assert "Its ProxyCommand said: no route to gate" in message
+    assert "connection closed by remote host before its SSH protocol banner" in message
+    assert "Its ProxyCommand printed: no route to gate" in message
 
 
 # Not reached
 
 
-def test_a_closed_port_is_named(server: Sshd) -> None:
+def test_a_closed_port_is_connection_refused(server: Sshd) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -165,50 +168,52 @@ def test_a_closed_port_is_named(server: Sshd) -> None:
     assert f"127.0.0.1:{port}: connection refused" in message
 
 
-def test_a_host_name_that_is_not_known_is_named(server: Sshd) -> None:
+def test_an_unknown_host_name_could_not_be_resolved(server: Sshd) -> None:
     message = refused(replace(server.settings, host="no-such-host.invalid"))
-    assert f"no-such-host.invalid:{server.port}: its name is not known here" in message
+    assert f"no-such-host.invalid:{server.port}: could not resolve hostname" in message
 
 
 @contextlib.contextmanager
-def listener(greeting: bytes, *, hang_up: bool = True) -> Iterator[int]:
-    """A port that says `greeting` and hangs up, or else says nothing more."""
-    with socket.create_server(("127.0.0.1", 0)) as door:
+def listener(banner: bytes, *, close: bool = True) -> Iterator[int]:
+    """A port that sends `banner` and closes the connection, or else keeps it open and sends nothing more."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
         held: list[socket.socket] = []
 
         def serve() -> None:
             with contextlib.suppress(OSError):
                 while True:
-                    line, _ = door.accept()
-                    held.append(line)
-                    line.sendall(greeting)
-                    if hang_up:
-                        line.close()
+                    connection, _ = server.accept()
+                    held.append(connection)
+                    connection.sendall(banner)
+                    if close:
+                        connection.close()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield door.getsockname()[1]
-        door.shutdown(socket.SHUT_RDWR)
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
         thread.join(timeout=120)
-        for line in held:
-            line.close()
+        for connection in held:
+            connection.close()
 
 
-def test_a_host_that_hangs_up_at_once_is_named(server: Sshd) -> None:
+def test_a_host_that_closes_the_connection_at_once_is_named(server: Sshd) -> None:
     with listener(b"") as port:
-        assert "hung up without a greeting" in refused(replace(server.settings, port=port))
+        assert "connection closed by remote host before its SSH protocol banner" in refused(
+            replace(server.settings, port=port)
+        )
 
 
-def test_something_that_is_no_ssh_server_is_named(server: Sshd) -> None:
+def test_a_port_that_is_not_an_ssh_server_is_named(server: Sshd) -> None:
     with listener(b"220 mail.site.gov ESMTP\r\n") as port:
-        assert "it is no SSH server" in refused(replace(server.settings, port=port))
+        assert "may not be an SSH server" in refused(replace(server.settings, port=port))
 
 
-def test_a_host_that_says_nothing_is_given_up(server: Sshd) -> None:
+def test_a_host_that_sends_no_banner_is_a_timeout(server: Sshd) -> None:
     settings = replace(server.settings, connect_timeout=1.0)
     started = time.monotonic()
     with (
-        listener(b"", hang_up=False) as port,
+        listener(b"", close=False) as port,
         SshTransport(replace(settings, port=port)) as transport,
         pytest.raises(TimedOut),
     ):
@@ -216,11 +221,11 @@ def test_a_host_that_says_nothing_is_given_up(server: Sshd) -> None:
     assert time.monotonic() - started < 25
 
 
-def test_a_host_that_freezes_in_the_middle_of_its_greeting_is_given_up(server: Sshd) -> None:
+def test_a_host_that_hangs_during_the_handshake_is_a_timeout(server: Sshd) -> None:
     settings = replace(server.settings, connect_timeout=1.0)
     started = time.monotonic()
     with (
-        listener(b"SSH-2.0-OpenSSH_9.9\r\n", hang_up=False) as port,
+        listener(b"SSH-2.0-OpenSSH_9.9\r\n", close=False) as port,
         SshTransport(replace(settings, port=port)) as transport,
         pytest.raises(TimedOut),
     ):
@@ -228,7 +233,7 @@ def test_a_host_that_freezes_in_the_middle_of_its_greeting_is_given_up(server: S
     assert time.monotonic() - started < 25
 
 
-def test_a_failed_connection_leaves_nothing_behind(server: Sshd, tmp_path: Path) -> None:
+def test_a_failed_connection_leaves_no_thread(server: Sshd, tmp_path: Path) -> None:
     before = threading.active_count()
     for _ in range(3):
         refused(known_by(server, tmp_path))
@@ -238,6 +243,6 @@ def test_a_failed_connection_leaves_nothing_behind(server: Sshd, tmp_path: Path)
         time.sleep(0.05)
 
 
-def test_a_config_that_makes_no_sense_is_not_the_networks_fault(server: Sshd) -> None:
+def test_an_invalid_config_is_a_config_error_and_not_a_transport_error(server: Sshd) -> None:
     with SshTransport(server.through("Host x\n nonsense\n", host="x")) as transport, pytest.raises(ConfigError):
         transport.run(HELLO)
