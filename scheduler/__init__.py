@@ -1,6 +1,6 @@
-"""Submit jobs to batch systems over SSH, follow them, bring their outputs home.
+"""Submit jobs to batch systems over SSH, follow them to their end, and download their outputs.
 
-The public names and nothing else. They are imported when first used, so that ``import scheduler`` costs nothing.
+This module has the public names. They are imported when first used, so that ``import scheduler`` is fast.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "Job": "scheduler.job.job",
     "JobType": "scheduler.job.job",
     "JobState": "scheduler.job.state",
@@ -69,9 +69,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'scheduler' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

@@ -1,16 +1,16 @@
-"""Everything that is raised on purpose, sorted by who can mend it.
+"""Every error that this package raises on purpose, sorted by who can fix it.
 
 SchedulerError
-├── ConfigError          edit the site file, job file or template that it names
-├── JobError             the job asks the impossible: edit the job (is a ValueError too)
-├── TransportError       the machine was not reached, or the line was cut: try later
-│   ├── HostKeyError     the host is unknown, or is not the one it was
-│   ├── LoginError       the host answered, and did not let us in
-│   └── TimedOut         no answer within the time allowed
-├── BatchError           the batch system said no: its own words, unedited, with the command and exit code
-├── OutputError          what came home is not what was announced; what is over there is untouched
+├── ConfigError          edit the site file, job file or template that the message names
+├── JobError             the job is impossible: edit the job (also a ValueError)
+├── TransportError       the host could not be reached, or the connection was lost: try later
+│   ├── HostKeyError     the host key is unknown, or has changed
+│   ├── LoginError       the host answered, and rejected the login
+│   └── TimedOut         no reply within the time limit
+├── BatchError           the batch system refused: its own message, unedited, with the command and exit code
+├── OutputError          a downloaded file differs from what was listed; the remote file is unchanged
 ├── LedgerError          the record of jobs on this machine cannot be read or written
-└── WaitTimeout          jobs are still going on; nothing is wrong with them (is a TimeoutError too)
+└── WaitTimeout          `wait` has reached its timeout; the jobs continue (also a TimeoutError)
 
 A message is what · where · what to do.
 """
@@ -22,7 +22,7 @@ from collections.abc import Iterable
 
 
 class SchedulerError(Exception):
-    """Any error that this package raises on purpose."""
+    """The base of all errors that this package raises on purpose."""
 
 
 class ConfigError(SchedulerError):
@@ -30,31 +30,31 @@ class ConfigError(SchedulerError):
 
 
 class JobError(SchedulerError, ValueError):
-    """A job asks for something impossible; the message names the job and the field."""
+    """A job is impossible; the message names the job and the field."""
 
 
 class TransportError(SchedulerError):
-    """A machine was not reached, or the connection was cut. What was asked may or may not have happened."""
+    """A host could not be reached, or the connection was lost. The remote command may or may not have run."""
 
 
 class HostKeyError(TransportError):
-    """The host key is unknown or has changed; the message has the fingerprint and what to do."""
+    """The host key is unknown or has changed; the message has its fingerprint and says what to do."""
 
 
 class LoginError(TransportError):
-    """The host refused every way to log in that we had."""
+    """The host rejected every login method that was tried."""
 
 
 class TimedOut(TransportError):
-    """No answer within the time allowed. What was asked may or may not have happened."""
+    """There was no reply within the time limit. The remote command may or may not have run."""
 
 
 class BatchError(SchedulerError):
-    """The batch system refused.
+    """The batch system refused a command.
 
     Attributes:
-        command: the command as it was said over there.
-        exit_code: its exit code.
+        command: the command, as it was run on the cluster.
+        exit_code: its exit code; None if not known.
         words: what it printed, unedited.
     """
 
@@ -66,11 +66,12 @@ class BatchError(SchedulerError):
 
 
 class OutputError(SchedulerError):
-    """An output that came home is not what was announced, or would not lie in its job's folder. Nothing was renamed
-    into place, and nothing was deleted over there.
+    """A downloaded output differs from what was listed, or would be written outside its job's local folder.
+
+    The file was not renamed to its final name, and nothing was deleted remotely.
 
     Attributes:
-        jobs: the keys of the jobs whose outputs are not all home; those of all others are. Empty: nobody's are.
+        jobs: the ledger's keys of the jobs that are not collected; all others are. Empty: no job is collected.
     """
 
     def __init__(self, message: str, *, jobs: Iterable[int] = ()) -> None:
@@ -83,11 +84,11 @@ class LedgerError(SchedulerError):
 
 
 class WaitTimeout(SchedulerError, TimeoutError):
-    """`wait` reached its timeout while jobs were still going on. They go on; wait again."""
+    """`wait` has reached its timeout before all jobs were final. They continue; wait for them once more."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A clause that names the nearest known word, or all of them if none is near."""
+    """A clause for a message: the known word nearest to `word`, or all of them if none is near."""
     choices = sorted(known)
     near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(choices)}"

@@ -1,4 +1,4 @@
-"""The one place where a value becomes part of a shell program. Nothing else quotes."""
+"""The quoting of values in shell programs. No other module quotes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_
 
 
 def quote(value: object) -> str:
-    """`value` as one word of a POSIX shell; whatever is in it stays data.
+    """`value` as one word of a POSIX shell: nothing in it is expanded or executed.
+
+    Args:
+        value: its text is quoted.
 
     Raises:
-        JobError: it holds a NUL, which no shell, argument or environment can carry, or is no Unicode text.
+        JobError: it contains a NUL, which is not possible in a shell program, an argument or an environment; or it is
+            not valid Unicode text.
     """
     text = str(value)
     if "\0" in text:
-        raise JobError(f"a value holds a NUL character, which no command can carry: {text[:60]!r}")
+        raise JobError(
+            f"a value contains a NUL character, which is not possible in a command; remove it: {text[:60]!r}"
+        )
     if any("\ud800" <= c <= "\udfff" for c in text):
-        raise JobError(f"a value is not valid Unicode text: {text[:60]!r}")
+        raise JobError(f"a value is not valid Unicode text; scripts are UTF-8: {text[:60]!r}")
     if _SAFE.match(text):
         return text
     text = text.replace("'", "'\\''")
@@ -28,21 +34,25 @@ def quote(value: object) -> str:
 
 
 def quote_path(path: str, *, what: str) -> str:
-    """A path over there as one shell word; ``$NAME``, ``${NAME}`` and a leading ``~/`` are expanded over there.
+    """A remote path as one word of a POSIX shell; the shell expands ``$NAME``, ``${NAME}`` and a leading ``~/``.
 
-    Nothing else is: a backtick or ``$(`` stays text. An unset variable ends the program with a clear message.
+    It expands nothing else: a backtick and ``$(`` stay text. A variable that is not set ends the program with an error.
+
+    Args:
+        path: the path.
+        what: the key that it is the value of, for messages: ``work_dir``.
 
     Raises:
-        ConfigError: a `$` that begins no variable, or a control character.
+        ConfigError: a ``$`` that does not begin a variable, or a control character.
     """
     if any(ord(c) < 32 or ord(c) == 127 for c in path):
-        raise ConfigError(f"{what}: a path cannot hold control characters: {path!r}")
+        raise ConfigError(f"{what}: a path must not contain control characters: {path!r}")
     home, rest = ("$HOME", path[1:]) if path == "~" or path.startswith("~/") else ("", path)
     text, words, at = home + rest, [], 0
     for match in _VARIABLE.finditer(text):
         words.append(_literal(text[at : match.start()], path, what))
         name = match[1] or match[2]
-        words.append(f'"${{{name}:?is not set over there, but {_plain(what)} names it}}"')
+        words.append(f'"${{{name}:?is not set on the cluster, but {_plain(what)} uses it}}"')
         at = match.end()
     words.append(_literal(text[at:], path, what))
     return "".join(words) or "''"
@@ -50,7 +60,7 @@ def quote_path(path: str, *, what: str) -> str:
 
 def _literal(text: str, path: str, what: str) -> str:
     if "$" in text:
-        raise ConfigError(f"{what}: only $NAME and ${{NAME}} are expanded in a path, found a lone '$' in {path!r}")
+        raise ConfigError(f"{what}: a '$' in a path must begin $NAME or ${{NAME}}, not as in {path!r}")
     return quote(text) if text else ""
 
 

@@ -1,4 +1,4 @@
-"""The one place that quotes, judged by real shells: a value is one word, a path expands variables and nothing else."""
+"""Quoting, tested with real shells: a value is one word; in a path only variables and a leading tilde are expanded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/home/it's me", "A": "a  b", "B
 
 
 def words(text: str, shell: str, folder: Path) -> list[str]:
-    """What the shell makes of it."""
+    """The words that the shell parses `text` into."""
     command = [*SHELLS[shell], "-c", f"printf '%s\\0' {text}"]
     done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, b""), done
@@ -42,7 +42,7 @@ def test_any_text_is_one_word(values: list[str], shell: str, tmp_path: Path) -> 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(paths=st.lists(PATHS, min_size=1, max_size=20), shell=st.sampled_from(SH))
-def test_a_path_without_variables_is_itself(paths: list[str], shell: str, tmp_path: Path) -> None:
+def test_a_path_without_variables_is_unchanged(paths: list[str], shell: str, tmp_path: Path) -> None:
     paths = [path for path in paths if path != "~" and not path.startswith("~/")] or ["/"]
     assert words(" ".join(quote_path(path, what="work_dir") for path in paths), shell, tmp_path) == paths
 
@@ -63,28 +63,28 @@ def test_a_path_without_variables_is_itself(paths: list[str], shell: str, tmp_pa
         ("*", "*"),
     ],
 )
-def test_variables_and_a_leading_tilde_are_expanded_over_there(
+def test_variables_and_a_leading_tilde_are_expanded_by_the_remote_shell(
     path: str, expanded: str, shell: str, tmp_path: Path
 ) -> None:
     assert words(quote_path(path, what="work_dir"), shell, tmp_path) == [expanded]
 
 
 @pytest.mark.parametrize("path", ["$(id)", "a$", "$1", "$$", "${A:-b}", "${A", "$((1))", "a\nb", "a\0", "\x7f", "$'a'"])
-def test_a_path_that_asks_for_more_is_refused_with_its_key_named(path: str) -> None:
+def test_any_other_expansion_in_a_path_is_an_error_that_names_the_key(path: str) -> None:
     with pytest.raises(ConfigError, match=r"^work_dir: "):
         quote_path(path, what="work_dir")
 
 
 @pytest.mark.parametrize("shell", SH)
-def test_a_variable_that_is_not_set_ends_the_program_and_is_named(shell: str) -> None:
+def test_an_unset_variable_ends_the_program_with_its_name_in_the_error(shell: str) -> None:
     text = f"printf %s {quote_path('$NOT_SET/x', what='work_dir')}; echo on"
     done = subprocess.run([*SHELLS[shell], "-c", text], env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     assert done.returncode != 0
     assert done.stdout == ""
-    assert "NOT_SET: is not set over there, but work_dir names it" in done.stderr
+    assert "NOT_SET: is not set on the cluster, but work_dir uses it" in done.stderr
 
 
 @pytest.mark.parametrize("value", ["\0", "a\0b", "\ud800"])
-def test_what_no_command_can_carry_is_refused(value: str) -> None:
+def test_a_nul_or_invalid_unicode_is_refused(value: str) -> None:
     with pytest.raises(JobError):
         quote(value)

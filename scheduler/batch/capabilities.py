@@ -22,9 +22,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from scheduler.job.numerals import read_number
 from scheduler.job.units import parse_walltime
-
-_MOST_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -108,8 +107,8 @@ def read_capabilities(lines: Iterable[str]) -> Capabilities:
 
 def number(text: str, otherwise: int) -> int:
     """The number in `text`, or `otherwise` if it is not a number of reasonable length."""
-    plain = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
-    return int(text) if plain else otherwise
+    found = read_number(text)
+    return otherwise if found is None else found
 
 
 def _walltime(text: str) -> timedelta | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from scheduler.job.numerals import is_number
+
 MOST_INDICES = 4_000_001
 """The most indices of one expression: Slurm's upper bound of an array index (``MaxArraySize``), plus one."""
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?\Z")
@@ -19,7 +21,7 @@ def read_indices(text: str) -> list[int]:
     Returns:
         The indices in the order of the expression. Empty if `text` is not an expression or has too many indices.
     """
-    if text.isascii() and text.isdecimal() and len(text) < 10:
+    if is_number(text):
         return [int(text)]
     found: list[int] = []
     for part in text.strip("[]").split("%")[0].split(","):

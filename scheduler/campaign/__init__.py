@@ -1,1 +1,1 @@
-"""Job files: a YAML file becomes jobs. Nothing is run or sent here."""
+"""Job files: a YAML file becomes jobs. Nothing is submitted here."""

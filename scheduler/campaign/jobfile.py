@@ -1,4 +1,4 @@
-"""Job files: one YAML file that describes a job, or a sweep of them, becomes `Job` objects, not submitted."""
+"""Job files: a YAML file that describes a job or a sweep of jobs becomes `Job` objects. They are not submitted here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scheduler.campaign.sweep import combinations
 from scheduler.errors import ConfigError, JobError, did_you_mean
 from scheduler.job.job import Job, JobType
 from scheduler.schema.model import problems
-from scheduler.schema.yaml import laid_over, path_here, read_mapping
+from scheduler.schema.yaml import laid_over, local_path, read_mapping
 
 _JINJA = SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)
 
@@ -31,7 +31,7 @@ def _compiled(pattern: str) -> jinja2.Template:
 
 @dataclass(frozen=True)
 class _Plan:
-    """One job to be: its keys, its id as a pattern and without one, and where in the sweep it stands."""
+    """A job that is not made yet: its keys, the pattern of its id, its id without a pattern, its point of the sweep."""
 
     keys: EntryKeys
     id_pattern: str | None
@@ -48,11 +48,11 @@ class _Plan:
 
 @dataclass(frozen=True)
 class JobFile:
-    """A job file that was read and whose keys are good.
+    """A job file whose keys are checked.
 
     Attributes:
         path: the file.
-        keys: what it says.
+        keys: its keys and values.
     """
 
     path: Path
@@ -60,15 +60,15 @@ class JobFile:
 
     @property
     def campaign(self) -> str | None:
-        """The name of the campaign that its jobs belong to, if it gives one."""
+        """The campaign of its jobs, or None if the file names none."""
         return self.keys.campaign
 
     def jobs(self) -> list[Job]:
-        """New jobs, one for each combination, in the order written.
+        """Make new jobs: one for each combination, in the order of the file.
 
         Raises:
-            ConfigError: a pattern, a path or a value makes no good job, or two jobs would have one id or one
-                folder; the message names the file and the key.
+            ConfigError: a pattern, path or value is wrong, or two jobs would have the same id or the same folder; the
+                message names the file and the key.
         """
         ids: dict[str, _Plan] = {}
         folders: dict[str, str] = {}
@@ -77,12 +77,15 @@ class JobFile:
             job = self._job(plan)
             if job.job_id in ids:
                 raise self._wrong(
-                    f"id: {job.job_id!r} would be two jobs: {ids[job.job_id]} and {plan}; "
-                    "put what differs into the pattern"
+                    f"id: {job.job_id!r} would be the id of two jobs: {ids[job.job_id]} and {plan}; "
+                    "put a parameter that differs into the pattern"
                 )
             if job.working_dir in folders:
                 both = f"{folders[job.working_dir]!r} and {job.job_id!r}"
-                raise self._wrong(f"working_dir: {both} would come home to one folder, {job.working_dir}")
+                raise self._wrong(
+                    f"working_dir: {both} would have the same folder {job.working_dir}; "
+                    "put {{ job_id }} into the pattern"
+                )
             ids[job.job_id], folders[job.working_dir] = plan, job.job_id
             jobs.append(job)
         return jobs
@@ -98,7 +101,7 @@ class JobFile:
             yield _Plan(entry, entry.id if entry.id is not None else self.keys.id, numbered, point)
 
     def _entries(self) -> Iterator[EntryKeys]:
-        """Each of `jobs:` over `job:`, or `job:` alone."""
+        """Each entry of `jobs:` merged over `job:`; without `jobs:` one entry, `job:` itself."""
         common = self.keys.job.model_dump(exclude_unset=True)
         for entry in self.keys.jobs if self.keys.jobs is not None else [EntryKeys()]:
             yield EntryKeys(**laid_over(common, entry.model_dump(exclude_unset=True)))
@@ -116,7 +119,7 @@ class JobFile:
                 job_id,
                 JobType(keys.type),
                 function=self._function(keys.function),
-                script_path=self._near(keys.script_path),
+                script_path=self._local(keys.script_path),
                 container_image=keys.container_image,
                 container_command=keys.container_command,
                 params=params,
@@ -127,7 +130,7 @@ class JobFile:
                 input_files=self._inputs(keys.input_files),
                 arguments=keys.arguments,
                 retry=keys.retry,
-                template=self._near(keys.template),
+                template=self._local(keys.template),
             )
         except JobError as error:
             raise self._wrong(str(error)) from error
@@ -143,23 +146,25 @@ class JobFile:
             raise self._wrong(f"{key}: {pattern[:60]!r}: {error}") from None
 
     def _working_dir(self, own: str | None, params: Mapping[str, Any]) -> str | None:
-        """Relative to the current directory; a parameter cannot lead upwards, only the pattern itself can."""
+        """The folder, relative to the current directory. Only the pattern may contain ``..``, not a parameter."""
         pattern = own if own is not None else self.keys.working_dir
         if pattern is None:
             return None
         folder = self._filled(pattern, params, key="working_dir")
         if not folder or "\0" in folder or (".." in folder.split("/") and ".." not in pattern.split("/")):
-            raise self._wrong(f"working_dir: {folder[:60]!r} is no folder that parameters may lead to")
+            raise self._wrong(
+                f"working_dir: {folder[:60]!r} is not a folder: it is empty, or a parameter puts '..' or a NUL into it"
+            )
         return folder
 
-    def _near(self, path: str | None) -> Path | None:
-        """A path that is relative to the job file, and not to the current directory."""
-        return None if path is None else path_here(path, beside=self.path)
+    def _local(self, path: str | None) -> Path | None:
+        """A path that is relative to the job file, as an absolute path."""
+        return None if path is None else local_path(path, beside=self.path)
 
     def _inputs(self, inputs: list[str] | Mapping[str, str]) -> list[Path] | dict[str, Path]:
         if isinstance(inputs, Mapping):
-            return {name: path_here(path, beside=self.path) for name, path in inputs.items()}
-        return [path_here(path, beside=self.path) for path in inputs]
+            return {name: local_path(path, beside=self.path) for name, path in inputs.items()}
+        return [local_path(path, beside=self.path) for path in inputs]
 
     def _function(self, text: str | None) -> Callable[..., Any] | None:
         found = FUNCTION.match(text) if text is not None else None
@@ -177,18 +182,20 @@ class JobFile:
         return function  # type: ignore[no-any-return]
 
     def _module(self, name: str) -> Any:
-        """A module by its name; ``path.py`` by its file, whose folder is then searched for imports, too."""
+        """A module by its name, or ``path.py`` by its file; the file's folder is then also searched for imports."""
         if not name.endswith(".py"):
             return importlib.import_module(name)
-        file = path_here(name, beside=self.path)
+        file = local_path(name, beside=self.path)
         if not file.is_file():
-            raise self._wrong(f"job.function: there is no file {file}")
+            raise self._wrong(f"job.function: the file {file} does not exist")
         folder = str(file.parent)
         if folder not in sys.path:
-            sys.path.append(folder)  # last, so that it hides nothing
+            sys.path.append(folder)  # last, so that it hides no other module
         module = importlib.import_module(file.stem)
         if not file.samefile(getattr(module, "__file__", None) or folder):
-            raise self._wrong(f"job.function: another module is called {file.stem!r} already; rename {file}")
+            raise self._wrong(
+                f"job.function: another module with the name {file.stem!r} is already imported; rename {file}"
+            )
         return module
 
     def _wrong(self, problem: str) -> ConfigError:
@@ -196,13 +203,13 @@ class JobFile:
 
 
 def read_job_file(path: str | Path) -> JobFile:
-    """The job file at `path`; its keys are checked, its jobs not made yet.
+    """Read the job file at `path` and check its keys. `JobFile.jobs` makes the jobs.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, or has an unknown key (with the nearest known one) or a
-            wrong value; the message names the file and the key.
+        ConfigError: it cannot be read, is not valid YAML, or has an unknown key (with the nearest known one) or a wrong
+            value; the message names the file and the key.
     """
-    path = path_here(path)
+    path = local_path(path)
     try:
         return JobFile(path, FileKeys(**read_mapping(path)))
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The keys of a job file, checked. What they make is in `jobfile.py`."""
+"""The keys of a job file, checked. `jobfile.py` makes jobs of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _word(value: object) -> object:
 def _inputs(value: object) -> object:
     paths = value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else [None]
     if not all(isinstance(path, str) and path for path in paths):
-        raise ValueError("must be a list of paths, or a mapping of the name over there to the path here")
+        raise ValueError("must be a list of local paths, or a mapping from names in the job's folder to local paths")
     return value
 
 
@@ -43,7 +43,7 @@ def _axes(axes: object) -> object:
 
 def _axis(name: str, values: object) -> list[Any]:
     if not _NAME.match(name) or name == "job_id":
-        raise ValueError(f"{name!r} cannot be the name of a parameter (letters, digits, '_'; not job_id)")
+        raise ValueError(f"{name!r} cannot be the name of a parameter; use letters, digits and '_', and not job_id")
     try:
         return listed_values(values)
     except ValueError as error:
@@ -55,7 +55,7 @@ Axes = Annotated[dict[str, list[Any]], BeforeValidator(_axes)]
 
 
 class JobKeys(Checked):
-    """What stands under `job:`: what `Job` takes."""
+    """The keys of `job:`: the arguments of `Job`."""
 
     type: Literal["function", "script", "container"] | None = None
     function: Annotated[Text, AfterValidator(_function)] | None = None
@@ -74,7 +74,7 @@ class JobKeys(Checked):
 
 
 class EntryKeys(JobKeys):
-    """What stands under one of `jobs:`: what differs from `job:`, and perhaps an id of its own."""
+    """The keys of an entry of `jobs:`: those that differ from `job:`, and optionally an id."""
 
     id: Text | None = None
 
@@ -83,13 +83,13 @@ class FileKeys(Checked):
     """The keys of a job file.
 
     Attributes:
-        campaign: a name; a job that was submitted in it before is adopted instead of being submitted again.
-        id: a pattern for the jobs' ids. Without one: the file's name, numbered if there are several jobs.
-        working_dir: a pattern for the folder here that outputs come home to. Without one: the id.
-        job: what all jobs have in common.
-        jobs: for unequal jobs: what each has instead.
-        matrix: name → values; each combination makes the parameters of one job.
-        zip: name → values, taken side by side.
+        campaign: its name. A job that was submitted in this campaign before is adopted, not submitted a second time.
+        id: a pattern for the ids of the jobs; default: the file's name, with a number if there are several jobs.
+        working_dir: a pattern for the local folders of the outputs; default: the id.
+        job: the keys that all jobs have in common.
+        jobs: for jobs that differ in more than parameters: the keys of each that differ from `job`.
+        matrix: name of a parameter → its values; there is one job for each combination.
+        zip: name of a parameter → its values, which are combined by position: the first ones, the second ones, …
     """
 
     campaign: Annotated[Text, Field(min_length=1), AfterValidator(printable)] | None = None
@@ -104,8 +104,8 @@ class FileKeys(Checked):
     def _agrees_with_itself(self) -> Self:
         both = sorted(set(self.matrix) & set(self.zip))
         if both:
-            raise ValueError(f"zip: {both[0]} is in matrix too")
+            raise ValueError(f"zip: {both[0]} is also in matrix; delete one of them")
         if len({len(values) for values in self.zip.values()}) > 1:
             lengths = ", ".join(f"{name} has {len(values)}" for name, values in self.zip.items())
-            raise ValueError(f"zip: all lists must be of one length: {lengths}")
+            raise ValueError(f"zip: all lists must have the same length: {lengths}")
         return self

@@ -1,4 +1,4 @@
-"""A sweep: the combinations of `matrix:` and `zip:`. Lists in, parameters out; no word of jobs or files."""
+"""A sweep: from the lists of `matrix:` and `zip:` to the parameters of each job."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ _WHOLE = re.compile(r"[-+]?[0-9]{1,18}\Z")
 def combinations(
     matrix: Mapping[str, Sequence[Any]], side_by_side: Mapping[str, Sequence[Any]]
 ) -> list[dict[str, Any]]:
-    """Every combination, as parameters: the product of `matrix` with the rows of `side_by_side`.
+    """The parameters of each job: every combination of `matrix` with the rows of `side_by_side`.
 
-    The first name varies slowest, as in nested loops; the rows are the innermost loop. Without either there
-    is one combination, of nothing.
+    The order is that of nested loops: the first name of `matrix` is the outermost loop, the rows are the innermost one.
+
+    Args:
+        matrix: name → values; all combinations are made.
+        side_by_side: name → values, all of one length; row n has the n-th value of each.
+
+    Returns:
+        One mapping of names to values for each job; one empty mapping if both arguments are empty.
 
     Raises:
         ValueError: there are more than `MAX_JOBS`.
@@ -35,31 +41,31 @@ def combinations(
 
 
 def listed_values(values: object) -> list[Any]:
-    """What stands behind a name: a list as it is, ``range(a, b)`` or ``range(a, b, step)`` as Python counts.
+    """The values of a parameter: a list unchanged, or ``range(a, b)`` or ``range(a, b, step)`` as in Python.
 
     Raises:
-        ValueError: neither a list nor such a range, or nothing in it.
+        ValueError: it is neither a list nor such a range, or it is empty.
     """
     if isinstance(values, str):
         if re.match(r"\s*range\([^)]*\Z", values):
-            raise ValueError('is cut off at its comma: inside { } a range needs quotes, as "range(1, 5)"')
+            raise ValueError('is incomplete: inside { } a range with a comma needs quotes, such as "range(1, 5)"')
         values = _counted(values)
     if not isinstance(values, list):
-        raise ValueError(f"must be a list, or text as 'range(1, 5)', not {str(values)[:60]!r}")
+        raise ValueError(f"must be a list, or text such as 'range(1, 5)', not {str(values)[:60]!r}")
     if not values:
-        raise ValueError("has no values, so that there would be no jobs")
+        raise ValueError("has no values, so there would be no jobs")
     return values
 
 
 def _counted(text: str) -> object:
-    """The numbers of a range; `text` itself if it is none."""
+    """The numbers of a range; `text` itself if it is not a range."""
     found = _RANGE.match(text.strip())
     parts = [part.strip() for part in found[1].split(",")] if found else []
     if not 1 <= len(parts) <= 3 or not all(_WHOLE.match(part) for part in parts):
         return text
     numbers = [int(part) for part in parts]
     if numbers[2:] == [0]:
-        raise ValueError(f"the step of {text!r} is 0")
+        raise ValueError(f"the step of {text!r} must not be 0")
     counted = range(*numbers)
     if len(counted) > MAX_JOBS:
         raise ValueError(f"{text!r} has more than {MAX_JOBS} values")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from scheduler.batch.capabilities import Answer, Capabilities, number, read_capabilities
+from scheduler.job.numerals import read_number
 from scheduler.transports.base import Reply
 
 
@@ -19,7 +20,7 @@ class Facts:
         capabilities: what the batch system reports about itself.
         clock: the remote time in seconds since 1970; None if it was not printed.
         asked_at, answered_at: local times before and after the remote command, in seconds since 1970.
-        trouble: why check.sh did not reach its end; empty if it did.
+        error: why check.sh did not reach its end; empty if it did.
     """
 
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -28,7 +29,7 @@ class Facts:
     clock: int | None = None
     asked_at: float = 0.0
     answered_at: float = 0.0
-    trouble: str = ""
+    error: str = ""
 
     def numbers(self, name: str) -> list[int]:
         """The numbers in the output of this name; -1 for a word that is not a number."""
@@ -57,7 +58,7 @@ def read_facts(reply: Reply, *, asked_at: float, answered_at: float) -> Facts:
     if "clock" in facts.answers:
         facts.clock = _count(facts.answers["clock"].words)
     if "end" not in facts.answers:
-        facts.trouble = reply.err.strip() or f"check.sh ended early, with exit code {reply.exit_code} and no message"
+        facts.error = reply.err.strip() or f"check.sh ended early, with exit code {reply.exit_code} and no message"
     return facts
 
 
@@ -70,4 +71,5 @@ def _answers(lines: Iterable[str]) -> Iterable[tuple[str, Answer]]:
 
 
 def _count(word: str) -> int:
-    return int(word) if word.isascii() and word.isdecimal() and len(word) < 19 else -1
+    found = read_number(word, digits=18)
+    return -1 if found is None else found

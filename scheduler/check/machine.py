@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from scheduler.batch.base import find
 from scheduler.check.facts import Facts
 from scheduler.check.finding import Finding, failed, note, ok
+from scheduler.job.numerals import is_number
 from scheduler.site.settings import ContainerSettings
 from scheduler.site.site import Site
 
@@ -27,8 +28,8 @@ def machine_findings(facts: Facts, site: Site) -> Iterator[Finding]:
     if facts.missing_programs:
         do = "ask the site to install them: submitting and collecting jobs needs them"
         yield failed("programs", f"missing: {', '.join(facts.missing_programs)}", do)
-    if facts.trouble:
-        yield failed("programs", facts.trouble, "fix this on the login node; the findings below may be incomplete")
+    if facts.error:
+        yield failed("programs", facts.error, "fix this on the login node; the findings below may be incomplete")
     yield from _work_dir(facts, site)
     yield from _clock(facts)
 
@@ -125,7 +126,7 @@ def python_finding(version: str, words: str, site: Site) -> Finding:
         site: the site whose Python it is.
     """
     digits = version.split(".")[:2]
-    if len(digits) != 2 or not all(part.isascii() and part.isdecimal() and len(part) < 4 for part in digits):
+    if len(digits) != 2 or not all(is_number(part, digits=3) for part in digits):
         do = "set python: (and modules: or prologue:) so that it is found; only functions and .py scripts need it"
         return failed("python", f"{site.python}: {words or 'printed nothing'}", do)
     if (int(digits[0]), int(digits[1])) < OLDEST_PYTHON:

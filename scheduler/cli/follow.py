@@ -35,7 +35,7 @@ def wait(rows: Sequence[JobRow], ledger: Ledger, *, title: str, timeout: float |
 
 
 def wait_at_site(session: SiteSession, keys: list[int], *, title: str, timeout: float | None) -> None:
-    """Wait until jobs of one site are finished and collected, and print progress. Each new trouble is printed once.
+    """Wait until jobs of one site are finished and collected, and print progress. Each new error is printed once.
 
     Raises:
         WaitTimeout, LoginError, HostKeyError, OutputError: as `SiteSession.wait`.

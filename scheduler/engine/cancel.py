@@ -24,14 +24,18 @@ def cancel(keys: Sequence[int], context: SiteContext) -> None:
 
     A success does not prove that they were cancelled: the next poll observes that.
 
+    Args:
+        keys: the jobs, by their keys in the ledger.
+        context: their site.
+
     Raises:
         BatchError: the batch system's cancel command failed; its own message.
         TransportError: the site could not be reached.
     """
     site, ledger = context.site, context.ledger
-    ledger.attempts.never_again(keys)  # first of all: from now on no process may give them another attempt
+    ledger.attempts.disable_retry(keys)  # first of all: from now on no process may give them another attempt
     waiting = [row for row in ledger.of_keys(keys) if row.waiting and not row.status.final]
-    ledger.slots.strike_out({row.key: replace(_WHILE_WAITING, retries=row.retries) for row in waiting})
+    ledger.slots.cancel_waiting({row.key: replace(_WHILE_WAITING, retries=row.retries) for row in waiting})
     withdraw(keys, context)
     batches: dict[tuple[str, int], list[JobRow]] = {}
     for row in ledger.of_keys(keys):

@@ -75,12 +75,15 @@ class SiteSession:
         Raises:
             OutputError, TransportError: as `collect.collect.collect`.
         """
-        finished = self.context.ledger.ended(keys)
+        finished = self.context.ledger.uncollected(keys)
         due = self.due_for_retry(finished)
         collect([row for row in finished if row.key not in due], self.context, progress=progress)
 
     def cancel(self, keys: Sequence[int]) -> None:
         """Cancel the unfinished jobs among these, in one remote command.
+
+        Args:
+            keys: the jobs.
 
         Raises:
             BatchError, TransportError: as `cancel.cancel`.
@@ -94,6 +97,10 @@ class SiteSession:
 
     def poll_and_collect(self, keys: Sequence[int], *, progress: Progress | None = None) -> None:
         """Poll, and collect what has finished. A lost connection is kept as `last_error`: it is no evidence about jobs.
+
+        Args:
+            keys: the jobs to collect.
+            progress: called while bytes arrive.
 
         Raises:
             LoginError, HostKeyError: another try would not help.

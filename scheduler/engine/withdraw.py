@@ -22,6 +22,10 @@ def withdraw(keys: Iterable[int], context: SiteContext) -> None:
     """Query the site about each bundle of these jobs whose submission had no reply. A bundle that has not arrived is
     withdrawn: it is never sent any more.
 
+    Args:
+        keys: the jobs, by their keys in the ledger.
+        context: their site.
+
     Raises:
         TransportError: the site could not be reached, so it is not known whether it has the jobs; nothing has changed.
         BatchError: as `submission.send`.
@@ -46,7 +50,12 @@ def withdraw(keys: Iterable[int], context: SiteContext) -> None:
 
 
 def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:
-    """Record jobs as LOST without contacting their site; they are never submitted, polled or collected any more."""
+    """Record jobs as LOST without contacting their site; they are never submitted, polled or collected any more.
+
+    Args:
+        rows: the jobs, none of them final.
+        ledger: where they are recorded.
+    """
     _finish(rows, Status(JobState.FAILED, Cause.LOST, reason=_FORGOTTEN), "forgotten", ledger)
     results: dict[str, object] = {
         "exit_code": None,

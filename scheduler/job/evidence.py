@@ -1,4 +1,4 @@
-"""What witnesses say of a job: its script, the queue, the history, its log. How they are weighed is in `settle.py`."""
+"""What is known of a job from each source: end file, queue, history, log. `engine/poll/settle.py` decides from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from scheduler.job.state import Cause, JobState
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """What the script wrote when its payload had ended. `signal` is one that the script was sent, or empty."""
+    """The end file of a job: its script writes it when the payload has ended.
+
+    Attributes:
+        requeues: the number of the run: how often the batch system had requeued the attempt.
+        exit_code: of the payload.
+        signal: the name of a signal that the script received (``TERM``); empty if none.
+        started, ended: when the payload started and ended (UTC).
+        node: the node's own name of itself.
+        cannot: why the payload could not start; empty if it did.
+        missing: a declared output that does not exist; empty if there is none.
+    """
 
     requeues: int
     exit_code: int
@@ -26,7 +36,15 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a queue or a history says of a job. `state` is None for a word that we do not know."""
+    """What the queue or the history reports about a job.
+
+    Attributes:
+        raw: the batch system's own word for the state, unedited.
+        state: our state for that word; None if the word is not known to us.
+        cause, exit_code, reason, node, started, ended: as in `Status`.
+        requeues: how often the batch system has requeued the attempt; None if it does not report that.
+        batch_id: the batch system's id; empty if the row has none.
+    """
 
     raw: str
     state: JobState | None
@@ -41,24 +59,26 @@ class Observation:
 
     @property
     def active(self) -> bool:
-        """The batch system still has it, or says a word that we do not know."""
+        """Whether the batch system still has it, or reports a state that is not known to us."""
         return self.state is None or not self.state.final
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that one poll brought about one job.
+    """Everything that one poll found about one job.
 
     Attributes:
-        end: of the newest attempt, or None.
-        live, history: what the queue and the accounting say, or None if they know nothing.
+        end: the end file of the newest run, or None.
+        live, history: what the queue and the history report; None if they do not have the job.
         log: last lines of what the batch system wrote into the job's log.
-        queue_answered: the query of the queue succeeded, so that absence means something.
-        history_answered: the same of the history; None where the site has none.
-        silent_polls, silent_seconds: for how long the queue has not had it, while nothing proved how it ended.
-        end_age_seconds: how long ago the script ended, by the clock over there.
-        struck_out: the rest of its array is known, and it alone is not, and its script has never begun.
-        shared: what the queue and the accounting say is said of several jobs that share a node.
+        queue_answered: the queue was queried successfully, so that absence means something.
+        history_answered: the same of the history; None if the site has no history.
+        silent_polls, silent_seconds: for how many polls in a row, and for how long, the queue has not had the job while
+            nothing proved how it ended.
+        end_age_seconds: how long ago the script ended, by the clock of the cluster.
+        struck_out: the other tasks of its array are known, it alone is not, and its script has never started: it was
+            deleted from the array.
+        shared: `live` and `history` are about one job of the batch system that runs several of ours.
         log_cause: why the batch system ended the job, if `log` shows it.
     """
 
@@ -77,7 +97,7 @@ class Evidence:
 
     @property
     def silent(self) -> bool:
-        """The queue was asked and answered, and does not have the job any more."""
+        """Whether the queue was queried successfully and does not have the job any more."""
         if self.live is not None:
             return self.queue_answered and not self.live.active
         return self.queue_answered and self.history_answered is not False

@@ -1,4 +1,11 @@
-"""Job: a piece of work and what is known of it. It asks a runner to act, and never acts itself."""
+"""Job: what a user wants to run, and what is known of it. It never acts itself: it asks its runner.
+
+Job(…)              checks its fields: an impossible one raises JobError
+job.run()           → runner.run_job(job)             the runner submits it
+job.check_status()  → runner.check_job_status(job)    the runner polls, and downloads the outputs of a finished job
+runner              → job.observe(status, results)    the runner stores what it has found
+job.state, job.status, job.get_results()              what is known now; no I/O
+"""
 
 from __future__ import annotations
 
@@ -8,59 +15,44 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from scheduler.errors import JobError
 from scheduler.job import validation
+from scheduler.job.interface import JobRunner, JobType, checked_state, checked_type
 from scheduler.job.resources import Resources, Retry
-from scheduler.job.state import Cause, JobState, NamedEnum, Status
+from scheduler.job.state import Cause, JobState, Status
 
-
-class JobType(NamedEnum):
-    """What a job runs."""
-
-    FUNCTION = "function"
-    SCRIPT = "script"
-    CONTAINER = "container"
-
-
-_CAUSES_UNTOLD = {JobState.CANCELLED: Cause.CANCELLED, JobState.FAILED: Cause.UNKNOWN}
-
-
-class JobRunner(Protocol):
-    """What a Job asks of a runner; AID2E's `BaseRunner` is one, our `Runner` is another."""
-
-    def run_job(self, job: Any) -> None: ...
-    def check_job_status(self, job: Any) -> None: ...
-    def cancel_job(self, job: Any) -> None: ...
+__all__ = ["Job", "JobRunner", "JobType"]
+_CAUSES = {JobState.COMPLETED: Cause.NONE, JobState.CANCELLED: Cause.CANCELLED, JobState.FAILED: Cause.UNKNOWN}
 
 
 class Job:
-    """A function, a script or a container to run somewhere else, and what is known of it.
+    """A function, a script or a container command to run on a site, and what is known of it.
 
     Args:
-        job_id: a name, fit to be a folder's (no ``/``, not ``.`` or ``..``, at most 200 bytes).
-        job_type: which of the next four arguments is meant.
-        function: for FUNCTION: called over there as ``function(**params)``.
-        script_path: for SCRIPT: a file here, ``.sh``, ``.py`` or with a ``#!`` line.
-        container_image: for CONTAINER (a function may have one too): a ``.sif`` file or folder over there, or an
-            address such as ``docker://…``.
-        container_command: shell text to run in the image; ``{{ name }}`` stands for a param, quoted. Without one, the
-            image's own run script runs.
-        params: JSON values; the job finds them in the file that ``JOB_PARAMS_FILE`` names.
-        env_vars: environment variables of the payload, inside a container too.
-        working_dir: the folder here that outputs come home to; default ``<job_id>/`` under the current directory. On
-            a site with local transport the job runs in it.
-        output_files: patterns relative to the job's folder (``*.root``, ``hists/**/*.json``; a folder means all that is
-            in it); one that matches nothing fails the job.
-        resources: what it asks for; what is None there comes from the site's defaults.
-        input_files: paths here, or a mapping from the name over there to the path here; folders go whole.
-        arguments: of a script, or of a container's run script; ``{{ name }}`` as in `container_command`.
-        retry: when it is tried again by itself; by default as the site says, and most say never.
-        template: a Jinja template to use instead of the batch system's own.
+        job_id: its name, also of its folders: no ``/``, not ``.`` or ``..``, at most 200 bytes.
+        job_type: which of the next four arguments is used.
+        function: for FUNCTION: called on the node as ``function(**params)``.
+        script_path: for SCRIPT: a local file, ``.sh``, ``.py`` or with a ``#!`` line.
+        container_image: for CONTAINER, and optional for FUNCTION: a remote ``.sif`` file or folder, or ``docker://…``.
+        container_command: for CONTAINER: shell text (``{{ name }}``: a quoted param); default: the image's run script.
+        params: JSON values. The job finds them in the file that the environment variable ``JOB_PARAMS_FILE`` names.
+        env_vars: environment variables of the payload, also inside a container.
+        working_dir: the local folder of its outputs, default ``./<job_id>/``; with local transport the job runs in it.
+        output_files: the outputs to download: patterns relative to the job's remote folder (``*.root``,
+            ``hists/**/*.json``); a folder means everything in it. A job without a match for each of them has failed.
+        resources: the requested resources; a field that is None is filled in from the site's defaults.
+        input_files: local files and folders to upload, or a mapping from names in the job's folder to local paths.
+        arguments: of the script, or of the image's run script; ``{{ name }}`` as in `container_command`.
+        retry: when it is retried automatically; default: as the site's file says, which usually is never.
+        template: a local Jinja template for the batch script, instead of the batch system's own.
+
+    Attributes:
+        runner: the runner it belongs to, or None.
+        creation_time, start_time, end_time: when this object was made, and when the payload started and ended (UTC).
 
     Raises:
-        JobError: (a ValueError too) something of this is impossible; the message names the job and the field.
+        JobError: (also a ValueError) a field is impossible; the message names the job and the field.
     """
 
     runner: JobRunner | None = None
@@ -88,16 +80,14 @@ class Job:
         template: str | os.PathLike[str] | None = None,
     ) -> None:
         self.job_id = validation.checked_job_id(job_id)
-        self.job_type = _checked_type(job_type, job_id)
+        self.job_type = checked_type(job_type, job_id)
         self.function = function
         self.script_path = None if script_path is None else str(Path(script_path).absolute())
         self.container_image = container_image
         self.container_command = container_command
         self.params: dict[str, Any] = dict(params or {})
         self.env_vars = validation.checked_environment(env_vars or {}, job_id)
-        self.working_dir = str(
-            Path(working_dir if working_dir is not None else validation.folder_for(job_id)).absolute()
-        )
+        self.working_dir = str(Path(working_dir if working_dir is not None else str(job_id)).absolute())
         self.output_files = validation.checked_patterns(output_files or (), job_id)
         self.resources = resources if resources is not None else Resources()
         self.input_files = validation.checked_inputs(input_files or (), job_id)
@@ -112,38 +102,38 @@ class Job:
         return f"<Job {self.job_id!r} {self.job_type.value}: {self._status}>"
 
     def complete(self, results: Mapping[str, Any]) -> None:
-        """Mark it completed, with its results."""
+        """Mark it completed, with these results (for runners)."""
         self.results = dict(results)
         self._end(JobState.COMPLETED, Cause.NONE)
 
     def fail(self, error: str | None = None) -> None:
-        """Mark it failed; the error is kept under ``"error"`` in its results."""
+        """Mark it failed (for runners). A known cause is kept; `error` becomes the result ``"error"``."""
         if error:
             self.results["error"] = error
-        if not (self._status.final and self._status.state is not JobState.COMPLETED):
+        if not self.has_failed():
             self._end(JobState.FAILED, Cause.UNKNOWN)
 
     def get_results(self) -> dict[str, Any]:
-        """What came of it: its own results, then ``exit_code``, ``output_files``, ``stdout``, ``stderr``, ``error``."""
+        """Its own results, then ``exit_code``, ``output_files``, ``stdout``, ``stderr``, ``error``."""
         return self.results
 
     def has_failed(self) -> bool:
-        """It ended, and not well: failed or cancelled (`status.cause` tells which and why)."""
-        return self._status.final and self._status.state is not JobState.COMPLETED
+        """Whether it failed or was cancelled; `status.cause` is the cause."""
+        return self.final and not self.is_completed()
 
     def is_completed(self) -> bool:
-        """It ended well, and its declared outputs were there."""
-        return self._status.state is JobState.COMPLETED
+        """Whether its exit code was 0 and every declared output exists."""
+        return self.state is JobState.COMPLETED
 
     def is_running(self) -> bool:
-        """Its payload runs now (a job that waits in a queue does not)."""
-        return self._status.state is JobState.RUNNING
+        """Whether its payload is running now; not so while it waits in a queue."""
+        return self.state is JobState.RUNNING
 
     def run(self) -> None:
-        """Hand it to its runner, and return at once.
+        """Have the runner submit it. Returns as soon as it is submitted.
 
         Raises:
-            ValueError: no runner was assigned.
+            ValueError: no runner is assigned.
             SchedulerError: the runner could not submit it.
         """
         if self.runner is None:
@@ -155,13 +145,13 @@ class Job:
         self.runner.run_job(self)
 
     def set_runner(self, runner: JobRunner) -> None:
-        """Say which runner it belongs to."""
+        """Assign the runner that `run` and `check_status` use."""
         self.runner = runner
 
     def check_status(self) -> None:
-        """Have the runner look at it, if it is on its way, or if its outputs are; afterwards `status` is fresh."""
-        home = self.final and (bool(self.results) or not getattr(self.runner, "reports_states", False))
-        if self.runner is not None and self._status.state is not JobState.CREATED and not home:
+        """Have the runner update `status` and `results`, unless it is not submitted yet or already collected."""
+        collected = self.final and (bool(self.results) or not getattr(self.runner, "reports_states", False))
+        if self.runner is not None and self.state is not JobState.CREATED and not collected:
             self.runner.check_job_status(self)
 
     @property
@@ -171,53 +161,40 @@ class Job:
 
     @property
     def state(self) -> JobState:
-        """Where it stands. Runners other than ours may set it; any enum with our members' names will do."""
+        """The state in `status`. Runners other than ours may set it, to a member of their own enum."""
         return self._status.state
 
     @state.setter
     def state(self, value: Enum) -> None:
-        known = JobState.__members__.get(value.name)
-        if known is None:
-            raise JobError(f"job {self.job_id!r}: no such state: {value!r}")
+        known = checked_state(value, self.job_id)
         if known.final:
-            self._end(known, _CAUSES_UNTOLD.get(known, Cause.NONE))
+            self._end(known, _CAUSES[known])
         else:
             self._status = replace(self._status, state=known, cause=Cause.NONE)
 
     @property
     def queued(self) -> bool:
-        """The batch system has it, or is being given it, and it has not begun."""
-        return self._status.state in (JobState.SUBMITTING, JobState.QUEUED, JobState.HELD)
+        """Whether it is submitted, or being submitted, and has not started."""
+        return self.state in (JobState.SUBMITTING, JobState.QUEUED, JobState.HELD)
 
     @property
     def final(self) -> bool:
-        """Nothing more is expected of it."""
+        """Whether it is completed, failed or cancelled."""
         return self._status.final
 
     def observe(self, status: Status, results: Mapping[str, Any] | None = None) -> None:
-        """Take in an observation, and what came home of it if it has ended (a runner's work, not a user's)."""
+        """Store an observation, and the results of a collected job (for runners)."""
         changed = self._status != status
-        if status.retries > self._status.retries:  # what came of the attempt before is no news of this one
+        if status.retries > self._status.retries:  # results and times of the attempt before are not this one's
             self.start_time, self.end_time, self.results = None, None, {}
         self._status = status
         self.start_time = status.started or self.start_time
         self.end_time = status.ended or self.end_time
-        if results is None or not status.final or not (changed or not self.results):
-            return
-        self.results = dict(results)
-        self._end(status.state, status.cause)
+        if results is not None and status.final and (changed or not self.results):
+            self.results = dict(results)
+            self._end(status.state, status.cause)
 
     def _end(self, state: JobState, cause: Cause) -> None:
-        if not self._status.final or self._status.state is not state:
+        if not self.final or self.state is not state:
             self._status = replace(self._status, state=state, cause=cause)
         self.end_time = self.end_time or datetime.now(timezone.utc)
-
-
-def _checked_type(job_type: JobType, job_id: str) -> JobType:
-    if isinstance(job_type, JobType):
-        return job_type
-    try:
-        return JobType(str(getattr(job_type, "value", job_type)).lower())
-    except ValueError:
-        known = ", ".join(t.value for t in JobType)
-        raise JobError(f"job {job_id!r}: job_type {job_type!r} is none of {known}") from None

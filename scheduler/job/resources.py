@@ -1,4 +1,4 @@
-"""What a job asks for, and when it is tried again. Checked values; nothing here acts on them."""
+"""Resources: what a job requests. Retry: when it is retried automatically. Checked values."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from scheduler.errors import JobError
 from scheduler.job.units import checked_walltime, format_walltime, parse_memory, parse_walltime
 from scheduler.schema.model import Checked, Text, Whole, listed, printable, problems
 
-# What goes into a directive cannot be quoted, so only harmless characters get in. `*[]()&|` are Slurm's
-# operators in --constraint; a comma separates several partitions; PBS says queue@server.
+# A value in a directive cannot be quoted, so only harmless characters are accepted. `*[]()&|` are Slurm's operators in
+# --constraint; a comma separates partitions; PBS writes queue@server.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:+@=/-]{0,254}\Z")
 _CONSTRAINT = re.compile(r"[A-Za-z0-9_\[(][A-Za-z0-9_.,:+@=/&|*\[\]()-]{0,999}\Z")
 _DIRECTIVE = re.compile(r"-{1,2}[A-Za-z]")
@@ -27,12 +27,12 @@ RetryCause = Literal["node failure", "preempted", "out of memory", "time limit"]
 
 def _memory(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"must be text with a unit, as '3 GB' or '500 MB', not {value!r}")
+        raise ValueError(f"must be text with a unit, such as '3 GB' or '500 MB', not {value!r}")
     return f"{parse_memory(value)}M"
 
 
 def memory_mib(memory: str) -> int:
-    """An amount of memory that was checked, in MiB."""
+    """A checked amount of memory (``3072M``) in MiB."""
     return int(memory[:-1])
 
 
@@ -41,14 +41,14 @@ def _walltime(value: object) -> timedelta:
         return checked_walltime(value)
     if not isinstance(value, str):
         raise ValueError(
-            f"must be a timedelta, or text as '2:00:00', '90m' or '1.5 h' (a unit is needed), not {value!r}"
+            f"must be a timedelta, or text with a unit, such as '2:00:00', '90m' or '1.5 h', not {value!r}"
         )
     return parse_walltime(value)
 
 
 def _name(text: str) -> str:
     if not _NAME.match(text):
-        raise ValueError(f"must be letters, digits and _ . , : + @ = / - with no - at the start, not {text[:60]!r}")
+        raise ValueError(f"may contain letters, digits and _ . , : + @ = / - and not begin with -, not {text[:60]!r}")
     return text
 
 
@@ -59,13 +59,15 @@ def _constraint(text: str) -> str:
 
 
 def directive(text: str) -> str:
-    """`text`, if it can stand as a directive of a batch system: one line that begins with an option.
+    """`text`, if it can be a directive of a batch system: one line that begins with an option.
 
     Raises:
-        ValueError: it does not begin with ``-x`` or ``--word``, or holds a control character.
+        ValueError: it does not begin with ``-x`` or ``--word``, or contains a control character.
     """
     if not _DIRECTIVE.match(printable(text)):
-        raise ValueError(f"must begin with an option, as '--gres=disk:4G' or '-l filesystems=home', not {text[:60]!r}")
+        raise ValueError(
+            f"must begin with an option, such as '--gres=disk:4G' or '-l filesystems=home', not {text[:60]!r}"
+        )
     return text
 
 
@@ -77,8 +79,8 @@ Walltime = Annotated[timedelta, PlainValidator(_walltime), PlainSerializer(forma
 Factor = Annotated[float, Field(ge=1, le=10, strict=True, allow_inf_nan=False)]
 
 
-class _OfAJob(Checked):
-    """A value of a job: wrong ones end in a JobError that names the field."""
+class _JobValue(Checked):
+    """A value of a job: a wrong field raises a JobError that names it."""
 
     if not TYPE_CHECKING:
 
@@ -91,7 +93,7 @@ class _OfAJob(Checked):
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """What `to_json` gave, as a value again.
+        """The value for which `to_json` gave `values`.
 
         Raises:
             JobError: an unknown key or a wrong value.
@@ -99,23 +101,26 @@ class _OfAJob(Checked):
         return cls(**values)
 
 
-class Resources(_OfAJob):
-    """What a job asks for. What is None is left to the site's defaults.
+class Resources(_JobValue):
+    """The resources that a job requests. A field that is None is filled in from the site's defaults.
 
     Attributes:
-        cpus: cores of each task.
-        memory: memory of each node the job gets, as ``4G``, ``3 GB``, ``500MB``, ``2.5 GiB``. A unit is
-            needed and counts in 1024s (``GB`` is ``GiB``), because that is what batch systems mean. Kept in
-            one notation: ``3072M``.
-        walltime: the longest it may run: a timedelta, ``01:30:00``, ``2-00:00:00``, ``1-12``, ``90m``,
-            ``1h30m``, ``1.5 h``; ``30:00`` is thirty minutes, as in Slurm and PBS.
-        gpus: graphics processors of each node.
-        nodes, tasks: for payloads that start themselves on several.
-        queue, account, qos, constraint: names the batch system knows (`queue` is Slurm's partition).
-        native: directives passed on as they are: ``["--gres=disk:4G"]``.
+        cpus: cores per task.
+        memory: memory per node: ``4G``, ``3 GB``, ``500MB``, ``2.5 GiB``. A unit is required, and counts in 1024s
+            (``GB`` means ``GiB``), as in Slurm and PBS. Stored in MiB: ``3072M``.
+        walltime: the longest time it may run: a timedelta, ``01:30:00``, ``2-00:00:00``, ``1-12``, ``90m``, ``1h30m``,
+            ``1.5 h``. ``30:00`` is thirty minutes, as in Slurm and PBS.
+        gpus: GPUs per node.
+        nodes: number of nodes, for payloads that start processes on several nodes.
+        tasks: number of tasks, for payloads that start several processes (MPI).
+        queue: PBS queue or Slurm partition.
+        account: the account to charge.
+        qos: Slurm quality of service.
+        constraint: required node features, in the batch system's notation.
+        native: directives that are passed to the batch system unchanged: ``["--gres=disk:4G"]``.
 
     Raises:
-        JobError: an unknown field, with the nearest known one, or a wrong value, with what is allowed.
+        JobError: an unknown field (with the nearest known one), or a wrong value (with what is allowed).
     """
 
     cpus: Annotated[Whole, Field(gt=0)] | None = None
@@ -150,32 +155,31 @@ class Resources(_OfAJob):
 
     @property
     def memory_mib(self) -> int | None:
-        """Memory of each node in MiB."""
+        """Memory per node in MiB, or None."""
         return None if self.memory is None else memory_mib(self.memory)
 
     def over(self, defaults: Resources) -> Resources:
-        """These where they are set, else `defaults`; native directives of both, the defaults' first."""
+        """These resources, with unset fields taken from `defaults`; `native` is that of both, the defaults' first."""
         native = dict.fromkeys((*defaults.native, *self.native))
         return Resources(**{**defaults.to_json(), **self.to_json(), "native": list(native)})
 
     def to_json(self) -> dict[str, Any]:
-        """What is set, in values that JSON can hold."""
+        """The fields that are set, as JSON values."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
-class Retry(_OfAJob):
-    """When a job that failed is tried again, by whichever command sees that it has failed. Off by default.
+class Retry(_JobValue):
+    """When a failed job is retried automatically, by any command that polls its site. Default: never.
 
     Attributes:
-        times: at most so many further attempts, each with whatever cause.
-        on: the causes that are worth another attempt: ``node failure``, ``preempted``, ``out of memory``,
-            ``time limit``.
-        memory_factor: after ``out of memory``, so much more memory than the attempt before, up to what the site allows.
-        walltime_factor: after ``time limit``, so much more time than the attempt before, up to what the site allows.
-        exit_codes: exit codes of the payload (1 to 255) that are worth another attempt too.
+        times: the most retries of a job, for all causes together.
+        on: the causes after which it is retried: ``node failure``, ``preempted``, ``out of memory``, ``time limit``.
+        memory_factor: after ``out of memory``, the factor on the memory of the attempt before, up to the site's limit.
+        walltime_factor: after ``time limit``, the factor on the walltime of the attempt before, up to the site's limit.
+        exit_codes: exit codes of the payload (1 to 255) after which it is also retried.
 
     Raises:
-        JobError: an unknown field, with the nearest known one, or a wrong value, with what is allowed.
+        JobError: an unknown field (with the nearest known one), or a wrong value (with what is allowed).
     """
 
     times: Annotated[Whole, Field(ge=0, le=100)] = 0
@@ -197,5 +201,5 @@ class Retry(_OfAJob):
         ) -> None: ...
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, in values that JSON can hold."""
+        """All fields, as JSON values."""
         return self.model_dump(mode="json")

@@ -1,7 +1,8 @@
-"""Whether a job that ended is worth another attempt, and what that one asks for. Pure; nothing here sends anything.
+"""Whether a failed job is retried automatically, and which resources the next attempt requests. Pure: it sends nothing.
 
-Never again by itself: what was cancelled, refused or cannot start, which would end the same way; and what is LOST, for
-that job may still be running. A requeue by the batch system is no matter of ours: such a job has not ended.
+Never retried automatically: a job that was cancelled, was refused or could not start, because the next attempt would
+end in the same way; and a job that is LOST, because it may still be running. A job that the batch system requeues has
+not ended, so it is not retried.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}\Z")
 
 @dataclass(frozen=True)
 class Bounds:
-    """The most that an attempt may ask for; None: as much as it likes."""
+    """The most that an attempt may request; None: no limit."""
 
     memory_mib: int | None = None
     walltime: timedelta | None = None
     memory_is_asked_for: bool = True
-    """Some sites give whole nodes, and are not asked for memory."""
+    """False for a site with ``memory_style: omit``: its jobs get whole nodes and request no memory."""
 
 
 @dataclass(frozen=True)
 class Again:
-    """Worth another attempt, which asks for `resources`, on other nodes than those of `exclude`."""
+    """The job is retried with these resources, and not on the nodes in `exclude`."""
 
     resources: Resources
     exclude: tuple[str, ...] = ()
@@ -40,7 +41,7 @@ class Again:
 
 @dataclass(frozen=True)
 class Enough:
-    """It would be worth another attempt, but there will be none; `why` ends a sentence on how the job ended."""
+    """The job is not retried, although `Retry` asks for it. `why` is appended to the job's reason."""
 
     why: str
 
@@ -54,15 +55,20 @@ def next_attempt(
     bounds: Bounds,
     failed_nodes: Sequence[str] = (),
 ) -> Again | Enough | None:
-    """What follows on this end of a job; None: nothing, and nobody expected anything.
+    """Decide whether a job is retried.
 
     Args:
-        retries: further attempts that there have been.
-        resources: what the attempt that ended had asked for.
+        status: how its last attempt ended.
+        retry: its rules.
+        retries: how many retries there were.
+        resources: what its last attempt requested.
         bounds: what the site allows.
-        failed_nodes: on which nodes attempts of this job ended in a node failure, the last one included.
+        failed_nodes: the nodes on which attempts of this job ended in a node failure, the last one included.
+
+    Returns:
+        The next attempt; or why there is none; or None if `retry` does not ask for one.
     """
-    if not retry.times or not _is_worth_it(status, retry):
+    if not retry.times or not _asks_for_retry(status, retry):
         return None
     if retries >= retry.times:
         return Enough(f"that was attempt {retries + 1}, and the last")
@@ -74,7 +80,7 @@ def next_attempt(
     return more if isinstance(more, Enough) else Again(more, single_nodes(failed_nodes))
 
 
-def _is_worth_it(status: Status, retry: Retry) -> bool:
+def _asks_for_retry(status: Status, retry: Retry) -> bool:
     if status.state is not JobState.FAILED:
         return False
     if status.cause is Cause.EXIT_CODE:
@@ -85,7 +91,7 @@ def _is_worth_it(status: Status, retry: Retry) -> bool:
 def _with_more_memory(resources: Resources, factor: float, bounds: Bounds) -> Resources | Enough:
     now, most = resources.memory_mib, min(bounds.memory_mib or MAX_MEMORY_MIB, MAX_MEMORY_MIB)
     if now is None or not bounds.memory_is_asked_for:
-        return Enough("not retried: it asks for no memory that could be made more")
+        return Enough("not retried: it requests no memory that could be increased")
     if now >= most:
         return Enough(f"not retried: it had all the memory that the site allows, {most}M")
     return with_other(resources, memory=f"{min(math.ceil(now * factor), most)}M")
@@ -94,14 +100,14 @@ def _with_more_memory(resources: Resources, factor: float, bounds: Bounds) -> Re
 def _with_more_time(resources: Resources, factor: float, bounds: Bounds) -> Resources | Enough:
     now, most = resources.walltime, min(bounds.walltime or MAX_WALLTIME, MAX_WALLTIME)
     if now is None:
-        return Enough("not retried: it asks for no walltime that could be made more")
+        return Enough("not retried: it requests no walltime that could be increased")
     if now >= most:
         return Enough(f"not retried: it had all the time that the site allows, {format_walltime(most)}")
     return with_other(resources, walltime=format_walltime(min(now * factor, most)))
 
 
 def with_other(resources: Resources, **values: str | None) -> Resources:
-    """The same with other values; None leaves one as it is.
+    """`resources` with other values; a value that is None is not changed.
 
     Raises:
         JobError: a value is wrong.
@@ -110,11 +116,11 @@ def with_other(resources: Resources, **values: str | None) -> Resources:
 
 
 def difference(before: Resources, after: Resources) -> str:
-    """What is asked for otherwise: ``memory 300M → 450M``; empty if nothing."""
+    """What has changed: ``memory 300M → 450M``; empty if nothing."""
     old, new = before.to_json(), after.to_json()
     return ", ".join(f"{key} {old.get(key, 'none')} → {new[key]}" for key in new if old.get(key) != new[key])
 
 
 def single_nodes(names: Sequence[str]) -> tuple[str, ...]:
-    """Nodes that failed, each once. Of a job on several nobody says which of them it was: none is excluded."""
+    """The failed nodes, each once. A list of nodes is left out: it is not known which of them has failed."""
     return tuple(dict.fromkeys(name for name in names if _NODE.match(name)))

@@ -1,4 +1,4 @@
-"""Where a job stands and why: states, causes, and one observation of them. How they follow is in `settle.py`."""
+"""States of jobs, causes of failures, and Status: one observation of a job. `engine/poll/settle.py` decides them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from enum import Enum
 
 
 class NamedEnum(Enum):
-    """Equal to the member of the same name in an enum of the same name: AID2E's runners compare ours with their own."""
+    """An enum whose members equal those of the same name in another enum of the same name.
+
+    AID2E's runners compare our members with those of their own enums.
+    """
 
     def __eq__(self, other: object) -> bool:
         if self is other or type(other) is type(self):
@@ -17,24 +20,29 @@ class NamedEnum(Enum):
             return other.name == self.name
         return NotImplemented
 
-    __hash__ = Enum.__hash__  # of the name, so that equal members have equal hashes
+    __hash__ = Enum.__hash__  # a hash of the name: equal members have equal hashes
 
 
 class JobState(NamedEnum):
-    """Where a job stands. The last three are final: they are left only for better evidence."""
+    """The state of a job. The last three are final: they change only on better evidence.
 
-    CREATED = ("created", "known here only; nothing has been sent")
+    Attributes:
+        word: the state in tables and in ``--json``.
+        sentence: what it means.
+    """
+
+    CREATED = ("created", "known on this machine only; nothing was sent")
     SUBMITTING = (
         "submitting",
-        "on its way: whether the batch system has it is not known yet, or it waits for a place there",
+        "being submitted: not known yet whether the batch system has it, or waiting for a free slot",
     )
-    QUEUED = ("queued", "the batch system has it, and it waits for its turn")
-    HELD = ("held", "the batch system has it, and somebody must release it")
-    RUNNING = ("running", "the payload runs")
-    SUSPENDED = ("suspended", "the batch system has stopped it for a while")
-    COMPLETED = ("completed", "the payload ended with exit code 0 and its outputs are there")
-    FAILED = ("failed", "it ended otherwise; the cause says how")
-    CANCELLED = ("cancelled", "somebody ended it on purpose")
+    QUEUED = ("queued", "in the batch system's queue, waiting to start")
+    HELD = ("held", "in the queue; it cannot start until it is released")
+    RUNNING = ("running", "its payload is running")
+    SUSPENDED = ("suspended", "paused by the batch system")
+    COMPLETED = ("completed", "the payload ended with exit code 0, and every declared output exists")
+    FAILED = ("failed", "it ended in any other way; the cause tells why")
+    CANCELLED = ("cancelled", "cancelled by a user or an administrator")
 
     def __init__(self, word: str, sentence: str) -> None:
         self.word = word
@@ -46,30 +54,35 @@ class JobState(NamedEnum):
 
     @property
     def final(self) -> bool:
-        """Nothing more is expected of a job in this state."""
+        """Whether it is completed, failed or cancelled."""
         return self._is_final
 
 
 class Cause(Enum):
-    """Why a job ended as it did."""
+    """Why a job failed or was cancelled.
 
-    NONE = ("", "it has not ended, or it completed")
+    Attributes:
+        word: the cause in tables and in ``--json``.
+        sentence: what it means.
+    """
+
+    NONE = ("", "not finished, or completed")
     EXIT_CODE = ("exit code", "the payload ended with an exit code other than 0")
-    SIGNAL = ("signal", "the payload was ended by a signal, and nobody can say who sent it")
+    SIGNAL = ("signal", "the payload was killed by a signal of unknown origin")
     TIME_LIMIT = ("time limit", "it ran longer than its walltime")
-    OUT_OF_MEMORY = ("out of memory", "it used more memory than it asked for")
-    CANCELLED = ("cancelled", "it was cancelled by its user or an administrator")
-    NODE_FAILURE = ("node failure", "the node it ran on failed")
-    PREEMPTED = ("preempted", "it had to make way for another job")
-    MISSING_OUTPUT = ("missing output", "the payload ended well, but a declared output is not there")
+    OUT_OF_MEMORY = ("out of memory", "it used more memory than it requested")
+    CANCELLED = ("cancelled", "it was cancelled by a user or an administrator")
+    NODE_FAILURE = ("node failure", "its node failed")
+    PREEMPTED = ("preempted", "it was stopped in favour of another job")
+    MISSING_OUTPUT = ("missing output", "the payload ended with exit code 0, but a declared output does not exist")
     CANNOT_START = (
         "cannot start",
-        "the payload was never begun: no image, no runtime, no interpreter, no folder",
+        "the payload could not start: no image, container runtime, interpreter or folder",
     )
-    REFUSED = ("refused", "the batch system did not take the job")
-    DEPENDENCY = ("dependency", "a job that it depends on can no longer end well")
-    LOST = ("lost", "neither the job, nor the queue, nor the history knows of it any more")
-    UNKNOWN = ("unknown", "the batch system says that it failed, and nothing says why")
+    REFUSED = ("refused", "the batch system did not accept the job")
+    DEPENDENCY = ("dependency", "a job that it depends on can no longer complete")
+    LOST = ("lost", "it left no end file, and neither the queue nor the history has it any more")
+    UNKNOWN = ("unknown", "the batch system reports a failure without a reason")
 
     def __init__(self, word: str, sentence: str) -> None:
         self.word = word
@@ -84,15 +97,15 @@ class Status:
     """One observation of a job.
 
     Attributes:
-        state: where it stands.
-        cause: why it ended so; `Cause.NONE` while it goes on.
-        exit_code: of the payload, 128 + n for signal n; None if not known.
-        raw: the batch system's own word, unedited (``CANCELLED by 1001``), or empty.
-        reason: one line for a person: what is waited for, or what went wrong.
-        node: where it runs or ran, if known.
-        started, ended: when the payload did so, by the clock over there (UTC).
-        requeues: 0 for the first run, more after a requeue by the batch system.
-        retries: 0 for what was submitted first, more after each time that it was submitted again.
+        state: the state.
+        cause: why it failed or was cancelled; else `Cause.NONE`.
+        exit_code: exit code of the payload, 128 + n for signal n; None if not known.
+        raw: the batch system's own word for the state, unedited (``CANCELLED by 1001``); empty if it gave none.
+        reason: one line for the user: what the job waits for, or what went wrong.
+        node: where it runs or ran; empty if not known.
+        started, ended: when the payload started and ended, by the clock of the cluster (UTC); None if not known.
+        requeues: how often the batch system has requeued this attempt.
+        retries: how many retries there were; 0 for the first attempt. The attempt number is ``retries + 1``.
     """
 
     state: JobState = JobState.CREATED
@@ -108,11 +121,11 @@ class Status:
 
     @property
     def final(self) -> bool:
-        """Nothing more is expected of the job."""
+        """Whether the state is final."""
         return self.state.final
 
     def __str__(self) -> str:
-        """A few words for a table: ``failed: time limit``."""
+        """State and cause, as in tables: ``failed: time limit``."""
         if self.cause is Cause.EXIT_CODE and self.exit_code is not None:
             return f"{self.state}: exit code {self.exit_code}"
         if self.cause in (Cause.NONE, Cause.CANCELLED):

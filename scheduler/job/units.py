@@ -1,4 +1,4 @@
-"""Memory and walltime in the notations people write. Text to numbers and back; no word of jobs here."""
+"""Amounts of memory and lengths of time in the usual notations: text to numbers and back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from decimal import ROUND_CEILING, Decimal
 
-MAX_MEMORY_MIB = 1 << 40  # an exbibyte; more is a slip of the pen
+MAX_MEMORY_MIB = 1 << 40  # an exbibyte; more is a typing error
 MAX_WALLTIME = timedelta(days=3650)
 
 _MEMORY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*(?:([kmgtp]?)(i?)b|([kmgtp])i?)\Z", re.IGNORECASE)
@@ -26,10 +26,11 @@ _SECONDS = {
 def parse_memory(text: str) -> int:
     """Memory in MiB, rounded up: ``4G``, ``3 GB``, ``500MB``, ``2.5 GiB``, ``4096 M``.
 
-    Units count in 1024s, with an ``i`` or without, because Slurm's ``--mem=4G`` and PBS's ``mem=4gb`` do.
+    Units count in 1024s, with an ``i`` or without, as in Slurm's ``--mem=4G`` (sbatch(1)) and PBS's ``mem=4gb``
+    (pbs_resources(7)).
 
     Raises:
-        ValueError: no unit, an unknown notation, nothing, or more than an exbibyte.
+        ValueError: no unit, an unknown notation, zero, or more than an exbibyte.
     """
     if _NUMBER.match(text.strip()):
         raise ValueError(f"{text!r} has no unit; write '{text.strip()} GB' or '{text.strip()} MB'")
@@ -46,11 +47,11 @@ def parse_memory(text: str) -> int:
 def parse_walltime(text: str) -> timedelta:
     """A length of time, rounded up to a second: ``01:30:00``, ``2-00:00:00``, ``1-12``, ``90m``, ``1.5 h``.
 
-    Units may follow one another (``1h30m``), the larger first. As in Slurm and PBS ``30:00`` is thirty
-    minutes, and what follows ``days-`` begins with hours.
+    Units may be combined (``1h30m``), the larger first. As in Slurm (sbatch(1), ``--time``) and PBS, ``30:00`` is
+    thirty minutes, and ``days-`` is followed by hours.
 
     Raises:
-        ValueError: no unit, an unknown notation, no time at all, or more than ten years.
+        ValueError: no unit, an unknown notation, zero, or more than ten years.
     """
     if _NUMBER.match(text.strip()):
         number = text.strip()
@@ -70,7 +71,7 @@ def checked_walltime(length: timedelta) -> timedelta:
     """`length` in whole seconds, rounded up.
 
     Raises:
-        ValueError: not above 0, or more than ten years.
+        ValueError: zero or less, or more than ten years.
     """
     if not timedelta(0) < length <= MAX_WALLTIME:
         raise ValueError("must be above 0 and at most ten years")
@@ -78,7 +79,7 @@ def checked_walltime(length: timedelta) -> timedelta:
 
 
 def format_walltime(length: timedelta) -> str:
-    """``2-03:04:05``, or ``03:04:05`` below a day: what Slurm reads, and `parse_walltime` too."""
+    """``2-03:04:05``, or ``03:04:05`` below a day: a notation that Slurm reads, and `parse_walltime`."""
     seconds = -(-length // timedelta(seconds=1))
     days, rest = divmod(seconds, 86400)
     clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
@@ -86,7 +87,7 @@ def format_walltime(length: timedelta) -> str:
 
 
 def _clock_seconds(text: str) -> int | None:
-    """``D-HH[:MM[:SS]]``, ``HH:MM:SS`` or ``MM:SS``; None if `text` is none of these."""
+    """The seconds of ``D-HH[:MM[:SS]]``, ``HH:MM:SS`` or ``MM:SS``; None for any other text."""
     found = _CLOCK.match(text)
     if found is None:
         return None
@@ -99,7 +100,7 @@ def _clock_seconds(text: str) -> int | None:
 
 
 def _unit_seconds(text: str) -> int | None:
-    """``1h30m``, ``2 days``; None if `text` is not wholly numbers with known units, the larger unit first."""
+    """The seconds of ``1h30m`` or ``2 days``: numbers with known units, the larger unit first; None for other text."""
     at, total, last = 0, Decimal(0), 1 << 30
     while part := _PART.match(text, at):
         unit = _SECONDS.get(part[2].lower())

@@ -1,64 +1,88 @@
-"""What a job runs and carries, checked when the job is made. Nothing here reads a file's content or runs anything."""
+"""The checks of a Job's fields, made when the Job is created. They look whether files exist; they run nothing."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from scheduler.errors import JobError
-
-if TYPE_CHECKING:
-    from scheduler.job.job import Job
+from scheduler.job.interface import JobType
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _OURS = ("JOB_ID", "JOB_DIR", "JOB_PARAMS_FILE", "bundle", "element", "control", "shared", "dir", "image")
 _OF_THE_SHELL = ("UID", "EUID", "PPID", "SHELLOPTS", "BASHOPTS", "BASH_VERSINFO")
 RESERVED_NAMES = (*_OURS, *_OF_THE_SHELL)
-"""What a job's script sets itself, or what a shell does not let it set."""
+"""Variables that the job's script sets itself, or that a shell does not allow to be set."""
 NAME_BYTES, PATH_BYTES = 255, 4000
-JOB_ID_BYTES = 200  # a folder's name may have 255 bytes on every file system we know; the rest is for our suffixes
+JOB_ID_BYTES = 200  # file systems allow 255 bytes; the rest is for suffixes of ours
+
+
+class Job(Protocol):
+    """The fields of a `scheduler.Job` that are read here: that class uses this module."""
+
+    job_id: str
+    job_type: JobType
+    function: Callable[..., Any] | None
+    script_path: str | None
+    container_image: str | None
+    container_command: str | None
+    params: dict[str, Any]
+    working_dir: str
+    arguments: list[str]
+    template: str | None
 
 
 def checked_job_id(job_id: object) -> str:
-    """`job_id`, if it can be the name of a folder."""
+    """`job_id`, if it can be the name of a folder.
+
+    Raises:
+        JobError: it cannot.
+    """
     if not isinstance(job_id, str):
         raise JobError(f"job_id must be a string, not {type(job_id).__name__}: {job_id!r}")
     if job_id in ("", ".", "..") or "/" in job_id or "\0" in job_id:
-        raise JobError(f"job_id {job_id!r} cannot be a folder's name: not empty, not '.' or '..', no '/' and no NUL")
+        raise JobError(
+            f"job_id {job_id!r} cannot be the name of a folder: it must not be empty, '.' or '..', or have a '/' or NUL"
+        )
     _refuse_surrogates(job_id, "job_id")
     length = len(job_id.encode())
     if length > JOB_ID_BYTES:
-        raise JobError(f"job_id {job_id[:40]!r}… has {length} bytes; at most {JOB_ID_BYTES} fit a folder's name")
+        raise JobError(f"job_id {job_id[:40]!r}… has {length} bytes; at most {JOB_ID_BYTES} are allowed")
     return job_id
 
 
-def folder_for(job_id: object) -> Path:
-    """Where outputs come home to when the user does not say."""
-    return Path.cwd() / str(job_id)
-
-
 def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, str]:
-    """Names a shell can export, values without NUL; numbers become text."""
+    """The variables, with numbers as text.
+
+    Raises:
+        JobError: a name that a shell cannot export or that is reserved, or a value with a NUL.
+    """
     for name, value in variables.items():
         if not isinstance(name, str) or not _NAME.match(name):
-            raise JobError(f"job {job_id!r}: env_vars: {name!r} is no name of a variable (letters, digits, '_')")
+            raise JobError(
+                f"job {job_id!r}: env_vars: {name!r} is not a valid name of a variable; use letters, digits and '_'"
+            )
         if name in RESERVED_NAMES:
             whose = "the shell" if name in _OF_THE_SHELL else "the job's own script"
             raise JobError(f"job {job_id!r}: env_vars: {name} is set by {whose}; choose another name")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise JobError(f"job {job_id!r}: env_vars: {name} must be text or a number, not a {type(value).__name__}")
         if "\0" in str(value):
-            raise JobError(f"job {job_id!r}: env_vars: {name} holds a NUL, which no environment can carry")
+            raise JobError(f"job {job_id!r}: env_vars: {name} contains a NUL, which is not possible in an environment")
         _refuse_surrogates(str(value), f"job {job_id!r}: env_vars: {name}")
     return {name: str(value) for name, value in variables.items()}
 
 
 def checked_patterns(patterns: Iterable[str], job_id: str) -> list[str]:
-    """Output patterns: relative, inside the job's folder, at most one ``**``."""
+    """The output patterns, without slashes at their ends.
+
+    Raises:
+        JobError: a pattern that is absolute, leads out of the job's folder, or has more than one ``**``.
+    """
     if isinstance(patterns, (str, bytes)):
         raise JobError(f"job {job_id!r}: output_files must be a list of patterns, not one string: {patterns!r}")
     return [_checked_pattern(pattern, job_id) for pattern in patterns]
@@ -68,14 +92,18 @@ def _checked_pattern(pattern: object, job_id: str) -> str:
     text = _inside(pattern, job_id, field="output_files")
     parts = text.rstrip("/").split("/")
     if any("**" in part and part != "**" for part in parts) or parts.count("**") > 1:
-        raise JobError(f"job {job_id!r}: output_files: {text!r}: '**' stands alone between slashes, and once")
+        raise JobError(f"job {job_id!r}: output_files: {text!r}: '**' must stand alone between slashes, and only once")
     return text.rstrip("/")
 
 
 def checked_inputs(
     inputs: Iterable[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]], job_id: str
 ) -> dict[str, Path]:
-    """Name over there → absolute path here. Every path exists; no two names are the same."""
+    """The inputs: name in the job's folder → absolute local path.
+
+    Raises:
+        JobError: a path that does not exist, or a name that is given twice or leads out of the job's folder.
+    """
     if isinstance(inputs, (str, bytes, os.PathLike)):
         raise JobError(f"job {job_id!r}: input_files must be a list or a mapping, not one path: {inputs!r}")
     pairs = inputs.items() if isinstance(inputs, Mapping) else [(Path(p).name, p) for p in inputs]
@@ -83,7 +111,9 @@ def checked_inputs(
     for name, path in pairs:
         name = str(PurePosixPath(_inside(name, job_id, field="input_files")))
         if name in checked:
-            raise JobError(f"job {job_id!r}: input_files: two of them would be called {name!r} over there")
+            raise JobError(
+                f"job {job_id!r}: input_files: {name!r} is the name of two of them; give a mapping with other names"
+            )
         _refuse_no_path(os.fsdecode(path), f"job {job_id!r}: input_files")
         if not Path(path).exists():
             raise JobError(f"job {job_id!r}: input_files: {str(path)!r} does not exist")
@@ -94,15 +124,15 @@ def checked_inputs(
 def _inside(name: object, job_id: str, *, field: str) -> str:
     text = os.fspath(name) if isinstance(name, (str, os.PathLike)) else None
     if not isinstance(text, str) or text in ("", ".") or "\0" in text:
-        raise JobError(f"job {job_id!r}: {field}: {name!r} is no relative path")
+        raise JobError(f"job {job_id!r}: {field}: {name!r} is not a relative path")
     _refuse_surrogates(text, f"job {job_id!r}: {field}")
     if text.startswith("/") or ".." in text.split("/"):
-        raise JobError(f"job {job_id!r}: {field}: {text!r} leads out of the job's own folder")
+        raise JobError(f"job {job_id!r}: {field}: {text!r} leads out of the job's folder")
     return text
 
 
 def _refuse_surrogates(text: str, where: str) -> None:
-    """Names of files and variables may hold any bytes; scripts and the ledger are UTF-8."""
+    """Names of files and variables may contain any bytes, but scripts and the ledger are UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -110,38 +140,40 @@ def _refuse_surrogates(text: str, where: str) -> None:
 
 
 def _refuse_no_path(path: str, where: str) -> None:
-    """What no file system can have as a path is told as such, and not at length."""
+    """Reject what no file system accepts as a path, with a short message."""
     _refuse_surrogates(path, where)
     if "\0" in path or any(len(part.encode()) > NAME_BYTES for part in path.split("/")) or len(path) > PATH_BYTES:
         raise JobError(
-            f"{where}: {path!r:.80} cannot be a path: a NUL in it, or a name of more than {NAME_BYTES} bytes"
+            f"{where}: {path!r:.80} cannot be a path: it contains a NUL or a name of more than {NAME_BYTES} bytes"
         )
 
 
 def check(job: Job) -> None:
-    """The rules that join several fields.
+    """Check the fields together.
 
     Raises:
-        JobError: what is missing, does not exist, or does not belong to this type of job.
+        JobError: a field is missing, names a file that does not exist, or does not belong to this type of job.
     """
     for path, field in [(job.working_dir, "working_dir"), (job.script_path, "script_path"), (job.template, "template")]:
         if path is not None:
             _refuse_no_path(path, f"job {job.job_id!r}: {field}")
-    _CHECKS[job.job_type.value](job)
+    _CHECKS[job.job_type](job)
     if job.template is not None and not Path(job.template).is_file():
         raise JobError(f"job {job.job_id!r}: template {job.template!r} does not exist")
     if any("\0" in a for a in job.arguments):
-        raise JobError(f"job {job.job_id!r}: arguments: a NUL cannot be passed to a program")
+        raise JobError(f"job {job.job_id!r}: arguments: an argument of a program cannot contain a NUL")
     for text in job.arguments:
         _refuse_surrogates(text, f"job {job.job_id!r}: arguments")
-    home = Path(job.working_dir)
-    if home.exists() and not home.is_dir():
-        raise JobError(f"job {job.job_id!r}: working_dir {job.working_dir!r} is not a folder: outputs come home to it")
+    folder = Path(job.working_dir)
+    if folder.exists() and not folder.is_dir():
+        raise JobError(
+            f"job {job.job_id!r}: working_dir {job.working_dir!r} is not a folder; outputs are downloaded to it"
+        )
 
 
 def _check_function(job: Job) -> None:
     if not callable(job.function):
-        raise JobError(f"job {job.job_id!r}: a FUNCTION job needs function=, something that can be called")
+        raise JobError(f"job {job.job_id!r}: a FUNCTION job needs function=, a callable")
     if any(not isinstance(name, str) for name in job.params):
         raise JobError(f"job {job.job_id!r}: params: the names of a function's arguments must be strings")
     if job.arguments:
@@ -153,11 +185,11 @@ def _check_script(job: Job) -> None:
         raise JobError(f"job {job.job_id!r}: a SCRIPT job needs script_path=")
     path = Path(job.script_path)
     if not path.is_file():
-        raise JobError(f"job {job.job_id!r}: script_path {job.script_path!r} is not a file here")
+        raise JobError(f"job {job.job_id!r}: script_path {job.script_path!r} is not a local file")
     if path.suffix not in (".sh", ".py") and not _has_interpreter(path):
         raise JobError(
-            f"job {job.job_id!r}: cannot tell how to run {job.script_path!r}: "
-            "it ends neither in .sh nor in .py, and its first line does not begin with '#!'"
+            f"job {job.job_id!r}: script_path {job.script_path!r} has no interpreter: "
+            "its name must end in .sh or .py, or its first line must begin with '#!'"
         )
     params_as_json(job)
 
@@ -171,22 +203,24 @@ def _check_container(job: Job) -> None:
     if not job.container_image:
         raise JobError(f"job {job.job_id!r}: a CONTAINER job needs container_image=")
     if any(ord(c) < 32 for c in job.container_image) or job.container_image.startswith("-"):
-        raise JobError(f"job {job.job_id!r}: container_image {job.container_image!r} is no path or address of an image")
+        raise JobError(
+            f"job {job.job_id!r}: container_image {job.container_image!r} is not a path or address of an image"
+        )
     if job.container_command is not None and job.arguments:
         raise JobError(
-            f"job {job.job_id!r}: arguments go to the image's own run script; write them into container_command"
+            f"job {job.job_id!r}: arguments are for the image's own run script; write them into container_command"
         )
     params_as_json(job)
 
 
-_CHECKS = {"function": _check_function, "script": _check_script, "container": _check_container}
+_CHECKS = {JobType.FUNCTION: _check_function, JobType.SCRIPT: _check_script, JobType.CONTAINER: _check_container}
 
 
 def params_as_json(job: Job) -> bytes:
-    """The params as the JSON file that the job finds; numpy's scalars and arrays become numbers and lists.
+    """The content of the job's params file. numpy's scalars and arrays become numbers and lists.
 
     Raises:
-        JobError: JSON cannot hold them; the message names the first param that it cannot.
+        JobError: JSON cannot hold a param; the message names it.
     """
     for name, value in job.params.items():
         try:
@@ -203,16 +237,16 @@ def _plain(value: object) -> object:
             return convert()
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    raise TypeError(f"a {type(value).__name__} is neither a number, text, list nor mapping")
+    raise TypeError(f"a {type(value).__name__} is not a number, text, list or mapping")
 
 
 def refuse_shared_folders(jobs: Iterable[Job]) -> None:
-    """Two jobs that come home to one folder would overwrite each other."""
+    """Raise a JobError if two jobs would download their outputs to the same folder."""
     seen: dict[str, Job] = {}
     for job in jobs:
         other = seen.setdefault(job.working_dir, job)
         if other is not job:
             raise JobError(
                 f"jobs {other.job_id!r} and {job.job_id!r} have the same working_dir, {job.working_dir!r}: "
-                "their outputs would overwrite each other; give each its own (by default each has its job_id's)"
+                "their outputs would overwrite each other; give each its own (default: ./<job_id>/)"
             )

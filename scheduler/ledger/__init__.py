@@ -1,1 +1,1 @@
-"""The durable record of every job: one SQLite file, its tables and rows."""
+"""The ledger: the durable record of every job, in one SQLite file."""

@@ -1,6 +1,6 @@
-"""The part of the ledger that is of attempts: how a job moves to its next one, and what the earlier ones were.
+"""The part of the ledger about attempts: how a job gets its next attempt, and what its earlier attempts were.
 
-A job's own row is always its last attempt, so that whoever follows jobs need not know of this.
+The row of a job in `jobs` is always its last attempt, so that a reader of jobs needs to know nothing of attempts.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from scheduler.ledger.tables import (
 
 @dataclass(frozen=True)
 class Move:
-    """A job goes on to another attempt.
+    """The next attempt of a job.
 
     Attributes:
-        row: the job as it was when this was decided.
-        first, element: its place in the new bundle.
-        resources: what it asks for there, as JSON.
-        why: for its history.
+        row: the job when the next attempt was decided.
+        first, element: the first element of its batch in the new bundle, and its own number there.
+        resources: the resources that it requests there, as JSON.
+        why: a line for its history.
     """
 
     row: JobRow
@@ -48,7 +48,7 @@ class Move:
 
 
 class Attempts:
-    """Attempts of jobs. One object belongs to one thread at a time, as its ledger does."""
+    """Attempts of jobs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -57,9 +57,16 @@ class Attempts:
         self, *, token: str, site: str, site_json: Mapping[str, Any], batches: Iterable[tuple[int, int, str, bool]],
         moves: Sequence[Move],
     ) -> bool:  # fmt: skip
-        """That these jobs are about to be submitted again. On disk when this returns.
+        """Record the intent to submit the next attempts of these jobs. It is on disk when this returns.
 
-        Nothing is recorded, and it is False, if one of them is not as it was: another process was faster.
+        Args:
+            token: of the new bundle.
+            site, site_json: the site's name and settings.
+            batches: of each batch the first element, the count, the name, and whether it is packed.
+            moves: the jobs.
+
+        Returns:
+            False, and nothing is recorded, if one of the jobs has changed: another process was first.
         """
         now = time.time()
         new = {"bundle": token, "state": JobState.SUBMITTING.word, "now": now}
@@ -71,16 +78,20 @@ class Attempts:
                 db.executemany(NEW_BATCH, new_batches(token, batches))
                 for move in moves:
                     if not db.execute(KEEP_ATTEMPT, {**_judged(move.row), "now": now}).rowcount:
-                        raise _MovedOn
+                        raise _Changed
                     where = {"first": move.first, "element": move.element, "resources": move.resources}
                     db.execute(NEXT_ATTEMPT, {"key": move.row.key, **where, **new})
                     db.execute(OBSERVATION, {"job": move.row.key, "at": now, "text": move.why})
-        except _MovedOn:
+        except _Changed:
             return False
         return True
 
-    def take_back(self, refused: Mapping[int, str]) -> None:
-        """The last attempts of these jobs were not taken, and why: they are again what they were before."""
+    def undo(self, refused: Mapping[int, str]) -> None:
+        """Delete the last attempts of jobs, because they were refused; the attempt before is the last one again.
+
+        Args:
+            refused: key of a job → why, for its reason and its history.
+        """
         now = time.time()
         with self._database.writing() as db:
             for key, why in refused.items():
@@ -89,19 +100,19 @@ class Attempts:
                     db.execute(statement, values)
                 db.execute(OBSERVATION, {"job": key, "at": now, "text": why})
 
-    def never_again(self, keys: Iterable[int]) -> None:
-        """These jobs are not tried again by themselves. Of those that are done with it says nothing."""
+    def disable_retry(self, keys: Iterable[int]) -> None:
+        """Disable the automatic retry of these jobs, but of those that are collected."""
         with self._database.writing() as db:
             db.executemany("UPDATE jobs SET retry = '{}' WHERE key = ? AND collected = 0", [(key,) for key in keys])
 
     def of(self, keys: Iterable[int]) -> list[AttemptRow]:
-        """The earlier attempts of these jobs, the first one first."""
+        """The earlier attempts of these jobs, oldest first."""
         with self._database.reading() as db:
             return [attempt_row(row) for row in db.execute(ATTEMPTS, (json.dumps(list(keys)),))]
 
 
-class _MovedOn(Exception):
-    """A job is not as it was when somebody judged it."""
+class _Changed(Exception):
+    """A job is no longer as it was when its next attempt was decided."""
 
 
 def _judged(row: JobRow) -> Mapping[str, Any]:

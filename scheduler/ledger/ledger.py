@@ -1,6 +1,6 @@
-"""The durable record of every job, one SQLite file. It stores and finds; what states mean is decided elsewhere.
+"""The ledger: the durable record of every job, in one SQLite file. It stores and finds; it does not decide states.
 
-Written before anything is sent, with `synchronous=FULL`: what it says survives a killed process and a lost battery.
+Intents are recorded before anything is sent; what is recorded survives a killed process and a power failure.
 """
 
 from __future__ import annotations
@@ -41,7 +41,14 @@ _FINAL = json.dumps([state.word for state in JobState if state.final])
 
 
 class Ledger:
-    """The record. Safe for several processes; one object belongs to one thread at a time.
+    """The record of every job. Several processes may use the same file; one object is used by one thread at a time.
+
+    Args:
+        folder: where the file is; default: ``$SCHEDULER_STATE_DIR``, else the platform's folder for user state.
+
+    Attributes:
+        folder, path: the folder, and the SQLite file in it.
+        database: the open file.
 
     Raises:
         LedgerError: from any method: the file cannot be opened, read or written, and why.
@@ -57,7 +64,7 @@ class Ledger:
 
     @cached_property
     def polls(self) -> Polls:
-        """What one poll reads and writes."""
+        """What a poll reads and writes."""
         return Polls(self.database)
 
     @cached_property
@@ -72,20 +79,30 @@ class Ledger:
 
     @cached_property
     def sites(self) -> Sites:
-        """When a site was polled last, and what is known of it."""
+        """When each site was polled last, and its recorded settings."""
         return Sites(self.database)
 
     def spool(self, token: str) -> Path:
-        """The file that holds a bundle until the site has it."""
+        """The local file of a bundle, kept until the bundle is uploaded."""
         return self.folder / "spool" / f"{token}.tar.gz"
 
     def record_intent(
         self, *, token: str, site: str, site_json: Mapping[str, Any], python: str, probe: str,
         batches: Iterable[tuple[int, int, str, bool]], jobs: Iterable[Mapping[str, Any]],
     ) -> list[int]:  # fmt: skip
-        """That these jobs are about to be sent. On disk when this returns. Gives the keys of the jobs, in order.
+        """Record the intent to submit these jobs. It is on disk when this returns.
 
-        Nothing is recorded, and no keys are given, if the campaign of a job has it already: another process was faster.
+        Args:
+            token: of their bundle.
+            site, site_json: the site's name and settings.
+            python: the Python command that their functions need; empty: none.
+            probe: the sh program that checks that command on the login node; empty: none.
+            batches: of each batch the first element, the count, the name, and whether it is packed.
+            jobs: the values of the columns of `NEW_JOB`.
+
+        Returns:
+            The keys of the jobs, in order. Empty, and nothing is recorded, if a job's campaign has the job already:
+            another process was first.
         """
         now, jobs = time.time(), list(jobs)
         with self.database.writing() as db:
@@ -100,49 +117,59 @@ class Ledger:
             keys = db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
         return [row["key"] for row in keys]
 
-    def forget(self, token: str) -> None:
-        """Strike out a bundle of which nothing has been, or ever will be, submitted."""
+    def delete_bundle(self, token: str) -> None:
+        """Delete a bundle and its jobs. Nothing of it was submitted, and nothing can be in future."""
         with self.database.writing() as db:
             for table in ("jobs", "batches"):
                 db.execute(f"DELETE FROM {table} WHERE bundle = ?", (token,))  # noqa: S608
             db.execute("DELETE FROM bundles WHERE token = ?", (token,))
 
     def record_folder(self, token: str, folder: str) -> None:
-        """Where a bundle is over there."""
+        """Record the remote folder of a bundle."""
         with self.database.writing() as db:
             db.execute("UPDATE bundles SET folder = ? WHERE token = ?", (folder, token))
 
     def record_sent(self, token: str) -> None:
-        """Every batch of the bundle has an answer; nothing of it is to be sent again."""
+        """Record that the site has answered for every batch of the bundle: it is not sent a second time."""
         with self.database.writing() as db:
             db.execute("UPDATE bundles SET sent = 1 WHERE token = ?", (token,))
 
     def record_ids(self, token: str, ids: Mapping[int, str]) -> None:
-        """The batch system's ids, by first element."""
+        """Record the batch system's ids of batches, by the first element of each."""
         with self.database.writing() as db:
             db.executemany(
                 "UPDATE batches SET batch_id = ? WHERE bundle = ? AND first = ?",
                 [(batch_id, token, first) for first, batch_id in ids.items()],
             )
 
-    def observe(self, changes: Mapping[int, Status], said: Mapping[int, str], *, was: JobState | None = None) -> None:
-        """New statuses of jobs, and what was seen; nothing new of those that are tried again, or are home, meanwhile,
-        nor, if that is given, of those that are no longer in the state `was`."""
+    def observe(self, changes: Mapping[int, Status], texts: Mapping[int, str], *, was: JobState | None = None) -> None:
+        """Record new statuses of jobs. A job that is collected, or has another attempt by now, keeps its status.
+
+        Args:
+            changes: key of a job → its new status.
+            texts: key of a job → what was observed, for its history.
+            was: if given, only jobs in this state are changed.
+        """
         now, before = time.time(), was.word if was is not None else None
         new = ({**status_values(s), "key": key, "now": now, "was": before} for key, s in changes.items())
         with self.database.writing() as db:
             db.executemany(NEW_STATUS if was is None else NEW_STATUS_IF, new)
-            texts = [
-                {"job": key, "at": now, "text": text, "retries": changes[key].retries if key in changes else None}
-                for key, text in said.items()
-            ]
-            db.executemany(OBSERVATION_OF_ATTEMPT, (text for text in texts if text["retries"] is not None))
-            db.executemany(OBSERVATION, (text for text in texts if text["retries"] is None))
+            for key, text in texts.items():
+                observed = {"job": key, "at": now, "text": text}
+                if key in changes:
+                    db.execute(OBSERVATION_OF_ATTEMPT, {**observed, "retries": changes[key].retries})
+                else:
+                    db.execute(OBSERVATION, observed)
 
     def record_results(
         self, results: Mapping[int, Mapping[str, Any]], retries: Mapping[int, int] | None = None
     ) -> None:
-        """What came home of these jobs, and of which of their retries (else of the first): they are done with."""
+        """Record the results of collected jobs.
+
+        Args:
+            results: key of a job → its results.
+            retries: key of a job → the `retries` of the attempt that the results are of; default: 0.
+        """
         now, of = time.time(), retries or {}
         with self.database.writing() as db:
             db.executemany(
@@ -154,30 +181,30 @@ class Ledger:
             )
 
     def of_keys(self, keys: Iterable[int]) -> list[JobRow]:
-        """The jobs of these keys, oldest first."""
+        """The jobs with these keys, oldest first."""
         return self._jobs("j.key IN (SELECT value FROM json_each(?))", json.dumps(list(keys)))
 
-    def ended(self, keys: Iterable[int]) -> list[JobRow]:
-        """Those of these jobs that have ended and are not home, oldest first."""
+    def uncollected(self, keys: Iterable[int]) -> list[JobRow]:
+        """The finished jobs among `keys` whose outputs are not collected yet, oldest first."""
         of_keys, in_state = ("j.key IN (SELECT value FROM json_each(?))", "j.state IN (SELECT value FROM json_each(?))")
         return self._jobs(f"{of_keys} AND j.collected = 0 AND {in_state}", json.dumps(list(keys)), _FINAL)
 
     def of_bundle(self, token: str) -> list[JobRow]:
-        """The jobs of one submission, in order."""
+        """The jobs of a bundle, in order."""
         return self._jobs("j.bundle = ?", token)
 
     def states(self, token: str) -> list[StateRow]:
-        """How the jobs of one submission stand, in order: cheaper than all that is known of them."""
+        """The states of the jobs of a bundle, in order; cheaper than `of_bundle`."""
         query = "SELECT key, first, element, state FROM jobs WHERE bundle = ? ORDER BY element"
         with self.database.reading() as db:
             return [state_row(row) for row in db.execute(query, (token,))]
 
     def of_campaign(self, campaign: str, site: str) -> list[JobRow]:
-        """All that a campaign has submitted to a site, oldest first."""
+        """The jobs that a campaign has submitted to a site, oldest first."""
         return self._jobs("j.campaign = ? AND j.site = ?", campaign, site)
 
     def failed(self, site: str) -> list[JobRow]:
-        """Jobs of a site that failed, may be tried again and are not done with."""
+        """The failed jobs of a site that have an automatic retry and are not collected yet."""
         where = "j.site = ? AND j.collected = 0 AND j.state = ? AND j.retry != '{}' AND b.folder IS NOT NULL"
         return self._jobs(where, site, JobState.FAILED.word)
 
@@ -185,9 +212,12 @@ class Ledger:
         self, *, site: str | None = None, campaign: str | None = None, job_id: str | None = None,
         not_done: bool = False, since: float = math.inf,
     ) -> list[JobRow]:  # fmt: skip
-        """Jobs that fit all that is given, oldest first.
+        """The jobs that match every given condition, oldest first.
 
-        `not_done`: only those that have not ended, or are not home, or have changed after `since`.
+        Args:
+            site, campaign, job_id: None: any.
+            not_done: only jobs that are not collected yet, or have changed after `since`.
+            since: seconds since 1970.
         """
         given = {"j.site": site, "j.campaign": campaign, "j.job_id": job_id}
         conditions = [f"{column} = ?" for column, value in given.items() if value is not None]
@@ -196,13 +226,13 @@ class Ledger:
         return self._jobs(" AND ".join(conditions) or "1", *values)
 
     def _jobs(self, where: str, *values: object) -> list[JobRow]:
-        """Jobs that fit a condition of ours (never text of a user), oldest first."""
+        """The jobs that match an SQL condition, oldest first. The condition contains no text of a user."""
         query = f"{JOBS} WHERE {where} ORDER BY j.key"
         with self.database.reading() as db:
             return job_rows(db.execute(query, values))
 
     def count(self) -> int:
-        """How many jobs there are in all."""
+        """How many jobs are recorded."""
         with self.database.reading() as db:
             return int(db.execute("SELECT count(*) FROM jobs").fetchone()[0])
 
@@ -213,19 +243,19 @@ class Ledger:
         return [batch_row(row) for row in rows]
 
     def unsent(self, site: str) -> list[sqlite3.Row]:
-        """Bundles of which it is not known that the site has all of them."""
+        """The bundles of a site for which it has not answered completely, oldest first."""
         query = "SELECT * FROM bundles WHERE site = ? AND sent = 0 ORDER BY created"
         with self.database.reading() as db:
             return db.execute(query, (site,)).fetchall()
 
     def bundle(self, token: str) -> sqlite3.Row:
-        """One bundle."""
+        """The row of a bundle."""
         with self.database.reading() as db:
             row: sqlite3.Row = db.execute("SELECT * FROM bundles WHERE token = ?", (token,)).fetchone()
         return row
 
     def history(self, key: int) -> list[tuple[float, str]]:
-        """Every observation of a job: when, and what was said."""
+        """Every observation of a job: its time (seconds since 1970) and text."""
         with self.database.reading() as db:
             rows = db.execute("SELECT at, text FROM observations WHERE job = ? ORDER BY at", (key,)).fetchall()
         return [(row["at"], row["text"]) for row in rows]

@@ -1,4 +1,4 @@
-"""This process by a name that others can look up, and whether one of such a name is still there."""
+"""A name for this process that other processes can look up, and whether the process of such a name still runs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import platform
 
 
 def owner() -> str:
-    """This process, for others to see whether it is still there."""
+    """The name of this process: ``HOST:PID``."""
     return f"{platform.node()}:{os.getpid()}"
 
 
 def is_gone(process: str) -> bool:
-    """The process of that name has ended (or is this one); on another machine nobody can tell, so it has not."""
+    """Whether the process with that name has ended, or is this one. False for a process on another host: not known."""
     host, _, pid = process.rpartition(":")
     if process == owner():
         return True

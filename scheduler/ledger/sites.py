@@ -1,4 +1,4 @@
-"""The part of the ledger that is of sites: when one was asked last, what is known of it, which have jobs."""
+"""The part of the ledger about sites: when each was polled last, whether it keeps a history, its recorded settings."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from scheduler.ledger.database import Database
 
 
 class Sites:
-    """What is recorded of sites. One object belongs to one thread at a time, as its ledger does."""
+    """What is recorded of sites."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def claim_poll(self, site: str, floor: float) -> bool:
-        """May the site be asked now? If so, this process does it, and others read what it brings."""
+        """Whether this process may poll the site now. If so, other processes read its result from the ledger.
+
+        Args:
+            site: the site's name.
+            floor: the least number of seconds between two polls, of all processes together.
+        """
         with self._database.writing() as db:
             row = db.execute("SELECT polled_at FROM sites WHERE site = ?", (site,)).fetchone()
             now = time.time()
@@ -25,24 +30,24 @@ class Sites:
         return True
 
     def polled_at(self, site: str) -> float:
-        """When a site was last asked; 0 if never."""
+        """When a site was polled last (seconds since 1970); 0 if never."""
         with self._database.reading() as db:
             row = db.execute("SELECT polled_at FROM sites WHERE site = ?", (site,)).fetchone()
         return row["polled_at"] if row else 0.0
 
     def history_of(self, site: str) -> str:
-        """What is known of the site's history: ``none``, or empty."""
+        """Whether the site's batch system keeps a history: ``none`` if it does not; empty if that is not known."""
         with self._database.reading() as db:
             row = db.execute("SELECT history FROM sites WHERE site = ?", (site,)).fetchone()
         return str(row["history"]) if row else ""
 
     def record_history(self, site: str, history: str) -> None:
-        """Whether the site keeps a history."""
+        """Record what `history_of` returns."""
         with self._database.writing() as db:
             db.execute("UPDATE sites SET history = ? WHERE site = ?", (history, site))
 
     def site_json(self, site: str) -> str | None:
-        """The newest record of a site by its name, as JSON."""
+        """The site's settings, as JSON, at its last submission; None if nothing was submitted to it."""
         query = "SELECT site_json FROM bundles WHERE site = ? ORDER BY created DESC"
         with self._database.reading() as db:
             row = db.execute(query, (site,)).fetchone()

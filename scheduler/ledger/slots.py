@@ -1,4 +1,8 @@
-"""Which batches may be handed to a site that takes only so many at a time: a part of the ledger."""
+"""The part of the ledger about queue slots: which batches may be submitted to a site with a queue limit.
+
+A batch waits locally until its site has room for it. The room is the ``limits.queued`` of the site's file, or less once
+the batch system has refused a batch because its queue is full; `PROBE_SECONDS` later one more batch is tried.
+"""
 
 from __future__ import annotations
 
@@ -14,109 +18,123 @@ from scheduler.ledger.rows import Slot
 from scheduler.ledger.tables import NEW_STATUS
 
 PROBE_SECONDS = 300.0
-"""A batch system that took no more is tried again so long afterwards, though nothing of ours has ended meanwhile."""
-WAITS = "waits here: the site has no place for more jobs at the moment"
-_WHY = """
+"""The time after which a full batch system is tried with one more batch, though none of ours has finished meanwhile."""
+WAITS = "waiting for a free slot: the queue limit of the site is reached"
+_RECORD_REASON = """
 UPDATE jobs SET reason = ? WHERE site = ? AND state = 'submitting' AND reason = '' AND EXISTS (
   SELECT 1 FROM batches s WHERE s.bundle = jobs.bundle AND s.first = jobs.first AND s.slot = ?)
 """
-_FINAL = ", ".join(f"'{state.word}'" for state in JobState if state.final)  # words of ours, never text of a user
-_GOING_ON = f"""
+_FINAL = ", ".join(f"'{state.word}'" for state in JobState if state.final)  # no text of a user
+_UNFINISHED = f"""
 SELECT s.bundle, s.first, CASE s.packed WHEN 1 THEN 1 ELSE COUNT(*) END AS size FROM jobs j
 JOIN batches s ON s.bundle = j.bundle AND s.first = j.first
 WHERE j.site = ? AND j.collected = 0 AND j.state NOT IN ({_FINAL}) AND s.slot = ?
 GROUP BY s.bundle, s.first ORDER BY MIN(j.key)
 """  # noqa: S608
+"""The batches of a site with unfinished jobs, oldest first; `size`: how many jobs the batch system counts."""
 
 
 class Slots:
-    """Slots at sites. One object belongs to one thread at a time, as its ledger does."""
+    """Queue slots of sites."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def give(self, site: str, most: int | None, *, owner: str, now: float | None = None) -> dict[str, list[int]]:
-        """Let batches that wait go, oldest first, as far as the site has room. In one transaction: of two processes
-        that do this each gets other batches.
+    def assign(self, site: str, most: int | None, *, owner: str, now: float | None = None) -> dict[str, list[int]]:
+        """Give a slot to batches that wait, oldest first, as far as the site has room.
+
+        This is one transaction: two processes that do it at the same time get different batches.
 
         Args:
-            site: its name.
-            most: so many jobs and array elements it takes at a time; None: as many as there are.
-            owner: the process that hands them over.
-            now: the time, if not that of the clock.
+            site: the site's name.
+            most: how many jobs and array tasks it accepts at a time; None: no limit.
+            owner: the process that will submit them.
+            now: seconds since 1970; default: the present.
 
         Returns:
-            Bundle → first elements of those that may be handed over now.
+            Token of a bundle → the first elements of its batches that may be submitted now.
         """
-        given: dict[str, list[int]] = {}
+        assigned: dict[str, list[int]] = {}
         if not self._some_wait(site):
-            return given
+            return assigned
         with self._database.writing() as db:
-            waiting = db.execute(_GOING_ON, (site, Slot.WAITS)).fetchall()
+            waiting = db.execute(_UNFINISHED, (site, Slot.WAITS)).fetchall()
             if not waiting:
-                return given
-            used = sum(row["size"] for row in db.execute(_GOING_ON, (site, Slot.HAS)))
+                return assigned
+            used = _used(db, site)
             room, probe = _room(db, site, most, used, time.time() if now is None else now)
             for row in waiting:
-                # One that is larger than all there is goes alone: only the batch system can say no to it.
-                if used + row["size"] > room and (used or given) and not probe:
+                # A batch larger than the whole limit is submitted alone: only the batch system can refuse it.
+                if used + row["size"] > room and (used or assigned) and not probe:
                     break
                 used, probe = used + row["size"], False
-                given.setdefault(row["bundle"], []).append(row["first"])
-            _set(db, Slot.HAS, given)
-            db.executemany("UPDATE bundles SET owner = ? WHERE token = ?", [(owner, token) for token in given])
-            db.execute(_WHY, (WAITS, site, Slot.WAITS))
-        return given
+                assigned.setdefault(row["bundle"], []).append(row["first"])
+            _set(db, Slot.HAS, assigned)
+            db.executemany("UPDATE bundles SET owner = ? WHERE token = ?", [(owner, token) for token in assigned])
+            db.execute(_RECORD_REASON, (WAITS, site, Slot.WAITS))
+        return assigned
 
     def _some_wait(self, site: str) -> bool:
-        """Without a transaction of one's own, which would hold up others at each look."""
+        """Outside a transaction, which would make other processes wait at each poll."""
         waits = "SELECT 1 FROM batches s JOIN bundles b ON b.token = s.bundle WHERE s.slot = 0 AND b.site = ?"
         with self._database.reading() as db:
             return db.execute(waits, (site,)).fetchone() is not None
 
-    def take_back(self, token: str, firsts: Iterable[int]) -> None:
-        """These wait again: somebody else works at their bundle just now."""
+    def release(self, token: str, firsts: Iterable[int]) -> None:
+        """Make these batches wait again, because another process is submitting their bundle."""
         with self._database.writing() as db:
             _set(db, Slot.WAITS, {token: list(firsts)})
 
     def record_full(self, site: str, token: str, firsts: Iterable[int]) -> None:
-        """The batch system took no more: these wait again, and it has room for those that it has."""
+        """Make these batches wait again: the batch system has refused them, and has room only for what it has now."""
         with self._database.writing() as db:
             _set(db, Slot.WAITS, {token: list(firsts)})
             db.executemany(
                 "UPDATE batches SET full = 1 WHERE bundle = ? AND first = ?", [(token, first) for first in firsts]
             )
-            used = sum(row["size"] for row in db.execute(_GOING_ON, (site, Slot.HAS)))
             db.execute("INSERT OR IGNORE INTO sites (site) VALUES (?)", (site,))
-            db.execute("UPDATE sites SET room = ?, full_at = ? WHERE site = ?", (used, time.time(), site))
+            now = time.time()
+            db.execute("UPDATE sites SET room = ?, full_at = ? WHERE site = ?", (_used(db, site), now, site))
 
     def record_taken(self, site: str) -> None:
-        """The batch system took all that it was given: it has room for at least those."""
+        """Record that the batch system has accepted every batch: it has room for at least those."""
         with self._database.writing() as db:
-            used = sum(row["size"] for row in db.execute(_GOING_ON, (site, Slot.HAS)))
-            db.execute("UPDATE sites SET room = MAX(room, ?) WHERE site = ? AND room NOT NULL", (used, site))
+            grow = "UPDATE sites SET room = MAX(room, ?) WHERE site = ? AND room NOT NULL"
+            db.execute(grow, (_used(db, site), site))
 
-    def strike_out(self, changes: Mapping[int, Status]) -> set[int]:
-        """New statuses for those jobs whose batch still waits here: it will go without them. Gives their keys."""
-        struck: set[int] = set()
+    def cancel_waiting(self, changes: Mapping[int, Status]) -> set[int]:
+        """Record new statuses for jobs whose batch still waits locally; their batch is submitted without them.
+
+        Args:
+            changes: key of a job → its new, final status.
+
+        Returns:
+            The keys of the jobs that were waiting.
+        """
+        cancelled: set[int] = set()
         if not changes:
-            return struck
+            return cancelled
         with self._database.writing() as db:
             for key, status in changes.items():
                 waits = "SELECT 1 FROM jobs j JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"
                 if db.execute(f"{waits} WHERE j.key = ? AND s.slot = ?", (key, Slot.WAITS)).fetchone():
                     db.execute(NEW_STATUS, {**status_values(status), "key": key, "now": time.time()})
-                    struck.add(key)
+                    cancelled.add(key)
             db.execute(
                 "UPDATE batches SET slot = ? WHERE slot = ? AND NOT EXISTS (SELECT 1 FROM jobs j WHERE"  # noqa: S608
                 f" j.bundle = batches.bundle AND j.first = batches.first AND j.state NOT IN ({_FINAL}))",
                 (Slot.NEVER, Slot.WAITS),
             )
-        return struck
+        return cancelled
+
+
+def _used(db: sqlite3.Connection, site: str) -> int:
+    """How many unfinished jobs have a slot."""
+    return sum(row["size"] for row in db.execute(_UNFINISHED, (site, Slot.HAS)))
 
 
 def _room(db: sqlite3.Connection, site: str, most: int | None, used: int, now: float) -> tuple[float, bool]:
-    """How many there may be, and whether one more is to be tried: a site may have been full with fewer."""
+    """How many jobs the site accepts at a time, and whether to try one batch more than it accepted last."""
     row = db.execute("SELECT room, full_at FROM sites WHERE site = ?", (site,)).fetchone()
     limit = math.inf if most is None else most
     if row is None or row["room"] is None:

@@ -1,1 +1,1 @@
-"""Checked values and strict YAML: what every file that a person writes is read with."""
+"""Checked values and strict YAML: how every file that a user writes is read."""

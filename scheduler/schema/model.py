@@ -1,6 +1,6 @@
-"""Values that are checked when they are made: one base for them, and what pydantic says put in our words.
+"""The base of values that are checked when they are made, and pydantic's errors as messages for users.
 
-No word of any particular value here; who catches the error decides whether it is a ConfigError or a JobError.
+The module that catches an error decides whether it is a ConfigError or a JobError.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Checked(BaseModel):
 
 
 def _plain_int(value: object) -> object:
-    """numpy's integers are integers too; `True` is not."""
+    """An integer of numpy is also an integer; `True` is not."""
     index = getattr(value, "__index__", None)
     return index() if index is not None and not isinstance(value, bool) else value
 
@@ -31,7 +31,7 @@ def printable(text: str) -> str:
     """`text`, if it is one line without control characters.
 
     Raises:
-        ValueError: it holds a line break or a control character.
+        ValueError: it contains a line break or another control character.
     """
     if not text.isprintable():
         raise ValueError(f"must be one line without control characters, not {text[:60]!r}")
@@ -39,7 +39,7 @@ def printable(text: str) -> str:
 
 
 def listed(value: object) -> object:
-    """A list as the tuple that a frozen value keeps."""
+    """A list as a tuple, which a frozen value can hold; any other value unchanged."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -50,7 +50,7 @@ Flag = StrictBool
 _MEANING: dict[str, Callable[[dict[str, Any]], str]] = {
     "int_type": lambda _: "must be a whole number",
     "float_type": lambda _: "must be a number",
-    "string_type": lambda _: "must be text (in quotes, if YAML takes it for something else)",
+    "string_type": lambda _: "must be text (in quotes, if YAML reads it as another type)",
     "bool_type": lambda _: "must be true or false",
     "list_type": lambda _: "must be a list",
     "tuple_type": lambda _: "must be a list",
@@ -70,7 +70,12 @@ _MEANING: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Each thing that is wrong, as ``dotted.key: what is allowed``, or with the nearest known key."""
+    """One line for each error: ``dotted.key: what is allowed``; for an unknown key the nearest known one.
+
+    Args:
+        error: what pydantic raised.
+        model: the class that was being made.
+    """
     return [line for detail in error.errors(include_url=False) for line in _lines(detail, model)]
 
 
@@ -90,7 +95,7 @@ def _lines(detail: ErrorDetails, model: type[BaseModel]) -> list[str]:
 
 
 def _instead(kind: str, value: object) -> str:
-    """What was found, where the message does not say so itself."""
+    """The value that was found, if the message does not contain it already."""
     return "" if kind in ("value_error", "missing") else f", not {repr(value)[:60]}"
 
 
@@ -99,7 +104,7 @@ def _dotted(loc: tuple[int | str, ...]) -> str:
 
 
 def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model that has the place `loc`, going down from `model`."""
+    """The model that contains the location `loc` of a value in `model`."""
     for part in loc:
         field = model.model_fields.get(str(part))
         model = next(_models_in(field.annotation if field else None), model)

@@ -1,7 +1,8 @@
-"""One YAML file as one mapping, strictly. No word of what its keys mean.
+"""Reads one YAML file as one mapping, strictly. What the keys mean is defined elsewhere.
 
-Scalars are read as YAML 1.2's core schema says, not 1.1: ``4:00:00`` is text and not 14400, ``on`` and ``no``
-are text and not true and false, ``1e6`` is a number, dates are text. So is NaN: JSON has no such thing.
+Scalars are those of the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), not of YAML 1.1:
+``4:00:00`` is text, not 14400; ``on`` and ``no`` are text, not true and false; ``1e6`` is a number; dates are text.
+NaN and infinity are text too, because JSON does not have them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import yaml
 from scheduler.errors import ConfigError
 
 MAX_BYTES = 1 << 22
-MAX_VALUES = 100_000  # after aliases are followed: a few hundred bytes of them can stand for billions
+MAX_VALUES = 100_000  # with aliases expanded: a few hundred bytes can expand to billions of values
 
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = {
@@ -30,21 +31,21 @@ _SCALARS = {
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with another table of scalars and fewer tags, that refuses a key given twice."""
+    """PyYAML's safe loader with another table of scalars and fewer tags. It refuses duplicate keys."""
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
         if node is not None and _values_in(node, {}) > MAX_VALUES:
-            raise _at(node, "its aliases stand for too many values")
+            raise _at(node, f"its aliases expand to more than {MAX_VALUES} values; use fewer")
         return node
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node, seen = super().compose_mapping_node(anchor), set[str]()
         for key, _ in node.value if node else ():
             if key.tag not in (_TAG + "str", _TAG + "merge"):
-                raise _at(key, "a key must be a word (in quotes, if YAML takes it for something else)")
+                raise _at(key, "a key must be text (in quotes, if YAML reads it as another type)")
             if key.value in seen:
-                raise _at(key, f"the key {key.value!r} is there twice")
+                raise _at(key, f"the key {key.value!r} is given twice; delete one")
             seen.add(key.value)
         return node
 
@@ -72,21 +73,21 @@ _Loader.yaml_constructors = {
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The mapping that the YAML file at `path` holds; an empty file is an empty mapping.
+    """The mapping in the YAML file at `path`; of an empty file an empty mapping.
 
     Raises:
-        ConfigError: the file cannot be read, is no YAML (with line and column), holds a key twice or a
-            tag, or something else than a mapping.
+        ConfigError: the file cannot be read, is not valid YAML (with line and column), has a duplicate key or a tag, or
+            is not a mapping.
     """
     text = _text_of(path)
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader with fewer tags)
     except yaml.MarkedYAMLError as error:
-        raise ConfigError(f"{path}: {_place(error)}{_words(error)}") from error
+        raise ConfigError(f"{path}: {_position(error)}{_words(error)}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
     except RecursionError as error:
-        raise ConfigError(f"{path}: it is nested too deeply") from error
+        raise ConfigError(f"{path}: is nested too deeply") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -94,14 +95,19 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return value
 
 
-def path_here(text: str | os.PathLike[str], *, beside: Path | None = None) -> Path:
-    """An absolute path from what a person wrote: ``~`` is home, and relative is to the file `beside` it."""
+def local_path(text: str | os.PathLike[str], *, beside: Path | None = None) -> Path:
+    """A local path that a user wrote, as an absolute path.
+
+    Args:
+        text: the path; a leading ``~`` is the user's home directory.
+        beside: the file to whose folder a relative path is relative; None: relative to the current directory.
+    """
     folder = Path.cwd() if beside is None else beside.absolute().parent
     return folder / os.path.expanduser(text)  # noqa: PTH111 (Path's own raises when there is no such user)
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`below` with what `above` says instead: mappings key by key, anything else as a whole."""
+    """`below` with the values of `above` in place of its own: mappings are merged key by key, other values replaced."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
@@ -113,10 +119,12 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 def _text_of(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ConfigError(f"{path}: is larger than {MAX_BYTES >> 20} MiB, and so no file of settings")
+            raise ConfigError(f"{path}: is larger than {MAX_BYTES >> 20} MiB; is it the right file?")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        raise ConfigError(
+            f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"
+        ) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
@@ -129,15 +137,15 @@ def _words(error: yaml.MarkedYAMLError) -> str:
     return " ".join(part for part in (error.context, error.problem) if part)
 
 
-def _place(error: yaml.MarkedYAMLError) -> str:
+def _position(error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     return f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
 
 
 def _values_in(node: Any, known: dict[int, int]) -> int:
-    """How many values `node` stands for, each alias counted as all that it names."""
+    """The number of values in `node`, with every alias expanded."""
     if id(node) not in known:
-        known[id(node)] = MAX_VALUES + 1  # what an alias of itself finds
+        known[id(node)] = MAX_VALUES + 1  # an alias that contains itself
         inside = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
         parts = inside if isinstance(node, yaml.CollectionNode) else []
         known[id(node)] = 1 + sum(_values_in(part, known) for part in parts)

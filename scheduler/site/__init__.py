@@ -1,1 +1,1 @@
-"""Where jobs go: one YAML file per site. Pure but for reading those files."""
+"""Sites: one YAML file for each cluster or machine. Pure, except that it reads those files."""

@@ -1,4 +1,4 @@
-"""Finding sites: by a file's path, or by name in ./site_configs, the person's folder and the packaged one."""
+"""Finding sites: by the path of a file, or by name in ./site_configs, the user's folder and the package's folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import platformdirs
 
 from scheduler.errors import ConfigError, did_you_mean
-from scheduler.schema.yaml import laid_over, path_here, read_mapping
+from scheduler.schema.yaml import laid_over, local_path, read_mapping
 from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import Site
 
@@ -20,13 +20,13 @@ _SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class Entry:
-    """A site that can be found by name, whether its file is good or not.
+    """A site that can be found by name, valid or not.
 
     Attributes:
-        name: what `find_site` takes.
-        path: the file that has the last word.
-        description: the file's own, or empty.
-        error: what is wrong with it, or empty.
+        name: its name, for `find_site`.
+        path: its file; of several files the one whose keys override the others.
+        description: the description in the file; empty if the file is wrong.
+        error: what is wrong with the file; empty if it is valid.
     """
 
     name: str
@@ -36,46 +36,50 @@ class Entry:
 
 
 def site_folders() -> list[Path]:
-    """Where sites are looked for by name; the first has the last word.
+    """The folders that are searched for a site's name; files in the first override those in the others.
 
-    ``./site_configs``; ``sites`` in the person's configuration folder (``~/.config/scheduler`` on Linux, or
-    what ``SCHEDULER_CONFIG_DIR`` says); the packaged ones.
+    They are ``./site_configs``; ``sites`` in the user's configuration folder (``$SCHEDULER_CONFIG_DIR``, by default
+    ``~/.config/scheduler`` on Linux); and the folder of the package.
     """
-    person = os.environ.get("SCHEDULER_CONFIG_DIR") or platformdirs.user_config_dir("scheduler")
-    return [Path.cwd() / "site_configs", path_here(person) / "sites", packaged_folder("site_configs")]
+    user = os.environ.get("SCHEDULER_CONFIG_DIR") or platformdirs.user_config_dir("scheduler")
+    return [Path.cwd() / "site_configs", local_path(user) / "sites", packaged_folder("site_configs")]
 
 
 def find_site(name_or_path: str | os.PathLike[str], *, folders: Sequence[Path] | None = None) -> Site:
-    """The site of that name, or in that file.
+    """Find a site by its name, or read it from a file.
 
-    What has a slash or ends in ``.yaml`` or ``.yml`` is a file, complete in itself. Anything else is a name;
-    where several folders have a file of that name, the mappings in them are laid over one another key by key,
-    so that a person's file of a packaged name needs only the keys that differ. Lists are replaced as a whole.
+    A text with a slash, or that ends in ``.yaml`` or ``.yml``, is the path of a complete site file. Any other text is a
+    name. If several folders have a file of that name, their mappings are merged key by key, so that a user's file with
+    the name of a packaged site needs only the keys that differ. Lists are replaced as a whole.
 
     Args:
-        name_or_path: a site's name, or the path of a site file.
-        folders: where to look for a name, the first having the last word (default: `site_folders`).
+        name_or_path: the name of a site, or the path of a site file.
+        folders: where to search for a name; files in the first override the others. Default: `site_folders`.
+
+    Returns:
+        The site.
 
     Raises:
-        ConfigError: there is none (with the nearest known name and where it was looked for), or it is wrong.
+        ConfigError: there is no such site (with the nearest known name and the folders that were searched), or its file
+            is wrong (with the file and the key).
     """
-    path = path_here(name_or_path)
+    path = local_path(name_or_path)
     if _is_path(name_or_path):
         return _site_of(path.stem, [path])
     looked_in = site_folders() if folders is None else list(folders)
     name = os.fspath(name_or_path)
     files = _files_of(name, looked_in)
-    if not files and path.is_file():  # after the names: a stray file called `local` is not the site `local`
+    if not files and path.is_file():  # names come first: a file `local` in the current directory does not hide the site
         return _site_of(path.stem, [path])
     if not files:
         places = ", ".join(str(folder) for folder in looked_in)
         near = did_you_mean(name, _names_in(looked_in))
-        raise ConfigError(f"no site is called {name!r}; {near} (looked in {places})")
+        raise ConfigError(f"no site is called {name!r}; {near} (searched in {places})")
     return _site_of(name, files)
 
 
 def list_sites(*, folders: Sequence[Path] | None = None) -> list[Entry]:
-    """Every site that can be found by name, sorted; one that is wrong is listed with what is wrong."""
+    """Every site that can be found by name, sorted by name. A wrong one is listed with its error."""
     looked_in = site_folders() if folders is None else list(folders)
     return [_entry(name, _files_of(name, looked_in)) for name in sorted(_names_in(looked_in))]
 
@@ -93,7 +97,7 @@ def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
 
 
 def _files_of(name: str, folders: Sequence[Path]) -> list[Path]:
-    """The files of that name, the one that has the last word last; a folder given twice counts once."""
+    """The files of that name; later ones override earlier ones. A folder that is given twice counts once."""
     found: dict[Path, Path] = {}
     for folder in folders:
         for path in (folder / (name + suffix) for suffix in _SUFFIXES):
@@ -120,12 +124,12 @@ def _site_of(name: str, files: Sequence[Path]) -> Site:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The file's keys; `template` becomes absolute, for it is relative to the file that names it."""
+    """The keys of the file. `template`, which is relative to the file, becomes absolute."""
     values = read_mapping(path)
     template = values.get("template")
     if isinstance(template, str):
-        found = path_here(template, beside=path)
+        found = local_path(template, beside=path)
         if not found.is_file():
-            raise ConfigError(f"{path}: template: there is no file {found}")
+            raise ConfigError(f"{path}: template: the file {found} does not exist")
         values["template"] = str(found)
     return values

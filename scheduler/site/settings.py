@@ -1,4 +1,4 @@
-"""The parts of a site: how to log in, its limits, its containers. Checked values; nothing acts on them."""
+"""The parts of a site: login, limits, containers. Checked values."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def _pattern(pattern: str, allowed: str) -> Callable[[str], str]:
     return check
 
 
-def path_there(text: str) -> str:
-    """`text`, if it is a path over there that does not depend on the current directory.
+def remote_path(text: str) -> str:
+    """`text`, if it is a remote path that does not depend on the current directory.
 
     Raises:
-        ValueError: it does not begin with ``/``, ``~/`` or a variable, has a ``..``, or cannot be quoted.
+        ValueError: it does not begin with ``/``, ``~/`` or a variable, contains ``..``, or cannot be quoted.
     """
     if not re.match(r"/|~(?:/|\Z)|\$", text) or ".." in text.split("/"):
-        raise ValueError(f"must begin with '/', '~/' or a variable, and have no '..', not {text[:60]!r}")
+        raise ValueError(f"must begin with '/', '~/' or a variable, and not contain '..', not {text[:60]!r}")
     return _expandable(text)
 
 
@@ -54,7 +54,7 @@ def _expandable(text: str) -> str:
 def _bind(text: str) -> str:
     if "," in text:
         raise ValueError(f"must be one bind (source, source:target or source:target:options), not {text[:60]!r}")
-    return path_there(text)
+    return remote_path(text)
 
 
 def _program(text: str) -> str:
@@ -75,44 +75,55 @@ def _file(text: str) -> str:
     return printable(text)
 
 
-Host = Annotated[Text, AfterValidator(_pattern(_HOST, "a host's name (give the user as ssh.user)"))]
-User = Annotated[Text, AfterValidator(_pattern(_USER, "a user's name"))]
-Jumps = Annotated[Text, AfterValidator(_pattern(rf"{_HOP}(?:,{_HOP})*", "[user@]host[:port], several with commas"))]
+Host = Annotated[Text, AfterValidator(_pattern(_HOST, "the name of a host (the user is ssh.user)"))]
+User = Annotated[Text, AfterValidator(_pattern(_USER, "the name of a user"))]
+Jumps = Annotated[
+    Text, AfterValidator(_pattern(rf"{_HOP}(?:,{_HOP})*", "[user@]host[:port], several separated by commas"))
+]
 Module = Annotated[
-    Text, AfterValidator(_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+/:@=-]*", "a module's name, such as gcc/12.2"))
+    Text, AfterValidator(_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+/:@=-]*", "the name of a module, such as gcc/12.2"))
 ]
 Modules = Annotated[tuple[Module, ...], BeforeValidator(listed)]
-PathThere = Annotated[Text, AfterValidator(path_there)]
+RemotePath = Annotated[Text, AfterValidator(remote_path)]
 Program = Annotated[Text, AfterValidator(_program)]
-FileHere = Annotated[Text, AfterValidator(_file)]
+LocalFile = Annotated[Text, AfterValidator(_file)]
 Option = Annotated[Text, AfterValidator(printable)]
 
 
 class SshSettings(Checked):
-    """How to log in. What is None comes from ``~/.ssh/config``."""
+    """How to log in. A value that is None comes from ``~/.ssh/config``.
+
+    Attributes:
+        user: the user name on the host.
+        port: the port of its SSH server.
+        identity_file: the local path of a private key.
+        proxy_jump: the hosts to connect through, ``[user@]host[:port]``, separated by commas.
+        known_hosts: the local path of a file of host keys, instead of ``~/.ssh/known_hosts``.
+        accept_new_host_key: accept the key of a host that is not known yet; a changed key is refused even so.
+    """
 
     user: User | None = None
     port: Annotated[Whole, Field(ge=1, le=65535)] | None = None
-    identity_file: FileHere | None = None
+    identity_file: LocalFile | None = None
     proxy_jump: Jumps | None = None
-    known_hosts: FileHere | None = None
+    known_hosts: LocalFile | None = None
     accept_new_host_key: Flag = False
 
 
 class Limits(Checked):
-    """What the site allows. What is None is not limited, or not known.
+    """The limits of a site. A value that is None is not limited, or not known.
 
     Attributes:
-        walltime: the longest that a job may ask for.
-        memory: of one node: the most that a job may ask for there; no more jobs share it than it has memory for.
-        array_size: the most elements of one job array.
-        queued: the most jobs and array elements of one user that the batch system keeps at a time; the rest waits.
-        poll_seconds: never ask after jobs more often than this; None: as the batch system's module says.
-        running: for `scheduler: shell`, which has no queue of its own: at most so many jobs at once. None: as
-            many as the machine has cores.
-        whole_node: jobs get nodes to themselves: those of fewer cores that are submitted together share one.
-        cores_per_node: of a site that gives out whole nodes.
-        purge_days: the site deletes files in `work_dir` that nobody has touched for so long; None: not known.
+        walltime: the longest walltime that a job may request.
+        memory: the most memory per node that a job may request. Jobs that share a node use no more together.
+        array_size: the most tasks of one job array.
+        queued: the queue limit: how many jobs and array tasks of one user the batch system accepts at a time. Further
+            jobs wait on this machine.
+        poll_seconds: the least number of seconds between two polls; None: the default of the batch system.
+        running: for ``scheduler: shell``: how many jobs run at once; None: as many as the machine has cores.
+        whole_node: jobs get whole nodes. Jobs of fewer cores that are submitted together share one.
+        cores_per_node: the cores of one node, for sites with whole nodes.
+        purge_days: after how many days without access the site deletes files in `work_dir`.
     """
 
     walltime: Walltime | None = None
@@ -127,24 +138,24 @@ class Limits(Checked):
 
     @property
     def memory_mib(self) -> int | None:
-        """Memory of one node in MiB."""
+        """The memory limit in MiB, or None."""
         return None if self.memory is None else memory_mib(self.memory)
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         if self.whole_node and self.cores_per_node is None:
-            raise ValueError("cores_per_node: is missing; whole_node needs to know how many jobs a node has room for")
+            raise ValueError("cores_per_node: is missing; with whole_node it must be given")
         return self
 
 
 class ContainerSettings(Checked):
-    """How container jobs are run over there.
+    """How container jobs are run on the nodes.
 
     Attributes:
         runtime: the command that runs them.
-        modules: environment modules that bring it, loaded for container jobs only.
-        binds: folders of the host that are visible inside, each ``source[:target[:options]]``.
-        options: further options of ``exec``, one word each.
+        modules: environment modules that provide the command, loaded for container jobs only.
+        binds: folders of the node that are mounted in the container, each ``source[:target[:options]]``.
+        options: further options of the runtime's ``exec``, one word each.
     """
 
     runtime: Literal["apptainer", "singularity"] = "apptainer"

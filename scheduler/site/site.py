@@ -1,4 +1,4 @@
-"""Site: where jobs go, which batch system, which account, which limits. A checked value; no connection."""
+"""Site: the settings of one cluster or machine, as a checked value. It holds no connection."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from scheduler.job.validation import RESERVED_NAMES
 from scheduler.schema.model import Checked, Flag, Text, listed, printable, problems
 from scheduler.site.settings import (
     ContainerSettings,
-    FileHere,
     Host,
     Limits,
+    LocalFile,
     Modules,
-    PathThere,
     Program,
+    RemotePath,
     SshSettings,
 )
 from scheduler.transports.find import traits_of, transport_names
@@ -35,7 +35,7 @@ _PLACED = ("queue", "account", "qos", "constraint", "native")
 
 
 def batch_systems() -> list[str]:
-    """The words that `scheduler:` may be: the folders of ``scheduler/batch/``."""
+    """The values that `scheduler:` may have: the names of the folders in ``scheduler/batch/``."""
     return sorted(found.parent.name for found in (_PACKAGE / "batch").glob("*/system.py"))
 
 
@@ -56,7 +56,7 @@ def _environment(variables: object) -> object:
         return variables
     for name, value in variables.items():
         if not isinstance(name, str) or not _VARIABLE.match(name) or name in RESERVED_NAMES:
-            raise ValueError(f"{name!r} is no variable's name that can be set here (letters, digits, '_')")
+            raise ValueError(f"{name!r} is not a valid name of a variable, or is reserved; use letters, digits and '_'")
         if isinstance(value, bool) or not isinstance(value, str | int | float) or "\0" in str(value):
             raise ValueError(f"{name} must be text or a number, not {value!r}")
     return {name: str(value) for name, value in variables.items()}
@@ -69,15 +69,33 @@ def _shell_lines(text: str) -> str:
 
 
 class Site(Checked):
-    """Where jobs go: one YAML file, checked. `find_site` finds one, `Site.from_mapping` makes one.
+    """The settings of one cluster or machine: a checked site file. `find_site` reads one.
 
     Attributes:
-        name: the file's name without ``.yaml``.
-        path: the file, or None if it was made from a mapping.
-        sources: the files it was read from; each one overrides those before it.
-        resources: what a job gets that asks for nothing: the defaults with queue, account and the rest.
+        description: one line about the site.
+        transport: how commands reach it: ``ssh``, ``openssh`` or ``local``.
+        host: its host name, or a Host of ``~/.ssh/config``.
+        ssh: how to log in.
+        scheduler: its batch system.
+        work_dir: the remote directory for bundles and jobs.
+        account: the account to charge.
+        queue: the default PBS queue or Slurm partition.
+        qos: the default Slurm quality of service.
+        constraint: the node features that jobs require by default.
+        memory_style: how memory is requested: ``per_node``, ``per_cpu`` or ``omit``.
+        defaults: resources of a job that does not request them.
+        limits: the limits of the site.
+        container: how container jobs are run.
+        modules: environment modules that every job loads.
+        python: the Python command for function jobs, on the nodes.
+        environment: environment variables of every job.
+        prologue: shell text that runs before every payload.
+        native: directives that are passed to the batch system unchanged.
+        template: the local path of a Jinja template that replaces the batch system's own.
+        retry: the default of a job's `Retry`.
+        trust_pickles: whether functions may return values that JSON cannot hold.
 
-    The other attributes are the keys of the file; ``site_configs/example.yaml`` explains each.
+    ``site_configs/example.yaml`` explains each of these keys in full.
     """
 
     description: Annotated[Text, AfterValidator(printable)] = ""
@@ -85,7 +103,7 @@ class Site(Checked):
     host: Host | None = None
     ssh: SshSettings = SshSettings()
     scheduler: Annotated[Text, AfterValidator(_batch_system)]
-    work_dir: PathThere
+    work_dir: RemotePath
     account: Name | None = None
     queue: Name | None = None
     qos: Name | None = None
@@ -99,7 +117,7 @@ class Site(Checked):
     environment: Annotated[dict[str, str], BeforeValidator(_environment)] = Field(default_factory=dict)
     prologue: Annotated[Text, AfterValidator(_shell_lines)] = ""
     native: Annotated[tuple[Directive, ...], BeforeValidator(listed)] = ()
-    template: FileHere | None = None
+    template: LocalFile | None = None
     retry: Retry = Retry()
     trust_pickles: Flag = False
 
@@ -109,16 +127,19 @@ class Site(Checked):
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], *, name: str, sources: Sequence[Path] = ()) -> Self:
-        """A site of the keys that a site file has. A key that is null is as if it were not there.
+        """Make a site from the keys of a site file.
 
         Args:
-            values: the keys and their values.
-            name: what the site is called.
-            sources: the files that they come from; each one overrides those before it.
+            values: the keys and their values. A key with the value null counts as missing.
+            name: the site's name.
+            sources: the files that the keys come from; later ones override earlier ones.
+
+        Returns:
+            The site.
 
         Raises:
-            ConfigError: an unknown key (with the nearest known one), a missing key or a wrong value; the
-                message names the files and the key.
+            ConfigError: an unknown key (with the nearest known one), a missing key, or a wrong value; the message names
+                the files and the key.
         """
         try:
             site = cls.model_validate(_without_nulls(values))
@@ -132,81 +153,87 @@ class Site(Checked):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         if self.host is None and traits_of(self.transport).needs_host:
-            raise ValueError(f"host: is missing; transport: {self.transport} needs to know where to")
+            raise ValueError(f"host: is missing; with transport: {self.transport} it must be given")
         for key in _PLACED:
             if getattr(self.defaults, key):
-                raise ValueError(f"defaults.{key}: is a key of the site itself; write it one level up")
+                raise ValueError(f"defaults.{key}: is a key of the site itself; move it out of defaults")
         over = self._over_limits(self.defaults)
         if over:
-            raise ValueError(f"defaults.{over[0]}: is over limits.{over[0]}")
+            raise ValueError(f"defaults.{over[0]}: is above limits.{over[0]}")
         return self
 
     @property
     def name(self) -> str:
-        """What the site is called: its file's name without ``.yaml``."""
+        """The site's name: its file's name without ``.yaml``."""
         return self._name
 
     @property
     def path(self) -> Path | None:
-        """The file that had the last word, or None if it was made from a mapping."""
+        """The file whose keys override all others, or None if the site was made from a mapping."""
         return self._path
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """The files it was read from; each one overrides those before it."""
+        """The files that it was read from; later ones override earlier ones."""
         return self._sources
 
     @property
     def is_local(self) -> bool:
-        """The site's programs and jobs run on this machine and on this machine's file system."""
+        """Whether its commands run on this machine, so that its jobs use the file system of this machine."""
         return traits_of(self.transport).is_local
 
     @property
     def resources(self) -> Resources:
-        """What a job gets that asks for nothing."""
+        """The resources of a job that requests none: `defaults`, with account, queue, qos, constraint and native."""
         return Resources.from_json({**self.defaults.to_json(), **{key: getattr(self, key) for key in _PLACED}})
 
-    def resources_for(self, asked: Resources) -> Resources:
-        """What a job gets that asks for `asked`: that, over what the site gives.
+    def resources_for(self, requested: Resources) -> Resources:
+        """The resources of a job that requests `requested`: unset fields are taken from `resources`.
+
+        Args:
+            requested: the job's own resources.
+
+        Returns:
+            The complete resources.
 
         Raises:
-            JobError: it is more than the site allows.
+            JobError: they are above a limit of the site.
         """
-        granted = asked.over(self.resources)
+        granted = requested.over(self.resources)
         self.check_limits(granted)
         return granted
 
-    def check_limits(self, asked: Resources) -> None:
-        """Is all that is asked for within the limits?
+    def check_limits(self, resources: Resources) -> None:
+        """Check resources against the limits of the site.
 
         Raises:
-            JobError: it is more than the site allows.
+            JobError: they are above a limit.
         """
-        over = self._over_limits(asked)
+        over = self._over_limits(resources)
         if over:
-            key, asked_for, allowed = over
-            raise JobError(f"resources: {key}: {asked_for} is over what site {self.name!r} allows: {allowed}")
+            key, requested, allowed = over
+            raise JobError(f"resources: {key}: {requested} is above the limit of site {self.name!r}, {allowed}")
 
-    def _over_limits(self, asked: Resources) -> tuple[str, str, str] | None:
-        """The first key that is over its limit, what is asked for, and what is allowed."""
+    def _over_limits(self, resources: Resources) -> tuple[str, str, str] | None:
+        """The first key that is above its limit, its value, and the limit."""
         longest, most = self.limits.walltime, self.limits.memory
-        if longest and asked.walltime and asked.walltime > longest:
-            return "walltime", format_walltime(asked.walltime), format_walltime(longest)
-        if most and asked.memory and (asked.memory_mib or 0) > memory_mib(most):
-            return "memory", asked.memory, most
+        if longest and resources.walltime and resources.walltime > longest:
+            return "walltime", format_walltime(resources.walltime), format_walltime(longest)
+        if most and resources.memory and (resources.memory_mib or 0) > memory_mib(most):
+            return "memory", resources.memory, most
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, in values that JSON can hold. There are no secrets in a site."""
+        """The name, the files and all settings, as JSON values. A site contains no secrets."""
         settings = self.model_dump(mode="json")
         return {"name": self.name, "sources": [str(path) for path in self.sources], "settings": settings}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """What `to_json` gave, as a site again; the files are not read.
+        """The site for which `to_json` gave `values`. The files are not read.
 
         Raises:
-            ConfigError: it holds what this version does not know.
+            ConfigError: it has a key that this version does not know.
         """
         sources = [Path(path) for path in values["sources"]]
         return cls.from_mapping(values["settings"], name=values["name"], sources=sources)

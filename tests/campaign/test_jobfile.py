@@ -1,4 +1,4 @@
-"""Job files: what they make, what is said when they are wrong, and that patterns stay text."""
+"""Job files: the jobs that they make, the messages when they are wrong, and that values in patterns stay text."""
 
 from __future__ import annotations
 
@@ -48,19 +48,17 @@ def ids(jobs: list[Job]) -> list[str]:
     return [job.job_id for job in jobs]
 
 
-# What it makes
+# The jobs
 
 
-def test_one_job_is_called_like_its_file_and_comes_home_to_a_folder_of_that_name(
-    job_file: Write, tmp_path: Path
-) -> None:
+def test_a_single_job_and_its_folder_have_the_name_of_the_file(job_file: Write, tmp_path: Path) -> None:
     [job] = job_file(SCRIPT).jobs()
     assert (job.job_id, job.job_type) == ("scan", JobType.SCRIPT)
     assert job.working_dir == str(tmp_path / "here/scan")
     assert job.script_path == str(tmp_path / "files/run.sh")
 
 
-def test_a_job_file_holds_all_that_a_job_takes(job_file: Write, tmp_path: Path) -> None:
+def test_a_job_file_has_a_key_for_every_argument_of_job(job_file: Write, tmp_path: Path) -> None:
     (tmp_path / "files/geo.xml").touch()
     (tmp_path / "files/own.j2").touch()
     [job] = job_file("""\
@@ -78,7 +76,7 @@ job:
   retry: {times: 2}
   template: own.j2
 """).jobs()
-    assert job.container_command == "npsim -N {{ events }}"  # filled in later, with quoting
+    assert job.container_command == "npsim -N {{ events }}"  # rendered later, with quoting
     assert job.params == {"events": 500, "shape": {"layers": [1, 2]}, "nothing": None}
     assert job.env_vars == {"DETECTOR": "epic-500", "THREADS": "1"}
     assert job.working_dir == str(tmp_path / "here/out/scan")
@@ -90,33 +88,33 @@ job:
     assert job.template == str(tmp_path / "files/own.j2")
 
 
-def test_the_arguments_of_a_script_are_left_for_later(job_file: Write) -> None:
+def test_arguments_of_a_script_are_not_rendered_yet(job_file: Write) -> None:
     [job] = job_file(SCRIPT + "  arguments: [--seed, '{{ seed }}', 3]\n  params: {seed: 1}\n").jobs()
     assert job.arguments == ["--seed", "{{ seed }}", "3"]
 
 
-def test_a_matrix_is_the_product_in_the_order_written(job_file: Write) -> None:
+def test_a_matrix_makes_the_product_in_the_order_of_the_file(job_file: Write) -> None:
     jobs = job_file('id: "dz{{ dz }}-s{{ seed }}"\nmatrix: {dz: [10, 20], seed: "range(1, 4)"}\n' + SCRIPT).jobs()
     assert ids(jobs) == ["dz10-s1", "dz10-s2", "dz10-s3", "dz20-s1", "dz20-s2", "dz20-s3"]
     assert jobs[1].params == {"dz": 10, "seed": 2}
 
 
-def test_lists_of_a_zip_go_side_by_side_inside_the_matrix(job_file: Write) -> None:
+def test_lists_of_a_zip_are_combined_by_position_inside_the_matrix(job_file: Write) -> None:
     text = "id: '{{ p }}-{{ e }}-{{ n }}'\nmatrix: {p: [pi, K]}\nzip: {e: [1, 10], n: [500, 50]}\n"
     assert ids(job_file(text + SCRIPT).jobs()) == ["pi-1-500", "pi-10-50", "K-1-500", "K-10-50"]
 
 
-def test_a_sweep_without_ids_is_numbered(job_file: Write) -> None:
+def test_jobs_of_a_sweep_without_id_are_numbered(job_file: Write) -> None:
     jobs = job_file("matrix: {seed: range(3)}\n" + SCRIPT).jobs()
     assert ids(jobs) == ["scan-0001", "scan-0002", "scan-0003"]
 
 
-def test_values_of_a_sweep_go_over_the_params_of_the_job(job_file: Write) -> None:
+def test_values_of_a_sweep_override_the_params_of_the_job(job_file: Write) -> None:
     [job] = job_file("matrix: {seed: [7]}\n" + SCRIPT + "  params: {seed: 1, z: 2}\n").jobs()
     assert job.params == {"seed": 7, "z": 2}
 
 
-def test_unequal_jobs_say_only_what_differs(job_file: Write) -> None:
+def test_an_entry_of_jobs_overrides_only_its_own_keys(job_file: Write) -> None:
     jobs = job_file(
         SCRIPT
         + """\
@@ -136,12 +134,12 @@ jobs:
     assert jobs[1].output_files == ["b.root"]
 
 
-def test_unequal_jobs_are_swept_too(job_file: Write) -> None:
+def test_entries_of_jobs_are_combined_with_the_sweep(job_file: Write) -> None:
     text = SCRIPT + "jobs: [{id: 'a{{ s }}'}, {id: 'b{{ s }}'}]\nmatrix: {s: [1, 2]}\n"
     assert ids(job_file(text).jobs()) == ["a1", "a2", "b1", "b2"]
 
 
-def test_a_function_is_named_by_module_or_by_file(job_file: Write, tmp_path: Path) -> None:
+def test_a_function_is_given_by_module_or_by_file(job_file: Write, tmp_path: Path) -> None:
     (tmp_path / "files/physics_of_a_test.py").write_text(
         "from neighbour_of_a_test import f\ndef g(x):\n    return f(x)\n"
     )
@@ -164,7 +162,7 @@ def test_each_call_makes_new_jobs(job_file: Write) -> None:
     assert file.campaign is None
 
 
-# What is said when it is wrong
+# Messages about wrong files
 
 
 @pytest.mark.parametrize(
@@ -181,22 +179,22 @@ def test_each_call_makes_new_jobs(job_file: Write) -> None:
         ("job: {type: scirpt}", r"job\.type: must be one of 'function', 'script' or 'container'"),
         ("job: {function: f}", r"job\.function: must be 'module:name' or 'path\.py:name'"),
         ("job: {output_files: '*.root'}", r"job\.output_files: must be a list"),
-        ("job: {input_files: x}", r"job\.input_files: must be a list of paths, or a mapping"),
+        ("job: {input_files: x}", r"job\.input_files: must be a list of local paths, or a mapping"),
         ("job: {env_vars: {A: true}}", r"job\.env_vars\.A: must be text or a number"),
         ("job: {arguments: [[1]]}", r"job\.arguments\[0\]: must be text or a number"),
-        ("matrix: {a: 3}", "matrix: a must be a list, or text as 'range"),
+        ("matrix: {a: 3}", "matrix: a must be a list, or text such as 'range"),
         ("matrix: {a: []}", "matrix: a has no values"),
         ("matrix:\n  a: range(3, 1)", "matrix: a has no values"),
-        ("matrix: {a: range(3, 1)}", r"matrix: a is cut off at its comma: inside \{ \} a range needs quotes"),
-        ("matrix: {a: 'range(1, 2, 0)'}", "the step of .* is 0"),
+        ("matrix: {a: range(3, 1)}", r"matrix: a is incomplete: inside \{ \} a range with a comma needs quotes"),
+        ("matrix: {a: 'range(1, 2, 0)'}", "the step of .* must not be 0"),
         ("matrix: {a: 'range(0, 1000000000000)'}", "more than 100000 values"),
-        ("matrix: {a: 'range(__import__)'}", "must be a list, or text as 'range"),
+        ("matrix: {a: 'range(__import__)'}", "must be a list, or text such as 'range"),
         ("matrix: {a b: [1]}", "matrix: 'a b' cannot be the name of a parameter"),
         ("matrix: {job_id: [1]}", "matrix: 'job_id' cannot be the name of a parameter"),
-        ("zip: {a: [1, 2], b: [1]}", "zip: all lists must be of one length: a has 2, b has 1"),
-        ("matrix: {a: [1]}\nzip: {a: [1]}", "zip: a is in matrix too"),
+        ("zip: {a: [1, 2], b: [1]}", "zip: all lists must have the same length: a has 2, b has 1"),
+        ("matrix: {a: [1]}\nzip: {a: [1]}", "zip: a is also in matrix; delete one of them"),
         ("campaign: ''", "campaign: must not be empty"),
-        ("a: 1\na: 2", "line 2, column 1: the key 'a' is there twice"),
+        ("a: 1\na: 2", "line 2, column 1: the key 'a' is given twice"),
         ("[]", "must be a mapping"),
     ],
 )
@@ -211,7 +209,7 @@ def test_a_wrong_job_file_names_the_file_and_the_key(job_file: Write, text: str,
         ("job: {}", r"job\.type: is missing"),
         ("job: {type: script, script_path: none.sh}", r"job 'scan': script_path .*files/none\.sh"),
         ("job: {type: container}", "needs container_image"),
-        ("job: {type: function, function: 'nowhere.py:f'}", "there is no file .*files/nowhere.py"),
+        ("job: {type: function, function: 'nowhere.py:f'}", "the file .*files/nowhere.py does not exist"),
         ("job: {type: function, function: 'no_such_module:f'}", "cannot import 'no_such_module'"),
         (
             "job: {type: function, function: 'json:dump_s'}",
@@ -221,42 +219,42 @@ def test_a_wrong_job_file_names_the_file_and_the_key(job_file: Write, text: str,
         ("id: '{{ seed'\n" + SCRIPT, r"id: '\{\{ seed': "),
         ("id: '{{ 1 / n }}'\nmatrix: {n: [0]}\n" + SCRIPT, "division by zero"),
         ("id: '{{ [].__class__.__base__.__subclasses__() }}'\n" + SCRIPT, "id: .*unsafe"),
-        ("id: 'a/{{ n }}'\nmatrix: {n: [0]}\n" + SCRIPT, "job_id 'a/0' cannot be a folder's name"),
-        ("working_dir: 'out/{{ n }}'\nmatrix: {n: [../../x]}\n" + SCRIPT, "working_dir: .* is no folder"),
-        ("working_dir: ''\n" + SCRIPT, "working_dir: '' is no folder"),
+        ("id: 'a/{{ n }}'\nmatrix: {n: [0]}\n" + SCRIPT, "job_id 'a/0' cannot be the name of a folder"),
+        ("working_dir: 'out/{{ n }}'\nmatrix: {n: [../../x]}\n" + SCRIPT, "working_dir: .* is not a folder"),
+        ("working_dir: ''\n" + SCRIPT, "working_dir: '' is not a folder"),
         ("matrix: {a: range(1000), b: range(1000)}\n" + SCRIPT, "more than 100000 combinations"),
     ],
 )
-def test_what_makes_no_good_job_names_the_file_and_what_is_wrong(job_file: Write, text: str, message: str) -> None:
+def test_a_value_that_makes_an_impossible_job_is_named_with_the_file(job_file: Write, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=rf"scan\.yaml: .*{message}"):
         job_file(text).jobs()
 
 
-def test_two_jobs_of_one_id_are_refused_naming_both(job_file: Write) -> None:
+def test_two_jobs_with_the_same_id_are_refused_and_both_named(job_file: Write) -> None:
     file = job_file('id: "s{{ seed }}"\nmatrix: {dz: [10, 20], seed: [1]}\n' + SCRIPT)
-    with pytest.raises(ConfigError, match=r"id: 's1' would be two jobs: dz=10, seed=1 and dz=20, seed=1"):
+    with pytest.raises(ConfigError, match=r"id: 's1' would be the id of two jobs: dz=10, seed=1 and dz=20, seed=1"):
         file.jobs()
 
 
-def test_two_jobs_that_come_home_to_one_folder_are_refused_naming_both(job_file: Write) -> None:
+def test_two_jobs_with_the_same_folder_are_refused_and_both_named(job_file: Write) -> None:
     file = job_file("working_dir: out\nmatrix: {seed: [1, 2]}\n" + SCRIPT)
-    with pytest.raises(ConfigError, match="working_dir: 'scan-0001' and 'scan-0002' would come home to one folder"):
+    with pytest.raises(ConfigError, match="working_dir: 'scan-0001' and 'scan-0002' would have the same folder"):
         file.jobs()
 
 
-def test_a_module_of_a_name_that_is_taken_is_refused(job_file: Write, tmp_path: Path) -> None:
+def test_a_file_with_the_name_of_an_imported_module_is_refused(job_file: Write, tmp_path: Path) -> None:
     (tmp_path / "files/json.py").write_text("def dumps(): pass\n")
     file = job_file("job: {type: function, function: 'json.py:dumps'}")
-    with pytest.raises(ConfigError, match="another module is called 'json' already; rename"):
+    with pytest.raises(ConfigError, match="another module with the name 'json' is already imported; rename"):
         file.jobs()
 
 
-def test_values_in_patterns_are_text_and_no_patterns(job_file: Write) -> None:
+def test_values_in_patterns_are_not_rendered_as_patterns(job_file: Write) -> None:
     file = job_file("id: '{{ x }}'\nmatrix: {x: ['{{ 7 * 7 }}', '$(id)', \"a'b\"]}\n" + SCRIPT)
     assert ids(file.jobs()) == ["{{ 7 * 7 }}", "$(id)", "a'b"]
 
 
-# The sweep by itself
+# The sweep alone
 
 axes = st.dictionaries(st.sampled_from("abcd"), st.lists(st.integers(), min_size=1, max_size=4), max_size=4)
 
@@ -270,7 +268,7 @@ def test_a_product_has_every_combination_once_and_in_order(matrix: dict[str, lis
 
 
 @given(st.integers(-50, 50), st.integers(-50, 50), st.integers(-5, 5).filter(bool))
-def test_a_range_counts_as_python_does(start: int, stop: int, step: int) -> None:
+def test_a_range_has_the_values_of_python(start: int, stop: int, step: int) -> None:
     expected = list(range(start, stop, step))
     text = f"range({start}, {stop},{step})"
     if expected:

@@ -19,10 +19,10 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.mark.parametrize("login", ["behind a jump host", "twofactor", "password", "cert", "tess", "nosftp", "posix"])
-@pytest.mark.parametrize("way", TRANSPORTS)
-def test_no_check_of_a_working_account_fails(cluster: Cluster, tmp_path: Path, way: str, login: str) -> None:
-    with transport_of(cluster, way, login, tmp_path) as transport:
-        found = by_name(inspect_site(site_of(cluster, way, login), transport))
+@pytest.mark.parametrize("transport_name", TRANSPORTS)
+def test_no_check_of_a_working_account_fails(cluster: Cluster, tmp_path: Path, transport_name: str, login: str) -> None:
+    with transport_of(cluster, transport_name, login, tmp_path) as transport:
+        found = by_name(inspect_site(site_of(cluster, transport_name, login), transport))
     assert failures(found) == [], {name: one for name, one in found.items() if one.mark is Mark.FAILED}
 
 
@@ -34,31 +34,31 @@ def only_failure(site: Site) -> Finding:
     return found[name]
 
 
-@pytest.mark.parametrize("way", TRANSPORTS)
-def test_a_login_that_needs_a_one_time_code_is_reported_as_that(cluster: Cluster, way: str) -> None:
-    failure = only_failure(cluster.site("two", user="twofactor", transport=way))
+@pytest.mark.parametrize("transport_name", TRANSPORTS)
+def test_a_login_that_needs_a_one_time_code_is_reported_as_that(cluster: Cluster, transport_name: str) -> None:
+    failure = only_failure(cluster.site("two", user="twofactor", transport=transport_name))
     assert failure.name == "login"
     assert "code" in failure.words or "keyboard-interactive" in failure.words, failure
 
 
-@pytest.mark.parametrize("way", TRANSPORTS)
-def test_an_expired_certificate_is_reported_as_expired(cluster: Cluster, tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize("transport_name", TRANSPORTS)
+def test_an_expired_certificate_is_reported_as_expired(cluster: Cluster, tmp_path: Path, transport_name: str) -> None:
     key = certified(cluster, tmp_path, valid="-3h:-2h")
     ssh = {**ssh_of(cluster, "cert"), "identity_file": str(key)}
-    failure = only_failure(cluster.site("cert", transport=way, ssh=ssh))
+    failure = only_failure(cluster.site("cert", transport=transport_name, ssh=ssh))
     assert failure.name == "login"
     assert "expired" in failure.words, failure
 
 
-@pytest.mark.parametrize("way", TRANSPORTS)
-def test_the_rejection_by_a_list_of_allowed_commands_is_reported(cluster: Cluster, way: str) -> None:
-    failure = only_failure(cluster.site("list", user="restricted", transport=way))
+@pytest.mark.parametrize("transport_name", TRANSPORTS)
+def test_the_rejection_by_a_list_of_allowed_commands_is_reported(cluster: Cluster, transport_name: str) -> None:
+    failure = only_failure(cluster.site("list", user="restricted", transport=transport_name))
     assert "Command rejected by allowed-commands" in failure.words, failure
 
 
-@pytest.mark.parametrize("way", TRANSPORTS)
-def test_a_full_home_directory_is_a_failure_of_work_dir(cluster: Cluster, way: str) -> None:
-    failure = only_failure(cluster.site("full", user="full", transport=way))
+@pytest.mark.parametrize("transport_name", TRANSPORTS)
+def test_a_full_home_directory_is_a_failure_of_work_dir(cluster: Cluster, transport_name: str) -> None:
+    failure = only_failure(cluster.site("full", user="full", transport=transport_name))
     assert failure.name == "work_dir"
 
 

@@ -54,7 +54,7 @@ def test_an_existing_file_is_overwritten_only_with_force(workspace: Workspace) -
     ("arguments", "message"),
     [
         (["far"], "host is required: --host"),
-        (["far", "--host", "-oProxyCommand=x"], "host: must be a host's name"),
+        (["far", "--host", "-oProxyCommand=x"], "host: must be the name of a host"),
         (["far", "--host", "h", "--scheduler", "slrum"], "did you mean 'slurm'?"),
         (["far", "--host", "h", "--work-dir", "relative"], "work_dir: must begin with '/'"),
         (["far", "--host", "h", "--account", "a b"], "account: must be letters"),

@@ -133,5 +133,5 @@ def test_a_request_above_the_sites_limit_is_refused_and_nothing_is_submitted(wor
     path.write_text(path.read_text().replace("poll_seconds: 0.2", "poll_seconds: 0.2, memory: 1 GB"))
     workspace.scheduler("run", sweep, "-s", "local", code=3)
     done = workspace.scheduler("retry", "job-bad-0", "--memory", "2 GB", code=1)
-    assert "job 'job-bad-0': resources: memory: 2048M is over what site 'local' allows: 1024M" in done.err
+    assert "job 'job-bad-0': resources: memory: 2048M is above the limit of site 'local', 1024M" in done.err
     assert "0 of 1 job retried" in done.out

@@ -50,7 +50,7 @@ def alice(cluster: Cluster) -> Iterator[Alice]:
 def runner(cluster: Cluster, tmp_path: Path) -> Iterator[Runner]:
     with Runner(cluster.site("others"), ledger=Ledger(tmp_path / "state")) as opened:
         yield opened
-        opened.cancel(opened._keys)
+        opened.cancel(opened._tracked)
 
 
 def job(folder: Path, name: str, text: str) -> Job:

@@ -83,7 +83,7 @@ def test_a_job_runs_to_its_end_over_a_transport_that_is_one_folder(package: Path
 def test_a_transport_that_is_one_folder_is_known_to_site_files(package: Path) -> None:
     assert python(package, MISSPELT) == [
         "site 'test': transport: no such transport: 'tyo'; did you mean 'toy'?",
-        "site 'test': host: is missing; transport: toy needs to know where to",
+        "site 'test': host: is missing; with transport: toy it must be given",
     ]
 
 

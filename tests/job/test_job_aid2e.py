@@ -218,7 +218,7 @@ def test_a_job_that_goes_on_has_no_cause_of_an_end() -> None:
 
 @pytest.mark.parametrize("name", ["NEW", "READY", "PAUSED"])
 def test_a_state_that_we_do_not_have_is_refused(name: str) -> None:
-    with pytest.raises(JobError, match="no such state"):
+    with pytest.raises(JobError, match="unknown state"):
         function_job(QueueRunner()).state = TheirState[name]
 
 

@@ -95,9 +95,9 @@ def test_walltime_grows_up_to_what_the_site_allows_and_then_no_further() -> None
 @pytest.mark.parametrize(
     ("cause", "asked", "bounds", "words"),
     [
-        (Cause.OUT_OF_MEMORY, Resources(), WIDE, "no memory that could be made more"),
-        (Cause.OUT_OF_MEMORY, ASKED, Bounds(memory_is_asked_for=False), "no memory that could be made more"),
-        (Cause.TIME_LIMIT, Resources(), WIDE, "no walltime that could be made more"),
+        (Cause.OUT_OF_MEMORY, Resources(), WIDE, "no memory that could be increased"),
+        (Cause.OUT_OF_MEMORY, ASKED, Bounds(memory_is_asked_for=False), "no memory that could be increased"),
+        (Cause.TIME_LIMIT, Resources(), WIDE, "no walltime that could be increased"),
     ],
 )
 def test_what_was_not_asked_for_cannot_be_made_more(cause: Cause, asked: Resources, bounds: Bounds, words: str) -> None:

@@ -99,7 +99,7 @@ def test_an_attempt_that_is_not_taken_leaves_the_job_what_it_was_with_its_result
     assert move(ledger, "bbb")
     [moved] = ledger.of_keys([2])
     assert not moved.collected and moved.results is None
-    ledger.attempts.take_back({2: "not tried again: the folder is gone"})
+    ledger.attempts.undo({2: "not tried again: the folder is gone"})
     [row] = ledger.of_keys([2])
     assert row == replace(before, retry="{}", updated=row.updated)
     assert ledger.attempts.of([2]) == []
@@ -112,14 +112,14 @@ def test_the_last_of_several_attempts_alone_is_taken_back(ledger: Ledger) -> Non
     second = Status(JobState.FAILED, Cause.TIME_LIMIT, retries=1)
     ledger.observe({2: second}, {})
     assert move(ledger, "ccc")
-    ledger.attempts.take_back({2: "no"})
+    ledger.attempts.undo({2: "no"})
     [row] = ledger.of_keys([2])
     assert (row.bundle, row.retries, row.status) == ("bbb", 1, replace(second, reason="no"))
     assert [one.retries for one in ledger.attempts.of([2])] == [0]
 
 
 def test_what_is_never_to_be_tried_again_is_no_more_among_the_failed(ledger: Ledger) -> None:
-    ledger.attempts.never_again([2])
+    ledger.attempts.disable_retry([2])
     assert ledger.failed("here") == []
 
 

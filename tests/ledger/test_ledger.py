@@ -41,7 +41,7 @@ def _record(ledger: Ledger, token: str, count: int = 3, campaign: str | None = N
 def test_what_is_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     keys = _record(ledger, "aaa", campaign="scan")
-    assert ledger.slots.give("here", None, owner=owner()) == {"aaa": [0]}
+    assert ledger.slots.assign("here", None, owner=owner()) == {"aaa": [0]}
     ledger.record_folder("aaa", "/far/aaa")
     ledger.record_ids("aaa", {0: "77"})
     status = Status(JobState.FAILED, Cause.TIME_LIMIT, exit_code=143, raw="TIMEOUT", reason="too long", node="n1")

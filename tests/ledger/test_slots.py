@@ -43,7 +43,7 @@ def record(ledger: Ledger, token: str, *sizes: int, packed: bool = False) -> lis
 
 
 def places(ledger: Ledger, most: int | None, now: float | None = None) -> dict[str, list[int]]:
-    return ledger.slots.give("hpc", most, owner=owner(), now=now)
+    return ledger.slots.assign("hpc", most, owner=owner(), now=now)
 
 
 def test_as_many_go_as_there_is_room_for_and_the_oldest_first(ledger: Ledger) -> None:
@@ -104,7 +104,7 @@ def test_what_is_cancelled_while_it_waits_never_goes(ledger: Ledger) -> None:
     keys = record(ledger, "a", 1, 1, 1)
     places(ledger, 1)
     cancelled = Status(JobState.CANCELLED, Cause.CANCELLED)
-    assert ledger.slots.strike_out({keys[0]: cancelled, keys[1]: cancelled}) == {keys[1]}
+    assert ledger.slots.cancel_waiting({keys[0]: cancelled, keys[1]: cancelled}) == {keys[1]}
     assert places(ledger, None) == {"a": [2]}
 
 
@@ -150,7 +150,7 @@ def runner(tmp_path: Path) -> Iterator[Callable[..., Runner]]:
 
     yield make
     for one in opened:
-        one.cancel(one._keys)
+        one.cancel(one._tracked)
         one.close()
 
 
@@ -169,7 +169,7 @@ def test_the_rest_goes_as_places_become_free_and_each_runs_once(
         first.poll()
     assert len(ran(tmp_path)) == 4
     assert [job.status.reason for job in jobs[4:]] == [
-        "waits here: the site has no place for more jobs at the moment"
+        "waiting for a free slot: the queue limit of the site is reached"
     ] * 7
     (tmp_path / "go").touch()
     first.wait(jobs, timeout=600)

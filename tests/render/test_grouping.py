@@ -97,7 +97,7 @@ def test_jobs_of_different_queues_do_not_share_a_node(make: Make) -> None:
 
 def test_a_site_of_whole_nodes_must_give_their_number_of_cores() -> None:
     keys = {"transport": "local", "scheduler": "shell", "work_dir": "/w", "limits": {"whole_node": True}}
-    with pytest.raises(ConfigError, match="limits: cores_per_node: is missing; whole_node needs"):
+    with pytest.raises(ConfigError, match="limits: cores_per_node: is missing; with whole_node"):
         Site.from_mapping(keys, name="x")
 
 

@@ -1,4 +1,4 @@
-"""Finding sites: which files are looked at, and which has the last word."""
+"""Finding sites: which files are read, and which of them overrides the others."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ def written(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def test_a_persons_file_needs_only_the_keys_that_differ(tmp_path: Path) -> None:
+def test_a_users_file_needs_only_the_keys_that_differ(tmp_path: Path) -> None:
     packaged = written(tmp_path / "packaged", "far.yaml", BELOW)
-    person = written(
-        tmp_path / "person", "far.yaml", "account: eic\nlimits: {queued: 9}\nmodules: [c]\nssh: {user: me}\n"
+    user = written(
+        tmp_path / "user", "far.yaml", "account: eic\nlimits: {queued: 9}\nmodules: [c]\nssh: {user: me}\n"
     )
-    found = find_site("far", folders=[tmp_path / "here", tmp_path / "person", tmp_path / "packaged"])
+    found = find_site("far", folders=[tmp_path / "current", tmp_path / "user", tmp_path / "packaged"])
     assert (found.account, found.host, found.ssh.user, found.modules) == ("eic", "far", "me", ("c",))
     assert (found.limits.queued, found.limits.array_size) == (9, 7)
-    assert found.sources == (packaged, person)
-    assert found.path == person
+    assert found.sources == (packaged, user)
+    assert found.path == user
 
 
-def test_a_persons_null_takes_away_what_the_packaged_file_says(tmp_path: Path) -> None:
+def test_null_in_a_users_file_removes_a_value_of_the_packaged_file(tmp_path: Path) -> None:
     written(tmp_path / "packaged", "far.yaml", BELOW)
-    written(tmp_path / "person", "far.yaml", "limits:\nmodules: null\n")
-    found = find_site("far", folders=[tmp_path / "person", tmp_path / "packaged"])
+    written(tmp_path / "user", "far.yaml", "limits:\nmodules: null\n")
+    found = find_site("far", folders=[tmp_path / "user", tmp_path / "packaged"])
     assert (found.limits.queued, found.modules) == (None, ())
 
 
-def test_an_error_in_a_file_over_another_names_both(tmp_path: Path) -> None:
+def test_an_error_in_merged_files_names_both(tmp_path: Path) -> None:
     packaged = written(tmp_path / "packaged", "far.yaml", BELOW)
-    person = written(tmp_path / "person", "far.yaml", "acount: eic")
+    user = written(tmp_path / "user", "far.yaml", "acount: eic")
     with pytest.raises(ConfigError) as caught:
-        find_site("far", folders=[tmp_path / "person", tmp_path / "packaged"])
-    assert str(caught.value) == f"{person} over {packaged}: acount: no such key; did you mean 'account'?"
+        find_site("far", folders=[tmp_path / "user", tmp_path / "packaged"])
+    assert str(caught.value) == f"{user} over {packaged}: acount: no such key; did you mean 'account'?"
 
 
-def test_a_site_given_by_path_is_complete_in_itself(tmp_path: Path) -> None:
+def test_a_site_file_given_by_path_is_not_merged(tmp_path: Path) -> None:
     path = written(tmp_path, "jlab.yaml", "account: eic")
     with pytest.raises(ConfigError, match="work_dir: is missing"):
         find_site(path)
@@ -63,7 +63,7 @@ def test_a_site_given_by_path_is_complete_in_itself(tmp_path: Path) -> None:
     assert find_site(whole).path == whole
 
 
-def test_a_stray_file_does_not_hide_a_site_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_the_current_directory_does_not_hide_the_site_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     written(tmp_path, "local", "not a site")
     written(tmp_path, "lonely", BELOW)
@@ -71,16 +71,16 @@ def test_a_stray_file_does_not_hide_a_site_of_its_name(tmp_path: Path, monkeypat
     assert find_site("lonely").host == "far"
 
 
-def test_an_unknown_site_is_refused_with_the_nearest_and_where_it_was_looked_for(tmp_path: Path) -> None:
+def test_an_unknown_site_is_refused_with_the_nearest_name_and_the_folders(tmp_path: Path) -> None:
     written(tmp_path / "a", "perlmutter.yaml", BELOW)
-    with pytest.raises(ConfigError, match=r"did you mean 'perlmutter'\? \(looked in .*/a, .*/b\)"):
+    with pytest.raises(ConfigError, match=r"did you mean 'perlmutter'\? \(searched in .*/a, .*/b\)"):
         find_site("perlmuter", folders=[tmp_path / "a", tmp_path / "b"])
     for nonsense in ("", ".", ".."):
         with pytest.raises(ConfigError, match="no site is called"):
             find_site(nonsense, folders=[tmp_path / "a"])
 
 
-def test_sites_are_looked_for_here_then_with_the_person_then_in_the_package(
+def test_sites_are_searched_in_the_current_directory_the_users_folder_and_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -96,7 +96,7 @@ def test_sites_are_looked_for_here_then_with_the_person_then_in_the_package(
     assert find_site("local").limits.running == 3
 
 
-def test_a_list_of_sites_shows_the_broken_ones_with_what_is_wrong(tmp_path: Path) -> None:
+def test_a_list_of_sites_includes_invalid_ones_with_their_errors(tmp_path: Path) -> None:
     written(tmp_path, "good.yaml", "description: fine\n" + BELOW)
     bad = written(tmp_path, "bad.yaml", "a: 1\na: 2\n")
     written(tmp_path, "notes.txt", "")
@@ -110,8 +110,8 @@ def test_a_list_of_sites_shows_the_broken_ones_with_what_is_wrong(tmp_path: Path
 def test_a_template_is_relative_to_the_file_that_names_it(tmp_path: Path) -> None:
     template = written(tmp_path / "packaged", "own.sh.j2", "")
     written(tmp_path / "packaged", "far.yaml", BELOW + "template: own.sh.j2\n")
-    written(tmp_path / "person", "far.yaml", "account: eic")
-    assert find_site("far", folders=[tmp_path / "person", tmp_path / "packaged"]).template == str(template)
+    written(tmp_path / "user", "far.yaml", "account: eic")
+    assert find_site("far", folders=[tmp_path / "user", tmp_path / "packaged"]).template == str(template)
     bad = written(tmp_path, "bad.yaml", BELOW + "template: none.j2\n")
-    with pytest.raises(ConfigError, match=r"bad.yaml: template: there is no file .*none.j2"):
+    with pytest.raises(ConfigError, match=r"bad.yaml: template: the file .*none.j2 does not exist"):
         find_site(bad)

@@ -1,4 +1,4 @@
-"""The site files that come with the package: complete, with their sources, and good for every kind of job."""
+"""The site files of the package: they have their sources, and every kind of job can be rendered for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scheduler.site.site import Site
 FOLDER = packaged_folder("site_configs")
 PACKAGED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 OF_OURS = ("local", "example", "workstation")
-"""Nobody else's machines: they have no sources."""
+"""Not sites of other organisations: they have no sources."""
 ALLIANCE = ("fir", "narval", "nibi", "rorqual", "trillium")
 PROMISED = {*OF_OURS, *ALLIANCE, "jlab", "bnl", "perlmutter", "frontier", "stampede3", "duke-dcc"}
 SENTENCE = "automation nodes are designed for predictable workloads. They are not suitable for usage of AI agents."
@@ -29,26 +29,26 @@ def site(name: str) -> Site:
 
 
 def comments(name: str) -> str:
-    """What its comments say, in one line."""
+    """Its comments, in one line."""
     lines = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
     return " ".join(line.partition("#")[2].strip() for line in lines if "#" in line)
 
 
-def test_the_sites_that_are_promised_are_there() -> None:
+def test_the_documented_sites_exist() -> None:
     assert set(PACKAGED) >= PROMISED
 
 
 @pytest.mark.parametrize("name", [name for name in PACKAGED if name not in OF_OURS])
-def test_a_site_says_how_to_log_in_whence_its_facts_are_and_which_are_not_confirmed(name: str) -> None:
-    said = comments(name)
+def test_a_site_has_comments_on_login_sources_and_unconfirmed_facts(name: str) -> None:
+    text = comments(name)
     for word in ("Logging in:", "Sources:", "Yours to add"):
-        assert word in said, f"{name}.yaml does not say: {word}"
-    marked = bool(re.search(r"\[[UM]\]", said.replace("[U] marks", "").replace("[M] what", "")))
-    assert marked == ("[U] marks" in said), f"{name}.yaml marks what is not confirmed, and says what the mark means"
+        assert word in text, f"{name}.yaml has no comment {word!r}"
+    marked = bool(re.search(r"\[[UM]\]", text.replace("[U] marks", "").replace("[M] what", "")))
+    assert marked == ("[U] marks" in text), f"{name}.yaml marks unconfirmed facts if and only if it explains the mark"
 
 
 @pytest.mark.parametrize("name", [name for name in PACKAGED if name not in ("local", "example", "workstation")])
-def test_a_site_has_limits_and_knows_where_images_of_eic_are(name: str) -> None:
+def test_a_site_has_limits_and_a_comment_on_eic_images(name: str) -> None:
     found = site(name)
     assert found.limits.walltime and (found.limits.poll_seconds or 0) >= 30
     assert found.container.binds
@@ -56,7 +56,7 @@ def test_a_site_has_limits_and_knows_where_images_of_eic_are(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALLIANCE)
-def test_the_alliance_says_who_must_not_use_its_automation_nodes(name: str) -> None:
+def test_sites_of_the_alliance_quote_its_rule_on_automation_nodes(name: str) -> None:
     assert SENTENCE in comments(name)
 
 
@@ -80,7 +80,7 @@ def jobs(folder: Path) -> list[Job]:
 
 
 @pytest.mark.parametrize("name", PACKAGED)
-def test_every_kind_of_job_becomes_a_script_that_bash_can_read(name: str, tmp_path: Path) -> None:
+def test_every_kind_of_job_is_rendered_as_a_valid_bash_script(name: str, tmp_path: Path) -> None:
     found = site(name)
     sent = [job for job in jobs(tmp_path) if not (found.native and found.scheduler == "shell")]
     for group in ([job] for job in sent):  # alone
@@ -98,6 +98,6 @@ def read_by_bash(script: bytes | Path) -> None:
 
 
 @pytest.mark.parametrize("name", PACKAGED)
-def test_a_site_is_on_the_page_that_tells_how_to_log_in(name: str) -> None:
+def test_a_site_is_on_the_page_of_sites(name: str) -> None:
     page = (ROOT / "docs/pages/site-list.md").read_text(encoding="utf-8")
-    assert f"`{name}`" in page, f"docs/pages/site-list.md does not speak of {name}"
+    assert f"`{name}`" in page, f"docs/pages/site-list.md does not contain {name}"

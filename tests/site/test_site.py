@@ -1,4 +1,4 @@
-"""Sites: what a file may say, and what is said when it is wrong."""
+"""Sites: the keys of a site file, and the messages when they are wrong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLACED = (
     "qos",
     "constraint",
     "native",
-)  # keys of the site itself, and not of its defaults
+)  # keys of the site itself, not of its defaults
 
 
 def site(**values: Any) -> Site:
@@ -39,14 +39,14 @@ def site(**values: Any) -> Site:
 
 
 @pytest.mark.parametrize("name", PACKAGED)
-def test_every_packaged_site_is_valid_and_says_what_it_is(name: str) -> None:
+def test_every_packaged_site_is_valid_and_has_a_description(name: str) -> None:
     found = find_site(name, folders=[packaged_folder("site_configs")])
     assert found.name == name
     assert found.description
     assert found.path == packaged_folder("site_configs") / f"{name}.yaml"
 
 
-def test_the_sites_that_are_promised_are_there() -> None:
+def test_the_documented_sites_exist() -> None:
     known = {"local", "example", "jlab", "perlmutter", "workstation", "polaris", "aurora", "improv", "bebop"}
     assert known <= set(PACKAGED)
 
@@ -62,7 +62,7 @@ def keys_of(model: type[BaseModel], above: str = "") -> Iterator[str]:
             yield from keys_of(inner[0], f"{above}{name}.")
 
 
-def test_the_example_has_every_key_with_a_comment() -> None:
+def test_the_example_explains_every_key() -> None:
     path = packaged_folder("site_configs") / "example.yaml"
     values, lines = read_mapping(path), path.read_text(encoding="utf-8").splitlines()
     for key in keys_of(Site):
@@ -82,7 +82,7 @@ def test_the_example_has_no_key_that_does_not_exist() -> None:
     assert set(values) | {f"{key}.{inner}" for key, value in mappings.items() for inner in value} == known
 
 
-# What a site holds
+# The values of a site
 
 
 def test_a_site_needs_only_a_transport_a_batch_system_and_a_folder() -> None:
@@ -93,21 +93,21 @@ def test_a_site_needs_only_a_transport_a_batch_system_and_a_folder() -> None:
     assert plain.resources == Resources()
 
 
-def test_what_is_null_is_as_if_it_were_not_there() -> None:
+def test_a_key_that_is_null_counts_as_missing() -> None:
     assert site(account=None, ssh=None, limits={"walltime": None}, python=None) == site()
 
 
-def test_a_job_gets_what_it_asks_for_over_what_the_site_gives() -> None:
-    given_ = site(account="eic", queue="production", native=["--a"], defaults={"cpus": 1, "memory": "3 GB"})
-    got = given_.resources_for(Resources(cpus=4, queue="priority", native=["--b"]))
+def test_requested_resources_override_those_of_the_site() -> None:
+    site_ = site(account="eic", queue="production", native=["--a"], defaults={"cpus": 1, "memory": "3 GB"})
+    got = site_.resources_for(Resources(cpus=4, queue="priority", native=["--b"]))
     assert (got.cpus, got.memory_mib, got.account, got.queue) == (4, 3072, "eic", "priority")
     assert got.native == ("--a", "--b")
 
 
-def test_more_time_than_the_site_allows_is_refused_before_anything_is_sent() -> None:
+def test_a_walltime_above_the_limit_is_refused_before_anything_is_sent() -> None:
     limited = site(limits={"walltime": "72:00:00"})
     assert limited.resources_for(Resources(walltime="3 days")).walltime == timedelta(days=3)
-    with pytest.raises(JobError, match=r"walltime: 4-00:00:00 is over what site 'test' allows: 3-00:00:00"):
+    with pytest.raises(JobError, match=r"walltime: 4-00:00:00 is above the limit of site 'test', 3-00:00:00"):
         limited.resources_for(Resources(walltime="4 days"))
 
 
@@ -119,12 +119,12 @@ def test_a_site_goes_through_json_unchanged(name: str) -> None:
     assert (again.name, again.path, again.sources) == (found.name, found.path, found.sources)
 
 
-def test_the_words_of_batch_systems_are_the_files_that_are_there() -> None:
+def test_the_batch_systems_are_the_folders_that_exist() -> None:
     assert {"shell", "slurm"} <= set(batch_systems())
     assert "base" not in batch_systems()
 
 
-# What is said when it is wrong
+# Messages about wrong values
 
 
 @pytest.mark.parametrize(
@@ -142,16 +142,16 @@ def test_the_words_of_batch_systems_are_the_files_that_are_there() -> None:
         ({"limits": {"walltime": "4"}}, r"limits\.walltime: '4' has no unit"),
         (
             {"limits": {"walltime": "1h"}, "defaults": {"walltime": "2h"}},
-            r"defaults\.walltime: is over limits\.walltime",
+            r"defaults\.walltime: is above limits\.walltime",
         ),
         ({"limits": {"poll_seconds": 0}}, r"limits\.poll_seconds: must be above 0"),
         ({"limits": {"poll_seconds": True}}, r"limits\.poll_seconds: must be a number"),
         ({"limits": {"running": "4"}}, r"limits\.running: must be a whole number, not '4'"),
         ({"transport": "carrier pigeon"}, r"transport: no such transport: 'carrier pigeon'; known: local, openssh, ssh"),
         ({"transport": "ssh"}, "host: is missing"),
-        ({"host": "-oProxyCommand=x"}, "host: must be a host's name"),
-        ({"host": "me@there"}, r"host: must be a host's name \(give the user as ssh\.user\)"),
-        ({"ssh": {"user": "-l"}}, r"ssh\.user: must be a user's name"),
+        ({"host": "-oProxyCommand=x"}, "host: must be the name of a host"),
+        ({"host": "me@there"}, r"host: must be the name of a host \(the user is ssh\.user\)"),
+        ({"ssh": {"user": "-l"}}, r"ssh\.user: must be the name of a user"),
         ({"ssh": {"port": 70000}}, r"ssh\.port: must be 65535 or less"),
         ({"ssh": {"proxy_jump": "a b"}}, r"ssh\.proxy_jump: must be \[user@\]host"),
         ({"scheduler": "slrum"}, r"scheduler: no such batch system: 'slrum'; did you mean 'slurm'\?"),
@@ -159,8 +159,8 @@ def test_the_words_of_batch_systems_are_the_files_that_are_there() -> None:
         ({"scheduler": "base"}, "scheduler: no such batch system"),
         ({"work_dir": "work"}, "work_dir: must begin with '/'"),
         ({"work_dir": "/a/../b"}, r"work_dir: .*no '\.\.'"),
-        ({"work_dir": "/a/$(id)"}, r"work_dir: only \$NAME"),
-        ({"work_dir": "/a\n"}, "work_dir: a path cannot hold control characters"),
+        ({"work_dir": "/a/$(id)"}, r"work_dir: a '\$' in a path must begin \$NAME"),
+        ({"work_dir": "/a\n"}, "work_dir: a path must not contain control characters"),
         (
             {"container": {"runtime": "docker"}},
             r"container\.runtime: must be one of 'apptainer' or 'singularity'",
@@ -169,12 +169,12 @@ def test_the_words_of_batch_systems_are_the_files_that_are_there() -> None:
         ({"container": {"binds": ["--x"]}}, r"container\.binds\[0\]: must begin with '/'"),
         ({"container": {"options": ["image.sif"]}}, r"container\.options: must begin with an option"),
         ({"container": {"options": ["--a\x1b"]}}, r"container\.options\[0\]: must be one line"),
-        ({"modules": ["-f"]}, r"modules\[0\]: must be a module's name"),
+        ({"modules": ["-f"]}, r"modules\[0\]: must be the name of a module"),
         ({"modules": "gcc"}, "modules: must be a list"),
         ({"python": ""}, "python: must be a command"),
         ({"python": "-c"}, "python: must be a command"),
-        ({"environment": {"A-B": "x"}}, "environment: 'A-B' is no variable's name"),
-        ({"environment": {"JOB_ID": "x"}}, "environment: 'JOB_ID' is no variable's name"),
+        ({"environment": {"A-B": "x"}}, "environment: 'A-B' is not a valid name of a variable"),
+        ({"environment": {"JOB_ID": "x"}}, "environment: 'JOB_ID' is not a valid name of a variable, or is reserved"),
         ({"environment": {"A": True}}, "environment: A must be text or a number, not True"),
         ({"environment": {"A": "\0"}}, "environment: A must be text"),
         ({"prologue": "a\0b"}, "prologue: must be lines of shell text"),
@@ -200,7 +200,7 @@ def test_a_missing_key_is_named() -> None:
         lambda x: st.lists(x) | st.dictionaries(st.text(), x),
     )
 )
-def test_no_value_at_any_key_ends_in_anything_but_a_config_error(value: Any) -> None:
+def test_any_wrong_value_at_any_key_is_a_config_error(value: Any) -> None:
     for key in (*Site.model_fields, "nonsense"):
         try:
             Site.from_mapping({**MINIMAL, key: value}, name="test").to_json()

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 
 from scheduler.batch.pbs.states import DELETED, ENDED, FAILED, LIMIT_SIGNALS, LIMITS, NEGATIVE, STATES
 from scheduler.job.evidence import Observation
+from scheduler.job.numerals import read_number
 from scheduler.job.state import Cause, JobState
 
 Attributes = Mapping[str, str]
@@ -130,7 +131,8 @@ def _amount(text: str) -> int:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else None
+    number = read_number(text.removeprefix("-"))
+    return number if number is None or not text.startswith("-") else -number
 
 
 def _batch_id(job_id: str) -> str:

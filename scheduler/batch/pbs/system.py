@@ -12,6 +12,7 @@ from scheduler.batch.pbs.directives import header
 from scheduler.batch.pbs.states import ENDED, FULL, IN_DOUBT, LOG_CAUSES, STATES
 from scheduler.batch.request import BatchRequest
 from scheduler.job.evidence import Observation
+from scheduler.job.numerals import is_number
 from scheduler.job.state import Cause, JobState
 
 _ID = re.compile(r"\d+(\[\])?\.[A-Za-z0-9_.-]+\Z")
@@ -47,7 +48,7 @@ class Pbs(BatchSystem):
         found: dict[Key, Observation] = {}
         for line in lines:
             fields = line.split("|", 4)
-            if len(fields) == 5 and fields[1].isdecimal() and len(fields[1]) < 10 and fields[3] not in ENDED:
+            if len(fields) == 5 and is_number(fields[1]) and fields[3] not in ENDED:
                 state = STATES.get(fields[3])
                 cause = Cause.CANCELLED if state is JobState.CANCELLED else Cause.NONE
                 reason = fields[4].strip() if state is not JobState.RUNNING else ""

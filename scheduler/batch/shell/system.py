@@ -9,6 +9,7 @@ from scheduler.batch.outcome import Accepted, Outcome, Refused, Unknown
 from scheduler.batch.request import BatchRequest
 from scheduler.errors import ConfigError
 from scheduler.job.evidence import Observation
+from scheduler.job.numerals import is_number
 from scheduler.job.state import Cause, JobState
 
 STATES: Mapping[str, tuple[JobState, Cause, str]] = {
@@ -47,7 +48,7 @@ class Shell(BatchSystem):
         found: dict[Key, Observation] = {}
         for line in lines:
             fields = line.split("|")
-            if len(fields) == 4 and fields[1].isdecimal() and len(fields[1]) < 10 and fields[2] in STATES:
+            if len(fields) == 4 and is_number(fields[1]) and fields[2] in STATES:
                 state, cause, reason = STATES[fields[2]]
                 found[fields[0], int(fields[1])] = Observation(fields[2], state, cause, reason=reason, node=fields[3])
         return found

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
 from functools import lru_cache
 
 from scheduler.batch.base import REST, Key
 from scheduler.batch.indices import read_indices
 from scheduler.batch.slurm.states import HELD_REASONS, NEVER_STARTS, meaning
 from scheduler.job.evidence import Observation
+from scheduler.job.numerals import is_number, read_time
 from scheduler.job.state import Cause, JobState
 
 _SQUEUE_FIELDS = 7
@@ -79,7 +79,7 @@ def _squeue_row(batch_id: str, raw: str, node: str, start: str, reason: str) -> 
     if cause is Cause.UNKNOWN and reason.startswith("RaisedSignal"):
         cause = Cause.SIGNAL
     shown = "" if reason in ("None", "(null)") else reason
-    started = _time(start) if node else None  # without a node: when it may start, or when it was cancelled
+    started = read_time(start) if node else None  # without a node: when it may start, or when it was cancelled
     return Observation(raw, state, cause, reason=shown, node=node, started=started, batch_id=batch_id)
 
 
@@ -100,20 +100,10 @@ def _sacct_row(fields: list[str], peak_kib: int) -> Observation:
             cause, exit_code = Cause.SIGNAL, 128 + int(signal)
         elif exit_code:
             cause = Cause.EXIT_CODE
-    started = None if node in ("", "None assigned") else _time(start)
+    started = None if node in ("", "None assigned") else read_time(start)
     node = node.replace("None assigned", "")
     base = job.partition("_")[0]
-    return Observation(raw, state, cause, exit_code, node=node, started=started, ended=_time(end), batch_id=base)
-
-
-def _time(seconds: str) -> datetime | None:
-    known = is_number(seconds, digits=11) and int(seconds)
-    return datetime.fromtimestamp(int(seconds), timezone.utc) if known else None
-
-
-def is_number(word: str, *, digits: int = 9) -> bool:
-    """Whether `word` is a decimal number of at most so many digits."""
-    return word.isascii() and word.isdecimal() and len(word) <= digits
+    return Observation(raw, state, cause, exit_code, node=node, started=started, ended=read_time(end), batch_id=base)
 
 
 _UNITS = {"K": 1, "M": 1024, "G": 1024**2, "T": 1024**3}

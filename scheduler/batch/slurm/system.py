@@ -8,9 +8,10 @@ from scheduler.batch.base import BatchSystem, Key
 from scheduler.batch.outcome import Accepted, Full, Outcome, Refused, Unknown
 from scheduler.batch.request import BatchRequest
 from scheduler.batch.slurm.directives import header
-from scheduler.batch.slurm.rows import is_number, read_sacct, read_squeue
+from scheduler.batch.slurm.rows import read_sacct, read_squeue
 from scheduler.batch.slurm.states import FULL, IN_DOUBT, LOG_CAUSES, LOG_OF_REQUEUE
 from scheduler.job.evidence import Observation
+from scheduler.job.numerals import is_number
 from scheduler.job.state import Cause
 from scheduler.job.units import format_walltime
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from scheduler.engine import programs
 from scheduler.errors import OutputError
+from scheduler.job.numerals import is_number
 from scheduler.ledger.rows import JobRow
 from scheduler.transports.base import Reply, Transport
 
@@ -101,7 +102,7 @@ def manifest(rows: Sequence[JobRow], transport: Transport, scratch: Path) -> Man
 
 def _row(rows: Sequence[JobRow], number: str) -> JobRow:
     """The job with that number in the request. A negative number must not count from the end of the list."""
-    if not number.isdecimal():
+    if not is_number(number):
         raise ValueError(f"{number[:60]!r} is not the number of a job")
     return rows[int(number)]
 
@@ -143,7 +144,7 @@ def _local_path(row: JobRow, kind: str, name: str, scratch: Path) -> str:
         return f"{scratch}/{row.key}.error.json"
     if kind in LOGS:
         return f"{row.working_dir}/{LOGS[kind]}"
-    if not kind.isdecimal() or int(kind) >= len(row.patterns):
+    if not is_number(kind) or int(kind) >= len(row.patterns):
         raise OutputError(f"job {row.job_id!r}: the site listed an output that belongs to no pattern: {name!r}")
     path = os.path.normpath(name)  # changes only double slashes and single dots: a name with ".." is rejected
     if name.startswith("/") or ".." in name.split("/") or path == "." or "\0" in name:

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 
 from scheduler.job.evidence import End
+from scheduler.job.numerals import is_number, read_time
 from scheduler.transports.base import Reply
 
 
@@ -61,10 +62,10 @@ def read_poll_reply(reply: Reply, tokens: Sequence[str]) -> PollReply:
         elif tag == "h":
             found.history.append(rest)
         elif tag == "clock":
-            found.clock = _time(rest.strip())
+            found.clock = read_time(rest.strip())
         elif tag in ("live", "history"):
             _read_query_result(found, tag, rest)
-        elif tag == "missing" and _is_number(rest) and int(rest) < len(tokens):
+        elif tag == "missing" and is_number(rest) and int(rest) < len(tokens):
             found.missing.add(tokens[int(rest)])
         elif tag in ("e", "g", "i", "b"):
             _read_of_element(found, tag, rest, tokens)
@@ -84,7 +85,7 @@ def _read_query_result(found: PollReply, tag: str, rest: str) -> None:
 def _read_of_element(found: PollReply, tag: str, rest: str, tokens: Sequence[str]) -> None:
     number, _, rest = rest.partition(" ")
     element, _, text = rest.partition(" ")
-    if not (_is_number(number) and int(number) < len(tokens) and _is_number(element)):
+    if not (is_number(number) and int(number) < len(tokens) and is_number(element)):
         return
     key = (tokens[int(number)], int(element))
     if tag == "g":
@@ -108,24 +109,15 @@ def read_end(text: str) -> End | None:
     head, found, cannot = text.partition(" cannot=")
     requeues, *pairs = head.split(" ")
     values = dict(pair.partition("=")[::2] for pair in pairs)
-    if not found or not _is_number(requeues) or not _is_number(values.get("exit", "")):
+    if not found or not is_number(requeues) or not is_number(values.get("exit", "")):
         return None
     return End(
         requeues=int(requeues),
         exit_code=int(values["exit"]),
         signal=values.get("signal", ""),
-        started=_time(values.get("started", "")),
-        ended=_time(values.get("ended", "")),
+        started=read_time(values.get("started", "")),
+        ended=read_time(values.get("ended", "")),
         node=values.get("host", ""),
         cannot=cannot.strip(),
         missing=values.get("missing", ""),
     )
-
-
-def _time(seconds: str) -> datetime | None:
-    return datetime.fromtimestamp(int(seconds), timezone.utc) if _is_number(seconds, digits=11) else None
-
-
-def _is_number(text: str, *, digits: int = 9) -> bool:
-    """A number of limited length: Python refuses to read one of 5000 digits."""
-    return text.isascii() and text.isdecimal() and len(text) <= digits

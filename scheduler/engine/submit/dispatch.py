@@ -49,7 +49,7 @@ class Dispatcher:
             self._note(token, f"submit: {error}")
             raise
         if reply.busy and firsts:
-            ledger.slots.take_back(token, firsts)
+            ledger.slots.release(token, firsts)
         return record_statuses(reply, ledger.of_bundle(token), self.context.system, ledger)
 
     def send_waiting(self) -> dict[int, str]:
@@ -63,7 +63,7 @@ class Dispatcher:
             TransportError, JobError, BatchError: as `submission.send`.
         """
         site = self.context.site
-        given = self.context.ledger.slots.give(site.name, site.limits.queued, owner=owner())
+        given = self.context.ledger.slots.assign(site.name, site.limits.queued, owner=owner())
         refused: dict[int, str] = {}
         for token, firsts in given.items():
             refused |= self.send(token, firsts=firsts)

@@ -87,6 +87,12 @@ def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteC
 def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSystem, ledger: Ledger) -> dict[int, str]:
     """Record the statuses of jobs that follow from a reply, for those that are still submitting.
 
+    Args:
+        reply: the reply to their bundle.
+        rows: jobs of the bundle.
+        system: the batch system of the site.
+        ledger: where they are recorded.
+
     Returns:
         Retries that were refused: the key of the job → why. Such a job has the status of its earlier attempt again.
     """
@@ -103,7 +109,7 @@ def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSys
                 changes[row.key] = status
     texts = {key: f"submit: {status.reason or 'accepted'}" for key, status in changes.items()}
     ledger.observe(changes, texts, was=JobState.SUBMITTING)  # another process may have seen it run, or finish, by now
-    ledger.attempts.take_back(refused)
+    ledger.attempts.undo(refused)
     return refused
 
 
@@ -125,7 +131,7 @@ def close(token: str, ledger: Ledger) -> None:
 
 def drop(token: str, ledger: Ledger) -> None:
     """Delete a bundle of which nothing was submitted from the ledger and the spool."""
-    ledger.forget(token)
+    ledger.delete_bundle(token)
     spool.discard(ledger.spool(token))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from scheduler.batch.base import BatchSystem
 from scheduler.batch.outcome import Accepted, Full, Outcome, Refused, Unknown
+from scheduler.job.numerals import is_number
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.transports.base import Reply
 
@@ -45,19 +46,15 @@ def read_submit_reply(reply: Reply, system: BatchSystem) -> SubmitReply:
             found.empty = True
         elif key == "python":
             found.python = rest.strip()
-        elif _is_number(key):
+        elif is_number(key):
             code, _, words = rest.partition("\t")
             found.outcomes[int(key)] = _outcome(code, words, system)
     return found
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 10
-
-
 def _outcome(code: str, words: str, system: BatchSystem) -> Outcome:
     """A batch without an exit code was not tried (the disk is full), or its exit code could not be written to disk."""
-    if not _is_number(code):
+    if not is_number(code):
         return Unknown(words, None)
     return system.read_submit(int(code), words)
 

@@ -26,6 +26,10 @@ from scheduler.site.site import Site
 def decide(rows: Sequence[JobRow], context: SiteContext) -> dict[int, Again | Enough]:
     """Whether jobs get another attempt by their retry rules.
 
+    Args:
+        rows: finished jobs.
+        context: their site.
+
     Returns:
         The key of a job → its next attempt, or why there is none although its rule covers this failure. Jobs whose rule
         does not cover how they finished are left out.
@@ -101,6 +105,10 @@ def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
 
     Both are on disk when this returns. Each job then has the status of its next attempt.
 
+    Args:
+        requests: at least one.
+        context: the site of the jobs.
+
     Returns:
         The token of the bundle; None, and nothing is recorded, if another process has changed one of the jobs first.
 
@@ -141,7 +149,7 @@ def reject_unrenderable(requests: Sequence[RetryRequest], context: SiteContext) 
         except (ConfigError, JobError) as error:
             errors[request.row.key] = f"not retried: {error}"
     _add_reason([request.row for request in requests], errors, context.ledger)
-    context.ledger.attempts.never_again(errors)
+    context.ledger.attempts.disable_retry(errors)
     return len(errors)
 
 

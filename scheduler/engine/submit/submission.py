@@ -68,6 +68,10 @@ def query(token: str, context: SiteContext) -> SubmitReply:
 
     If the site has the bundle, its batches are handed to the batch system; if not, `SubmitReply.empty` is set.
 
+    Args:
+        token: the bundle's.
+        context: its site.
+
     Raises:
         TransportError, BatchError: as `send`.
     """

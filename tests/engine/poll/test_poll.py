@@ -76,7 +76,7 @@ class Desk:
         self.keys = self.ledger.record_intent(
             token="tok", site="s", site_json={}, python="", probe="", batches=batches, jobs=jobs
         )
-        self.ledger.slots.give("s", None, owner=owner())
+        self.ledger.slots.assign("s", None, owner=owner())
         self.ledger.record_folder("tok", "/w/tok")
         self.ledger.record_ids("tok", {0: "10", size: "20"})
         self.ledger.observe(dict.fromkeys(self.keys, Status(JobState.QUEUED)), {})
@@ -349,14 +349,14 @@ def test_a_retried_job_is_polled_in_its_new_batch_and_returns_if_the_retry_is_re
     move = Move(row, first=0, element=0, resources="{}", why="again")
     batches = [(0, 1, "x.two-0", False)]
     assert desk.ledger.attempts.record(token="two", site="s", site_json={}, batches=batches, moves=[move])
-    desk.ledger.slots.give("s", None, owner=owner())
+    desk.ledger.slots.assign("s", None, owner=owner())
     desk.ledger.record_folder("two", "/w/two")
     desk.ledger.record_ids("two", {0: "30"})
     desk.replies(*RUNNING, "l x.two-0|N/A|30|RUNNING|n9|7|None")
     assert desk.poll() == {"read", "jobs", "batches"}
     assert desk.poll() == set()
     assert set(desk.states()) == {"running"}
-    desk.ledger.attempts.take_back({desk.keys[1]: "refused"})
+    desk.ledger.attempts.undo({desk.keys[1]: "refused"})
     desk.replies(*RUNNING)
     desk.settled()
     assert desk.states() == ["running", "failed: node failure", *["running"] * 6]
@@ -423,5 +423,5 @@ def test_a_runner_reads_no_rows_while_nothing_changes_and_updates_its_jobs(tmp_p
 def test_looking_for_waiting_batches_does_not_block_on_a_writer(desk: Desk) -> None:
     other = Ledger(desk.folder)
     with other.database.writing():
-        assert desk.ledger.slots.give("s", None, owner=owner()) == {}
+        assert desk.ledger.slots.assign("s", None, owner=owner()) == {}
     other.close()

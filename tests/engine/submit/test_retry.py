@@ -49,8 +49,9 @@ class World:
         return Runner(site, ledger=Ledger(self.folder / "state"), **options)
 
     def job(self, job_id: str, text: str = FAILS_FIRST, **more: Any) -> Job:
-        script = self.folder / f"{job_id}.sh"
-        script.write_text(text)
+        script, temporary = self.folder / f"{job_id}.sh", self.folder / f"{job_id}.{os.getpid()}"
+        temporary.write_text(text)
+        temporary.replace(script)  # at once: another process may be reading it
         given = {"retry": RETRY_ONCE, "env_vars": {"RUNS": str(self.runs)}, "working_dir": self.folder / "out" / job_id}
         return Job(job_id, JobType.SCRIPT, script_path=script, **{**given, **more})
 
@@ -169,7 +170,7 @@ def test_more_memory_than_the_site_allows_is_refused_before_anything_is_sent(wor
     site = world.site(limits={"memory": "1 GB"})
     with world.runner(site=site) as runner, pytest.raises(JobError, match=r"memory: 2048M is over .* allows: 1024M"):
         runner.submit([world.job("a", resources=Resources(memory="2 GB"))])
-    with pytest.raises(ConfigError, match=r"defaults\.memory: is over limits\.memory"):
+    with pytest.raises(ConfigError, match=r"defaults\.memory: is above limits\.memory"):
         world.site(limits={"memory": "1 GB"}, defaults={"memory": "2 GB"})
 
 
@@ -326,7 +327,9 @@ def test_a_user_retry_may_not_ask_for_more_than_the_site_allows(world: World) ->
     with world.runner(site=world.site(limits={"poll_seconds": 0.05, "memory": "1 GB"})) as runner:
         runner.submit([one])
         runner.wait([one], timeout=600)
-        with pytest.raises(JobError, match="job 'a': resources: memory: 6144M is over what site 'local' allows: 1024M"):
+        with pytest.raises(
+            JobError, match="job 'a': resources: memory: 6144M is above the limit of site 'local', 1024M"
+        ):
             runner.retry([one], memory="6 GB")
         with pytest.raises(JobError, match="has no unit"):
             runner.retry([one], memory="6")

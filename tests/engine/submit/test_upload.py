@@ -144,7 +144,7 @@ def test_after_a_lost_connection_only_missing_ranges_are_sent(desk: Desk) -> Non
         runner.submit([job])
     transport.cut_after, before = None, transport.up["upload"]
     with desk.runner(transport) as runner:
-        runner._keys[job] = runner.ledger.chosen()[0].key  # as a later process would adopt it
+        runner._tracked.add([job], [runner.ledger.chosen()[0].key])  # as a later process would adopt it
         runner.submit([job])
         assert transport.up["upload"] - before < SIZE - LARGE_BYTES // 2
         assert transport.ran[-1] == "submit"

@@ -40,7 +40,7 @@ export MORE=1
   export APPTAINERENV_SITE_VALUE='it'\''s $HOME'
   export APPTAINERENV_JOB_DIR="$JOB_DIR" APPTAINERENV_JOB_PARAMS_FILE="$JOB_PARAMS_FILE"
   case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac
-  exec apptainer run --no-eval --cleanenv --bind /cvmfs --bind "${SCRATCH:?is not set over there, but container.binds names it}":/scratch --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" '3 events'
+  exec apptainer run --no-eval --cleanenv --bind /cvmfs --bind "${SCRATCH:?is not set on the cluster, but container.binds uses it}":/scratch --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" '3 events'
 }
 
 . "$bundle/harness.sh"

@@ -43,7 +43,7 @@ export MORE=1
     cannot_start "apptainer is not installed on $(uname -n): the site's container.runtime or container.modules are wrong"
   [ -e "$image" ] || cannot_start "container image $image does not exist on $(uname -n)"
   case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac
-  exec apptainer exec --cleanenv --bind /cvmfs --bind "${SCRATCH:?is not set over there, but container.binds names it}":/scratch --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" sh -c '. "$0"
+  exec apptainer exec --cleanenv --bind /cvmfs --bind "${SCRATCH:?is not set on the cluster, but container.binds uses it}":/scratch --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" sh -c '. "$0"
 npsim --compactFile '\''epic craterlake.xml'\'' -N 500 --outputFile "it'\''s \$x.root" $(nproc) '\''a b'\''' "$bundle/$element/environment.sh" "$JOB_DIR" "$JOB_PARAMS_FILE"
 }
 

@@ -40,7 +40,7 @@ export MORE=1
     cannot_start "apptainer is not installed on $(uname -n): the site's container.runtime or container.modules are wrong"
   [ -e "$image" ] || cannot_start "container image $image does not exist on $(uname -n)"
   case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac
-  exec apptainer exec --cleanenv --bind /cvmfs --bind "${SCRATCH:?is not set over there, but container.binds names it}":/scratch --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" sh -c '. "$0"
+  exec apptainer exec --cleanenv --bind /cvmfs --bind "${SCRATCH:?is not set on the cluster, but container.binds uses it}":/scratch --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" sh -c '. "$0"
 exec python3 -u "${0%/*/*}/run_function.py" "${0%/*}"' "$bundle/$element/environment.sh" "$JOB_DIR" "$JOB_PARAMS_FILE"
 }
 

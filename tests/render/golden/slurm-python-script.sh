@@ -31,8 +31,8 @@ payload() {
   module load gcc/12.2 || cannot_start "module load failed: "gcc/12.2
 ulimit -c 0
 export MORE=1
-  command -v "${HOME:?is not set over there, but python names it}"'/my python/bin/python3' >/dev/null 2>&1 || cannot_start "there is no" "${HOME:?is not set over there, but python names it}"'/my python/bin/python3' "on $(uname -n): the site's python or modules are wrong"
-  exec "${HOME:?is not set over there, but python names it}"'/my python/bin/python3' "$shared/0"
+  command -v "${HOME:?is not set on the cluster, but python uses it}"'/my python/bin/python3' >/dev/null 2>&1 || cannot_start "there is no" "${HOME:?is not set on the cluster, but python uses it}"'/my python/bin/python3' "on $(uname -n): the site's python or modules are wrong"
+  exec "${HOME:?is not set on the cluster, but python uses it}"'/my python/bin/python3' "$shared/0"
 }
 
 . "$bundle/harness.sh"

@@ -1,0 +1,107 @@
+"""The Job objects that a Runner has submitted or adopted, each with its row in the ledger. It sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+from scheduler.errors import BatchError, JobError
+from scheduler.job.job import Job
+from scheduler.job.state import Cause, JobState, Status
+from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.rows import JobRow
+from scheduler.site.site import Site
+
+
+class TrackedJobs:
+    """A mapping from Job objects to keys of the ledger. It copies statuses and results from the rows to the objects.
+
+    Args:
+        ledger: where the rows are.
+        due: gives the keys of the rows that have failed and are about to be retried. Their jobs are not refreshed: a
+            failed job would look final.
+    """
+
+    def __init__(self, ledger: Ledger, *, due: Callable[[Sequence[JobRow]], Collection[int]]) -> None:
+        self._ledger, self._due = ledger, due
+        self._keys: dict[Job, int] = {}
+        self._copied: dict[Job, tuple[object, Status]] = {}
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._keys)
+
+    def __contains__(self, job: Job) -> bool:
+        return job in self._keys
+
+    def add(self, jobs: Iterable[Job], keys: Iterable[int]) -> None:
+        """Track these jobs, whose rows have these keys."""
+        self._keys.update(zip(jobs, keys, strict=True))
+
+    def adopt(self, jobs: Sequence[Job], *, campaign: str, site: str) -> None:
+        """Track those jobs that the campaign has already submitted to the site. Refused ones are not adopted."""
+        rows = self._ledger.of_campaign(campaign, site)
+        known = {row.job_id: row.key for row in rows if row.status.cause is not Cause.REFUSED}
+        found = [job for job in jobs if job not in self._keys and job.job_id in known]
+        self.add(found, [known[job.job_id] for job in found])
+        self.refresh(jobs)
+
+    def keys(self, jobs: Iterable[Job]) -> list[int]:
+        """The keys of those jobs that are tracked."""
+        return [self._keys[job] for job in jobs if job in self._keys]
+
+    def require(self, jobs: Iterable[Job]) -> None:
+        """Check that all of `jobs` are tracked.
+
+        Raises:
+            JobError: one of them is not.
+        """
+        unknown = next((job for job in jobs if job not in self._keys), None)
+        if unknown is not None:
+            raise JobError(f"job {unknown.job_id!r} was not submitted by this runner; submit it first")
+
+    def new(self, jobs: Iterable[Job]) -> list[Job]:
+        """Those of `jobs` that must be submitted: they are not tracked, or the batch system has refused them."""
+        return [job for job in jobs if job not in self._keys or job.status.cause is Cause.REFUSED]
+
+    def unsent(self, jobs: Iterable[Job]) -> list[str]:
+        """The tokens of the bundles of `jobs` for which the site has not yet answered whether they are submitted."""
+        rows = self._ledger.of_keys(self.keys(jobs))
+        return list(dict.fromkeys(row.bundle for row in rows if _is_unanswered(row)))
+
+    def refresh(self, jobs: Sequence[Job]) -> None:
+        """Copy statuses and results from the ledger to those of `jobs` where one of the two has changed."""
+        marks = self._ledger.polls.marks(self.keys(jobs))
+        mark_of = {job: marks.get(self._keys.get(job, -1)) for job in jobs}
+        changed = [job for job, mark in mark_of.items() if self._copied.get(job) != (mark, job.status)]
+        rows = {row.key: row for row in self._ledger.of_keys(self.keys(changed))}
+        due = self._due(list(rows.values()))
+        for job in changed:
+            row = rows.get(self._keys.get(job, -1))
+            if row is not None and row.key not in due:
+                job.observe(row.status, row.results)
+                self._copied[job] = (mark_of[job], job.status)
+
+    def drop_deleted(self) -> None:
+        """Stop tracking jobs whose row was deleted, because they can no longer be submitted: they are new again."""
+        recorded = {row.key for row in self._ledger.of_keys(list(self._keys.values()))}
+        for job in [job for job, key in self._keys.items() if key not in recorded]:
+            del self._keys[job]
+            job.state = JobState.CREATED
+
+    def raise_refused(self, jobs: Sequence[Job], *, site: Site, command: str) -> None:
+        """Raise a BatchError with the message of the batch system, if it has refused one of `jobs`."""
+        refused = [job for job in jobs if job.status.cause is Cause.REFUSED]
+        if refused:
+            words = refused[0].status.reason
+            which = f"{len(refused)} of {len(jobs)} jobs were refused, {refused[0].job_id!r} first"
+            raise BatchError(f"site {site.name!r}: {which}: {words}", command=command, words=words)
+
+    def raise_not_retried(self, jobs: Sequence[Job], reasons: Mapping[int, str], *, site: Site) -> None:
+        """Raise a JobError if there are reasons (by key) why some of `jobs` are not retried."""
+        first = next((job for job in jobs if self._keys[job] in reasons), None)
+        if first is not None:
+            which = f"{len(reasons)} of {len(jobs)} jobs are not retried, {first.job_id!r} first"
+            raise JobError(f"site {site.name!r}: {which}: {reasons[self._keys[first]]}")
+
+
+def _is_unanswered(row: JobRow) -> bool:
+    return not row.sent and not row.waiting and row.batch_id is None and not row.status.final
