@@ -343,12 +343,21 @@ def group(command: Any) -> Mapping[str, Any]:
 PATH = re.compile(r"`((?:scheduler|templates|site_configs|tests|docs|benchmarks)/[A-Za-z0-9_./-]+)`")
 NEW = {"scheduler/batch/htcondor/", "templates/htcondor.sh.j2"}
 """Paths that the text tells the reader to create."""
+LONGEST_TOUR = 900
+"""Lines."""
 
 
 @pytest.mark.parametrize("page", [*ALL, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
 def test_the_files_that_a_page_names_exist(page: Path) -> None:
     named = [path for path in PATH.findall(page.read_text(encoding="utf-8")) if "NAME" not in path]
     assert [path for path in named if path not in NEW and not (ROOT / path).exists()] == []
+
+
+def test_the_pieces_of_the_tour_can_be_read_in_half_an_hour() -> None:
+    pieces = [PATH.findall(row[1]) for row in rows("tour.md", "## Five pieces")]
+    files = [ROOT / path for paths in pieces for path in paths]
+    assert len(pieces) == 5 and all(pieces)
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= LONGEST_TOUR
 
 
 def test_the_contributors_table_names_a_file_for_each_of_twelve_changes() -> None:
