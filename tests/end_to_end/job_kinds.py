@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from job_payloads import SH, end, python_script
 from scheduler import Job, JobType
 
-from .payloads import SH, end, python_script
 from .sites import Target
 
 Make = Callable[..., Job]

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from job_payloads import end
 from scheduler import BatchError, Cause, Job, JobError, JobState, JobType, Resources
 from scheduler.transports.base import Program
+from small_functions import representing
 from tests.unpacked import PBS_FUNCTIONS
 
 from .job_kinds import kinds, why_missing
-from .payloads import end
 from .running import FinishedJobs, Jobs, changed, run_to_the_end, runner_in
 from .sites import Target
 
@@ -149,8 +150,7 @@ def test_some_jobs_are_refused_and_the_others_run(target: Target, refused: tuple
 def test_a_pickle_for_another_python_is_refused_before_anything_is_submitted(target: Target, folder: Path) -> None:
     if not target.python or target.same_python:
         pytest.skip("the site has no Python, or the local version")
-    captured = object()
-    job = Job("closure", function=lambda: repr(captured))
+    job = Job("closure", function=representing(object()))
     local = f"{sys.version_info[0]}.{sys.version_info[1]}"
     with runner_in(folder, target) as runner:
         with pytest.raises(JobError, match="Nothing was submitted") as caught:

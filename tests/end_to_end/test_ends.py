@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from job_payloads import CONTENT
 from scheduler import Cause, Job, JobState, Resources
 
 from .job_kinds import kinds, why_missing
-from .payloads import CONTENT
 from .running import FinishedJobs, Jobs
 from .sites import Target, alone
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from job_payloads import answer, raise_deeply
 from scheduler import Cause, Job, JobState
+from small_functions import multiplying
 
 from .job_kinds import why_missing
-from .payloads import answer, raise_deeply
 from .running import FinishedJobs, Jobs
 from .sites import Target
 
@@ -42,8 +43,7 @@ def called(target: Target, run_jobs: Callable[[Callable[[], Jobs]], FinishedJobs
 
 
 def _closure(job_id: str, **more: Any) -> Job:
-    factor = 7 + len(sys.argv) * 0
-    return Job(job_id, function=lambda x: factor * x, params={"x": 6}, **more)
+    return Job(job_id, function=multiplying(7), params={"x": 6}, **more)
 
 
 @pytest.fixture(params=["", " in image"])

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from job_payloads import CONTENT
 from scheduler import Cause, Job, JobState, JobType, Resources
 
 from .job_kinds import Make, kinds
-from .payloads import CONTENT
 from .running import Jobs, changed, in_hostile_folder, runner_in
 from .sites import RUN, Target
 from .test_cancel import RunningJobs

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from job_payloads import RECORD, record
 from scheduler import Job, JobError, JobType, Runner
 from scheduler.transports.base import Program
 
 from .hostile import CANARY, JOB_IDS, VALUES
 from .job_kinds import why_missing
-from .payloads import RECORD, record
 from .running import FinishedJobs, Jobs, runner_in
 from .sites import Target, alone
 

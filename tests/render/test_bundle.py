@@ -21,6 +21,7 @@ from scheduler.engine import programs
 from scheduler.render.bundle import Bundle, render
 from scheduler.render.frame import new_token
 from scheduler.render.runtime.files import text
+from small_functions import half
 
 GOLDEN = Path(__file__).parent / "golden"
 WRITE = bool(os.environ.get("SCHEDULER_WRITE_GOLDEN"))
@@ -46,10 +47,6 @@ SITES: dict[str, dict[str, Any]] = {
 # single quotes (SC2016); `ls` lists files whose names are ours (SC2012); a quoted value may be between quoted words
 # (SC2140).
 EXCLUDED = "SC1090,SC1091,SC2154,SC2034,SC2317,SC2329,SC2016,SC2012,SC2140"
-
-
-def smear(z1: float) -> float:
-    return z1 / 2
 
 
 def site(name: str, **more: Any) -> Site:
@@ -89,13 +86,11 @@ def image_job(_: Path) -> Job:
 
 
 def function_job(_: Path) -> Job:
-    return Job("b0-5", function=smear, params={"z1": 1.5}, working_dir="/home/me/b0-5")
+    return Job("b0-5", function=half, params={"z1": 1.5}, working_dir="/home/me/b0-5")
 
 
 def function_in_image(_: Path) -> Job:
-    return Job(
-        "b0-6", function=smear, params={"z1": 1.5}, container_image="/images/b0.sif", working_dir="/home/me/b0-6"
-    )
+    return Job("b0-6", function=half, params={"z1": 1.5}, container_image="/images/b0.sif", working_dir="/home/me/b0-6")
 
 
 def pack(folder: Path) -> list[Job]:

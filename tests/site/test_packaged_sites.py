@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from small_functions import echo
 from tests import ROOT
 
 from scheduler import Job, JobType
@@ -60,10 +61,6 @@ def test_sites_of_the_alliance_quote_its_rule_on_automation_nodes(name: str) -> 
     assert SENTENCE in comments(name)
 
 
-def answer(x: int) -> dict[str, int]:
-    return {"x": x}
-
-
 def jobs(folder: Path) -> list[Job]:
     """One of each kind."""
     (folder / "a.sh").write_text("true\n")
@@ -74,8 +71,8 @@ def jobs(folder: Path) -> list[Job]:
         Job("python", JobType.SCRIPT, script_path=folder / "a.py", working_dir=folder / "2"),
         Job("container", JobType.CONTAINER, container_image=image, container_command="npsim", working_dir=folder / "3"),
         Job("run", JobType.CONTAINER, container_image=image, working_dir=folder / "4"),
-        Job("function", function=answer, params={"x": 1}, working_dir=folder / "5"),
-        Job("inside", function=answer, params={"x": 1}, container_image=image, working_dir=folder / "6"),
+        Job("function", function=echo, params={"x": 1}, working_dir=folder / "5"),
+        Job("inside", function=echo, params={"x": 1}, container_image=image, working_dir=folder / "6"),
     ]
 
 

@@ -9,7 +9,7 @@ import os
 import pickletools
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -25,6 +25,11 @@ def exists(module: str) -> bool:
 
 def is_ours(module: str) -> bool:
     """Whether a module is the user's own Python source: not installed, not part of Python, without compiled parts."""
+    _forget_folders()
+    return _is_ours(module)
+
+
+def _is_ours(module: str) -> bool:
     top = module.partition(".")[0]
     file = _file(module)
     if file is None or file.suffix != ".py" or top in _NEVER or _is_installed(file):
@@ -39,6 +44,7 @@ def sources_of(modules: Iterable[str]) -> dict[str, bytes]:
     Returns:
         Relative path → content.
     """
+    _forget_folders()
     files: dict[str, bytes] = {}
     waiting, seen, foreign = list(modules), set[str](), set[str]()
     while waiting:
@@ -76,13 +82,21 @@ def imported_by(source: bytes, path: str) -> Iterator[str]:
 
 def modules_in_pickle(pickled: bytes) -> list[str]:
     """The user's modules that a pickle names, in its code too. Perhaps one too many, never one too few."""
+    _forget_folders()
     words = {word for _, word, _ in pickletools.genops(pickled) if isinstance(word, str)}
-    return sorted(word for word in words if _could_be_module(word) and is_ours(word))
+    return sorted(word for word in words if _could_be_module(word) and _is_ours(word))
+
+
+def _forget_folders() -> None:
+    """A folder is searched once for each public call here, not once for each module, and never remembered for longer:
+    the user may add files between two submissions."""
+    _has_compiled.cache_clear()
+    _package_files.cache_clear()
 
 
 def _is_foreign(top: str) -> bool:
     """Whether a module is installed or part of Python. A folder without `__init__.py` is neither."""
-    return not is_ours(top) and (top in sys.builtin_module_names or _file(top) is not None)
+    return not _is_ours(top) and (top in sys.builtin_module_names or _file(top) is not None)
 
 
 def _could_be_module(word: str) -> bool:
@@ -162,13 +176,14 @@ def _folders_at_work() -> list[Path]:
     return [Path.cwd(), *([Path(script).absolute().parent] if script else [])]
 
 
+@functools.cache
 def _has_compiled(package: Path) -> bool:
     return package.is_dir() and any(file.suffix in _COMPILED for file in package.rglob("*"))
 
 
 def _files_of(module: str) -> dict[str, Path]:
     file = _file(module)
-    if file is None or not is_ours(module):
+    if file is None or not _is_ours(module):
         return {}
     root, path, top = _root(module, file), _inner_path(module, file), module.partition(".")[0]
     if file != root / path:  # loaded explicitly, under another name
@@ -177,7 +192,8 @@ def _files_of(module: str) -> dict[str, Path]:
     return {inner.relative_to(root).as_posix(): inner for inner in whole or _with_parents(file, root)}
 
 
-def _package_files(package: Path) -> list[Path]:
+@functools.cache
+def _package_files(package: Path) -> Sequence[Path]:
     """All source files of a package, or none if they are too large to be sent as a whole."""
     found = [path for path in sorted(package.rglob("*.py")) if path.is_file() and not _is_hidden(path, package)]
     return found if sum(path.stat().st_size for path in found) < _PACKAGE_LIMIT else []

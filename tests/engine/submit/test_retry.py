@@ -19,6 +19,7 @@ from scheduler.cli.reconnect import open_session
 from scheduler.engine.poll.poll import poll
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.local.transport import LocalTransport
+from small_functions import fail_first, failing_first
 from tests import ROOT
 from tests.clocks import path_with_sleep
 from tests.unpacked import until
@@ -109,21 +110,11 @@ def test_a_retry_needs_no_local_files_of_the_job(world: World) -> None:
     assert Path(one.get_results()["stdout"]).read_text() == '42{"x": "it\'s"}attempt 3\n'
 
 
-def _fails_first(runs: str) -> dict[str, int]:
-    import sys
-
-    with open(runs, "a") as file:  # noqa: PTH123
-        file.write("run\n")
-    if os.path.getsize(runs) < 5:  # noqa: PTH202
-        sys.exit(7)
-    return {"answer": 42}
-
-
 def test_a_function_is_retried_whether_it_was_sent_as_source_or_pickled(world: World) -> None:
     runs = {name: str(world.runs / name) for name in ("source", "pickle")}
     more = {"retry": RETRY_ONCE}
-    as_source = Job("s", function=_fails_first, params={"runs": runs["source"]}, working_dir=world.folder / "s", **more)  # type: ignore[arg-type]
-    as_pickle = Job("p", function=lambda: _fails_first(runs["pickle"]), working_dir=world.folder / "p", **more)  # type: ignore[arg-type]
+    as_source = Job("s", function=fail_first, params={"runs": runs["source"]}, working_dir=world.folder / "s", **more)  # type: ignore[arg-type]
+    as_pickle = Job("p", function=failing_first(runs["pickle"]), working_dir=world.folder / "p", **more)  # type: ignore[arg-type]
     with world.runner() as runner:
         runner.submit([as_source, as_pickle])
         runner.wait(timeout=600)
@@ -168,7 +159,10 @@ def test_an_unknown_key_of_retry_in_a_site_file_names_the_nearest() -> None:
 
 def test_more_memory_than_the_site_allows_is_refused_before_anything_is_sent(world: World) -> None:
     site = world.site(limits={"memory": "1 GB"})
-    with world.runner(site=site) as runner, pytest.raises(JobError, match=r"memory: 2048M is over .* allows: 1024M"):
+    with (
+        world.runner(site=site) as runner,
+        pytest.raises(JobError, match=r"memory: 2048M is above the limit of site 'local', 1024M"),
+    ):
         runner.submit([world.job("a", resources=Resources(memory="2 GB"))])
     with pytest.raises(ConfigError, match=r"defaults\.memory: is above limits\.memory"):
         world.site(limits={"memory": "1 GB"}, defaults={"memory": "2 GB"})

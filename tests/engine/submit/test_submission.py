@@ -11,6 +11,7 @@ import pytest
 from scheduler import BatchError, Cause, Job, JobError, JobState, JobType, Runner, Site
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Expanded, Program, Reply, Transport
+from small_functions import representing
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -57,8 +58,7 @@ def script(folder: Path) -> Job:
 
 
 def test_a_pickle_for_another_python_is_refused_and_nothing_of_it_is_recorded(tmp_path: Path) -> None:
-    captured = object()
-    job = Job("closure", function=lambda: repr(captured), working_dir=tmp_path / "out")
+    job = Job("closure", function=representing(object()), working_dir=tmp_path / "out")
     with runner(tmp_path, Replying("folder\t/w/tok\npython\t3.6\n")) as opened:
         wanted = (
             rf"site 's': .*cloudpickle, .* version, {HERE}; the site's '/opt/python' is 3\.6\. Nothing was submitted"

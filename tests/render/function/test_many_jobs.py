@@ -104,3 +104,15 @@ def _content(bundle: Bundle, path: str) -> bytes:
     content = bundle.files[path]
     assert isinstance(content, bytes)
     return content
+
+
+def test_the_folder_of_a_package_is_searched_once_however_many_modules_it_has(make: Make) -> None:
+    package = {f"lib/m{n}.py": f"from lib import m{n + 1}\n" for n in range(12)}
+    module = make("lib.m0", {"lib/__init__.py": "", **package, "lib/m12.py": "def shift(x):\n    return x + 1\n"})
+    searches = modules._has_compiled.__wrapped__, modules._package_files.__wrapped__
+    with calls_of(*searches) as counts:
+        found = modules.sources_of([module.__name__])
+    assert sorted(found) == sorted(["lib/__init__.py", "lib/m12.py", *package])
+    assert counts == {"_has_compiled": 1, "_package_files": 1}
+    Path(module.__file__ or "").with_name("added.py").write_text("")
+    assert "lib/added.py" in modules.sources_of([module.__name__])
