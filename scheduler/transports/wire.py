@@ -1,4 +1,4 @@
-"""How a program is encoded for sending, and how its output is told from that of login files. Pure: bytes in, bytes out.
+"""How a program is encoded for sending, and how its output is separated from that of login files. Bytes in, bytes out.
 
 The remote login shell (bash, tcsh, fish) gets one fixed command line. The program is sent as the first bytes of
 standard input, followed by the program's own standard input. Its output comes back between two markers that contain a

@@ -160,7 +160,7 @@ def test_on_slurm_a_failed_node_is_excluded_and_a_refused_retry_leaves_the_job_u
         assert (str(job.status), job.status.retries) == ("failed: exit code 7", 1)
         assert (node, _node_of(cluster, shown_id(again))) in (("node1", "node2"), ("node2", "node1"))
         results = dict(job.get_results())
-        with pytest.raises(JobError, match=r"'j' first: not retried: sbatch refused it .*[Mm]emory"):
+        with pytest.raises(JobError, match=r"'j' first: not retried: sbatch --parsable refused it .*[Mm]emory"):
             runner.retry([job], memory="900 GB")
         assert (str(job.status), job.status.retries, job.get_results()) == ("failed: exit code 7", 1, results)
 

@@ -113,7 +113,7 @@ def test_a_variable_that_the_runtime_would_change_is_refused(target: Target, fol
     if not target.images:
         pytest.skip("no container image for tests")
     job = Job("r", JobType.CONTAINER, container_image=target.images[0], env_vars={"LINES": "a\r\nb"})
-    with runner_in(folder, target) as runner, pytest.raises(JobError, match="CR LF in LINES"):
+    with runner_in(folder, target) as runner, pytest.raises(JobError, match="CR LF by LF in the value of LINES"):
         runner.submit([job])
 
 
