@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from scheduler.job.resources import Resources
+if TYPE_CHECKING:
+    from scheduler.job.resources import Resources
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from scheduler.batch.base import find
-
 
 class Submitted(Protocol):
     """A job, as far as its id depends on it: a row of the ledger, for example."""
@@ -35,5 +33,7 @@ def shown_id(job: Submitted) -> str:
     """
     if not job.batch_id or not job.batch_system:
         return job.batch_id or ""
+    from scheduler.batch.base import find  # not before a job has an id: `scheduler status` must start quickly
+
     system = find(job.batch_system)
     return system.task_id(job.batch_id, job.index) if job.in_array else system.job_id(job.batch_id)

@@ -8,10 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from scheduler.batch.request import BatchRequest
 from scheduler.errors import ConfigError
-from scheduler.job.resources import Resources
+
+if TYPE_CHECKING:
+    from scheduler.job.resources import Resources
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]{0,229}\Z")
 """The names that qsub accepts. Only older servers insist on a letter as the first character."""
