@@ -55,7 +55,7 @@ REFUSED: list[tuple[Maker, str]] = [
     (lambda _: Job("b0", JobType.CONTAINER, container_image="-x"), "container_image '-x'"),
     (lambda _: Job("b0", JobType.CONTAINER, container_image="a\nb"), "container_image"),
     (lambda _: Job("b0", JobType.CONTAINER, container_image="a", params={"s": {1}}), "params: JSON cannot hold 's'"),
-    (lambda _: Job("b0", JobType.CONTAINER, None, None, "a", "b", arguments=["c"]), "arguments are for the image's own"),
+    (lambda _: Job("b0", JobType.CONTAINER, None, None, "a", "b", arguments=["c"]), "arguments are for the image's"),
     (lambda _: Job("b0", "shell", half), "unknown job_type 'shell'; use one of function, script, container"),  # type: ignore[arg-type]
     (lambda _: job(env_vars={"A-B": "1"}), "env_vars: 'A-B' is not a valid name"),
     (lambda _: job(env_vars={"A\n": "1"}), "env_vars"),
