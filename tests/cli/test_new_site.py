@@ -57,7 +57,7 @@ def test_an_existing_file_is_overwritten_only_with_force(workspace: Workspace) -
         (["far", "--host", "-oProxyCommand=x"], "host: must be the name of a host"),
         (["far", "--host", "h", "--scheduler", "slrum"], "did you mean 'slurm'?"),
         (["far", "--host", "h", "--work-dir", "relative"], "work_dir: must begin with '/'"),
-        (["far", "--host", "h", "--account", "a b"], "account: must be letters"),
+        (["far", "--host", "h", "--account", "a b"], "account: may contain letters"),
         (["far", "--transport", "local", "--scheduler", "shell", "--host", "h"], "--host does not apply to this site"),
         (["../far", "--host", "h"], "is not a valid site name"),
         (["far.yaml", "--host", "h"], "is not a valid site name"),
