@@ -38,7 +38,7 @@ class TransportError(SchedulerError):
 
 
 class HostKeyError(TransportError):
-    """The host key is unknown or has changed; the message has its fingerprint and says what to do."""
+    """The host key is unknown or has changed; the message has its fingerprint and what to do."""
 
 
 class LoginError(TransportError):

@@ -8,7 +8,7 @@ submit(jobs):
 wait(jobs):
     until all of them are final and collected:
         poll:    one remote command → evidence → a status for each job → ledger
-        retry:   submit failed jobs again where their `retry` says so
+        retry:   submit the next attempt of failed jobs, as their `retry` requires
         collect: list the outputs, download, verify, rename
         refresh: copy statuses and results from the ledger to the Job objects
         sleep as long as the site requires, longer while nothing changes
@@ -49,7 +49,7 @@ class Runner:
         campaign: a name for jobs that belong together. A job_id that this campaign has already submitted to this site
             is adopted, with its state and results, and not submitted a second time.
         ledger: the record of all jobs; default: the user's own, in ``$SCHEDULER_STATE_DIR``.
-        transport: how commands reach the site; default: as its file says.
+        transport: how commands reach the site; default: the one in its file.
         prompt: whether a login may ask for a passphrase, password or one-time code at the terminal.
         sleep: called by `wait` with the seconds until the next poll.
 
@@ -128,7 +128,7 @@ class Runner:
         """Download the outputs of finished jobs (default: all), and set their results, with two remote commands.
 
         Args:
-            jobs: those whose outputs are downloaded, if they have finished.
+            jobs: the jobs whose outputs are downloaded if they have finished.
             progress: called with the number of bytes downloaded so far, and of all bytes.
 
         Raises:
@@ -145,7 +145,7 @@ class Runner:
     ) -> None:  # fmt: skip
         """Poll and collect until all these jobs (default: all of this runner) are final and collected.
 
-        A lost connection and a batch system that does not answer are retried: they say nothing of the jobs.
+        A lost connection and a batch system that does not answer are retried: neither is evidence about the jobs.
 
         Args:
             timeout: the most seconds to wait; None: no limit.
@@ -176,7 +176,7 @@ class Runner:
             walltime: their new walltime, as in `Resources`; None: unchanged.
 
         Raises:
-            JobError: some of them cannot be retried; the others are. If the site does not allow the resources, none is.
+            JobError: some jobs cannot be retried; the others are. If the site does not allow the resources, no job is.
             TransportError: the connection was lost; the next `poll` sends what has not arrived.
         """
         jobs = list(jobs)
@@ -189,7 +189,7 @@ class Runner:
         """Have the batch system cancel jobs, with one remote command. The next `poll` shows which are cancelled.
 
         Raises:
-            BatchError: its cancel command failed; with its own message.
+            BatchError: the cancel command failed; the error has the message of the batch system.
             TransportError: the site could not be reached.
         """
         self.session.cancel(self.keys(jobs))
@@ -208,7 +208,7 @@ class Runner:
         self.cancel([job])
 
     def keys(self, jobs: Iterable[Job]) -> list[int]:
-        """The ledger's keys of those jobs that this runner has submitted or adopted."""
+        """The ledger's keys of the jobs among `jobs` that this runner has submitted or adopted."""
         return self._tracked.keys(jobs)
 
     def _record(self, jobs: Sequence[Job]) -> str | None:

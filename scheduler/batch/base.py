@@ -65,10 +65,11 @@ class BatchSystem(ABC):
 
     @abstractmethod
     def directives(self, request: BatchRequest) -> str:
-        """The directives at the top of the batch's script, one a line; empty if there are none.
+        """The directives at the top of the batch's script, one per line; may be empty.
 
         Raises:
-            ConfigError: a value cannot be written as a directive, or a native directive is unknown or one of ours.
+            ConfigError: a value cannot be written as a directive, or a native directive is unknown or sets what
+                `scheduler` sets itself.
         """
 
     @abstractmethod

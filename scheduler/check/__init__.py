@@ -1,1 +1,1 @@
-"""Checks that a site works as its site file says: one remote command, its findings, and small trial jobs."""
+"""Checks that a site works as its site file describes it: one remote command, its findings, and small trial jobs."""

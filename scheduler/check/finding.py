@@ -36,7 +36,7 @@ def ok(name: str, words: str) -> Finding:
 
 
 def note(name: str, words: str, do: str = "") -> Finding:
-    """A finding worth knowing that is no failure."""
+    """A finding worth knowing that is not a failure."""
     return Finding(name, Mark.NOTE, words, do)
 
 

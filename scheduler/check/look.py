@@ -39,7 +39,7 @@ def inspect_site(
     try:
         found, facts = _inspected(site, transport, image, now)
     except HostKeyError as error:
-        do = "compare the fingerprint with the one that the site publishes, then do what the message says"
+        do = "compare the fingerprint with the one that the site publishes, then follow the message"
         return [failed("host key", str(error), do)]
     except LoginError as error:
         do = "log in by hand as the page 'Sites' of the documentation describes, then check again"

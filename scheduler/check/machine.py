@@ -79,7 +79,7 @@ def _clock(facts: Facts) -> Iterator[Finding]:
     remote = datetime.fromtimestamp(min(facts.clock, 2**32), timezone.utc)
     side = "ahead of" if ahead else "behind"
     words = f"{remote:%Y-%m-%d %H:%M:%S} UTC, {difference:.0f} s {side} this machine"
-    do = "set this machine's clock (timedatectl set-ntp true), or tell the site that its clock is wrong"
+    do = "set this machine's clock (timedatectl set-ntp true), or report the wrong clock to the site's support"
     yield failed("clock", words, do)
 
 

@@ -1,4 +1,4 @@
-"""Trial jobs: one small job of each type is submitted, waited for, collected and checked. No local files are kept."""
+"""Trial jobs: one small job of each type is submitted, followed, collected and checked. No local files are kept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from scheduler.transports.base import Transport
 
 WALLTIME = timedelta(minutes=5)
 _OUTPUT = "mark.txt"
-# Its module is no part of this package, so that it is sent as source: the remote Python may be of any version.
+# In a module outside this package, so that it is sent as source: the remote Python may be of any version.
 _FUNCTION = """\
 import os
 import sys

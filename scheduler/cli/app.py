@@ -229,7 +229,7 @@ def check(
     timeout: CheckTimeout = 900.0,
     json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Check that a site works as its site file says.
+    """Check that a site works as its site file describes it.
 
     Checks login, remote directory, batch system, queue, account, limits and software, and prints how to fix each
     problem.

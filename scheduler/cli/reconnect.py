@@ -61,7 +61,7 @@ def site_of_jobs(name: str, ledger: Ledger) -> Site:
 
 
 def _site_today(then: Site) -> Site | None:
-    """The site that this name, or the recorded file, gives today; None if there is none or it is another site."""
+    """The site that this name, or the recorded file, gives today; None if it does not exist or is another site."""
     known = [then.name, *([str(then.path)] if then.path is not None and then.path.is_file() else [])]
     for name_or_path in known:
         try:

@@ -96,14 +96,14 @@ class SiteSession:
         return {key for key, decision in decisions.items() if isinstance(decision, Again)}
 
     def poll_and_collect(self, keys: Sequence[int], *, progress: Progress | None = None) -> None:
-        """Poll, and collect what has finished. A lost connection is kept as `last_error`: it is no evidence about jobs.
+        """Poll, and collect what has finished. A lost connection becomes `last_error`: it is not evidence about jobs.
 
         Args:
             keys: the jobs to collect.
             progress: called while bytes arrive.
 
         Raises:
-            LoginError, HostKeyError: another try would not help.
+            LoginError, HostKeyError: polling once more would not help.
             OutputError: as `collect`.
         """
         try:

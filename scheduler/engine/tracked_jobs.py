@@ -81,7 +81,7 @@ class TrackedJobs:
                 self._copied[job] = (mark_of[job], job.status)
 
     def drop_deleted(self) -> None:
-        """Stop tracking jobs whose row was deleted, because they can no longer be submitted: they are new again."""
+        """Stop tracking jobs whose row was deleted, because they can no longer be submitted: they count as new."""
         recorded = {row.key for row in self._ledger.of_keys(list(self._keys.values()))}
         for job in [job for job, key in self._keys.items() if key not in recorded]:
             del self._keys[job]

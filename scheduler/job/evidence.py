@@ -19,7 +19,7 @@ class End:
         exit_code: of the payload.
         signal: the name of a signal that the script received (``TERM``); empty if none.
         started, ended: when the payload started and ended (UTC).
-        node: the node's own name of itself.
+        node: the host name that the node reports.
         cannot: why the payload could not start; empty if it did.
         missing: a declared output that does not exist; empty if there is none.
     """
@@ -72,13 +72,13 @@ class Evidence:
         live, history: what the queue and the history report; None if they do not have the job.
         log: last lines of what the batch system wrote into the job's log.
         queue_answered: the queue was queried successfully, so that absence means something.
-        history_answered: the same of the history; None if the site has no history.
+        history_answered: the history was queried successfully; None if the site has no history.
         silent_polls, silent_seconds: for how many polls in a row, and for how long, the queue has not had the job while
             nothing proved how it ended.
         end_age_seconds: how long ago the script ended, by the clock of the cluster.
-        struck_out: the other tasks of its array are known, it alone is not, and its script has never started: it was
-            deleted from the array.
-        shared: `live` and `history` are about one job of the batch system that runs several of ours.
+        struck_out: the batch system lists the other tasks of its array but not this one, and its script has never
+            started: it was deleted from the array.
+        shared: `live` and `history` are about one job of the batch system that runs several of our jobs.
         log_cause: why the batch system ended the job, if `log` shows it.
     """
 

@@ -47,7 +47,7 @@ def checked_state(state: Enum, job_id: str) -> JobState:
     """The JobState with the same name as `state`, which may be a member of another enum.
 
     Raises:
-        JobError: there is none.
+        JobError: no JobState has that name.
     """
     known = JobState.__members__.get(state.name)
     if known is None:

@@ -44,7 +44,7 @@ class Job:
         resources: the requested resources; a field that is None is filled in from the site's defaults.
         input_files: local files and folders to upload, or a mapping from names in the job's folder to local paths.
         arguments: of the script, or of the image's run script; ``{{ name }}`` as in `container_command`.
-        retry: when it is retried automatically; default: as the site's file says, which usually is never.
+        retry: when it is retried automatically; default: the `retry` of the site, which usually is never.
         template: a local Jinja template for the batch script, instead of the batch system's own.
 
     Attributes:

@@ -66,7 +66,7 @@ def next_attempt(
         failed_nodes: the nodes on which attempts of this job ended in a node failure, the last one included.
 
     Returns:
-        The next attempt; or why there is none; or None if `retry` does not ask for one.
+        The next attempt; or why the job gets none; or None if `retry` does not ask for one.
     """
     if not retry.times or not _asks_for_retry(status, retry):
         return None

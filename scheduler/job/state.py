@@ -41,7 +41,7 @@ class JobState(NamedEnum):
     RUNNING = ("running", "its payload is running")
     SUSPENDED = ("suspended", "paused by the batch system")
     COMPLETED = ("completed", "the payload ended with exit code 0, and every declared output exists")
-    FAILED = ("failed", "it ended in any other way; the cause tells why")
+    FAILED = ("failed", "it ended in any other way; the cause is the reason")
     CANCELLED = ("cancelled", "cancelled by a user or an administrator")
 
     def __init__(self, word: str, sentence: str) -> None:

@@ -18,7 +18,7 @@ _OF_THE_SHELL = ("UID", "EUID", "PPID", "SHELLOPTS", "BASHOPTS", "BASH_VERSINFO"
 RESERVED_NAMES = (*_OURS, *_OF_THE_SHELL)
 """Variables that the job's script sets itself, or that a shell does not allow to be set."""
 NAME_BYTES, PATH_BYTES = 255, 4000
-JOB_ID_BYTES = 200  # file systems allow 255 bytes; the rest is for suffixes of ours
+JOB_ID_BYTES = 200  # file systems allow 255 bytes; the rest is for our suffixes
 
 
 class Job(Protocol):

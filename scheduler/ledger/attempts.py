@@ -87,7 +87,7 @@ class Attempts:
         return True
 
     def undo(self, refused: Mapping[int, str]) -> None:
-        """Delete the last attempts of jobs, because they were refused; the attempt before is the last one again.
+        """Delete the last attempts of jobs, because they were refused. The previous attempt becomes the last one.
 
         Args:
             refused: key of a job → why, for its reason and its history.
@@ -101,7 +101,7 @@ class Attempts:
                 db.execute(OBSERVATION, {"job": key, "at": now, "text": why})
 
     def disable_retry(self, keys: Iterable[int]) -> None:
-        """Disable the automatic retry of these jobs, but of those that are collected."""
+        """Disable the automatic retry of those among these jobs that are not collected."""
         with self._database.writing() as db:
             db.executemany("UPDATE jobs SET retry = '{}' WHERE key = ? AND collected = 0", [(key,) for key in keys])
 

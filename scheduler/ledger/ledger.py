@@ -243,7 +243,7 @@ class Ledger:
         return [batch_row(row) for row in rows]
 
     def unsent(self, site: str) -> list[sqlite3.Row]:
-        """The bundles of a site for which it has not answered completely, oldest first."""
+        """The bundles for which the site has not replied about every batch, oldest first."""
         query = "SELECT * FROM bundles WHERE site = ? AND sent = 0 ORDER BY created"
         with self.database.reading() as db:
             return db.execute(query, (site,)).fetchall()

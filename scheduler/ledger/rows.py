@@ -61,7 +61,7 @@ class JobRow:
             since 1970).
         collected: its outputs and results are downloaded, or never will be.
         created, updated: when it was recorded and when it changed last (seconds since 1970).
-        in_array, packed: its batch is an array; its batch is one job of the batch system that runs several of ours.
+        in_array, packed: its batch is an array; its batch is one job of the batch system that runs several of our jobs.
         waiting: its batch waits locally for a slot in the site's queue.
         resources: the resources of its last attempt, as JSON; ``{}``: not known.
         retry: when it is retried automatically, as JSON; ``{}``: never.

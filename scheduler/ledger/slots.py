@@ -1,7 +1,7 @@
 """The part of the ledger about queue slots: which batches may be submitted to a site with a queue limit.
 
 A batch waits locally until its site has room for it. The room is the ``limits.queued`` of the site's file, or less once
-the batch system has refused a batch because its queue is full; `PROBE_SECONDS` later one more batch is tried.
+the batch system has refused a batch because its queue is full; `PROBE_SECONDS` later one more batch is submitted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scheduler.ledger.rows import Slot
 from scheduler.ledger.tables import NEW_STATUS
 
 PROBE_SECONDS = 300.0
-"""The time after which a full batch system is tried with one more batch, though none of ours has finished meanwhile."""
+"""The time after which one more batch is submitted to a full batch system, even if no job of ours has finished."""
 WAITS = "waiting for a free slot: the queue limit of the site is reached"
 _RECORD_REASON = """
 UPDATE jobs SET reason = ? WHERE site = ? AND state = 'submitting' AND reason = '' AND EXISTS (
@@ -86,7 +86,7 @@ class Slots:
             _set(db, Slot.WAITS, {token: list(firsts)})
 
     def record_full(self, site: str, token: str, firsts: Iterable[int]) -> None:
-        """Make these batches wait again: the batch system has refused them, and has room only for what it has now."""
+        """Make these batches wait again: the batch system has refused them, so its limit is what it has now."""
         with self._database.writing() as db:
             _set(db, Slot.WAITS, {token: list(firsts)})
             db.executemany(
@@ -134,7 +134,7 @@ def _used(db: sqlite3.Connection, site: str) -> int:
 
 
 def _room(db: sqlite3.Connection, site: str, most: int | None, used: int, now: float) -> tuple[float, bool]:
-    """How many jobs the site accepts at a time, and whether to try one batch more than it accepted last."""
+    """How many jobs the site accepts at a time, and whether to submit one batch more than it accepted last."""
     row = db.execute("SELECT room, full_at FROM sites WHERE site = ?", (site,)).fetchone()
     limit = math.inf if most is None else most
     if row is None or row["room"] is None:

@@ -164,13 +164,13 @@ TAKE_BACK = (
     f"UPDATE jobs SET ({_KEPT}) = (SELECT {_KEPT} FROM attempts"  # noqa: S608
     " WHERE job = :key ORDER BY retries DESC LIMIT 1), retry = '{}', updated = :now WHERE key = :key"
 )
-"""Makes the attempt before the job's last one again, and disables its automatic retry."""
+"""Makes the job's previous attempt its last one, and disables its automatic retry."""
 DROP_LAST = "DELETE FROM attempts WHERE job = :key AND retries = (SELECT retries FROM jobs WHERE key = :key)"
 ADD_REASON = (
     "UPDATE jobs SET reason = CASE reason WHEN '' THEN :why ELSE reason || '; ' || :why END"
     " WHERE key = :key AND collected = 0"
 )
-"""Not of a collected job: its results contain the error already; its history gets the reason."""
+"""Changes nothing if the job is collected: its results contain the error already, and its history gets the reason."""
 ATTEMPTS = (
     f"SELECT a.*, b.folder, s.batch_id, s.name, s.count, s.packed, {_BATCH_SYSTEM} FROM attempts a"  # noqa: S608
     " JOIN bundles b ON b.token = a.bundle JOIN batches s ON s.bundle = a.bundle AND s.first = a.first"

@@ -50,7 +50,7 @@ class Elements:
         return "".join(f"{at} {count}\n" for at, count in zip(begins, self._blocks, strict=False)).encode()
 
     def tars(self) -> Iterator[bytes]:
-        """The tar of each job, as long as `index` says.
+        """The tar of each job; `index` has its length.
 
         Raises:
             JobError: a file of the user cannot be read, or its size has changed.

@@ -84,7 +84,7 @@ def dispatch_script(
     """The script of an array or pack: the directives of the batch, then the start of each job's own script.
 
     Raises:
-        ConfigError: the template fails, or does not extend one of ours.
+        ConfigError: the template fails, or does not extend a packaged template.
     """
     context = {"name": request.name, "array_first": request.first, "directives": directives, "packed": packed}
     script = rendered(template, context, job)

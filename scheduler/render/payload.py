@@ -149,7 +149,7 @@ _NO_PYTHON = "the site's python or modules are wrong"
 
 
 def _guard(program: str, *, why: str) -> str:
-    """Checks that a program exists. Without the check, the error of the shell names the script, or there is none."""
+    """Checks that a program exists. Without the check, the shell's error would name the script, or nothing."""
     return f'command -v {program} >/dev/null 2>&1 || cannot_start "there is no" {program} "on $(uname -n): {why}"\n  '
 
 

@@ -97,7 +97,7 @@ def check_includes(template: jinja2.Template, script: str, line: str) -> None:
     """
     if line not in script:
         name = f"template {template.filename}"
-        raise ConfigError(f"{name}: it does not extend one of ours, as a template must ({line!r} is missing)")
+        raise ConfigError(f"{name}: it does not extend a packaged template, as it must ({line!r} is missing)")
 
 
 _OWN = "own"

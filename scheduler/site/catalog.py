@@ -72,9 +72,9 @@ def find_site(name_or_path: str | os.PathLike[str], *, folders: Sequence[Path] |
     if not files and path.is_file():  # names come first: a file `local` in the current directory does not hide the site
         return _site_of(path.stem, [path])
     if not files:
-        places = ", ".join(str(folder) for folder in looked_in)
+        searched = ", ".join(str(folder) for folder in looked_in)
         near = did_you_mean(name, _names_in(looked_in))
-        raise ConfigError(f"no site is called {name!r}; {near} (searched in {places})")
+        raise ConfigError(f"no site is called {name!r}; {near} (searched in {searched})")
     return _site_of(name, files)
 
 

@@ -1,6 +1,6 @@
 """The contract of a transport: one verb, `run`, for one command and its bytes. Nothing here knows of batch systems.
 
-A `Program` is a POSIX sh program of ours. It is sent as the first bytes of standard input of one fixed command line
+A `Program` is one of our POSIX sh programs. It is sent as the first bytes of standard input of one fixed command line
 that every login shell understands. Its arguments are part of it, so nothing of a job is visible in a process list.
 Output of login files is discarded: the program's own output stands between two markers, and the last marker has the
 exit code (see wire.py).

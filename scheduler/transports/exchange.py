@@ -149,7 +149,7 @@ class Exchange:
         )
 
     def failure(self, reason: str) -> TransportError:
-        """The error for a run whose connection failed; `reason` says how."""
+        """The error for a run whose connection failed, for `reason`."""
         return TransportError(f"{self._where}: {self._program}: {reason}; {_UNCERTAIN}")
 
     def _unfinished(self, stderr: bytes) -> TransportError:

@@ -99,7 +99,7 @@ class Pipes:
         except BlockingIOError:
             return
         except BrokenPipeError:
-            pass  # the program has closed its stdin; its exit code says whether that was an error
+            pass  # the program has closed its stdin; its exit code shows whether that was an error
         ready.unregister(self._stdin)
         self._stdin.close()
 

@@ -1,4 +1,4 @@
-"""The user's templates: they extend ours, and a message about an error names the template."""
+"""The user's templates: they extend packaged ones, and a message about an error names the template."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def script(folder: Path, text: str, *, count: int = 1, name: str = "own.sh.j2", 
 @pytest.mark.parametrize("by", ["job", "site"])
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("base", ["base.sh.j2", "slurm.sh.j2"])
-def test_a_template_that_extends_ours_is_used(tmp_path: Path, by: str, count: int, base: str) -> None:
+def test_a_template_that_extends_a_packaged_one_is_used(tmp_path: Path, by: str, count: int, base: str) -> None:
     text = script(
         tmp_path,
         '{% extends "' + base + '" %}\n{% block directives %}\n{{ super() }}\n#SBATCH --comment mine\n{% endblock %}\n',
@@ -86,7 +86,7 @@ def test_a_template_sees_the_job_and_its_params(tmp_path: Path) -> None:
         ('{% extends "slurm.sh.j2" %}\n{% block prologue %}', "line 2: Unexpected end of template"),
         ('{% extends "slurm.sh.j2" %}{% block prologue %}{{ 1 | nosuch }}{% endblock %}', "No filter named 'nosuch'"),
         ("{% if %}", "line 1: Expected an expression"),
-        ("#!/bin/bash\necho hello\n", "does not extend one of ours"),
+        ("#!/bin/bash\necho hello\n", "does not extend a packaged template"),
     ],
 )
 def test_an_error_in_a_template_is_reported_with_its_name(tmp_path: Path, text: str, words: str) -> None:
@@ -97,8 +97,8 @@ def test_an_error_in_a_template_is_reported_with_its_name(tmp_path: Path, text: 
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_template_that_does_not_extend_ours_is_refused(tmp_path: Path, count: int) -> None:
-    with pytest.raises(ConfigError, match="does not extend one of ours"):
+def test_a_template_that_does_not_extend_a_packaged_one_is_refused(tmp_path: Path, count: int) -> None:
+    with pytest.raises(ConfigError, match="does not extend a packaged template"):
         script(tmp_path, "#!/bin/bash\n{{ directives }}\necho hello\n", count=count)
 
 

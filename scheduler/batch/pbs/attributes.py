@@ -67,7 +67,7 @@ def observation(job: Attributes) -> Observation:
 def _end(job: Attributes) -> tuple[JobState, Cause, int | None]:
     """State, cause and exit code of a finished job.
 
-    The substate is looked at before Exit_status: F/92 without Exit_status never ran, 271 without 91 was not qdel.
+    The substate takes precedence over Exit_status: F/92 without Exit_status never ran, 271 without 91 was not qdel.
     """
     code = _number(job.get("Exit_status", ""))
     if TASK.match(job.get("id", "")) and "array_index" not in job:

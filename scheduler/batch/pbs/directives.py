@@ -33,11 +33,11 @@ PASSED_ON = frozenset("achlmMpPW")
 
 
 def header(request: BatchRequest) -> str:
-    """The directives of one batch, one a line.
+    """The directives of one batch, one per line.
 
     Raises:
         ConfigError: a value cannot be written as a directive, PBS does not support it, or a native directive is unknown
-            or one of ours.
+            or sets what `scheduler` sets itself.
     """
     return "\n".join(f"#PBS {line}" for line in _lines(request))
 

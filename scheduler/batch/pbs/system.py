@@ -60,7 +60,7 @@ class Pbs(BatchSystem):
     def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
         """Lines ``name|`` and what ``qstat -x -f -F dsv`` printed about one job or array task.
 
-        The line of a whole array says nothing about its tasks: its exit code is 0 even if some have failed.
+        The line of a whole array is no evidence about its tasks: its exit code is 0 even if some have failed.
         """
         found: dict[Key, Observation] = {}
         for line in lines:

@@ -19,7 +19,7 @@ STATES: Mapping[str, tuple[JobState, Cause, str]] = {
     "CANCELLED": (JobState.CANCELLED, Cause.CANCELLED, ""),
     "GONE": (JobState.FAILED, Cause.SIGNAL, "its process vanished: it was killed, or the machine was restarted"),
 }
-"""A word of shell.sh → state, cause and reason. ``ENDED`` is not among them: it says only that no process is left."""
+"""A word of shell.sh → state, cause and reason. ``ENDED`` is not among them: it means only that no process is left."""
 
 
 class Shell(BatchSystem):
@@ -32,7 +32,7 @@ class Shell(BatchSystem):
     bundle_files = ("worker.sh",)
 
     def directives(self, request: BatchRequest) -> str:
-        """There are none."""
+        """Empty: a machine without a batch system has no directives."""
         native = request.resources.native
         if native:
             raise ConfigError(f"native: a machine without a batch system has no directives: {native[0]!r}")

@@ -30,15 +30,15 @@ MANAGED = {
 
 
 def header(options: Mapping[str, object], native: Sequence[str]) -> str:
-    """The directives of one batch, one a line.
+    """The directives of one batch, one per line.
 
     Args:
         options: long option of sbatch → value, or True for an option without a value.
         native: directives of the site or job, as on the command line of sbatch.
 
     Raises:
-        ConfigError: a native directive is unknown (the message names the nearest one) or sets an option of ours, or a
-            value cannot be written as a directive.
+        ConfigError: a native directive is unknown (the message names the nearest one) or sets what `scheduler`
+            sets itself, or a value cannot be written as a directive.
     """
     return _header(tuple((k, _checked(k, v)) for k, v in options.items()), tuple(native))
 
@@ -64,7 +64,7 @@ def _with_one_exclude(pairs: list[tuple[str, object]]) -> list[tuple[str, object
 
 
 def _checked(key: str, value: object) -> object:
-    """`value`, if it can be written without quotes, as a directive must be. `Resources` and `Site` check theirs too."""
+    """`value`, if it can be written without quotes, as a directive must be. `Resources` and `Site` check this too."""
     if value is True:
         return value
     text = str(value)

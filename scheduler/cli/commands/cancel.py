@@ -1,4 +1,4 @@
-"""``scheduler cancel``: requests the batch systems to cancel jobs, or withdraws jobs whose site is gone."""
+"""``scheduler cancel``: has the batch systems cancel jobs, or withdraws jobs whose site no longer exists."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def _recent(ledger: Ledger, selection: Selection) -> list[JobRow]:
 
 
 def _why_none(ledger: Ledger, selection: Selection) -> str:
-    """Why there is no job to print.
+    """The message for when no job matches.
 
     Raises:
         SchedulerError: there is no such campaign.

@@ -66,7 +66,7 @@ def on_interrupt(message: str) -> Iterator[None]:
 
 @contextmanager
 def animation(start: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
-    """Show a progress bar or a spinner in this context. It is stopped while the user is asked for a password."""
+    """Show a progress bar or a spinner in this context. It is stopped during a password prompt."""
     start()
     _animations.append((start, stop))
     try:

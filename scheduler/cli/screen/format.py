@@ -63,7 +63,7 @@ def attempt(row: JobRow) -> str:
 
 
 def specific_reason(job: JobRow) -> str:
-    """The first line of the job's reason; empty if it says no more than the job's status does."""
+    """The first line of the job's reason; empty if it only repeats the job's status."""
     status = job.status
     first = next(iter(status.reason.strip().splitlines()), "")
     general = status.cause.sentence if status.cause is not Cause.EXIT_CODE else f"exit code {status.exit_code}"

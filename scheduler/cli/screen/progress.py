@@ -1,4 +1,4 @@
-"""Progress while jobs are waited for or collected: a bar on a terminal, else a line now and then. All on stderr."""
+"""Progress of waiting for jobs and collecting them: a bar on a terminal, else a line now and then. All on stderr."""
 
 from __future__ import annotations
 

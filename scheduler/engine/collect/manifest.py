@@ -139,7 +139,7 @@ def _incomplete(reply: Reply) -> OutputError:
 
 
 def _local_path(row: JobRow, kind: str, name: str, scratch: Path) -> str:
-    """Where a file is downloaded to. A reply is not trusted to name a path inside the job's folder."""
+    """Where a file is downloaded to. The path in the reply may lead out of the job's folder, which is refused."""
     if kind == "error":
         return f"{scratch}/{row.key}.error.json"
     if kind in LOGS:

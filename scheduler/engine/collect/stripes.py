@@ -24,7 +24,7 @@ LEAST_BYTES = 8 << 20
 
 
 class ReopenChannels(SchedulerError):
-    """The rest must be requested again in a new run of fetch.sh.
+    """The rest must be requested in a new run of fetch.sh.
 
     Attributes:
         channels: how many to open.
@@ -32,7 +32,7 @@ class ReopenChannels(SchedulerError):
     """
 
     def __init__(self, channels: int, *, restart: bool = False) -> None:
-        super().__init__("the channels have to be opened again")
+        super().__init__("new channels must be opened")
         self.channels, self.restart = channels, restart
 
 
@@ -73,7 +73,7 @@ class StripedFile:
     """One large file as it arrives: a `resumable.Source` that takes each stripe from its channel."""
 
     def __init__(self, channels: Channels, offset: int) -> None:
-        """`offset`: the site was asked to send the file from this byte on."""
+        """`offset`: the first byte that was requested from the site."""
         self._channels, self._offset, self._at = channels, offset, offset
         self._first_stripe = -(-offset // STRIPE_BYTES) * STRIPE_BYTES
 

@@ -1,6 +1,6 @@
 """A reader for tar streams from an untrusted source, in bounded memory. It knows nothing of outputs.
 
-tarfile could read them too, but for thousands of small files it takes longer than everything else done with them.
+tarfile could read them too, but for thousands of small files it takes longer than all other work on them.
 Supported are the headers that tar programs write for files and hard links: ustar, GNU long names, and of pax the keys
 path, linkpath and size (formats: GNU tar manual, "Basic Tar Format"; POSIX.1-2017, pax).
 """
@@ -181,7 +181,7 @@ def _take_extended(stream: _Bounded, length: int) -> bytes:
 
 
 def _read_extended(kind: bytes, content: bytes) -> dict[bytes, bytes]:
-    """What an extended header says of the next member; nothing of a global one is used."""
+    """The values in an extended header for the next member; global headers are ignored."""
     if kind in (_LONG_NAME, _LONG_LINK):
         return {b"path" if kind == _LONG_NAME else b"linkpath": _text(content)}
     values: dict[bytes, bytes] = {}

@@ -3,13 +3,13 @@
     poll(site):
         claim the site in the ledger                no process polls it faster than its floor
         poll.sh gets a line for each batch with unfinished jobs, and prints, in this order:
-            the live queue, all states              one query; its exit code is printed: an error is no evidence
+            the live queue, all states              one query; its exit code is printed: an error is not evidence
             the end files                           read after the queue: a job that leaves it has written its end file
             the history                             only of jobs that are not in the queue and did not end by themselves
             log lines, ids, what has started        only where they matter
         for each batch whose lines differ from those that settled it last:
             for each of its unfinished jobs:
-                settle(status before, evidence)     pure; believed are, in this order: the end file, unless the batch
+                settle(status before, evidence)     pure; order of precedence: the end file, unless the batch
                                                     system reports that it killed the job; the queue; the history; the
                                                     log. Silence of all of them makes a job LOST, but only over
                                                     SILENT_POLLS answered polls and SILENT_SECONDS.

@@ -1,10 +1,10 @@
 """How the status of a job follows from evidence: its end file, the queue, the history, its log. Pure.
 
-Order of evidence: what the script itself wrote at its end; the live queue with all states; the history; and only if
-all of them are silent for long, in polls that were answered, the job is LOST.
+Order of evidence: what the script itself wrote at its end; the live queue with all states; the history. The job is
+LOST only if none of them reports on it for a long time, in polls that were answered.
 
-If the end file has exit code 0 and the batch system reports that it killed the job, the batch system is believed: a
-payload may exit with 0 after it received SIGTERM. So we wait briefly for the batch system's final state. A requeue
+If the end file has exit code 0 and the batch system reports that it killed the job, the batch system takes precedence:
+a payload may exit with 0 after it received SIGTERM. So we wait briefly for the batch system's final state. A requeue
 makes the end file obsolete: the job's next run writes another one.
 """
 
@@ -24,12 +24,12 @@ LONGEST_COUNTED_GAP_SECONDS = SILENT_SECONDS / (SILENT_POLLS - 1)
 """The time between two polls counts as silence at most so much: the laptop may have slept, or its clock may have been
 set."""
 STALE_SECONDS = 3600.0
-"""For so long a history is believed that reports a job as running while the queue does not have it."""
+"""For so long a history that reports a job as running is accepted while the queue does not have the job."""
 PATIENT_POLLS = 3
 """For so many answered polls we wait for evidence that explains an end: an end file, or the batch system's cause."""
 FRESH_SECONDS = 60.0
-"""For so long after the end of the script we wait for the batch system to report it; then the script alone is
-believed."""
+"""For so long after the end of the script we wait for the batch system to report it; then the end
+file alone is enough."""
 RUNS_APART = timedelta(seconds=60)
 """A requeued run starts at least so long after the end of the run before (Slurm: two minutes); clocks differ by
 less."""
@@ -188,8 +188,8 @@ def _by_exit_code(before: Status, observed: Observation | None, end: End) -> Sta
 
 
 def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:
-    """There is an end file, and the batch system reports nothing. The sender of a signal is looked up in the log;
-    then we wait for a report; then the cause stays unknown."""
+    """There is an end file, and the batch system reports nothing. We look for the sender of a signal in the log,
+    then wait for a report; without one the cause stays unknown."""
     if _by_itself(end):
         reliable = evidence.queue_answered or evidence.end_age_seconds >= FRESH_SECONDS
         return _by_exit_code(before, None, end) if reliable else before

@@ -1,7 +1,7 @@
-"""The tar of a bundle as it is written to the spool: rendered files, files of the user, and a place for each large one.
+"""The tar of a bundle as it is written to the spool: rendered files, files of the user, empty files for large ones.
 
-Large files are put aside; the tar holds an empty file in the place of each, and says in ``.large/`` which is which.
-submit.sh puts them back.
+The content of large files is uploaded separately; ``.large/`` in the tar has their names. submit.sh replaces the empty
+files.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class BundleTar:
 
     Attributes:
         compressed: where the tar is written to.
-        folder: where large files are put aside, by number, with a ``list`` of them.
+        folder: where large files are stored, by number, with a ``list`` of them.
     """
 
     compressed: gzip.GzipFile

@@ -54,7 +54,7 @@ class Dispatcher:
 
     def send_waiting(self) -> dict[int, str]:
         """Give free slots of the site to waiting batches, and submit them: one remote command for each bundle with
-        such a batch, none if there is none.
+        such a batch, no command without one.
 
         Returns:
             Retries that were refused: the key of the job → why.

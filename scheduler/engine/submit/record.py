@@ -94,7 +94,7 @@ def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSys
         ledger: where they are recorded.
 
     Returns:
-        Retries that were refused: the key of the job → why. Such a job has the status of its earlier attempt again.
+        Retries that were refused: the key of the job → why. Such a job gets back the status of its earlier attempt.
     """
     changes: dict[int, Status] = {}
     refused: dict[int, str] = {}

@@ -11,7 +11,7 @@ from scheduler.job.state import Cause, JobState, Status
 from scheduler.transports.base import Reply
 
 MISSING_FOLDER, CANNOT_WRITE = 66, 70
-"""Exit codes of submit.sh itself for a batch: the folder of an earlier attempt is gone; a file cannot be written."""
+"""Exit codes of submit.sh itself for a batch: an earlier attempt's folder does not exist; a file cannot be written."""
 
 
 @dataclass
@@ -23,7 +23,7 @@ class SubmitReply:
         busy: the process that works on the same bundle at the moment; then nothing was done.
         empty: the site does not have the bundle, and none was sent.
         python: the version of the site's Python, if pickles need a certain one.
-        outcomes: first element of a batch → what became of it. A batch that is not in it was not tried.
+        outcomes: first element of a batch → its outcome. A batch that is not in it was not submitted.
     """
 
     folder: str = ""

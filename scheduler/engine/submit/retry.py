@@ -31,8 +31,8 @@ def decide(rows: Sequence[JobRow], context: SiteContext) -> dict[int, Again | En
         context: their site.
 
     Returns:
-        The key of a job → its next attempt, or why there is none although its rule covers this failure. Jobs whose rule
-        does not cover how they finished are left out.
+        The key of a job → its next attempt, or why it gets no attempt although its rule covers this failure. Jobs whose
+        rule does not cover how they finished are left out.
     """
     rows = [row for row in rows if row.retry != "{}" and row.status.state is JobState.FAILED and not row.collected]
     rows = [row for row in rows if row.folder is not None]
@@ -51,7 +51,7 @@ def decide(rows: Sequence[JobRow], context: SiteContext) -> dict[int, Again | En
 
 
 def resources_of(row: JobRow, site: Site) -> Resources:
-    """What the last attempt of a job asked for, with the site's defaults filled in."""
+    """The resources that the last attempt of a job requested, with the site's defaults filled in."""
     return Resources.from_json(json.loads(row.resources)).over(site.resources)
 
 
@@ -68,7 +68,7 @@ def requests_for(rows: Sequence[JobRow], decisions: Mapping[int, Again | Enough]
 def requests_by_user(
     rows: Sequence[JobRow], context: SiteContext, *, memory: str | None, walltime: str | None
 ) -> list[RetryRequest]:
-    """A request for each of these jobs, because the user asked for it.
+    """A retry request for each of these jobs, by a command of the user.
 
     Args:
         rows: the jobs.

@@ -23,7 +23,7 @@ from scheduler.site.site import Site
 from scheduler.transports.base import Expanded
 
 SEND_SECONDS = 300.0
-"""The connection may be silent for so long while a bundle is sent: a Slurm controller that hangs answers after 10 s."""
+"""The longest time without data while a bundle is sent: a Slurm controller that hangs answers after 10 s."""
 
 
 def send(token: str, context: SiteContext, *, resubmit: bool) -> SubmitReply:
@@ -34,14 +34,14 @@ def send(token: str, context: SiteContext, *, resubmit: bool) -> SubmitReply:
     Args:
         token: the bundle's.
         context: its site.
-        resubmit: whether to hand over batches once more that were tried without a known outcome, and that no poll has
+        resubmit: whether to submit batches once more whose first submission has no known outcome, and that no poll has
             observed since.
 
     Raises:
         TransportError: the connection was lost; which batches were accepted is not known yet, and nothing is lost.
         JobError: its pickles need another Python, or a large file has changed before it was sent. Nothing was
             submitted, and the record of the bundle is deleted.
-        BatchError: submit.sh failed before any batch was tried (for instance: the work_dir cannot be written).
+        BatchError: submit.sh failed before any batch was submitted (for instance: the work_dir cannot be written).
     """
     path = context.ledger.spool(token)
     staged = _stage(path, token, context)
@@ -136,7 +136,7 @@ def _stage(path: Path, token: str, context: SiteContext) -> str | None:
     """Upload large files ahead of the bundle.
 
     Returns:
-        How submit.sh joins them, or empty if there are none; None if the site has the bundle already.
+        How submit.sh joins them, or empty without large files; None if the site has the bundle already.
     """
     large = spool.large(path)
     if not large or spool.changed(path):

@@ -22,7 +22,7 @@ LARGE_BYTES = 16 << 20
 """From this size on, a file, or the tar of a bundle, is uploaded ahead: for less, opening channels costs more time
 than it saves."""
 STAGE_SECONDS = 300.0
-"""The connection may be silent for so long while a range is uploaded."""
+"""The longest time without data while a range is uploaded."""
 _LEAST_RANGE_BYTES = 4 << 20
 _CHUNK_BYTES = 1 << 18
 _LISTED = re.compile(r"(\d+) ((bundle|\d+)\.(\d+)\.[0-9a-f]+)\Z")

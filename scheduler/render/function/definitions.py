@@ -1,4 +1,4 @@
-"""Whether a definition of a script is still what its source says, and would be the same on the node."""
+"""Whether a definition of a script still equals its source, and would be the same on the node."""
 
 from __future__ import annotations
 

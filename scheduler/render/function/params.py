@@ -15,7 +15,7 @@ def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
     """`params` as the function receives them: numpy scalars become numbers, tuples become lists.
 
     Raises:
-        Unfit: JSON would lose or change a value; the message says which.
+        Unfit: JSON would lose or change a value; the message names it.
     """
     try:
         return {name: _plain(value, f"params[{name!r}]") for name, value in params.items()}

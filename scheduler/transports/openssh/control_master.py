@@ -1,4 +1,4 @@
-"""The connection that `ssh` commands share: the user's ControlMaster if one is open, else one of ours.
+"""The connection that `ssh` commands share: the user's ControlMaster if one is open, else our own.
 
 Our socket is in a folder of our own. Our master ends with the transport, or by ControlPersist when it has been idle for
 a while. The user's master is used and never changed or closed.
@@ -31,11 +31,11 @@ _LONGEST_FOLDER = 60
 
 
 class ControlMaster:
-    """Provides the ssh command of each program, and opens a master connection if there is none.
+    """Provides the ssh command of each program, and opens a master connection if none is open.
 
     Args:
         settings: the host, and how to log in.
-        prompter: tells whether ssh may prompt the user.
+        prompter: decides whether ssh may prompt the user.
     """
 
     def __init__(self, settings: SshSettings, prompter: Prompter) -> None:
@@ -72,7 +72,7 @@ class ControlMaster:
             return ours
 
     def drop(self) -> None:
-        """Close our connection; programs on it lose theirs."""
+        """Close our master connection, and with it the connections of running programs."""
         with self._lock:
             if self._folder is not None and (self._folder / "m").exists():
                 _control(self._command("batch", "-S", str(self._folder / "m"), "-O", "exit"))
@@ -108,11 +108,11 @@ class ControlMaster:
         return f"There is a certificate, {lines[0]}. {renewal(f'{self._settings.host} {lines[0]}')}" if lines else ""
 
     def _no_prompt_reason(self) -> str:
-        """Why ssh may not prompt the user now, as a clause for a message; empty if it may."""
+        """Why ssh must not prompt the user now, as a clause for a message; empty if it may."""
         return NO_PROMPT_AFTER_LOSS if self._was_connected else self._prompter.unavailable()
 
     def _config_folder(self) -> Path:
-        """Our folder, with the config files and the socket of our master; it is made if there is none."""
+        """Our folder, with the config files and the socket of our master; created if it does not exist."""
         if self._folder is None:
             texts = {kind: options.config_text(self._settings, batch=kind == "batch") for kind in _CONFIGS}
             temporary = tempfile.gettempdir()
@@ -174,7 +174,7 @@ def _is_open(command: Sequence[str]) -> bool:
 
 
 def _control(command: Sequence[str]) -> bool:
-    """Run an `ssh -O` command, which speaks with a master on this machine; True if there is one."""
+    """Run an `ssh -O` command, which connects to a master on this machine; True if one is running."""
     process = start_ssh(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         process.communicate(timeout=_LOCAL_SECONDS)

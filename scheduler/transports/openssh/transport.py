@@ -1,4 +1,4 @@
-"""Runs programs on a remote host by OpenSSH's own `ssh`, through a ControlMaster connection: the user's or ours.
+"""Runs programs on a remote host by OpenSSH's own `ssh`, through a ControlMaster connection: the user's or our own.
 
 The command line of ssh has the site's login settings only; programs and their arguments are sent on its standard input.
 """
@@ -37,7 +37,7 @@ class OpensshTransport(Transport):
 
     Args:
         settings: the host, and how to log in.
-        prompter: tells whether ssh may prompt the user; by default it may, at the terminal of this process.
+        prompter: decides whether ssh may prompt the user; by default it may, at the terminal of this process.
     """
 
     def __init__(self, settings: SshSettings, *, prompter: Prompter | None = None) -> None:

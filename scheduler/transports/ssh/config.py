@@ -165,7 +165,7 @@ def _known_as(entry: Mapping[str, str], hostname: str, port: int) -> tuple[str, 
     if alias := entry.get("hostkeyalias"):
         return (alias.lower(),)
     name = hostname.lower()
-    # As in ssh, the key for port 22 also verifies the host on another port, but a different key there is no error.
+    # As in ssh, the key for port 22 also verifies the host on another port, but a different key there is not an error.
     return (name,) if port == 22 else (f"[{name}]:{port}", name)
 
 

@@ -162,7 +162,7 @@ class Connection:
 
     def _execute_on(self, channel: paramiko.Channel, command: str) -> paramiko.Channel:
         try:
-            # This waits for the reply, which is no loss: OpenSSH gives the session no send window before it.
+            # This waits for the reply, which costs nothing: OpenSSH gives the session no send window before it.
             channel.exec_command(command)
         except PARAMIKO_ERRORS:
             channel.close()
