@@ -30,7 +30,7 @@ class Measured:
     """The measurements of both sides, by round trip (milliseconds) and step.
 
     Attributes:
-        seconds: of each turn, by hand and ours.
+        seconds: of each turn, by hand and by `scheduler`.
         commands: the remote commands of our side.
         cpu: CPU seconds of our side in that step.
         used: connections, CPU seconds and peak memory of the whole process of our side, one mapping per turn.

@@ -183,7 +183,7 @@ def _plain(text: str) -> str:
 
 
 @pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
-def test_every_block_is_run_or_says_why_not(page: Path) -> None:
+def test_every_block_is_run_or_gives_the_reason_why_not(page: Path) -> None:
     """Shell commands are `console`; scripts, settings and templates are files; `text` is not run at all."""
     for block in blocks(page):
         assert block.language in ("console", "python", "sh", "yaml", "jinja", "text"), str(block)

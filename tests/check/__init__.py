@@ -1,1 +1,1 @@
-"""Tests of `scheduler check`: each problem of a site gives a finding that says what to do."""
+"""Tests of `scheduler check`: each problem of a site gives a finding with what to do."""

@@ -36,7 +36,7 @@ def findings_at(site: Site, **options: Any) -> dict[str, Finding]:
 
 
 def by_name(found: list[Finding]) -> dict[str, Finding]:
-    """Findings by name. Each failure says what to do."""
+    """Findings by name. Each failure has what to do."""
     assert all(one.do for one in found if one.mark is Mark.FAILED)
     return {one.name: one for one in found}
 

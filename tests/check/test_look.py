@@ -1,4 +1,4 @@
-"""Checks of the test cluster with real problems: each gives a finding that says what to do about it."""
+"""Checks of the test cluster with real problems: each gives a finding with what to do about it."""
 
 from __future__ import annotations
 

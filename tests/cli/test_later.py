@@ -14,7 +14,7 @@ def states(workspace: Workspace, *arguments: str) -> dict[str, str]:
     return {job["job_id"]: job["state"] for job in workspace.scheduler("status", "--json", *arguments).json}
 
 
-def test_jobs_of_a_killed_process_are_waited_for_and_collected_by_a_new_one(workspace: Workspace) -> None:
+def test_a_new_process_waits_for_and_collects_the_jobs_of_a_killed_one(workspace: Workspace) -> None:
     workspace.killed_after_submit("run", workspace.sweep("good", "slow", "bad", outputs="[]"), "--site", "local")
     assert len(states(workspace)) == 6
     workspace.end_slow_jobs()
@@ -129,7 +129,7 @@ def test_an_unreachable_site_is_reported_and_the_table_is_still_printed(workspac
     assert states(workspace, "--no-refresh") == {"job-good-0": "submitting"}
 
 
-def test_jobs_of_a_site_that_is_gone_can_be_recorded_as_lost(workspace: Workspace) -> None:
+def test_jobs_of_a_site_that_no_longer_exists_can_be_recorded_as_lost(workspace: Workspace) -> None:
     keys = "transport: ssh\nhost: 127.0.0.1\nssh: {port: 1}\nscheduler: slurm\nwork_dir: $HOME/w\n"
     workspace.write("site_configs/far.yaml", keys + "account: eic\ndefaults: {memory: 1 GB, walltime: 5m, cpus: 1}\n")
     workspace.scheduler("submit", workspace.sweep("good", count=1), "-s", "far", code=1)

@@ -82,7 +82,7 @@ def test_a_frozen_controller_that_reports_a_failure_and_runs_the_job_runs_it_onc
     check_counts(campaign.counts())
 
 
-def test_a_batch_without_any_trace_is_submitted_again_and_still_runs_once(
+def test_a_batch_without_any_trace_is_submitted_a_second_time_and_still_runs_once(
     start: Start, cluster: Cluster, check_counts: Check
 ) -> None:
     """The worst case: accepted, the reply lost, no trace in three polls. Slurm then has two jobs of one name."""
@@ -177,7 +177,7 @@ def test_ends_are_known_without_accounting_and_with_a_queue_that_forgets_at_once
     check_counts(campaign.counts())
 
 
-def test_a_requeued_job_runs_again_under_its_id_and_a_held_one_waits_for_its_release(
+def test_a_requeued_job_keeps_its_id_and_a_held_one_waits_for_its_release(
     start: Start, cluster: Cluster, check_counts: Check
 ) -> None:
     campaign = start((Task(first_seconds=3600), Task(first_seconds=3600, minutes=6)))

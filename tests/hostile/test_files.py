@@ -1,4 +1,4 @@
-"""Hostile values at every key of a site file and a job file, and files and templates of someone else."""
+"""Hostile values at every key of a site file and a job file, and files and templates from another user."""
 
 from __future__ import annotations
 

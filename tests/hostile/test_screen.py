@@ -41,7 +41,7 @@ def test_any_text_is_made_printable(text: str, tried: Tried) -> None:
     assert all(c.isprintable() or c in "\n\t" for c in printable(text, keep="\n\t"))
 
 
-def test_a_real_terminal_gets_no_escape_that_is_not_ours(tried: Tried) -> None:
+def test_a_real_terminal_receives_only_escapes_of_scheduler(tried: Tried) -> None:
     """All output except for colours, which rich adds."""
     text = " ".join(ESCAPES)
     tried(len(ESCAPES))

@@ -1,4 +1,4 @@
-"""Our Job with AID2E's own runners and trials: the stand-ins behave like theirs, and know only their own enums.
+"""Our Job with AID2E's own runners and trials: the stand-ins behave like those of AID2E, and know only its enums.
 
 Theirs compare `job.job_type` and `job.state` with members of their enums, set `job.state` to them, start a script in
 `job.working_dir`, and report the end by `job.complete` and `job.fail`.
@@ -223,7 +223,7 @@ def test_an_unknown_state_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("ours", [*OurType, *OurState])
-def test_our_enum_members_equal_theirs_of_the_same_name_and_no_others(ours: Enum) -> None:
+def test_our_enum_members_equal_those_of_aid2e_with_the_same_name_and_no_others(ours: Enum) -> None:
     theirs = TheirType if isinstance(ours, OurType) else TheirState
     for other in theirs:
         assert (ours == other, other == ours) == ((other.name == ours.name),) * 2

@@ -1,4 +1,4 @@
-"""Stand-ins for npsim, eicrecon and their container image: small scripts of ours that refuse what the real ones refuse.
+"""Stand-ins for npsim, eicrecon and their container image: small scripts that refuse what the real ones refuse.
 
 The examples for ePIC users in README, docs and examples/ run against them as they are written. What each real program
 does was read in its source; the first lines of each stand-in name it.

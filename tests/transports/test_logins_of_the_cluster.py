@@ -239,7 +239,7 @@ def test_certificate_file_is_used(
     says_hello(kind(SshSettings("farm", config_file=str(config))))
 
 
-def test_the_message_for_an_expired_certificate_says_how_to_renew_it(
+def test_the_message_for_an_expired_certificate_explains_how_to_renew_it(
     settings: Callable[..., SshSettings], kind: Kind, certified: Callable[[str], Path]
 ) -> None:
     key = certified("20200101Z:20200102120000Z")

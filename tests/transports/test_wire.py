@@ -154,7 +154,7 @@ def test_a_login_shell_that_exits_without_output_is_reported() -> None:
         exchange().reply()
 
 
-def test_the_message_for_a_lost_connection_says_that_the_program_may_have_run() -> None:
+def test_the_message_for_a_lost_connection_reports_that_the_program_may_have_run() -> None:
     with pytest.raises(TransportError, match="partly or not at all"):
         exchange().reply(connection_lost=True)
 

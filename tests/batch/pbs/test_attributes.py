@@ -111,7 +111,7 @@ def test_one_unreadable_line_of_the_history_does_not_affect_the_others() -> None
     assert list(SYSTEM.read_history(lines, {})) == [("one", 0)]
 
 
-def test_a_job_of_another_name_with_our_id_is_not_ours() -> None:
+def test_a_job_of_another_name_with_the_id_of_our_job_is_ignored() -> None:
     assert SYSTEM.read_history(["one|Job Id: 1.host|Job_Name=other|job_state=F|substate=91"], {"1.host": "one"}) == {}
 
 

@@ -90,12 +90,12 @@ def test_requested_resources_become_chunks(resources: dict[str, Any], chunks: st
     assert f"-l select={chunks}" in header(**resources)
 
 
-def test_memory_is_not_requested_if_the_site_says_so() -> None:
+def test_memory_is_not_requested_if_the_site_omits_it() -> None:
     assert "-l select=1:ncpus=1" in header(cpus=1, memory="3 GB", memory_style="omit")
     assert "-l select=1:ncpus=1:mem=3072mb" in header(cpus=1, memory="3 GB", memory_style="per_cpu")
 
 
-def test_a_native_place_directive_replaces_ours() -> None:
+def test_a_native_place_directive_replaces_the_default_one() -> None:
     lines = header(nodes=2, native=["-l place=pack:excl"])
     assert [line for line in lines if "place" in line] == ["-l place=pack:excl"]
 

@@ -122,7 +122,9 @@ def test_a_running_and_a_queued_job_are_cancelled(start: Start, job: Callable[..
     until(lambda: not alive(process))
 
 
-def test_a_job_that_a_worker_has_just_taken_is_cancelled(start: Start, job: Callable[..., Job], tmp_path: Path) -> None:
+def test_a_job_that_a_worker_has_just_claimed_is_cancelled(
+    start: Start, job: Callable[..., Job], tmp_path: Path
+) -> None:
     """The job has left the queue and is not listed as running yet: the worker finds the file that cancel wrote."""
     runner, first, second = (
         start(running=1),

@@ -120,7 +120,7 @@ def test_an_unknown_native_directive_is_refused_and_the_message_names_the_neares
 
 
 @pytest.mark.parametrize("option", sorted(MANAGED))
-def test_a_native_directive_cannot_set_an_option_of_ours(option: str) -> None:
+def test_a_native_directive_cannot_set_an_option_that_scheduler_sets(option: str) -> None:
     with pytest.raises(ConfigError, match=r"scheduler sets itself|has no option"):
         header({}, [f"--{option}=1"])
 

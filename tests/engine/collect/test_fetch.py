@@ -244,7 +244,7 @@ def test_progress_is_reported_seldom_and_to_its_end(tmp_path: Path) -> None:
     assert reported[-1] == (300_005, 300_005)
 
 
-def test_a_completed_job_whose_remote_folder_is_gone_failed_with_missing_output(tmp_path: Path) -> None:
+def test_a_completed_job_whose_remote_folder_was_deleted_failed_with_missing_output(tmp_path: Path) -> None:
     row = a_row(tmp_path / "out", folder=str(tmp_path / "nowhere"))
     listed = collected(row, LocalTransport(), tmp_path)
     status, results = results_of(row, listed)

@@ -180,7 +180,7 @@ def test_the_accepted_channels_carry_the_stripes_of_refused_ones(remote: RemoteJ
     assert is_complete(remote)
 
 
-def test_if_every_channel_is_refused_the_error_says_why(remote: RemoteJob) -> None:
+def test_if_every_channel_is_refused_the_error_gives_the_reason(remote: RemoteJob) -> None:
     class Refusing(ManyChannels):
         def _counted(self, *_: object) -> None:
             raise TransportError("no more sessions")

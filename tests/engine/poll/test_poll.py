@@ -158,7 +158,7 @@ def _end(element: int, *, code: int = 0, ago: float = 0.0) -> str:
 
 
 def test_an_end_file_is_read_while_the_queue_is_unchanged(desk: Desk) -> None:
-    """The node is slow to report to its controller; a minute later the script is believed."""
+    """The node is slow to report to its controller; a minute later the end file alone is enough."""
     desk.replies(*RUNNING)
     desk.settled()
     desk.replies(*RUNNING, _end(1))

@@ -75,7 +75,7 @@ def test_a_failed_or_cancelled_status_has_a_cause_and_no_other_has(before: Statu
 
 
 @given(OPEN | ENDED, EVIDENCE)
-def test_the_same_evidence_again_gives_the_same_status(before: Status, evidence: Evidence) -> None:
+def test_settling_the_same_evidence_twice_gives_the_same_status(before: Status, evidence: Evidence) -> None:
     after = settle(before, evidence)
     again = settle(after, evidence)
     assert (again.state, again.cause, again.exit_code) == (after.state, after.cause, after.exit_code)

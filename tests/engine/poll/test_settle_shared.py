@@ -63,7 +63,7 @@ def test_a_job_of_a_pack(what: str, evidence: dict[str, Any], expected: tuple[Jo
     assert stands(**evidence) == expected, what
 
 
-def test_for_a_job_that_shares_no_node_the_queue_is_believed() -> None:
+def test_for_a_job_that_shares_no_node_the_queue_takes_precedence() -> None:
     evidence = Evidence(end=end(0), live=slurm("TIMEOUT"), queue_answered=True)
     assert settle(RUNNING, evidence).cause is Cause.TIME_LIMIT
     assert settle(RUNNING, replace(evidence, shared=True)).state is COMPLETED

@@ -204,7 +204,7 @@ def test_jobs_of_several_submissions_are_retried_in_one_command(world: World) ->
     assert [Path(job.get_results()["stdout"]).read_text() for job in jobs] == ["attempt 2\n"] * 3
 
 
-def test_a_job_whose_remote_folder_is_gone_keeps_its_status_and_others_are_retried(world: World) -> None:
+def test_a_job_whose_remote_folder_was_deleted_keeps_its_status_and_others_are_retried(world: World) -> None:
     gone, kept = world.job("gone"), world.job("kept")
     with world.runner() as runner:
         runner.submit([gone])
@@ -221,7 +221,7 @@ def test_a_job_whose_remote_folder_is_gone_keeps_its_status_and_others_are_retri
     assert (kept.is_completed(), world.ran("kept")) == (True, 2)
 
 
-def test_a_job_whose_template_is_gone_is_not_retried_and_others_are(world: World) -> None:
+def test_a_job_whose_template_was_deleted_is_not_retried_and_others_are(world: World) -> None:
     own = world.folder / "own.j2"
     own.write_text('{% extends "shell.sh.j2" %}\n')
     one, other = world.job("a", template=own), world.job("b")
@@ -409,7 +409,7 @@ def test_several_processes_retry_a_job_once(world: World) -> None:
     assert [world.ran(f"j{n}") for n in range(6)] == [2] * 6
 
 
-def test_an_interrupted_copy_of_an_earlier_attempt_is_made_again(world: World) -> None:
+def test_an_interrupted_copy_of_an_earlier_attempt_is_repeated(world: World) -> None:
     one = world.job("a", retry=None)
     with world.runner() as runner:
         runner.submit([one])

@@ -1,6 +1,6 @@
 """Of a script only what the function refers to is sent; its other statements do not run. A case is a file in scripts/.
 
-The lines that begin with `#` say what is expected. Each case is run as a script that packs its own `f`; a statement at
+Lines that begin with `#` give the expected result. Each case is run as a script that packs its own `f`; a statement at
 its end imports a module that is not there when the function runs.
 """
 

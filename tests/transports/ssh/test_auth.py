@@ -214,7 +214,7 @@ def test_a_truncated_key_file_is_refused(server: Sshd, tmp_path: Path) -> None:
             refused(replace(server.settings, identity_file=str(path)))
 
 
-def test_the_message_says_if_there_is_no_key_at_all(no_key: SshSettings) -> None:
+def test_the_message_reports_if_there_is_no_key_at_all(no_key: SshSettings) -> None:
     assert "Tried: nothing, because there is no key in ~/.ssh and no ssh-agent" in refused(no_key)
 
 
