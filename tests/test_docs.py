@@ -287,7 +287,7 @@ def test_the_messages_of_the_troubleshooting_page_exist_in_the_code() -> None:
 def test_the_waiting_times_agree_with_the_code() -> None:
     text = (PAGES / "states.md").read_text(encoding="utf-8")
     minutes = settle.SILENT_SECONDS / 60
-    assert f"{settle.SILENT_POLLS} answers in a row, over at least {minutes:g} minutes" in text
+    assert f"{settle.SILENT_POLLS} answered polls in a row, over at least {minutes:g} minutes" in text
 
 
 def test_the_tree_of_errors_agrees_with_the_code() -> None:

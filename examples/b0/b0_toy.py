@@ -6,7 +6,7 @@ angles, that is above about 10 GeV), scattering is Gaussian (Highland's formula)
 `b0.csv`, one line per track, and `result.json` to the current directory.
 
 The whole job is this one file, because a script job uploads one file. Lengths are in m
-unless a name says otherwise.
+unless a name has another unit.
 """
 
 from __future__ import annotations

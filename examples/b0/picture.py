@@ -272,7 +272,7 @@ def plot(axes: Axes, sweep: Sweep) -> None:
 
 
 def titles(sweep: Sweep) -> list[str]:
-    """The title and subtitles; the last line says whether the sweep is incomplete."""
+    """The title and subtitles; the last line shows whether the sweep is incomplete."""
     events = " or ".join(str(events) for events in sorted({r.events for r in sweep.results.values()}))
     lines = [str(next(iter(sweep.results.values())).setting), f"{len(sweep.results)} jobs of {events} events"]
     if sweep.missing:
