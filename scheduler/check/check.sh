@@ -1,4 +1,4 @@
-# Inspects a login node. Prints one line a fact: name, exit code, text, separated by tabs. Submits nothing.
+# Inspects a login node. Prints one line per fact: name, exit code, text, separated by tabs. Submits nothing.
 #   $1 remote directory  $2 sh text that prints the version of the Python for functions  $3 container runtime
 #   $4 queue  $5 account (both may be empty)  $6 container image, or empty  $7 modules for containers, separated by blanks
 # stdin: a script with the site's directives, for batch systems that can check one without submitting it.

@@ -68,7 +68,7 @@ class TrackedJobs:
         return list(dict.fromkeys(row.bundle for row in rows if _is_unanswered(row)))
 
     def refresh(self, jobs: Sequence[Job]) -> None:
-        """Copy statuses and results from the ledger to those of `jobs` where one of the two has changed."""
+        """Copy statuses and results from the ledger to the jobs of which one of the two has changed."""
         marks = self._ledger.polls.marks(self.keys(jobs))
         mark_of = {job: marks.get(self._keys.get(job, -1)) for job in jobs}
         changed = [job for job, mark in mark_of.items() if self._copied.get(job) != (mark, job.status)]

@@ -159,7 +159,7 @@ class Resources(_JobValue):
         return None if self.memory is None else memory_mib(self.memory)
 
     def over(self, defaults: Resources) -> Resources:
-        """These resources, with unset fields taken from `defaults`; `native` is that of both, the defaults' first."""
+        """These resources, with unset fields from `defaults`; `native` combines both, the defaults' first."""
         native = dict.fromkeys((*defaults.native, *self.native))
         return Resources(**{**defaults.to_json(), **self.to_json(), "native": list(native)})
 

@@ -8,9 +8,9 @@ from enum import Enum
 
 
 class NamedEnum(Enum):
-    """An enum whose members equal those of the same name in another enum of the same name.
+    """An enum whose members equal the members with the same names in another enum with the same name.
 
-    AID2E's runners compare our members with those of their own enums.
+    AID2E's runners compare our members with the members of AID2E's enums.
     """
 
     def __eq__(self, other: object) -> bool:

@@ -47,7 +47,7 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job as the ledger knows it. Folder, id and status are those of its last attempt.
+    """A job as it is recorded. Folder, id and status belong to its last attempt.
 
     Attributes:
         key: its number in the ledger.
@@ -160,7 +160,7 @@ class PolledBatch(NamedTuple):
 
 
 class Element(NamedTuple):
-    """A job of a polled batch: what a poll may change of it. The names are those of `JobRow`."""
+    """A job of a polled batch: the fields that a poll may change, named as in `JobRow`."""
 
     key: int
     element: int

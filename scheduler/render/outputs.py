@@ -12,7 +12,7 @@ from scheduler.quoting import quote
 from scheduler.site.site import Site
 
 _DEEPEST = 10
-"""``**`` matches so many nested folders at most."""
+"""The most nested folders that ``**`` matches."""
 
 
 def outputs_script(job: Job, site: Site) -> str:

@@ -7,7 +7,7 @@ detached() {
   exec perl -e 'use POSIX; POSIX::setsid(); exec @ARGV or exit 127' "$@"
 }
 find_queue() { base=$1/.shell-$(uname -n); }
-# Whether job $2 of the bundle $1 (or the pack that begins with it) has left the proof of its end.
+# Whether job $2 of the bundle $1 (or the pack that begins with it) has recorded its end.
 proved() {
   if [ -e "$1/batches/$2/members" ]; then [ -e "$1/batches/$2/ended" ]; else [ -e "$1/ends/$2.0" ]; fi
 }

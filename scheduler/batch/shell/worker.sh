@@ -19,7 +19,7 @@ take_slot() {
   ln -s "$me" "$base/slots/$slot" 2>/dev/null
 }
 
-# A job that an earlier worker of this slot took goes back to the queue if it was not started. A started job has a guard.
+# A job that an earlier worker of this slot claimed returns to the queue if it was not started. A started job has a guard.
 put_back() {
   [ -s "$base/new/taken.$slot" ] || return 0
   { read -r bundle && read -r element; } <"$base/new/taken.$slot"

@@ -16,7 +16,7 @@ from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
 
 JOBS_PER_TRANSACTION = 1000
-"""The results of so many jobs are read and recorded at once: those of ten thousand would need too much memory."""
+"""How many jobs' results are read and recorded at once: the results of ten thousand would need too much memory."""
 
 
 def collect(rows: Sequence[JobRow], context: SiteContext, *, progress: Progress | None = None) -> None:

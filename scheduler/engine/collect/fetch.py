@@ -20,9 +20,9 @@ from scheduler.errors import OutputError, TransportError
 from scheduler.transports.base import Transport
 
 FETCH_SECONDS = 900.0
-"""fetch.sh may send nothing for so long, while it compares the local part of a large file with the remote file."""
+"""The longest time without data from fetch.sh while it compares the local part of a large file with the remote file."""
 REPORT_BYTES = 1 << 18
-"""A progress callback is called at most once for so many bytes."""
+"""The least number of bytes between two calls of a progress callback."""
 Progress = Callable[[int, int], None]
 """Called with the bytes that have been downloaded, and the bytes to download in all."""
 
@@ -118,7 +118,7 @@ class _Meter:
     reported: int = 0
 
     def add(self, size: int) -> None:
-        """Count bytes that have arrived; a negative number: so many local bytes cannot be used, and are sent again."""
+        """Count bytes that have arrived; a negative number: local bytes that cannot be used and are sent again."""
         if size < 0:
             self.total -= size
         else:

@@ -18,7 +18,7 @@ from scheduler.ledger.rows import JobRow
 from scheduler.transports.base import Reply, Transport
 
 LIST_SECONDS = 900.0
-"""The listing may print nothing for so long: hashing 100 GB takes minutes."""
+"""The longest time without output of the listing: hashing 100 GB takes minutes."""
 LARGE_BYTES = 8 << 20
 """From this size on a file is hashed while it is sent, not before, and a partial download of it is resumed."""
 SHA256_OF_EMPTY = hashlib.sha256().hexdigest()

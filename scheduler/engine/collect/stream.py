@@ -11,10 +11,10 @@ from scheduler.errors import SchedulerError, TransportError
 from scheduler.transports.base import Program, Reply, Transport
 
 AHEAD_BYTES = 4 << 20
-"""At most about so many received bytes are held unread; then the program has to wait."""
+"""The approximate limit of received bytes that are held unread; beyond it the program has to wait."""
 WAKE_BYTES = 1 << 18
-"""A reader that wants at least so many bytes is not woken for fewer while more may come: a switch between threads costs
-more than the reading."""
+"""A reader that requests at least this many bytes is not woken for fewer while more may come: a switch between threads
+costs more than the reading."""
 
 
 class _Stopped(SchedulerError):

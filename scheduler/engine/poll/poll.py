@@ -22,8 +22,8 @@ from scheduler.engine.poll.settle import LONGEST_COUNTED_GAP_SECONDS
 from scheduler.ledger.rows import PolledBatch
 
 POLL_SECONDS = 120.0
-"""poll.sh may print nothing for so long: a hanging Slurm controller answers after 10 s, an accounting database within a
-minute."""
+"""The longest time without output of poll.sh: a hanging Slurm controller answers after 10 s, an accounting database
+within a minute."""
 
 
 def poll(context: SiteContext, *, polled_before: float = math.inf) -> str:
@@ -72,7 +72,7 @@ def _reconcile(
 ) -> None:
     """Settle the jobs of the batches whose lines have changed, and record the outcome.
 
-    `unwatched`: so many of the seconds since the last poll do not count as silence of a job.
+    `unwatched`: the part of the seconds since the last poll that does not count as silence of a job.
     """
     changed = {(batch.bundle, batch.first): (batch, digest) for batch, digest in _changed(requested, reply)}
     if not changed:

@@ -33,7 +33,7 @@ class Reconciler:
             live: what the queue reports, by name of the batch and index.
             history: what the history reports, likewise.
             system: the batch system.
-            unwatched: so many of the seconds since the last poll do not count as silence of a job.
+            unwatched: the part of the seconds since the last poll that does not count as silence of a job.
         """
         self.news = News()
         self._system = system

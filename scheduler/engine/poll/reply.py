@@ -22,7 +22,7 @@ class PollReply:
         clock: the time of the remote host; None if it was not printed.
         live_answered: whether the queue answered.
         live_words: its error message.
-        history_answered: the same of the history; None if it was not queried.
+        history_answered: the history was queried successfully; None if it was not queried.
         history_words: its error message.
         live: name of a batch → its lines in the queue.
         history: all lines of the history.

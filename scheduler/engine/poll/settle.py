@@ -17,21 +17,21 @@ from scheduler.job.evidence import End, Evidence, Observation
 from scheduler.job.state import Cause, JobState, Status
 
 SILENT_POLLS = 5
-"""In so many answered polls in a row no source may report on a job before it is LOST …"""
+"""A job is LOST if no source has reported on it in this many answered polls in a row …"""
 SILENT_SECONDS = 300.0
-"""… and so many seconds must lie between the first and the last of them: accounting and file systems lag."""
+"""… with at least this many seconds between the first and the last of them: accounting and file systems lag."""
 LONGEST_COUNTED_GAP_SECONDS = SILENT_SECONDS / (SILENT_POLLS - 1)
-"""The time between two polls counts as silence at most so much: the laptop may have slept, or its clock may have been
+"""The most of the time between two polls that counts as silence: the laptop may have slept, or its clock may have been
 set."""
 STALE_SECONDS = 3600.0
-"""For so long a history that reports a job as running is accepted while the queue does not have the job."""
+"""How long a history that reports a job as running is accepted while the queue does not have the job."""
 PATIENT_POLLS = 3
-"""For so many answered polls we wait for evidence that explains an end: an end file, or the batch system's cause."""
+"""For how many answered polls we wait for evidence that explains an end: an end file, or the batch system's cause."""
 FRESH_SECONDS = 60.0
-"""For so long after the end of the script we wait for the batch system to report it; then the end
+"""How long after the end of the script we wait for the batch system to report it; then the end
 file alone is enough."""
 RUNS_APART = timedelta(seconds=60)
-"""A requeued run starts at least so long after the end of the run before (Slurm: two minutes); clocks differ by
+"""The least time between the end of a run and the start of the requeued one (Slurm: two minutes); clocks differ by
 less."""
 
 
@@ -78,8 +78,8 @@ def _decide(before: Status, observed: Observation | None, end: End | None, evide
 
 
 def _replaces_final(before: Status, observed: Observation | None, evidence: Evidence) -> bool:
-    """Whether a final status may change: it was doubtful, or the queue has the job again, or the job was killed after
-    all."""
+    """Whether a final status may change: it was doubtful, or the job was requeued, or the batch system reports now
+    that it killed the job."""
     if before.cause in _DOUBTFUL or (evidence.end is not None and evidence.end.requeues > before.requeues):
         return True
     if observed is None or not observed.active:
@@ -97,7 +97,7 @@ _DOUBTFUL = (Cause.LOST, Cause.UNKNOWN, Cause.SIGNAL, Cause.REFUSED)
 
 
 def _newest_observation(evidence: Evidence) -> Observation | None:
-    """What the batch system reports: the queue; or the history, where it knows more of an end."""
+    """What the batch system reports: the queue's observation; or the history's, if it has more about an end."""
     live, history = evidence.live, evidence.history
     if live is None or (live.state is None and history is not None and not history.active):
         return history
@@ -112,7 +112,7 @@ def _ended_on_its_own(evidence: Evidence) -> bool:
     if end is None:
         return False
     if _by_itself(end) or evidence.log_cause in (Cause.CANCELLED, Cause.TIME_LIMIT):
-        return True  # the script that runs the pack does not start such a job again
+        return True  # the script that runs the pack does not restart such a job
     return not end.signal and live is not None and live.active and live.state not in _WAITING
 
 

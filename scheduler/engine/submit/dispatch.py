@@ -16,7 +16,7 @@ from scheduler.ledger.owner import is_gone, owner
 from scheduler.ledger.rows import Slot
 
 UNOBSERVED_POLLS = 3
-"""A batch whose submission has no known outcome is submitted once more after so many answered polls that did not
+"""A batch whose submission has no known outcome is submitted once more after this many answered polls that did not
 observe it. If both arrive, the run-once guard of its scripts lets one run."""
 _RESUBMITTED = "submit: no poll has observed it; submitted once more (its script runs the payload only once)"
 

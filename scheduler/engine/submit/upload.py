@@ -138,7 +138,7 @@ class _Uploads:
         self._errors: list[Exception] = []
 
     def run(self, channels: int) -> list[_StoredRange]:
-        """Upload all of them, over so many channels at once."""
+        """Upload all of them, over this many channels at once."""
         others = [threading.Thread(target=self._work, daemon=True) for _ in range(min(channels, len(self._left)) - 1)]
         for other in others:
             other.start()

@@ -45,7 +45,7 @@ class LocalTransport(Transport):
 
 
 def connect(host: str | None, ssh: Mapping[str, Any], *, prompter: Prompter | None = None) -> LocalTransport:
-    """The transport of a site with ``transport: local``; the arguments, those of every transport, are not used."""
+    """The transport of a site with ``transport: local``; it does not use the arguments that every transport gets."""
     return LocalTransport()
 
 
