@@ -25,7 +25,7 @@ from scheduler.ledger.tables import (
     NEW_BUNDLE,
     NEXT_ATTEMPT,
     OBSERVATION,
-    TAKE_BACK,
+    RESTORE_PREVIOUS,
 )
 
 
@@ -96,7 +96,7 @@ class Attempts:
         with self._database.writing() as db:
             for key, why in refused.items():
                 values = {"key": key, "now": now, "why": why}
-                for statement in (TAKE_BACK, DROP_LAST, ADD_REASON):
+                for statement in (RESTORE_PREVIOUS, DROP_LAST, ADD_REASON):
                     db.execute(statement, values)
                 db.execute(OBSERVATION, {"job": key, "at": now, "text": why})
 

@@ -96,7 +96,7 @@ class Slots:
             now = time.time()
             db.execute("UPDATE sites SET room = ?, full_at = ? WHERE site = ?", (_used(db, site), now, site))
 
-    def record_taken(self, site: str) -> None:
+    def record_accepted(self, site: str) -> None:
         """Record that the batch system has accepted every batch: it has room for at least those."""
         with self._database.writing() as db:
             grow = "UPDATE sites SET room = MAX(room, ?) WHERE site = ? AND room NOT NULL"

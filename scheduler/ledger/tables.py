@@ -160,7 +160,7 @@ NEXT_ATTEMPT = (
     " ended = NULL, requeues = 0, silent = 0, silent_since = NULL, collected = 0, results = NULL, updated = :now"
     " WHERE key = :key"
 )
-TAKE_BACK = (
+RESTORE_PREVIOUS = (
     f"UPDATE jobs SET ({_KEPT}) = (SELECT {_KEPT} FROM attempts"  # noqa: S608
     " WHERE job = :key ORDER BY retries DESC LIMIT 1), retry = '{}', updated = :now WHERE key = :key"
 )

@@ -96,7 +96,7 @@ def test_a_full_queue_is_probed_with_one_batch_after_a_time(ledger: Ledger) -> N
     later = time.time() + PROBE_SECONDS + 1
     assert assigned(ledger, None, later - 60) == {}
     assert assigned(ledger, None, later) == {"a": [3]}
-    ledger.slots.record_taken("hpc")
+    ledger.slots.record_accepted("hpc")
     assert assigned(ledger, None) == {}
 
 

@@ -78,7 +78,7 @@ def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteC
     if full:
         ledger.slots.record_full(site, token, full)
     elif ids:
-        ledger.slots.record_taken(site)
+        ledger.slots.record_accepted(site)
     definite = {first for first, one in reply.outcomes.items() if not isinstance(one, Unknown | Full)}
     if definite >= {batch.first for batch in batches if batch.slot is not Slot.NEVER}:
         close(token, ledger)
