@@ -67,7 +67,7 @@ def coded(workspace: Workspace, cluster: Cluster) -> Workspace:
     return workspace
 
 
-def test_a_one_time_code_is_asked_for_once_on_a_terminal_with_a_progress_bar(coded: Workspace) -> None:
+def test_one_prompt_for_a_one_time_code_on_a_terminal_with_a_progress_bar(coded: Workspace) -> None:
     with at_terminal(coded, "run", "good.yaml", "--site", "coded") as terminal:
         terminal.shows("Verification code:")
         terminal.types(code())

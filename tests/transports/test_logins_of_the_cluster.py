@@ -102,7 +102,7 @@ def refused(transport: Transport, error: type[TransportError]) -> str:
 
 
 @pytest.mark.parametrize("user", PROMPTS)
-def test_a_one_time_code_is_asked_for_once_for_many_programs(settings: Callable[..., SshSettings], user: str) -> None:
+def test_many_programs_need_one_prompt_for_a_one_time_code(settings: Callable[..., SshSettings], user: str) -> None:
     prompter = PreparedPrompter(ANSWERS)
     with SshTransport(settings(user=user), prompter=prompter) as transport:
         for _ in range(3):
@@ -271,7 +271,7 @@ def test_a_host_behind_a_jump_host_is_reached(
         assert transport.run(Program("port", "echo ${SSH_CONNECTION##* }")).out == "2202\n"
 
 
-def test_the_code_of_a_jump_host_is_asked_for_once(
+def test_there_is_one_prompt_for_the_code_of_a_jump_host(
     cluster: Cluster, settings: Callable[..., SshSettings], key_for_all: Path
 ) -> None:
     prompter = PreparedPrompter(ANSWERS)

@@ -143,6 +143,6 @@ def test_arguments_are_not_visible_in_the_process_list(transport: Transport) -> 
     assert "a-secret-argument" not in reply.out
 
 
-def test_the_trace_of_set_x_is_not_taken_for_a_marker(plain_transport: Transport) -> None:
+def test_the_trace_of_set_x_is_not_mistaken_for_a_marker(plain_transport: Transport) -> None:
     reply = plain_transport.run(Program("trace", f"set -x; echo {quote('a b')}; exit 9"))
     assert (reply.exit_code, reply.out) == (9, "a b\n")

@@ -93,7 +93,7 @@ def locked(server: Sshd, tmp_path: Path) -> Path:
     return key
 
 
-def test_the_passphrase_of_a_key_is_asked_for_once(server: Sshd, locked: Path, tmp_path: Path) -> None:
+def test_there_is_one_prompt_for_the_passphrase_of_a_key(server: Sshd, locked: Path, tmp_path: Path) -> None:
     """Not for the next connection either."""
     prompter = PreparedPrompter({"passphrase": "open sesame"})
     known = tmp_path / "known_hosts"
@@ -118,7 +118,7 @@ def test_there_is_no_passphrase_prompt_if_another_key_is_accepted(server: Sshd, 
     assert prompter.asked == []
 
 
-def test_a_passphrase_is_asked_for_three_times(server: Sshd, locked: Path) -> None:
+def test_there_are_three_prompts_for_a_wrong_passphrase(server: Sshd, locked: Path) -> None:
     prompter = PreparedPrompter({"passphrase": "open barley"})
     with (
         SshTransport(replace(server.settings, identity_file=str(locked)), prompter=prompter) as transport,
