@@ -35,7 +35,7 @@ def path_with_date(folder: Path, ahead_seconds: int, once: str) -> str:
 
     Args:
         ahead_seconds: by which it is ahead after the jump.
-        once: a shell pattern of files: it jumps when one of them exists.
+        once: shell patterns of files: it jumps when there is a file for each of them.
 
     Returns:
         A value of PATH that finds it first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Callable
@@ -138,9 +139,11 @@ def test_a_cancelled_job_ends_and_the_others_continue(make: Make) -> None:
 def test_each_job_has_its_own_walltime_and_is_killed_if_it_ignores_the_signal(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An hour passes as soon as the first job has begun; the second one may run for two."""
-    pack = make({"a": STUBBORN, "b": "sleep 3"}, a="30m", b="2h")
-    monkeypatch.setenv("PATH", path_with_date(tmp_path / "bin", 3600, f"'{pack.place('a')}/pid'"))
+    """An hour passes as soon as both jobs have begun; the second one may run for two. The second one begins after the
+    pack has computed the deadline of the first one."""
+    pack = make({"a": STUBBORN, "b": "touch begun; sleep 3"}, a="30m", b="2h")
+    begun = shlex.join([str(pack.place("a") / "pid"), str(pack.place("b") / "begun")])
+    monkeypatch.setenv("PATH", path_with_date(tmp_path / "bin", 3600, begun))
     pack.run()
     end = pack.end("a")
     assert end is not None
