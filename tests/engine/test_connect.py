@@ -37,7 +37,7 @@ def test_the_transport_is_the_one_named_in_the_site_file(name: str, kind: type) 
 
 @pytest.mark.parametrize("name", ["ssh", "openssh"])
 def test_ssh_transports_need_a_host(name: str) -> None:
-    with pytest.raises(Exception, match=f"host: is missing; transport: {name}"):
+    with pytest.raises(Exception, match=f"host: is missing; with transport: {name}"):
         site(name, host=None)
 
 
