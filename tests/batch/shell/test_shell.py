@@ -165,7 +165,9 @@ def test_a_job_whose_script_is_killed_fails_with_cause_signal(
     runner, one = start(), job("gone", SLEEPS)
     runner.submit([one])
     process = ready(one)
-    (entry,) = (queue_folder(tmp_path) / "running").iterdir()
+    running = queue_folder(tmp_path) / "running"
+    until(lambda: list(running.iterdir()))  # the worker lists the job after it has started its script
+    (entry,) = running.iterdir()
     os.kill(int(entry.read_text().split(":")[0]), signal.SIGKILL)
     runner.wait([one], timeout=600)
     assert (one.state, one.status.cause) == (JobState.FAILED, Cause.SIGNAL)
