@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import time
+from pathlib import Path
 
 from scheduler import Cause, JobState
 from scheduler.job.state import Status
@@ -171,7 +172,7 @@ def test_a_lost_job_is_looked_at_again_by_status_wait_and_retry(workspace: Works
 
 def _declare_lost(workspace: Workspace) -> None:
     """What `wait` records after five minutes of silence."""
-    ledger = Ledger(workspace.folder / "state")
+    ledger = Ledger(Path(workspace.environment["SCHEDULER_STATE_DIR"]))
     rows = ledger.chosen()
     lost = Status(JobState.FAILED, Cause.LOST, reason="it left no end file")
     ledger.observe({row.key: lost for row in rows}, {})
