@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-VERSION = 4
+VERSION = 5
 SCHEMA = """
 CREATE TABLE bundles (
   token TEXT PRIMARY KEY, site TEXT NOT NULL, site_json TEXT NOT NULL, folder TEXT,
@@ -19,7 +19,7 @@ CREATE TABLE batches (
   bundle TEXT NOT NULL REFERENCES bundles, first INTEGER NOT NULL, count INTEGER NOT NULL, name TEXT NOT NULL,
   batch_id TEXT, words TEXT NOT NULL DEFAULT '', packed INTEGER NOT NULL DEFAULT 0,
   slot INTEGER NOT NULL DEFAULT 1, full INTEGER NOT NULL DEFAULT 0, settled_digest TEXT NOT NULL DEFAULT '',
-  PRIMARY KEY (bundle, first)) WITHOUT ROWID;
+  handovers INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (bundle, first)) WITHOUT ROWID;
 CREATE TABLE jobs (
   key INTEGER PRIMARY KEY, bundle TEXT NOT NULL REFERENCES bundles, first INTEGER NOT NULL, element INTEGER NOT NULL,
   job_id TEXT NOT NULL, campaign TEXT, site TEXT NOT NULL, type TEXT NOT NULL, working_dir TEXT NOT NULL,
@@ -28,7 +28,7 @@ CREATE TABLE jobs (
   started REAL, ended REAL, requeues INTEGER NOT NULL DEFAULT 0, silent INTEGER NOT NULL DEFAULT 0, silent_since REAL,
   collected INTEGER NOT NULL DEFAULT 0, results TEXT, created REAL NOT NULL, updated REAL NOT NULL,
   resources TEXT NOT NULL DEFAULT '{}', retry TEXT NOT NULL DEFAULT '{}', template TEXT,
-  retries INTEGER NOT NULL DEFAULT 0);
+  retries INTEGER NOT NULL DEFAULT 0, cancelling INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX jobs_element ON jobs (bundle, element);
 CREATE INDEX jobs_campaign ON jobs (campaign, site, job_id);
 CREATE INDEX jobs_open ON jobs (site, collected) WHERE collected = 0;
@@ -84,6 +84,10 @@ ALTER TABLE batches RENAME COLUMN place TO slot;
 ALTER TABLE batches RENAME COLUMN heard TO settled_digest;
 ALTER TABLE observations RENAME COLUMN said TO text;
 ALTER TABLE sites RENAME COLUMN asked_at TO polled_at;
+""",
+    4: """
+ALTER TABLE jobs ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN handovers INTEGER NOT NULL DEFAULT 0;
 """,
 }
 """Version → the statements that turn a database of that version into one of the next. A step that was released is
