@@ -9,12 +9,14 @@ exit code (see wire.py).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
 _Self = TypeVar("_Self", bound="Transport")
+_QUOTED_BYTES = 4000
+"""The most bytes of a program's output that a message quotes."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,31 @@ class Reply:
         """Standard output as text; bytes that are not UTF-8 are shown as escapes."""
         return self.stdout.decode("utf-8", "backslashreplace")
 
+    def message(self) -> str:
+        """Why the program failed: its standard error, or else its standard output."""
+        return self.err.strip() or _quoted(self.stdout).strip()
+
+    def lines(self, most: int) -> Iterator[str]:
+        """The lines of standard output as text, decoded one by one, of each at most `most` bytes."""
+        start = 0
+        while start < len(self.stdout):
+            end = self.stdout.find(b"\n", start)
+            end = len(self.stdout) if end < 0 else end
+            yield self.stdout[start : min(end, start + most)].decode("utf-8", "backslashreplace")
+            start = end + 1
+
     @property
     def err(self) -> str:
-        """Standard error as text; bytes that are not UTF-8 are shown as escapes."""
-        return self.stderr.decode("utf-8", "backslashreplace")
+        """Standard error as text, of a long one the beginning and the end; bytes that are not UTF-8 are shown as
+        escapes."""
+        return _quoted(self.stderr)
+
+
+def _quoted(output: bytes) -> str:
+    """Output as text; of a long one the beginning and the end."""
+    if len(output) > _QUOTED_BYTES:
+        output = output[: _QUOTED_BYTES // 2] + b" ... " + output[-_QUOTED_BYTES // 2 :]
+    return output.decode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True)

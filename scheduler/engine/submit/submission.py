@@ -123,12 +123,11 @@ def _exchange(
     args += [*recorded.choices(resubmit=resubmit), staged]
     program = programs.program("submit", site.scheduler)
     reply = context.transport.run(program, args, stdin=stdin, timeout=SEND_SECONDS)
-    found = read_submit_reply(reply, context.system)
+    found = read_submit_reply(reply, context.system, {batch.first for batch in recorded.batches})
     if reply.exit_code != 0 and not found.outcomes:
-        raise BatchError(
-            f"site {site.name!r}: nothing was submitted: {reply.err.strip() or reply.out.strip()}",
-            command="submit", exit_code=reply.exit_code, words=reply.err,
-        )  # fmt: skip
+        words = reply.message()
+        message = f"site {site.name!r}: nothing was submitted: {words}"
+        raise BatchError(message, command="submit", exit_code=reply.exit_code, words=words)
     return found
 
 
