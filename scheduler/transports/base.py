@@ -19,12 +19,27 @@ _QUOTED_BYTES = 4000
 """The most bytes of a program's output that a message quotes."""
 
 
+LONGEST_SECONDS = 3600.0
+BYTES_PER_SECOND = 4096
+
+
 @dataclass(frozen=True)
 class Program:
-    """A sh program: `text` is its source, `name` is what messages and tests call it."""
+    """A sh program.
+
+    A host that sends a byte from time to time is never silent, so a run has a second limit: it fails with `TimedOut`
+    after `longest_seconds`, and a second more for each `BYTES_PER_SECOND` of its own input and output so far. So a
+    transfer of any size may take its time, and where the caller bounds the output, it bounds the time.
+
+    Attributes:
+        name: what messages and tests call it.
+        text: its source.
+        longest_seconds: how long it may run, beside the time for its bytes.
+    """
 
     name: str
     text: str
+    longest_seconds: float = LONGEST_SECONDS
 
 
 @dataclass(frozen=True)
@@ -118,7 +133,8 @@ class Transport(ABC):
         Raises:
             TransportError: the host was not reached, or the connection was lost before the end marker arrived: the
                 program may have run completely, partly or not at all.
-            TimedOut: likewise, because no byte was sent or received for `timeout` seconds.
+            TimedOut: likewise, because no byte was sent or received for `timeout` seconds, or because the program did
+                not end in its time (`Program.longest_seconds`).
         """
 
     def prepare(self) -> None:  # noqa: B027  (most have nothing to prepare)
