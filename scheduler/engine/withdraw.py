@@ -16,6 +16,7 @@ from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.owner import is_gone
 from scheduler.ledger.rows import JobRow
+from scheduler.ledger.tables import FORGOTTEN
 
 
 def withdraw(keys: Iterable[int], context: SiteContext) -> None:
@@ -56,13 +57,13 @@ def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:
         rows: the jobs, none of them final.
         ledger: where they are recorded.
     """
-    _finish(rows, Status(JobState.FAILED, Cause.LOST, reason=_FORGOTTEN), "forgotten", ledger)
+    _finish(rows, Status(JobState.FAILED, Cause.LOST, reason=FORGOTTEN), "forgotten", ledger)
     results: dict[str, object] = {
         "exit_code": None,
         "output_files": {},
         "stdout": None,
         "stderr": None,
-        "error": _FORGOTTEN,
+        "error": FORGOTTEN,
     }
     ledger.record_results({row.key: results for row in rows}, {row.key: row.retries for row in rows})
     for token in dict.fromkeys(row.bundle for row in rows):
@@ -78,7 +79,6 @@ def _finish(rows: Sequence[JobRow], status: Status, verb: str, ledger: Ledger) -
 
 
 _WITHDRAWN = "withdrawn before it reached the site"
-_FORGOTTEN = "forgotten by its user while its site could not be reached; if it was submitted, it may still run"
 _UNKNOWN = (
     "It is not known whether the site has these jobs; cancel them later, or forget them: scheduler cancel --forget"
 )

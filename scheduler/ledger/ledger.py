@@ -19,12 +19,13 @@ from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.database import Database
 from scheduler.ledger.mapping import batch_row, job_rows, new_batches, state_row, status_values
 from scheduler.ledger.owner import owner
-from scheduler.ledger.polls import Polls
+from scheduler.ledger.polls import LOST_SECONDS, Polls
 from scheduler.ledger.rows import BatchRow, JobRow, StateRow
 from scheduler.ledger.sites import Sites
 from scheduler.ledger.slots import Slots
 from scheduler.ledger.tables import (
     JOBS,
+    LOST_SINCE,
     NEW_BATCH,
     NEW_BUNDLE,
     NEW_JOB,
@@ -207,6 +208,14 @@ class Ledger:
         """The failed jobs of a site that have an automatic retry and are not collected yet."""
         where = "j.site = ? AND j.collected = 0 AND j.state = ? AND j.retry != '{}' AND b.folder IS NOT NULL"
         return self._jobs(where, site, JobState.FAILED.word)
+
+    def lost(self, keys: Iterable[int] | None = None) -> list[JobRow]:
+        """The jobs, among `keys` if given, that were declared lost in the last days: polls look at them again."""
+        since = time.time() - LOST_SECONDS
+        if keys is None:
+            return self._jobs(LOST_SINCE, since)
+        of_keys = "j.key IN (SELECT value FROM json_each(?))"
+        return self._jobs(f"{LOST_SINCE} AND {of_keys}", since, json.dumps(list(keys)))
 
     def chosen(
         self, *, site: str | None = None, campaign: str | None = None, job_id: str | None = None,
