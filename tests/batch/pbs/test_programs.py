@@ -59,7 +59,7 @@ def test_held_tasks_are_found_in_the_table_without_tasks_as_the_other_one_has_no
     pbs.answers("qstat", "".join(row.format(*one) for one in tasks).encode(), when="*-t*")
     pbs.answers("qstat", "".join(row.format(*one, "--") for one in arrays).encode(), when="*-w")
     asked = "".join(f"0\t/f\tb{n}\t{n}[].h\t0\t0-9\tarray\n" for n in (5, 6, 7))
-    seen = SYSTEM.read_live(pbs.run("batch_live asked", {"asked": asked}).stdout.decode().splitlines())
+    seen = SYSTEM.read_live(pbs.run("batch_live asked", {"asked": asked}).stdout.decode().splitlines(), EVERY)
     assert {key: (one.raw, one.reason) for key, one in seen.items()} == {
         ("b5", 0): ("R", ""), ("b5", 1): ("H", ""), ("b6", 0): ("W", ""), ("b7", 0): ("Q", "Not Running: full"),
     }  # fmt: skip
