@@ -35,6 +35,7 @@ for _ in 1 2 3 4 5; do
 done
 [ -n "$claimed" ] || die "cannot write in the work_dir $work (is the disk full?)"
 trap 'rm -f "$claim"' EXIT
+refuse_unsafe "$work" "$claim"
 
 # Prints large file $1: its ranges, joined.
 joined() {
