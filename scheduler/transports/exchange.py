@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import math
 import re
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from scheduler.errors import TimedOut, TransportError
-from scheduler.transports.base import BYTES_PER_SECOND, Expanded, Program, Reply
+from scheduler.transports.base import Expanded, Program, Reply
+from scheduler.transports.deadline import Deadline
 from scheduler.transports.wire import Decoder, encode
 
 _QUOTED_CHARACTERS = 500
@@ -89,7 +88,7 @@ class Exchange:
         self.command = call.command
         self.input = InputFeed(call.opening, stdin, self._move)
         self._program = program.name
-        self._longest, self._deadline = program.longest_seconds, math.inf
+        self._longest, self._deadline = program.longest_seconds, Deadline(program.longest_seconds)
         self._where = where
         self._out, self._err = Decoder(call.nonce), Decoder(call.nonce)
         self._stdout = io.BytesIO()  # its value is not copied: a reply of 100 MiB is in memory once
@@ -134,11 +133,7 @@ class Exchange:
 
     def _move(self, count: int) -> None:
         """Note that bytes were sent or received, `count` of them the program's own: its time may be over."""
-        now = time.monotonic()
-        if self._deadline == math.inf:
-            self._deadline = now + self._longest
-        self._deadline += count / BYTES_PER_SECOND
-        if now > self._deadline and not self.finished:
+        if self._deadline.has_passed(count) and not self.finished:
             raise TimedOut(
                 f"{self._where}: {self._program}: timed out: data still arrives, but the program has not ended in the "
                 f"time for its data and {self._longest:g} seconds; {_UNCERTAIN}"
