@@ -14,7 +14,8 @@ SCHEMA = """
 CREATE TABLE bundles (
   token TEXT PRIMARY KEY, site TEXT NOT NULL, site_json TEXT NOT NULL, folder TEXT,
   sent INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '',
-  python TEXT NOT NULL DEFAULT '', probe TEXT NOT NULL DEFAULT '', created REAL NOT NULL);
+  python TEXT NOT NULL DEFAULT '', probe TEXT NOT NULL DEFAULT '', created REAL NOT NULL,
+  owned_at REAL NOT NULL DEFAULT 0);
 CREATE TABLE batches (
   bundle TEXT NOT NULL REFERENCES bundles, first INTEGER NOT NULL, count INTEGER NOT NULL, name TEXT NOT NULL,
   batch_id TEXT, words TEXT NOT NULL DEFAULT '', packed INTEGER NOT NULL DEFAULT 0,
@@ -87,6 +88,8 @@ ALTER TABLE observations RENAME COLUMN said TO text;
 ALTER TABLE sites RENAME COLUMN asked_at TO polled_at;
 """,
     4: """
+ALTER TABLE bundles ADD COLUMN owned_at REAL NOT NULL DEFAULT 0;
+UPDATE bundles SET owner = '';
 CREATE INDEX jobs_lost ON jobs (site, updated) WHERE cause = 'lost';
 ALTER TABLE jobs ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE batches ADD COLUMN handovers INTEGER NOT NULL DEFAULT 0;
@@ -106,7 +109,7 @@ def _insert(table: str, *columns: str) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608  (names from this file)
 
 
-NEW_BUNDLE = _insert("bundles", "token", "site", "site_json", "owner", "python", "probe", "created")
+NEW_BUNDLE = _insert("bundles", "token", "site", "site_json", "owner", "python", "probe", "created", "owned_at")
 NEW_BATCH = _insert("batches", "bundle", "first", "count", "name", "packed", "slot")
 NEW_JOB = _insert(
     "jobs", "bundle", "first", "element", "job_id", "campaign", "site", "type", "working_dir", "patterns", "state",
