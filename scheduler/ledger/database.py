@@ -174,6 +174,11 @@ class Database:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            if "locked" in str(error):
+                raise LedgerError(
+                    f"cannot {act} the ledger {self.path}: another process has kept it locked for "
+                    f"{_LOCKED_SECONDS:g} s ({error}). Try again; `fuser {self.path}` prints the processes that use it"
+                ) from error
             raise LedgerError(
                 f"cannot {act} the ledger {self.path}: {error}. Is the disk full, or the folder read-only? "
                 "Another folder can be named by the environment variable SCHEDULER_STATE_DIR"

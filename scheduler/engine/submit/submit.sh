@@ -39,6 +39,7 @@ done
 (while sleep 20 && kill -0 $$ && touch -h "$claim"; do :; done) </dev/null >/dev/null 2>&1 &
 renewer=$!
 trap 'kill "$renewer" 2>/dev/null; rm -f "$claim"' EXIT
+refuse_unsafe "$work" "$claim"
 
 # Prints large file $1: its ranges, joined.
 joined() {
