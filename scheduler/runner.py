@@ -50,7 +50,8 @@ class Runner:
             is adopted, with its state and results, and not submitted a second time.
         ledger: the record of all jobs; default: the user's own, in ``$SCHEDULER_STATE_DIR``.
         transport: how commands reach the site; default: the one in its file.
-        prompt: whether a login may ask for a passphrase, password or one-time code at the terminal.
+        prompt: whether a login may ask for a passphrase, password or one-time code at the terminal, and whether you
+            may be asked there to trust a site file of ``./site_configs``.
         sleep: called by `wait` with the seconds until the next poll.
 
     Raises:
@@ -65,10 +66,10 @@ class Runner:
         self, site: str | Path | Site, *, campaign: str | None = None, ledger: Ledger | None = None,
         transport: Transport | None = None, prompt: bool = True, sleep: Callable[[float], None] = time.sleep,
     ) -> None:  # fmt: skip
-        self.site = site if isinstance(site, Site) else find_site(site)
+        prompter = None if prompt else no_prompter()
+        self.site = site if isinstance(site, Site) else find_site(site, prompter=prompter)
         self.campaign = campaign
         self.ledger = ledger if ledger is not None else Ledger()
-        prompter = None if prompt else no_prompter()
         self.transport = transport if transport is not None else transport_to(self.site, prompter=prompter)
         self.session = SiteSession(SiteContext(self.site, find(self.site.scheduler), self.ledger, self.transport))
         self._tracked = TrackedJobs(self.ledger, due=self.session.due_for_retry)

@@ -7,6 +7,8 @@ NaN and infinity are text too, because JSON does not have them.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import re
 from collections.abc import Mapping
@@ -72,14 +74,18 @@ _Loader.yaml_constructors = {
 }
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path, *, sha256: str | None = None) -> dict[str, Any]:
     """The mapping in the YAML file at `path`; of an empty file an empty mapping.
+
+    Args:
+        path: the file.
+        sha256: the digest that its bytes must have; None: any.
 
     Raises:
         ConfigError: the file cannot be read, is not valid YAML (with line and column), has a duplicate key or a tag, or
             is not a mapping.
     """
-    text = _text_of(path)
+    text = _text_of(path, sha256)
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader with fewer tags)
     except yaml.MarkedYAMLError as error:
@@ -116,11 +122,14 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def _text_of(path: Path) -> str:
+def _text_of(path: Path, sha256: str | None) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path}: is larger than {MAX_BYTES >> 20} MiB; is it the right file?")
-        return path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            raise ConfigError(f"{path}: has changed while it was read; try again")
+        return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8").read()  # with \n for any line end
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"
