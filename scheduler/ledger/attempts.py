@@ -14,6 +14,7 @@ from typing import Any
 from scheduler.job.state import JobState
 from scheduler.ledger.database import Database
 from scheduler.ledger.mapping import attempt_row, new_batches
+from scheduler.ledger.recovery import Recovery
 from scheduler.ledger.rows import AttemptRow, JobRow
 from scheduler.ledger.tables import (
     ADD_REASON,
@@ -83,6 +84,7 @@ class Attempts:
                     db.execute(OBSERVATION, {"job": move.row.key, "at": now, "text": move.why})
         except _Changed:
             return False
+        Recovery(self._database).note(token, site)
         return True
 
     def undo(self, refused: Mapping[int, str]) -> None:

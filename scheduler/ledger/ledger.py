@@ -19,6 +19,7 @@ from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.database import Database
 from scheduler.ledger.mapping import batch_row, job_rows, new_batches, state_row, status_values
 from scheduler.ledger.polls import LOST_SECONDS, Polls
+from scheduler.ledger.recovery import Recovery
 from scheduler.ledger.rows import BatchRow, JobRow, StateRow
 from scheduler.ledger.sites import Sites
 from scheduler.ledger.slots import Slots
@@ -82,6 +83,11 @@ class Ledger:
         """When each site was polled last, and its recorded settings."""
         return Sites(self.database)
 
+    @cached_property
+    def recovery(self) -> Recovery:
+        """Copies of the ledger, what it has lost, and what is found on a site."""
+        return Recovery(self.database)
+
     def spool(self, token: str) -> Path:
         """The local file of a bundle, kept until the bundle is uploaded."""
         return self.folder / "spool" / f"{token}.tar.gz"
@@ -115,6 +121,7 @@ class Ledger:
             new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "created": now, "updated": now}
             db.executemany(NEW_JOB, ({**NEW_JOB_DEFAULTS, **job, **new} for job in jobs))
             keys = db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
+        self.recovery.note(token, site)
         return [row["key"] for row in keys]
 
     def delete_bundle(self, token: str) -> None:
@@ -123,6 +130,7 @@ class Ledger:
             for table in ("jobs", "batches"):
                 db.execute(f"DELETE FROM {table} WHERE bundle = ?", (token,))  # noqa: S608
             db.execute("DELETE FROM bundles WHERE token = ?", (token,))
+        self.recovery.forget(token)
 
     def record_folder(self, token: str, folder: str) -> None:
         """Record the remote folder of a bundle."""
