@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 
 def main() -> None:
@@ -27,6 +28,22 @@ def _run() -> None:
 
         console.print_error(str(error))
         sys.exit(1)
+    except FileNotFoundError as error:
+        if error.filename is not None or _has_current_folder():
+            raise
+        from scheduler.cli.screen import console
+        from scheduler.schema.yaml import NO_CURRENT_FOLDER
+
+        console.print_error(NO_CURRENT_FOLDER)
+        sys.exit(1)
     except BrokenPipeError:  # the reader of the pipe has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _has_current_folder() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True

@@ -10,7 +10,7 @@ from functools import cache
 from scheduler.batch.base import BatchSystem
 from scheduler.batch.outcome import Accepted, Full, Refused, Unknown
 from scheduler.engine.context import SiteContext
-from scheduler.engine.submit import spool
+from scheduler.engine.submit import leftovers, spool
 from scheduler.engine.submit.reply import CANNOT_WRITE, MISSING_FOLDER, SubmitReply, status_of
 from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
@@ -40,7 +40,6 @@ def record_intent(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str |
     """
     refuse_unsafe(ledger.folder)
     resources_json = cache(lambda resources: json.dumps(resources.to_json()))
-    spool.write(bundle.files, ledger.spool(bundle.token), together=bundle.together)
     batches = [(one.first, len(one.jobs), one.name, one.packed) for one in bundle.batches]
     jobs = [
         {
@@ -51,10 +50,12 @@ def record_intent(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str |
         for one in bundle.batches
         for element, (job, want) in enumerate(zip(one.jobs, one.resources, strict=True), start=one.first)
     ]
-    keys = ledger.record_intent(
-        token=bundle.token, site=site.name, site_json=site.to_json(), python=bundle.python,
-        probe=bundle.python_probe, batches=batches, jobs=jobs,
-    )  # fmt: skip
+    with leftovers.claimed(bundle.token, ledger) as path:
+        spool.write(bundle.files, path, together=bundle.together)
+        keys = ledger.record_intent(
+            token=bundle.token, site=site.name, site_json=site.to_json(), python=bundle.python,
+            probe=bundle.python_probe, batches=batches, jobs=jobs,
+        )  # fmt: skip
     if not keys:
         spool.discard(ledger.spool(bundle.token))
     return keys

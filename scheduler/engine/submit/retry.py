@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scheduler.engine.context import SiteContext
-from scheduler.engine.submit import spool
+from scheduler.engine.submit import leftovers, spool
 from scheduler.errors import ConfigError, JobError
 from scheduler.job.resources import Resources, Retry, memory_mib
 from scheduler.job.retry_policy import Again, Bounds, Enough, difference, next_attempt, single_nodes, with_other
@@ -120,13 +120,13 @@ def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
     site, ledger = context.site, context.ledger
     refuse_unsafe(ledger.folder)
     bundle = render_retries(requests, site, context.system, token=new_token())
-    path = ledger.spool(bundle.token)
-    spool.write(bundle.files, path)
     batches = [(one.first, len(one.requests), one.name, one.packed) for one in bundle.batches]
-    if ledger.attempts.record(
-        token=bundle.token, site=site.name, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
-    ):
-        return bundle.token
+    with leftovers.claimed(bundle.token, ledger) as path:
+        spool.write(bundle.files, path)
+        if ledger.attempts.record(
+            token=bundle.token, site=site.name, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
+        ):
+            return bundle.token
     spool.discard(path)
     return None
 
