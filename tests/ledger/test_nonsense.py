@@ -84,7 +84,11 @@ def test_one_bad_value_hides_no_other_job(
             assert second.key in rows
             for row in rows.values():
                 assert isinstance(row.status.state, JobState)
-            if first.key not in rows and column != "bundle":
+            # Without a batch, the query has no row.
+            if first.key not in rows and column not in (
+                "bundle",
+                "first",
+            ):
                 assert [line for line in caplog.messages if "makes no sense and is left out" in line]
             ledger.of_keys([first.key, second.key])
             ledger.attempts.of([first.key])
