@@ -107,7 +107,7 @@ class PollReader:
         if self._received > self._most_bytes:
             most = f"{self._most_bytes >> 20} MiB"
             raise TransportError(
-                f"poll: its output is larger than {most}, more than about the requested jobs. Not used"
+                f"poll: the output is larger than {most}, so the run was aborted; nothing was recorded"
             )
         for start in range(0, len(chunk), _PIECE_BYTES):
             *ended, rest = chunk[start : start + _PIECE_BYTES].split(b"\n")
