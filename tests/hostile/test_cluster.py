@@ -162,14 +162,14 @@ def test_a_line_of_two_megabytes_for_each_job_of_an_array_does_not_fill_the_ledg
 
 
 LARGE = {
-    "submit": "printf 'folder\\t/w/tok\\n0\\t1\\t'; head -c 100000000 /dev/zero | tr '\\0' e",
-    "check": "printf 'clock\\t0\\t'; head -c 100000000 /dev/zero | tr '\\0' 9",
-    "tail": "head -c 100000000 /dev/zero | tr '\\0' x",
+    "submit": "printf 'folder\\t/w/tok\\n0\\t1\\t'; head -c 60000000 /dev/zero | tr '\\0' e",
+    "check": "printf 'clock\\t0\\t'; head -c 60000000 /dev/zero | tr '\\0' 9",
+    "tail": "head -c 60000000 /dev/zero | tr '\\0' x",
 }
 
 
 def test_large_answers_to_other_programs_cost_little_memory(attacker: Attacker, attack: Attack, tried: Tried) -> None:
-    """Each is below the limit of 128 MiB, so that all of it is received."""
+    """Each is below the limit of 64 MiB, so that all of it is received."""
     for name, script in LARGE.items():
         attacker.runs(name, script)
         tried(1)
