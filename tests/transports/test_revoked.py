@@ -83,8 +83,10 @@ def test_each_of_several_files_counts_and_an_unknown_host_is_checked_too(server:
     first, second, known = make_key(tmp_path / "other").with_suffix(".pub"), tmp_path / "second", tmp_path / "known"
     second.write_text(server.public_key("ed25519"))
     known.write_text("")
-    settings = with_config(server, f"RevokedHostKeys {first} {second}")
-    for accept in (False, True):
+    (tmp_path / "a third").write_text("")
+    several = f'"{tmp_path}/a third" {first} {second}'
+    for accept, value in ((False, f"{first} {second}"), (True, several), (True, f'{second} "{tmp_path}/a third"')):
+        settings = with_config(server, f"RevokedHostKeys {value}")
         error = error_of(SshTransport, replace(settings, accept_new_host_key=accept, known_hosts=str(known)))
         assert f"is listed in {second} (RevokedHostKeys)" in str(error)
     assert known.read_text() == ""

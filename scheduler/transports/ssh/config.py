@@ -187,6 +187,11 @@ def _known_hosts(
 
 
 def _paths(value: str) -> tuple[Path, ...]:
+    """The paths of an option with several. Paramiko removes a quote at the beginning and at the end of the value."""
+    if Path(value).expanduser().exists():
+        return (Path(value).expanduser(),)  # one path, which may contain blanks
+    if '"' in value.strip('"') and value == value.strip('"'):
+        value = f'"{value}"'
     return tuple(Path(name).expanduser() for name in shlex.split(value) if name.lower() != "none")
 
 
