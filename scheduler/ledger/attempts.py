@@ -13,7 +13,7 @@ from typing import Any
 
 from scheduler.job.state import JobState
 from scheduler.ledger.database import Database
-from scheduler.ledger.mapping import attempt_row, new_batches
+from scheduler.ledger.mapping import attempt_rows, new_batches
 from scheduler.ledger.recovery import Recovery
 from scheduler.ledger.rows import AttemptRow, JobRow
 from scheduler.ledger.tables import (
@@ -109,7 +109,7 @@ class Attempts:
     def of(self, keys: Iterable[int]) -> list[AttemptRow]:
         """The earlier attempts of these jobs, oldest first."""
         with self._database.reading() as db:
-            return [attempt_row(row) for row in db.execute(ATTEMPTS, (json.dumps(list(keys)),))]
+            return list(attempt_rows(db.execute(ATTEMPTS, (json.dumps(list(keys)),))))
 
 
 class _Changed(Exception):

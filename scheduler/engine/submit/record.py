@@ -12,7 +12,7 @@ from scheduler.batch.base import BatchSystem
 from scheduler.batch.outcome import Accepted, Full, Refused, Unknown
 from scheduler.engine.context import SiteContext
 from scheduler.engine.site_identity import identity_of
-from scheduler.engine.submit import jobs_file, spool
+from scheduler.engine.submit import jobs_file, leftovers, spool
 from scheduler.engine.submit.jobs_file import JobsFile
 from scheduler.engine.submit.reply import CANNOT_WRITE, MISSING_FOLDER, SubmitReply, status_of
 from scheduler.errors import LedgerError
@@ -56,15 +56,15 @@ def record_intent(bundle: Bundle, context: SiteContext, *, campaign: str | None)
         for one in bundle.batches
         for element, (job, want) in enumerate(zip(one.jobs, one.resources, strict=True), start=one.first)
     ]
-    file = JobsFile(
-        site.name, identity_of(site), site.scheduler, time.time(), [{**job, "earlier": None} for job in jobs]
-    )
+    described = [{**job, "earlier": None} for job in jobs]
+    file = JobsFile(site.name, identity_of(site), site.scheduler, time.time(), described)
     files = {**bundle.files, jobs_file.NAME: file.content()}
-    spool.write(files, ledger.spool(bundle.token), together=bundle.together)
-    keys = ledger.record_intent(
-        token=bundle.token, site=context.key, site_json=site.to_json(), python=bundle.python,
-        probe=bundle.python_probe, batches=batches, jobs=jobs,
-    )  # fmt: skip
+    with leftovers.claimed(bundle.token, ledger) as path:
+        spool.write(files, path, together=bundle.together)
+        keys = ledger.record_intent(
+            token=bundle.token, site=context.key, site_json=site.to_json(), python=bundle.python,
+            probe=bundle.python_probe, batches=batches, jobs=jobs,
+        )  # fmt: skip
     if not keys:
         spool.discard(ledger.spool(bundle.token))
     return keys

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from scheduler.engine.context import SiteContext
 from scheduler.engine.site_identity import identity_of
-from scheduler.engine.submit import jobs_file, spool
+from scheduler.engine.submit import jobs_file, leftovers, spool
 from scheduler.engine.submit.jobs_file import JobsFile
 from scheduler.errors import ConfigError, JobError
 from scheduler.job.resources import Resources, Retry, memory_mib
@@ -123,13 +123,14 @@ def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
     site, ledger = context.site, context.ledger
     refuse_unsafe(ledger.folder)
     bundle = render_retries(requests, site, context.system, token=new_token())
-    path = ledger.spool(bundle.token)
-    spool.write({**bundle.files, jobs_file.NAME: _jobs_file(bundle, context).content()}, path)
+    files = {**bundle.files, jobs_file.NAME: _jobs_file(bundle, context).content()}
     batches = [(one.first, len(one.requests), one.name, one.packed) for one in bundle.batches]
-    if ledger.attempts.record(
-        token=bundle.token, site=context.key, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
-    ):
-        return bundle.token
+    with leftovers.claimed(bundle.token, ledger) as path:
+        spool.write(files, path)
+        if ledger.attempts.record(
+            token=bundle.token, site=context.key, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
+        ):
+            return bundle.token
     spool.discard(path)
     return None
 
