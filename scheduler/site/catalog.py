@@ -44,7 +44,7 @@ def site_folders() -> list[Path]:
     on Linux); ``./site_configs``, whose files need trust (`trust.py`); and the folder of the package.
     """
     user, packaged = own_folders()
-    return [user, _current_folder(), packaged]
+    return [user, *_current_folder(), packaged]
 
 
 def own_folders() -> list[Path]:
@@ -59,8 +59,12 @@ def own_file(name: str) -> Path | None:
     return files[0] if files else None
 
 
-def _current_folder() -> Path:
-    return local_path("site_configs")
+def _current_folder() -> list[Path]:
+    """The folder in the current directory; none if that no longer exists."""
+    try:
+        return [Path.cwd() / "site_configs"]
+    except FileNotFoundError:
+        return []
 
 
 def find_site(
@@ -87,8 +91,8 @@ def find_site(
         ConfigError: there is no such site (with the nearest known name and the folders that were searched), or its file
             is wrong (with the file and the key), or the user does not trust it.
     """
-    path = local_path(name_or_path)
     if is_path(name_or_path):
+        path = local_path(name_or_path)
         return _site_of(path.stem, [path])
     looked_in = site_folders() if folders is None else list(folders)
     name = os.fspath(name_or_path)
@@ -96,7 +100,7 @@ def find_site(
     if not files:
         searched = ", ".join(str(folder) for folder in looked_in)
         near = did_you_mean(name, _names_in(looked_in))
-        as_path = f"; for the file in this folder write ./{name}" if path.is_file() else ""
+        as_path = f"; for the file in this folder write ./{name}" if name and Path(name).is_file() else ""
         raise ConfigError(f"no site is called {name!r}; {near} (searched in {searched}){as_path}")
     if folders is not None:
         return _site_of(name, files)
@@ -147,9 +151,8 @@ def _files_of(name: str, folders: Sequence[Path]) -> list[Path]:
         for path in (folder / (name + suffix) for suffix in _SUFFIXES):
             if path.is_file():
                 found.setdefault(path.resolve(), path.absolute())
-    own = set(own_files(found.values(), own_folders()))
-    current = _current_folder()
-    kept = [path for path in found.values() if path.parent != current or path in own or not is_packaged(path)]
+    own, current = set(own_files(found.values(), own_folders())), _current_folder()
+    kept = [path for path in found.values() if path.parent not in current or path in own or not is_packaged(path)]
     return list(reversed(kept))
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from platformdirs import user_state_path
 
 from scheduler.errors import ConfigError
+from scheduler.schema.regular_file import read_regular
 from scheduler.schema.yaml import local_path, read_mapping
 from scheduler.site.packaged import packaged_folder
 from scheduler.transports.prompt import Prompter, TerminalPrompter
@@ -214,11 +215,12 @@ def _digest(file: Path) -> str:
 
 def _bytes_of(file: Path) -> bytes:
     try:
-        if not file.is_file() or file.stat().st_size > _MAX_BYTES:
-            raise ConfigError(f"{file}: is not a file, or is larger than {_MAX_BYTES >> 20} MiB")
-        return file.read_bytes()
+        content = read_regular(file, most=_MAX_BYTES)
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{file}: cannot be read: {error.strerror or error}") from error
+    if content is None:
+        raise ConfigError(f"{file}: is larger than {_MAX_BYTES >> 20} MiB")
+    return content
 
 
 def _full(path: Path) -> Path:
