@@ -75,8 +75,8 @@ class Payload:
         pickled: whether its params are inside its pickle.
     """
 
-    command: str
-    files: Mapping[str, bytes | Path] = field(default_factory=dict)
+    command: str = field(repr=False)
+    files: Mapping[str, bytes | Path] = field(default_factory=dict, repr=False)
     image: str | None = None
     python: str = ""
     pickled: bool = False
@@ -177,7 +177,7 @@ def _run_script(job: Job, site: Site) -> str:
     for name, value in values.items():
         if not modern and any(c in value for c in '$`\\"'):
             raise JobError(
-                f"job {job.job_id!r}: singularity would execute the value of {name} ({value!r:.60}); "
+                f'job {job.job_id!r}: singularity would execute the value of {name}, which has one of $ ` \\ "; '
                 "give a container_command, whose environment is passed in another way"
             )
         if "\r\n" in value:  # observed on Apptainer 1.4.5

@@ -89,10 +89,10 @@ def read_mapping(path: Path, *, sha256: str | None = None) -> dict[str, Any]:
     text = _text_of(path, sha256)
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader with fewer tags)
-    except yaml.MarkedYAMLError as error:
-        raise ConfigError(f"{path}: {_position(error)}{_words(error)}") from error
+    except yaml.MarkedYAMLError as error:  # its own text has an excerpt of the file, which may hold a secret
+        raise ConfigError(f"{path}: {_position(error)}{_words(error)}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {_without_quotes(str(error))}") from None
     except RecursionError as error:
         raise ConfigError(f"{path}: is nested too deeply") from error
     if value is None:
@@ -152,11 +152,21 @@ def _text_of(path: Path, sha256: str | None) -> str:
 
 
 def _at(node: Any, problem: str) -> yaml.MarkedYAMLError:
-    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    return _Problem(None, None, problem, node.start_mark)
 
 
 def _words(error: yaml.MarkedYAMLError) -> str:
-    return " ".join(part for part in (error.context, error.problem) if part)
+    words = " ".join(part for part in (error.context, error.problem) if part)
+    return words if isinstance(error, _Problem) else _without_quotes(words)
+
+
+class _Problem(yaml.constructor.ConstructorError):
+    """Found here, not by PyYAML. Its message quotes keys only."""
+
+
+def _without_quotes(words: str) -> str:
+    """PyYAML's words without what they quote of the file, but for single characters and its own ``<token>`` names."""
+    return re.sub(r"'(?!<)(?:[^'\\]|\\.){2,}'|\"[^\"]{2,}\"", "…", words)
 
 
 def _position(error: yaml.MarkedYAMLError) -> str:

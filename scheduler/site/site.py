@@ -58,7 +58,7 @@ def _environment(variables: object) -> object:
         if not isinstance(name, str) or not _VARIABLE.match(name) or name in RESERVED_NAMES:
             raise ValueError(f"{name!r} is not a valid name of a variable, or is reserved; use letters, digits and '_'")
         if isinstance(value, bool) or not isinstance(value, str | int | float) or "\0" in str(value):
-            raise ValueError(f"{name} must be text or a number, not {value!r}")
+            raise ValueError(f"{name} must be text or a number without a NUL, not a {type(value).__name__}")
     return {name: str(value) for name, value in variables.items()}
 
 
