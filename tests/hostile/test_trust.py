@@ -23,7 +23,8 @@ from tests.testcluster import Cluster
 
 Tried = Callable[[int], None]
 NOBODY = NoPrompter("prompts are turned off")
-CASES = 3000
+CASES = 1200
+RECORDED_CASES = 300
 NAMES = ("jlab", "local", "mine", "new", "perlmutter", "it's", "a b", "$HOME", "-x", "é")
 MINE = {"transport": "ssh", "host": "mine.example.org", "scheduler": "slurm", "work_dir": "/mine", "account": "mine"}
 KEYS: dict[str, list[Any]] = {
@@ -131,7 +132,7 @@ def test_no_file_of_a_folder_changes_the_way_to_a_recorded_job(theirs: Folder, t
     class Recorded:
         sites, path = Sites(), tmp_path / "state"
 
-    for _ in range(CASES):
+    for _ in range(RECORDED_CASES):
         name, file = theirs.fill()
         values = {**MINE, "host": "mine.example.org", "limits": {"queued": 7}}
         sources = theirs.dice.choice([[], [file], [tmp_path / "settings/sites/mine.yaml"], [theirs.path / name]])
@@ -140,19 +141,19 @@ def test_no_file_of_a_folder_changes_the_way_to_a_recorded_job(theirs: Folder, t
         assert (now.host, now.transport, now.work_dir) == ("mine.example.org", "ssh", "/mine"), (name, sources)
         assert "theirs" not in json.dumps(now.to_json()["settings"])
         assert (now.prologue, now.python, now.template) == ("", "python3", None)
-    tried(CASES)
+    tried(RECORDED_CASES)
     nothing_happened(theirs, tmp_path)
 
 
 def changes(content: bytes, dice: random.Random) -> Iterator[bytes]:
-    """The content with a byte more, less, or another one at any place."""
-    for at in range(len(content)):
+    """The content with a byte more, less, or another one, at many places."""
+    for at in range(0, len(content), 4):
         yield content[:at] + bytes([content[at] ^ (1 << dice.randrange(8))]) + content[at + 1 :]
         yield content[:at] + content[at + 1 :]
         yield content[:at] + b" " + content[at:]
 
 
-def test_trust_ends_with_any_change_of_any_byte(theirs: Folder, tmp_path: Path, tried: Tried) -> None:
+def test_trust_ends_with_any_change_of_a_byte(theirs: Folder, tmp_path: Path, tried: Tried) -> None:
     file, template, part = (theirs.sites / name for name in ("new.yaml", "own.sh.j2", "part.j2"))
     file.write_text(json.dumps({**MINE, "template": "own.sh.j2"}))
     template.write_text('{% extends "slurm.sh.j2" %}{% block prologue %}{% include "part.j2" %}{% endblock %}')
