@@ -13,6 +13,7 @@
     (the comments in ``batch/slurm/slurm.sh`` show what they read):
 
     ``batch_submit SCRIPT FIRST COUNT``  submit one batch; print what the submit command printed; return its exit code
+    ``batch_id``                         read that output; print the id if it has one, else nothing
     ``batch_submitted RUNNING``          after all batches of a bundle were submitted
     ``batch_live FILE``                  query the queue once; one line for each job or array task, ``batch name|…``
     ``batch_history FILE``               query the accounting for the jobs that left the queue without an end file
@@ -25,6 +26,7 @@ The methods below read the output of these functions. A line that cannot be read
 from __future__ import annotations
 
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -54,6 +56,8 @@ class BatchSystem(ABC):
     """It has queues and accounts, and jobs run on other nodes than the login node."""
     drops_cancelled_tasks: bool = False
     """An array task that is cancelled while it waits disappears from queue and history, though its array is listed."""
+    id_form: re.Pattern[str] = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\[\]-]*")
+    """What an id of a batch looks like, as ``batch_id`` prints it. Nothing else is recorded or sent as an id."""
     poll_seconds: float = 30.0
     """The shortest time between two polls where the site file has no ``limits.poll_seconds``."""
     core_variables: tuple[str, ...] = ()
@@ -101,6 +105,14 @@ class BatchSystem(ABC):
     def task_id(self, batch_id: str, index: int) -> str:
         """The id of one array task, as the batch system's own commands accept it."""
         return f"{batch_id}_{index}"
+
+    def is_id(self, text: str | None) -> bool:
+        """Whether this is an id of a batch. Older versions have recorded other text."""
+        return text is not None and self.id_form.fullmatch(text) is not None
+
+    def ids_in(self, output: str) -> set[str]:
+        """The ids of batches, each alone on its line, that the submit command printed."""
+        return {line.strip() for line in re.split(r"[\r\n]", output) if self.is_id(line.strip())}
 
     def job_id(self, batch_id: str) -> str:
         """The id of a batch that is not an array, as the batch system's own commands accept it."""

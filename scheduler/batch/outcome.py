@@ -21,6 +21,12 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class GivenUp(Refused):
+    """The batch was submitted several times with an unknown outcome, and no poll has observed it. It is withdrawn: it
+    can never run. `words`, `exit_code`: of the last submission; -1: not known."""
+
+
+@dataclass(frozen=True)
 class Full:
     """The batch system refused the batch because a limit on queued jobs is reached. It may accept the batch later."""
 

@@ -21,6 +21,8 @@ _FOLDERS = {
 }
 _SUBMITS = "submit"
 """The program that unpacks jobs' files on the login node, as a job's script does on the compute node."""
+_CANCEL = ("submit", "poll", "cancel")
+"""The programs that withdraw or cancel jobs."""
 
 
 @cache
@@ -39,6 +41,8 @@ def program(name: str, batch: str | None = None) -> Program:
         parts.append(text_of(batch, f"{batch}.sh"))
     if name == _SUBMITS:
         parts.append(runtime.text("element.sh"))
+    if name in _CANCEL:
+        parts.append(_text("engine", "withdraw.sh"))
     return Program(name, "\n".join([*parts, _text(_FOLDERS[name], f"{name}.sh")]))
 
 

@@ -35,7 +35,7 @@ def withdraw(keys: Iterable[int], context: SiteContext) -> None:
     for token in dict.fromkeys(row.bundle for row in rows):
         if not is_gone(ledger.bundle(token)["owner"]):
             raise TransportError(
-                f"site {context.site.name!r}: another process is submitting these jobs at the moment; cancel them again"
+                f"site {context.site.name!r}: another process is submitting these jobs at the moment. {RECORDED}"
             )
         try:
             reply = submission.query(token, context)
@@ -79,6 +79,8 @@ def _finish(rows: Sequence[JobRow], status: Status, verb: str, ledger: Ledger) -
 
 _WITHDRAWN = "withdrawn before it reached the site"
 _FORGOTTEN = "forgotten by its user while its site could not be reached; if it was submitted, it may still run"
+RECORDED = "The cancellation is recorded: the next poll that reaches the site (scheduler status) carries it out"
 _UNKNOWN = (
-    "It is not known whether the site has these jobs; cancel them later, or forget them: scheduler cancel --forget"
+    f"It is not known whether the site has these jobs. {RECORDED}. If the site will never be reached again, forget"
+    " them: scheduler cancel --forget"
 )

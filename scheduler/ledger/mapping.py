@@ -12,11 +12,12 @@ from operator import itemgetter
 from typing import Any
 
 from scheduler.job.state import Cause, JobState, Status
-from scheduler.ledger.rows import AttemptRow, BatchRow, Element, JobRow, Slot, Stand, StateRow
+from scheduler.ledger.rows import AttemptRow, BatchRow, Cancelling, Element, JobRow, Slot, Stand, StateRow
 from scheduler.ledger.tables import STATUS
 
 _STATES = {state.word: state for state in JobState}
 _CAUSES = {cause.word: cause for cause in Cause}
+_CANCELLING = tuple(Cancelling)
 
 
 def columns(cursor: sqlite3.Cursor, *names: str) -> Callable[[sqlite3.Row], tuple[Any, ...]]:
@@ -31,19 +32,24 @@ def columns(cursor: sqlite3.Cursor, *names: str) -> Callable[[sqlite3.Row], tupl
 _COMMON = ("bundle", "first", "folder", "sent", "name", "batch_id", "campaign", "site", "type", "patterns", "count",
            "packed", "slot", "resources", "retry", "template", "batch_system")  # fmt: skip
 """The columns of the query `JOBS` that many jobs have in common: those jobs share the values in memory."""
-_COMPUTED = ("status", "results", "collected", "in_array", "waiting")
+_COMPUTED = ("status", "results", "collected", "cancelling", "in_array", "waiting")
 _OWN = tuple(field.name for field in fields(JobRow) if field.name not in (*_COMMON, *_COMPUTED))
 
 
 def job_rows(cursor: sqlite3.Cursor) -> list[JobRow]:
     """The rows of the query `JOBS`."""
     common_of, status_of = columns(cursor, *_COMMON), columns(cursor, *STATUS)
-    own_of = columns(cursor, *_OWN, "collected", "results")
+    own_of = columns(cursor, *_OWN, "collected", "results", "cancelling")
     common = lru_cache(maxsize=None)(_common_values)
     found = []
     for row in cursor:
-        *own, collected, results = own_of(row)
-        computed = (_status(status_of(row)), json.loads(results) if results else None, bool(collected))
+        *own, collected, results, cancelling = own_of(row)
+        computed = (
+            _status(status_of(row)),
+            json.loads(results) if results else None,
+            bool(collected),
+            _CANCELLING[cancelling],
+        )
         found.append(JobRow(*_in_order((*own, *computed, *common(common_of(row))))))
     return found
 
@@ -71,7 +77,7 @@ def elements(cursor: sqlite3.Cursor) -> Iterator[tuple[str, int, Element]]:
 
 def batch_row(row: sqlite3.Row) -> BatchRow:
     """A row of the table `batches`."""
-    names = ("bundle", "first", "count", "name", "batch_id")
+    names = ("bundle", "first", "count", "name", "batch_id", "handovers")
     packed, full = bool(row["packed"]), bool(row["full"])
     return BatchRow(**{name: row[name] for name in names}, packed=packed, slot=Slot(row["slot"]), full=full)
 
@@ -98,7 +104,8 @@ def attempt_row(row: sqlite3.Row) -> AttemptRow:
 
 def state_row(row: sqlite3.Row) -> StateRow:
     """A row with the columns of `StateRow`."""
-    return StateRow(row["key"], row["first"], row["element"], _STATES[row["state"]])
+    state, cancelling = _STATES[row["state"]], _CANCELLING[row["cancelling"]]
+    return StateRow(row["key"], row["first"], row["element"], state, row["silent"], cancelling)
 
 
 def stand(row: sqlite3.Row) -> Stand:

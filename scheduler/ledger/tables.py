@@ -135,9 +135,11 @@ RESULTS = (
 """Changes nothing if another process has observed meanwhile that the job is not finished."""
 
 POLLED = """
-SELECT j.bundle, j.first, s.count AS size, s.name, s.batch_id, s.packed, b.folder, s.settled_digest, j.elements, j.keys
+SELECT j.bundle, j.first, s.count AS size, s.name, s.batch_id, s.packed, b.folder, s.settled_digest, j.elements, j.keys,
+  j.cancelling
 FROM (
-  SELECT bundle, first, group_concat(element) AS elements, group_concat(key) AS keys, MIN(key) AS oldest FROM jobs
+  SELECT bundle, first, group_concat(element) AS elements, group_concat(key) AS keys, MIN(key) AS oldest,
+    coalesce(group_concat(CASE cancelling WHEN 1 THEN element END), '') AS cancelling FROM jobs
   WHERE site = ? AND collected = 0 AND state IN (SELECT value FROM json_each(?)) GROUP BY bundle, first) j
 JOIN bundles b ON b.token = j.bundle JOIN batches s ON s.bundle = j.bundle AND s.first = j.first
 WHERE b.folder NOT NULL AND s.slot = 1 ORDER BY j.oldest
@@ -161,8 +163,8 @@ KEEP_ATTEMPT = (
 NEXT_ATTEMPT = (
     "UPDATE jobs SET bundle = :bundle, first = :first, element = :element, state = :state, resources = :resources,"
     " retries = retries + 1, cause = '', exit_code = NULL, raw = '', reason = '', node = '', started = NULL,"
-    " ended = NULL, requeues = 0, silent = 0, silent_since = NULL, collected = 0, results = NULL, updated = :now"
-    " WHERE key = :key"
+    " ended = NULL, requeues = 0, silent = 0, silent_since = NULL, collected = 0, results = NULL, cancelling = 0,"
+    " updated = :now WHERE key = :key"
 )
 RESTORE_PREVIOUS = (
     f"UPDATE jobs SET ({_KEPT}) = (SELECT {_KEPT} FROM attempts"  # noqa: S608

@@ -44,11 +44,15 @@ batch_submit() {
   placed "$1" >"batches/$2/placed.sh" || return
   (exec <"batches/$2/placed.sh" && cd / && limited 120 qsub -o "$log") >"batches/$2/said"
   code=$?
-  # Print the id alone: a site's hooks may print more.
-  grep -x '[0-9][0-9]*\(\[\]\)\{0,1\}\.[A-Za-z0-9_.-]*' "batches/$2/said" | tail -n 1 | grep . || cat "batches/$2/said"
+  cat "batches/$2/said"
   return "$code"
 }
 batch_submitted() { :; }
+
+# Reads what qsub printed: the id, and perhaps more, by a wrapper or a hook of the site. Prints the id if it is certain.
+batch_id() {
+  tr -d '\r' | sed -n 's/^\([0-9][0-9]*\(\[\]\)\{0,1\}\.[0-9_.-]*[A-Za-z][A-Za-z0-9_.-]*\) *$/\1/p' | sort -u | awk '{ id = $0 } END { if (NR == 1) print id }'
+}
 
 # Reads lines: bundle number, folder, name, id, first job, indices, kind ("one", "array" or "pack").
 # Prints lines: name|index|id|state|comment

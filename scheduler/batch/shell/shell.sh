@@ -32,6 +32,9 @@ batch_submit() {
   printf '%s\n' "$(basename "$PWD")-$first"
 }
 
+# Reads what batch_submit printed, and prints the id if it is one.
+batch_id() { sed -n 's/^\([A-Za-z0-9]\{1,\}-[0-9]\{1,\}\) *$/\1/p'; }
+
 # Starts a worker for every free slot, if there is work. A worker that finds its slot taken ends at once.
 start_workers() {
   [ -n "$(ls "$base/queue" 2>/dev/null | head -n 1)" ] || return 0

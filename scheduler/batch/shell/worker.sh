@@ -25,7 +25,9 @@ put_back() {
   { read -r bundle && read -r element; } <"$base/new/taken.$slot"
   begun=$bundle/guards/$element
   [ ! -e "$bundle/batches/$element/members" ] || begun=$bundle/batches/$element/begun
-  if [ -e "$begun" ] || [ -L "$begun" ]; then rm -f "$base/new/taken.$slot"; return; fi
+  withdrawn=''
+  case $(readlink "$begun") in cancelled | cancelled/*) withdrawn=1 ;; esac   # its script finds that, and ends
+  if [ -z "$withdrawn" ] && { [ -e "$begun" ] || [ -L "$begun" ]; }; then rm -f "$base/new/taken.$slot"; return; fi
   mv "$base/new/taken.$slot" "$base/queue/0-$(printf '%s-%08d' "$(basename "$bundle")" "$element")"
 }
 

@@ -10,16 +10,23 @@ batch_submit() {
 }
 batch_submitted() { :; }
 
+# Reads what sbatch printed: the id, in a federation with ";cluster". Prints the id if it is certain. A wrapper of the site
+# may print more, or what sbatch prints without --parsable.
+batch_id() {
+  tr -d '\r' | sed -n -e 's/^Submitted batch job \([1-9][0-9]\{0,17\}\)\( on cluster .*\)\{0,1\} *$/\1/p' \
+    -e 's/^\([1-9][0-9]\{0,17\}\(;[A-Za-z0-9_.-]*\)\{0,1\}\) *$/\1/p' | sort -u | awk '{ id = $0 } END { if (NR == 1) print id }'
+}
+
 # Reads lines: bundle number, folder, name, id, first job, indices, kind ("one", "array" or "pack").
 # Prints lines: name|index|array id|state|node|start|reason
-# -t all: squeue lists a finished job for MinJobAge. Only rows with our names are printed: a user's other jobs may have
+# -t all: squeue lists a finished job for MinJobAge; -a: also in hidden partitions. Only rows with our names are printed: a user's other jobs may have
 # any name. When the waiting tasks of an array were cancelled one by one, the row of the remaining array has the index
 # N/A, as a single job has: we print "rest". Without a node, the start is an estimate that changes all the time: it is
 # left out.
 unfinished='^[^|]*[|][^|]*[|][^|]*[|](PENDING|RUNNING)[|]'
 batch_live() {
   find_command squeue || { echo "squeue: command not found" >&2; return 127; }
-  SLURM_BITSTR_LEN=0 SLURM_TIME_FORMAT='%s' squeue -h -t all -u "$(id -u)" -o '%j|%K|%F|%T|%N|%S|%r' >"$scratch/squeue" || return
+  SLURM_BITSTR_LEN=0 SLURM_TIME_FORMAT='%s' squeue -h -a -t all -u "$(id -u)" -o '%j|%K|%F|%T|%N|%S|%r' >"$scratch/squeue" || return
   awk -F '\t' 'FILENAME == ARGV[1] { ours[$3] = $7; next }
     { split($0, f, "|"); if (!(f[1] in ours)) next
       if (f[5] == "" && f[6] != "") $0 = f[1] "|" f[2] "|" f[3] "|" f[4] "||" substr($0, length(f[1] f[2] f[3] f[4] f[6]) + 6)
@@ -45,18 +52,17 @@ batch_history() {
   fi
 }
 
-# Reads lines: folder, name, id, first job, indices (empty: all). scancel always gets an id or a name: with -u alone it
-# would cancel every job of this user.
+# Reads lines: folder, name, id or -, first job, indices (empty: all).
 batch_cancel() {
   find_command scancel || { echo "scancel: command not found" >&2; return 127; }
-  # After a reset of the controller another job may have our id. Its name differs, and it is not cancelled.
-  find_command squeue && squeue -h -t all -u "$(id -u)" -o '%F|%j' >"$scratch/queued" || return
-  awk -F '\t' 'FILENAME == ARGV[1] { split($0, f, "|"); name[f[1]] = substr($0, length(f[1]) + 2); next }
-    $3 != "-" { sub(/[;_].*/, "", $3); if (!($3 in name) || name[$3] == $2) print $3 ($5 == "" ? "" : "_[" $5 "]") }' "$scratch/queued" "$1" >"$scratch/ids"
-  [ ! -s "$scratch/ids" ] || xargs -n 200 scancel <"$scratch/ids" || return
-  awk -F '\t' '$3 == "-" && $2 != "" { print $2 }' "$1" | while read -r name; do
-    scancel -u "$(id -u)" --name="$name"
-  done
+  # After a reset of the controller another job may have our id. Its name differs, and it is not cancelled. Two jobs have
+  # our name if the controller reported an error and accepted the batch all the same.
+  find_command squeue && squeue -h -a -u "$(id -u)" -o '%F|%j' | sort -u >"$scratch/queued" || return
+  awk -F '\t' 'FILENAME == ARGV[1] { split($0, f, "|"); one = substr($0, length(f[1]) + 2); name[f[1]] = one; ids[one] = ids[one] " " f[1]; next }
+    { sub(/[;_].*/, "", $3); n = $2 == "" ? 0 : split(ids[$2], id, " "); own = $3 ~ /^[0-9]+$/ && !($3 in name)
+      if (own) id[++n] = $3
+      for (i = 1; i <= n; i++) print id[i] ($5 == "" ? "" : "_[" $5 "]") }' "$scratch/queued" "$1" >"$scratch/ids"
+  [ ! -s "$scratch/ids" ] || xargs -n 200 scancel <"$scratch/ids"
 }
 
 # Reports what this Slurm offers; batch/capabilities.py lists the lines. --test-only submits nothing, and it does not
@@ -66,7 +72,7 @@ batch_check() {
   [ -x /bin/bash ] || printf 'missing\t%s\n' '/bin/bash'   # the scripts of jobs need it
   command -v sbatch >/dev/null 2>&1 || return 0
   printf 'version\t%s\n' "$(sbatch --version 2>&1 | head -n 1)"
-  words=$(squeue -h -u "$(id -u)" -o %i 2>&1 >/dev/null)
+  words=$(squeue -h -a -u "$(id -u)" -o %i 2>&1 >/dev/null)
   fact live $? "$words"
   words=$(sacct -n -X -P -S now-1hour -u "$(id -un)" -o JobID 2>&1 >/dev/null)
   fact history $? "$words"

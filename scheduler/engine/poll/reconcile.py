@@ -57,7 +57,7 @@ class Reconciler:
         kept = digest if settled else ""
         if kept != batch.settled_digest:
             self.news.settled_digests[batch.bundle, batch.first] = kept
-        if batch.batch_id is None:
+        if not self._system.is_id(batch.batch_id):
             self._learn_id(batch, elements)
 
     def _settle(self, batch: PolledBatch, one: Element) -> bool:
@@ -123,9 +123,9 @@ class Reconciler:
         """The id of a batch whose submission was interrupted: from its id file, or from an observation by its name."""
         at = [(batch.name, _index(batch, one)) for one in elements]
         observations = (self._live.get(key) or self._history.get(key) for key in at)
-        observed = (one.batch_id for one in observations if one is not None and one.batch_id)
-        batch_id = self._reply.ids.get((batch.bundle, batch.first)) or next(observed, "")
-        if batch_id:
+        found = [one.batch_id for one in observations if one is not None]
+        ids = (one for one in (self._reply.ids.get((batch.bundle, batch.first)), *found) if self._system.is_id(one))
+        if batch_id := next(ids, None):
             self.news.ids[batch.bundle, batch.first] = batch_id
 
 

@@ -24,6 +24,7 @@ class PollReply:
         live_words: its error message.
         history_answered: the history was queried successfully; None if it was not queried.
         history_words: its error message.
+        cancel_answered: whether the batch system accepted the cancellations that were requested; None if none was.
         live: name of a batch → its lines in the queue.
         history: all lines of the history.
         ends: (bundle, element) → the end file of its newest run.
@@ -38,6 +39,7 @@ class PollReply:
     live_answered: bool = False
     history_words: str = ""
     history_answered: bool | None = None
+    cancel_answered: bool | None = None
     live: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     history: list[str] = field(default_factory=list)
     ends: dict[tuple[str, int], End] = field(default_factory=dict)
@@ -63,7 +65,7 @@ def read_poll_reply(reply: Reply, tokens: Sequence[str]) -> PollReply:
             found.history.append(rest)
         elif tag == "clock":
             found.clock = read_time(rest.strip())
-        elif tag in ("live", "history"):
+        elif tag in ("live", "history", "cancel"):
             _read_query_result(found, tag, rest)
         elif tag == "missing" and is_number(rest) and int(rest) < len(tokens):
             found.missing.add(tokens[int(rest)])
@@ -78,6 +80,8 @@ def _read_query_result(found: PollReply, tag: str, rest: str) -> None:
     code, _, words = rest.partition(" ")
     if tag == "live":
         found.live_answered, found.live_words = code == "0", words.strip() or f"exit code {code}"
+    elif tag == "cancel":
+        found.cancel_answered = code == "0"
     else:
         found.history_answered, found.history_words = code == "0", words.strip()
 
