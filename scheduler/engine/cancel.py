@@ -47,7 +47,7 @@ def cancel(keys: Sequence[int], context: SiteContext) -> None:
     request = "".join(_lines(batches, ledger, is_id)).encode()
     reply = context.transport.run(programs.program("cancel", site.scheduler), stdin=request, timeout=POLL_SECONDS)
     if reply.exit_code != 0:
-        words = reply.err.strip() or reply.out.strip()
+        words = reply.message()
         message = f"site {site.name!r}: cancelling failed (exit code {reply.exit_code}): {words}. {RECORDED}"
         raise BatchError(message, command="cancel", exit_code=reply.exit_code, words=words)
     rows = [row for some in batches.values() for row in some]

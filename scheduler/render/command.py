@@ -51,7 +51,8 @@ def words(templates: Sequence[str], params: Mapping[str, Any], *, what: str) -> 
 
 
 def _word(template: str, params: Mapping[str, Any], what: str) -> str:
-    text = _rendered(_plain(), template, params, what)
+    template, mark = _with_returns_kept(template, repr(params)) if "\r" in template else (template, "\r")
+    text = _rendered(_plain(), template, params, what).replace(mark, "\r")
     try:
         quote(text)
     except JobError as error:
@@ -59,6 +60,7 @@ def _word(template: str, params: Mapping[str, Any], what: str) -> str:
     return text
 
 
+_JINJA = re.compile(r"(\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\})", re.DOTALL)
 _KEPT = " values"
 """The name under which a rendering keeps its values. It contains a blank, so no template can use it."""
 
@@ -88,6 +90,18 @@ def _marking() -> SandboxedEnvironment:
 @lru_cache(maxsize=256)
 def _compiled(environment: SandboxedEnvironment, template: str) -> jinja2.Template:
     return environment.from_string(template)
+
+
+def _with_returns_kept(template: str, values: str) -> tuple[str, str]:
+    """A template with a mark in place of each carriage return of its text, and the mark: Jinja makes them newlines.
+
+    `values`: the repr of the params, in which the mark must not occur.
+    """
+    marks = (chr(code) for code in range(ord(END) + 1, 0xF8FF))
+    mark = next(one for one in marks if one not in template and f"\\u{ord(one):04x}" not in values)
+    parts = _JINJA.split(template)
+    parts[::2] = [text.replace("\r", mark) for text in parts[::2]]
+    return "".join(parts).replace("\r", "\n"), mark
 
 
 def _rendered(environment: SandboxedEnvironment, template: str, params: Mapping[str, Any], what: str) -> str:

@@ -194,3 +194,11 @@ def test_arguments_are_not_quoted() -> None:
 def test_a_wrong_argument_is_named_by_its_number() -> None:
     with pytest.raises(JobError, match=r"^job 'b0': arguments\[1\]: \{\{ w \}\} is not among the params"):
         words(["{{ v }}", "{{ w }}"], {"v": 1}, what="job 'b0': arguments")
+
+
+def test_a_literal_argument_keeps_its_carriage_returns() -> None:
+    templates = ["a\rb\r\nc", "\r", "x\r{{ v }}\r\n{# a\r comment #}{{ v\r\n}}", "{% if v %}\r{% endif %}\n"]
+    value = "V\r\ue002"  # the first mark that is tried
+    assert words(templates, {"v": value}, what="arguments") == [
+        "a\rb\r\nc", "\r", f"x\r{value}\r\n{value}", "\r\n",
+    ]  # fmt: skip

@@ -69,11 +69,13 @@ class Slurm(BatchSystem):
         """A wrapper of the site may print what sbatch prints without ``--parsable``."""
         return super().ids_in(_SENTENCE.sub(r"\1", output))
 
-    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
-        return read_squeue(lines)
+    def read_live(self, lines: Iterable[str], counts: Mapping[str, int]) -> Mapping[Key, Observation]:
+        return read_squeue(lines, counts)
 
-    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
-        return read_sacct(lines, names)
+    def read_history(
+        self, lines: Iterable[str], names: Mapping[str, str], counts: Mapping[str, int]
+    ) -> Mapping[Key, Observation]:
+        return read_sacct(lines, names, counts)
 
     def no_history(self, error: str) -> bool:
         return "accounting storage is disabled" in error or "sacct: command not found" in error

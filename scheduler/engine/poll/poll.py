@@ -10,7 +10,7 @@ import hashlib
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from scheduler.batch.base import BatchSystem
@@ -18,7 +18,7 @@ from scheduler.batch.indices import write_indices
 from scheduler.engine import programs
 from scheduler.engine.context import SiteContext
 from scheduler.engine.poll.reconcile import Reconciler
-from scheduler.engine.poll.reply import PollReply, read_poll_reply
+from scheduler.engine.poll.reply import PollReader, PollReply
 from scheduler.engine.poll.settle import LONGEST_COUNTED_GAP_SECONDS
 from scheduler.ledger.rows import PolledBatch
 
@@ -44,20 +44,22 @@ def poll(context: SiteContext, *, polled_before: float = math.inf) -> str:
     batches = ledger.polls.unfinished(site.name)
     if not batches:
         return ""
-    tokens = {token: number for number, token in enumerate(dict.fromkeys(batch.bundle for batch in batches))}
+    reader = PollReader(batches)
+    tokens = {token: number for number, token in enumerate(reader.tokens)}
     requested = [(batch, _line(batch, context.system)) for batch in batches]
     request = "".join(f"{tokens[batch.bundle]}\t{line}\n" for batch, line in requested).encode()
     query_history = "no" if ledger.sites.history_of(site.name) == "none" else "yes"
     program = programs.program("poll", site.scheduler)
-    reply = context.transport.run(program, [query_history], stdin=request, timeout=POLL_SECONDS)
-    found = read_poll_reply(reply, list(tokens))
+    arguments = [query_history]
+    reply = context.transport.run(program, arguments, stdin=request, stdout=reader.feed, timeout=POLL_SECONDS)
+    found = reader.read(reply)
     if found.history_answered is False and context.system.no_history(found.history_words):
         ledger.sites.record_history(site.name, "none")
         query_history = "no"
     if query_history == "no":
         found.history_answered = None
     unwatched = max(0.0, time.time() - polled_before - LONGEST_COUNTED_GAP_SECONDS)
-    _reconcile(requested, found, context, unwatched=unwatched)
+    _reconcile(requested, found, context, counts=reader.counts, unwatched=unwatched)
     if found.cancel_answered:
         ledger.attempts.record_cancel_sent(_cancelled(batches, found, context.system))
     return "" if found.live_answered else found.live_words
@@ -67,7 +69,7 @@ def _line(batch: PolledBatch, system: BatchSystem) -> str:
     """What poll.sh reads of a batch, without the number of its bundle."""
     indices = write_indices(int(number) - batch.first for number in batch.elements.split(","))
     kind = "pack" if batch.packed else "array" if batch.in_array else "one"
-    batch_id = batch.batch_id if system.is_id(batch.batch_id) else "-"
+    batch_id = batch.batch_id if batch.batch_id and system.is_id(batch.batch_id) else "-"
     fields = [batch.folder, batch.name, batch_id, str(batch.first), indices, kind]
     return "\t".join([*fields, _to_cancel(batch)] if batch.cancelling else fields)
 
@@ -88,11 +90,13 @@ def _cancelled(batches: Sequence[PolledBatch], reply: PollReply, system: BatchSy
 
 
 def _reconcile(
-    requested: Sequence[tuple[PolledBatch, str]], reply: PollReply, context: SiteContext, *, unwatched: float
-) -> None:
+    requested: Sequence[tuple[PolledBatch, str]], reply: PollReply, context: SiteContext, *,
+    counts: Mapping[str, int], unwatched: float,
+) -> None:  # fmt: skip
     """Settle the jobs of the batches whose lines have changed, and record the outcome.
 
-    `unwatched`: the part of the seconds since the last poll that does not count as silence of a job.
+    `counts`: as for `BatchSystem.read_live`. `unwatched`: the part of the seconds since the last poll that does not
+    count as silence of a job.
     """
     news = _changed(requested, reply, context.system)
     changed = {(batch.bundle, batch.first): (batch, digest) for batch, digest in news}
@@ -104,7 +108,7 @@ def _reconcile(
     names = {system.job_id(b.batch_id): b.name for b, _ in requested if b.batch_id and system.is_id(b.batch_id)}
     lines = chain.from_iterable(reply.live.get(batch.name, ()) for batch, _ in changed.values())
     reconciler = Reconciler(
-        reply, system.read_live(lines), system.read_history(reply.history, names),
+        reply, system.read_live(lines, counts), system.read_history(reply.history, names, counts),
         system=system, unwatched=unwatched,
     )  # fmt: skip
     for which, (batch, digest) in changed.items():

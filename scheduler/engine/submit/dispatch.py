@@ -15,7 +15,6 @@ from scheduler.engine.submit.submission import UNOBSERVED_POLLS
 from scheduler.engine.withdraw import withdraw
 from scheduler.errors import BatchError, ConfigError, JobError, TransportError
 from scheduler.job.state import Cause, JobState, Status
-from scheduler.ledger.owner import is_gone, owner
 from scheduler.ledger.rows import Cancelling, JobRow, Slot
 
 _RESUBMITTED = "submit: no poll has observed it; submitted once more (its script runs the payload only once)"
@@ -43,18 +42,24 @@ class Dispatcher:
             TransportError, JobError, BatchError: as `submission.send`.
         """
         ledger = self.context.ledger
-        if not resubmit:
-            self._note(token, f"submit: to {self.context.site.name}")
-        elif submission.due(token, self.context)[0]:
-            self._note(token, _RESUBMITTED)
-        try:
-            reply = submission.send(token, self.context, resubmit=resubmit)
-        except (TransportError, BatchError) as error:
-            self._note(token, f"submit: {error}")
-            raise
-        if reply.busy and firsts:
-            ledger.slots.release(token, firsts)
-        return record_statuses(reply, ledger.of_bundle(token), self.context.system, ledger)
+        with ledger.slots.sending(token) as other:
+            if other:
+                self._record_busy(token, f"being submitted by {other}")
+                return {}
+            if not resubmit:
+                self._note(token, f"submit: to {self.context.site.name}")
+            elif submission.due(token, self.context)[0]:
+                self._note(token, _RESUBMITTED)
+            try:
+                reply = submission.send(token, self.context, resubmit=resubmit)
+            except (TransportError, BatchError) as error:
+                self._note(token, f"submit: {error}")
+                raise
+            if reply.busy:
+                if firsts:
+                    ledger.slots.release(token, firsts)
+                self._record_busy(token, f"an earlier submission of it is still at work on the site: {reply.busy}")
+            return record_statuses(reply, ledger.of_bundle(token), self.context.system, ledger)
 
     def send_waiting(self) -> dict[int, str]:
         """Give free slots of the site to waiting batches, and submit them: one remote command for each bundle with
@@ -67,10 +72,13 @@ class Dispatcher:
             TransportError, JobError, BatchError: as `submission.send`.
         """
         site = self.context.site
-        given = self.context.ledger.slots.assign(site.name, site.limits.queued, owner=owner())
-        refused: dict[int, str] = {}
-        for token, firsts in given.items():
-            refused |= self.send(token, firsts=firsts)
+        slots, refused = self.context.ledger.slots, dict[int, str]()
+        given = slots.assign(site.name, site.limits.queued, owner=self.context.ledger.database.me())
+        try:
+            for token, firsts in given.items():
+                refused |= self.send(token, firsts=firsts)
+        finally:
+            slots.leave(given)
         return refused
 
     def resume(self) -> str:
@@ -84,7 +92,7 @@ class Dispatcher:
         """
         ledger, problem = self.context.ledger, ""
         for bundle in ledger.unsent(self.context.site.name):
-            if not is_gone(bundle["owner"]):
+            if ledger.slots.other_sender(bundle["token"]):
                 continue
             try:
                 self._resume(bundle["token"], known=bundle["folder"] is not None)
@@ -161,6 +169,13 @@ class Dispatcher:
             requests = retry.requests_by_user(rows, self.context, memory=memory, walltime=walltime)
             token = retry.plan(requests, self.context) if requests else ""
         return refused | (self.send_waiting() if token else {})
+
+    def _record_busy(self, token: str, reason: str) -> None:
+        """Record why those jobs of a bundle that are submitting are not submitted by this process."""
+        rows = [row for row in self.context.ledger.of_bundle(token) if row.status.state is JobState.SUBMITTING]
+        changes = {row.key: replace(row.status, reason=reason) for row in rows if row.status.reason != reason}
+        texts = dict.fromkeys(changes, f"submit: {reason}")
+        self.context.ledger.observe(changes, texts, was=JobState.SUBMITTING)
 
     def _note(self, token: str, text: str) -> None:
         """Add to the history of those jobs of a bundle that are submitting and do not wait for a slot."""

@@ -16,6 +16,7 @@ from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import BatchRow, Cancelling, JobRow, Slot
+from scheduler.ledger.state_folder import refuse_unsafe
 from scheduler.render.bundle import Bundle
 from scheduler.site.site import Site
 
@@ -34,9 +35,10 @@ def record_intent(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str |
         recorded a job of this campaign in the meantime.
 
     Raises:
-        LedgerError: the spool or the ledger cannot be written.
+        LedgerError: the spool or the ledger cannot be written, or other users could change them.
         JobError: a file of the user cannot be read.
     """
+    refuse_unsafe(ledger.folder)
     resources_json = cache(lambda resources: json.dumps(resources.to_json()))
     spool.write(bundle.files, ledger.spool(bundle.token), together=bundle.together)
     batches = [(one.first, len(one.jobs), one.name, one.packed) for one in bundle.batches]
