@@ -9,7 +9,9 @@
 
 ``scheduler/batch/NAME/NAME.sh``
     POSIX sh that runs on the login node. It sets ``unfinished``, an awk pattern that matches the lines of `batch_live`
-    for jobs that wait or run normally: their logs are not read yet. If in doubt, a line does not match. Its functions
+    for jobs that wait or run normally: their logs are not read yet. If in doubt, a line does not match. It may set
+    ``never_starts``, a pattern of grep -E that matches the lines of jobs that wait and can never start, because a job
+    on which they depend has failed: polls cancel them. Its functions
     (the comments in ``batch/slurm/slurm.sh`` show what they read):
 
     ``batch_submit SCRIPT FIRST COUNT``  submit one batch; print what the submit command printed; return its exit code
@@ -130,10 +132,12 @@ class BatchSystem(ABC):
 
     def log_cause(self, log: Sequence[str]) -> Cause | None:
         """Why a job was ended, from the last lines of its log. None if they do not show it."""
-        causes = {**self.log_causes, **_PACK_CAUSES}
+        causes = {_NEVER_STARTS: Cause.DEPENDENCY, **self.log_causes, **_PACK_CAUSES}
         return next((cause for text, cause in causes.items() if any(text in line for line in log)), None)
 
 
+_NEVER_STARTS = "scheduler: cancelled, because its dependency can never be satisfied"
+"""What ``engine/poll/poll.sh`` writes before it cancels such a job."""
 _PACK_CAUSES = {"DUE TO TIME LIMIT": Cause.TIME_LIMIT, "CANCELLED AT": Cause.CANCELLED}
 """What ``render/runtime/pack.sh`` writes when it ends one of the jobs that share a node, on every batch system."""
 

@@ -51,8 +51,8 @@ def program(name: str, batch: str | None = None) -> Program:
 
 
 def prelude() -> str:
-    """The functions that all programs share."""
-    return _text("engine", "prelude.sh")
+    """What all programs begin with: their environment, and the functions that they share."""
+    return f"{_text('engine', 'environment.sh')}\n{_text('engine', 'prelude.sh')}"
 
 
 @cache

@@ -1,7 +1,6 @@
 # PBS on the login node: submit a script, query queue and history, cancel. A frozen server never answers, so every
 # command has a time limit. qstat connects to the server for every id on its command line, so the queue is queried with
 # one table of the user's jobs, and the history only for the few jobs that left the queue without an end file.
-unset PBS_DPREFIX   # it would make qsub read directives with another prefix than #PBS
 me=$(id -un)
 most_queries=100       # the most queries of the history in one poll
 
@@ -42,7 +41,7 @@ batch_submit() {
   log=$PWD/batches/$2/log.0
   [ "$3" -eq 1 ] || log=$PWD/batches/$2/log.^array_index^
   placed "$1" >"batches/$2/placed.sh" || return
-  (exec <"batches/$2/placed.sh" && cd / && limited 120 qsub -o "$log") >"batches/$2/said"
+  (exec <"batches/$2/placed.sh" && cd / && as_login limited 120 qsub -o "$log") >"batches/$2/said"
   code=$?
   cat "batches/$2/said"
   return "$code"

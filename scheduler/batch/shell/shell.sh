@@ -42,7 +42,7 @@ start_workers() {
   slot=1
   while [ "$slot" -le "$slots" ]; do
     if ! alive "$(readlink "$base/slots/$slot" 2>/dev/null)"; then
-      (detached sh "$base/worker.sh" "$base" "$slot" </dev/null >>"$base/workers.log" 2>&1) &
+      (as_login detached sh "$base/worker.sh" "$base" "$slot" </dev/null >>"$base/workers.log" 2>&1) &
     fi
     slot=$((slot + 1))
   done

@@ -6,7 +6,7 @@ born() {
   if [ -r "/proc/$1/stat" ]; then
     printf '%s.%s' "$(cat /proc/sys/kernel/random/boot_id)" "$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20)"
   else
-    ps -o lstart= -p "$1" 2>/dev/null | tr -c 'A-Za-z0-9:\n' '.'
+    LC_ALL=C ps -o lstart= -p "$1" 2>/dev/null | tr -c 'A-Za-z0-9:\n' '.'
   fi
 }
 me=$$:$(born $$)

@@ -1,13 +1,33 @@
 # Slurm on the login node: submit a script, query queue and accounting, cancel.
-# These variables would override the directives of the script, or change the output of squeue and sacct.
-unset SBATCH_JOB_NAME SBATCH_ARRAY_INX SBATCH_OUTPUT SBATCH_ERROR SBATCH_OPEN_MODE SBATCH_REQUEUE SBATCH_NO_REQUEUE
-unset SQUEUE_FORMAT SQUEUE_STATES SQUEUE_USERS SQUEUE_SORT SQUEUE_ARRAY SACCT_FORMAT SLURM_CLUSTERS
+
+# Unsets the variables SBATCH_… that sbatch would prefer to a directive of the script $1, and those with which a job could
+# not be followed. What the script leaves open, they may set.
+unset_sbatch() {
+  unset SBATCH_ARRAY_INX SBATCH_CLUSTERS SBATCH_DEBUG SBATCH_ERROR SBATCH_GET_USER_ENV SBATCH_INPUT SBATCH_JOB_NAME
+  unset SBATCH_NO_REQUEUE SBATCH_OPEN_MODE SBATCH_OUTPUT SBATCH_REQUEUE SBATCH_WAIT SBATCH_WORKING_DIR SBATCH_CHDIR
+  options=" $(sed -n 's/^#SBATCH *--\([a-z-]*\).*/\1/p' "$1" | tr '\n' ' ')"
+  for name in $(sbatch_variables); do
+    case $name in
+      SBATCH_TIMELIMIT) same='time' ;;
+      SBATCH_MEM_PER_*) same='mem mem-per-cpu mem-per-gpu' ;;
+      SBATCH_GPUS* | SBATCH_GRES) same='gpus gpus-per-node gpus-per-task gpus-per-socket gres' ;;
+      SBATCH_CPUS_PER_GPU | SBATCH_CPUS_PER_TASK | SBATCH_TRES_PER_TASK) same='cpus-per-task cpus-per-gpu tres-per-task' ;;
+      SBATCH_NTASKS*) same='ntasks ntasks-per-node' ;;
+      SBATCH_REQ_SWITCH | SBATCH_WAIT4SWITCH) same='switches' ;;
+      SBATCH_CORE_SPEC | SBATCH_THREAD_SPEC) same='core-spec thread-spec' ;;
+      *) same=$(printf %s "${name#SBATCH_}" | tr 'A-Z_' 'a-z-') ;;
+    esac
+    for option in $same; do case $options in *" $option "*) unset "$name" ;; esac; done
+  done
+}
+sbatch_variables() { awk 'BEGIN { for (name in ENVIRON) if (name ~ /^SBATCH_[A-Z0-9_]+$/) print name }' </dev/null; }
 
 batch_submit() {
   find_command sbatch || { echo "sbatch: command not found" >&2; return 127; }
   [ -x /bin/bash ] || { echo "/bin/bash does not exist on $(uname -n), and the scripts of jobs need it" >&2; return 127; }
-  sbatch --parsable "$1"
+  as_login sbatch_script --parsable "$1"
 }
+sbatch_script() { unset_sbatch "$2" && sbatch "$@"; }
 batch_submitted() { :; }
 
 # Reads what sbatch printed: the id, in a federation with ";cluster". Prints the id if it is certain. A wrapper of the site
@@ -24,6 +44,7 @@ batch_id() {
 # N/A, as a single job has: we print "rest". Without a node, the start is an estimate that changes all the time: it is
 # left out.
 unfinished='^[^|]*[|][^|]*[|][^|]*[|](PENDING|RUNNING)[|]'
+never_starts='^[^|]*[|][^|]*[|][^|]*[|]PENDING[|].*[|]DependencyNeverSatisfied$'
 batch_live() {
   find_command squeue || { echo "squeue: command not found" >&2; return 127; }
   SLURM_BITSTR_LEN=0 SLURM_TIME_FORMAT='%s' squeue -h -a -t all -u "$(id -u)" -o '%j|%K|%F|%T|%N|%S|%r' >"$scratch/squeue" || return
@@ -57,7 +78,8 @@ batch_cancel() {
   find_command scancel || { echo "scancel: command not found" >&2; return 127; }
   # After a reset of the controller another job may have our id. Its name differs, and it is not cancelled. Two jobs have
   # our name if the controller reported an error and accepted the batch all the same.
-  find_command squeue && squeue -h -a -u "$(id -u)" -o '%F|%j' | sort -u >"$scratch/queued" || return
+  find_command squeue && squeue -h -a -u "$(id -u)" -o '%F|%j' >"$scratch/queued.all" || return
+  sort -u "$scratch/queued.all" >"$scratch/queued"
   awk -F '\t' 'FILENAME == ARGV[1] { split($0, f, "|"); one = substr($0, length(f[1]) + 2); name[f[1]] = one; ids[one] = ids[one] " " f[1]; next }
     { sub(/[;_].*/, "", $3); n = $2 == "" ? 0 : split(ids[$2], id, " "); own = $3 ~ /^[0-9]+$/ && !($3 in name)
       if (own) id[++n] = $3
@@ -80,6 +102,9 @@ batch_check() {
     star = sub(/\*$/, "", $1); print "queue\t" $1 "\t" $2 "\t" $3 "\t" (star ? "default" : "") }'
   scontrol show config 2>/dev/null | awk '$1 == "MaxArraySize" { print "array\t" $3 }'
   sacctmgr -n -P show assoc user="$(id -un)" format=Account,Partition 2>/dev/null | sort -u | awk -F '|' '{ print "account\t" $1 "\t" $2 }'
-  words=$(sbatch --test-only "$3" 2>&1 </dev/null)
+  words=$(as_login sbatch_script --test-only "$3" 2>&1 </dev/null)
   fact trial $? "$words"
+  (unset_sbatch "$3"; sbatch_variables) | sort | while read -r name; do
+    eval "printf 'variable\\t%s\\t%s\\n' \"\$name\" \"\$(printf %s \"\$$name\" | head -c 200 | tr '\\n\\t\\r' '   ')\""
+  done
 }

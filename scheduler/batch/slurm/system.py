@@ -17,7 +17,7 @@ from scheduler.job.units import format_walltime
 
 _SENTENCE = re.compile(r"^Submitted batch job ([0-9]+)(?: on cluster \S+)?[ \t]*(?=[\r\n]|\Z)", re.M)
 _USAGE = 255
-"""The exit code of sbatch for an option that it does not know."""
+"""The exit code of sbatch for an option or a value that it does not accept: a refusal, if its output has a reason."""
 
 
 class Slurm(BatchSystem):
@@ -59,8 +59,8 @@ class Slurm(BatchSystem):
         if exit_code == 0 and len(ids) == 1:
             return Accepted(*ids)
         wrong_option = exit_code == _USAGE and "sbatch --help" in output
-        killed = exit_code > 128 and not wrong_option
-        if ids or exit_code == 0 or killed or any(doubt in output for doubt in IN_DOUBT):
+        killed = exit_code > 128 and exit_code != _USAGE
+        if ids or exit_code == 0 or killed or (IN_DOUBT.search(output) and not wrong_option) or not output.strip():
             return Unknown(output, exit_code)
         message = output.replace("\r", "\n").strip()
         return Full(message, exit_code) if FULL.search(output) else Refused(message, exit_code)

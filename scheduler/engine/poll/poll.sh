@@ -27,6 +27,21 @@ if [ -s "$scratch/cancelling" ]; then
   printf 'cancel %s %s\n' "$?" "$(error_text)"
 fi
 
+# Jobs that can never start are cancelled, so that they count against no limit. Their logs say so first: from now on the
+# queue reports only that they were cancelled. Nothing is printed: the lines of the queue show why they have failed.
+if [ "$code" -eq 0 ] && [ -n "$never_starts" ] && grep -E "$never_starts" "$scratch/live" >"$scratch/dead"; then
+  awk -F '\t' -v OFS='\t' -v logs="$scratch/logs_of_dead" 'FILENAME == ARGV[1] { split($0, f, "|"); dead[f[1]] = dead[f[1]] "," f[2]; next }
+    $3 in dead { list = substr(dead[$3], 2); if (list !~ /^[][0-9%,:-]+$/) list = $6
+      print $2, $3, $4, $5, $7 == "array" ? list : "", $7 == "array" ? "array" : "one"
+      print $2, $5, $7 == "array" ? list : "0" >logs }' "$scratch/dead" "$scratch/request" >"$scratch/dying"
+  while IFS=$tab read -r folder first list; do
+    for index in $(numbered "$list"); do
+      echo 'scheduler: cancelled, because its dependency can never be satisfied' >>"$folder/batches/$first/log.$index"
+    done
+  done <"$scratch/logs_of_dead" 2>/dev/null
+  cancel_batches "$scratch/dying" >/dev/null 2>&1 </dev/null
+fi
+
 # The end files of the elements in the request, a line for each; of one element, the newest run last.
 while IFS=$tab read -r n folder; do
   if cd "$folder/ends" 2>/dev/null; then printf '/%s\n' "$n" && ls; else printf 'missing %s\n' "$n" >&3; fi
