@@ -9,7 +9,7 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -223,18 +223,20 @@ class Ledger:
         return self._jobs(f"{LOST_SINCE} AND {of_keys}", since, json.dumps(list(keys)))
 
     def chosen(
-        self, *, site: str | None = None, campaign: str | None = None, job_id: str | None = None,
+        self, *, sites: Sequence[str] | None = None, campaign: str | None = None, job_id: str | None = None,
         not_done: bool = False, since: float = math.inf,
     ) -> list[JobRow]:  # fmt: skip
         """The jobs that match every given condition, oldest first.
 
         Args:
-            site, campaign, job_id: None: any.
+            sites: the names under which their sites are recorded; None: any.
+            campaign, job_id: None: any.
             not_done: only jobs that are not collected yet, or have changed after `since`.
             since: seconds since 1970.
         """
-        given = {"j.site": site, "j.campaign": campaign, "j.job_id": job_id}
-        conditions = [f"{column} = ?" for column, value in given.items() if value is not None]
+        given = {"j.campaign = ?": campaign, "j.job_id = ?": job_id}
+        given["j.site IN (SELECT value FROM json_each(?))"] = None if sites is None else json.dumps(list(sites))
+        conditions = [condition for condition, value in given.items() if value is not None]
         conditions += ["(j.collected = 0 OR j.updated > ?)"] if not_done else []
         values = [v for v in given.values() if v is not None] + ([since] if not_done else [])
         return self._jobs(" AND ".join(conditions) or "1", *values)

@@ -45,7 +45,8 @@ CREATE TABLE observations (job INTEGER NOT NULL REFERENCES jobs, at REAL NOT NUL
 CREATE INDEX observations_job ON observations (job);
 CREATE TABLE sites (
   site TEXT PRIMARY KEY, polled_at REAL NOT NULL DEFAULT 0, history TEXT NOT NULL DEFAULT '',
-  room INTEGER, full_at REAL NOT NULL DEFAULT 0) WITHOUT ROWID;
+  room INTEGER, full_at REAL NOT NULL DEFAULT 0, name TEXT NOT NULL DEFAULT '', identity TEXT NOT NULL DEFAULT '')
+  WITHOUT ROWID;
 CREATE INDEX batches_waiting ON batches (bundle) WHERE slot = 0;
 CREATE TRIGGER jobs_moved AFTER UPDATE OF bundle, first, element, state, cause, exit_code, raw, reason, node, started,
   ended, requeues, silent, silent_since, retries ON jobs BEGIN UPDATE batches SET settled_digest = ''
@@ -91,6 +92,10 @@ ALTER TABLE sites RENAME COLUMN asked_at TO polled_at;
     4: """
 ALTER TABLE bundles ADD COLUMN owned_at REAL NOT NULL DEFAULT 0;
 UPDATE bundles SET owner = '';
+ALTER TABLE sites ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE sites ADD COLUMN identity TEXT NOT NULL DEFAULT '';
+INSERT OR IGNORE INTO sites (site) SELECT DISTINCT site FROM bundles;
+UPDATE sites SET name = site;
 CREATE INDEX jobs_lost ON jobs (site, updated) WHERE cause = 'lost';
 ALTER TABLE jobs ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX jobs_cancelling ON jobs (site) WHERE cancelling = 1;

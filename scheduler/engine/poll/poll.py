@@ -41,20 +41,20 @@ def poll(context: SiteContext, *, polled_before: float = math.inf) -> str:
         TransportError: the site could not be reached; nothing is recorded.
     """
     site, ledger = context.site, context.ledger
-    batches = ledger.polls.unfinished(site.name)
+    batches = ledger.polls.unfinished(context.key)
     if not batches:
         return ""
     reader = PollReader(batches)
     tokens = {token: number for number, token in enumerate(reader.tokens)}
     requested = [(batch, _line(batch, context.system)) for batch in batches]
     request = "".join(f"{tokens[batch.bundle]}\t{line}\n" for batch, line in requested).encode()
-    query_history = "no" if ledger.sites.history_of(site.name) == "none" else "yes"
+    query_history = "no" if ledger.sites.history_of(context.key) == "none" else "yes"
     program = programs.program("poll", site.scheduler)
     arguments = [query_history]
     reply = context.transport.run(program, arguments, stdin=request, stdout=reader.feed, timeout=POLL_SECONDS)
     found = reader.read(reply)
     if found.history_answered is False and context.system.no_history(found.history_words):
-        ledger.sites.record_history(site.name, "none")
+        ledger.sites.record_history(context.key, "none")
         query_history = "no"
     if query_history == "no":
         found.history_answered = None

@@ -73,7 +73,7 @@ class Dispatcher:
         """
         site = self.context.site
         slots, refused = self.context.ledger.slots, dict[int, str]()
-        given = slots.assign(site.name, site.limits.queued, owner=self.context.ledger.database.me())
+        given = slots.assign(self.context.key, site.limits.queued, owner=self.context.ledger.database.me())
         try:
             for token, firsts in given.items():
                 refused |= self.send(token, firsts=firsts)
@@ -91,7 +91,7 @@ class Dispatcher:
             TransportError, JobError: as `submission.send`.
         """
         ledger, problem = self.context.ledger, ""
-        for bundle in ledger.unsent(self.context.site.name):
+        for bundle in ledger.unsent(self.context.key):
             if ledger.slots.other_sender(bundle["token"]):
                 continue
             try:
@@ -132,7 +132,7 @@ class Dispatcher:
         """Record the next attempt of each failed job that is due for one; `send_waiting` submits them."""
         token = None
         while token is None:  # another process planned one of them first: the others are left
-            rows = self.context.ledger.failed(self.context.site.name)
+            rows = self.context.ledger.failed(self.context.key)
             decisions = retry.decide(rows, self.context)
             retry.record_why_not_retried(rows, decisions, self.context.ledger)
             requests = retry.requests_for(rows, decisions, self.context.site)

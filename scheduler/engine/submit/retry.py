@@ -124,7 +124,7 @@ def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
     spool.write(bundle.files, path)
     batches = [(one.first, len(one.requests), one.name, one.packed) for one in bundle.batches]
     if ledger.attempts.record(
-        token=bundle.token, site=site.name, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
+        token=bundle.token, site=context.key, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
     ):
         return bundle.token
     spool.discard(path)
