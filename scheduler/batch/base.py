@@ -18,7 +18,8 @@
     ``batch_id``                         read that output; print the id if it has one, else nothing
     ``batch_submitted RUNNING``          after all batches of a bundle were submitted
     ``batch_live FILE``                  query the queue once; one line for each job or array task, ``batch name|…``
-    ``batch_history FILE``               query the accounting for the jobs that left the queue without an end file
+    ``batch_history FILE``               query the accounting for the jobs that left the queue without an end file;
+                                         ``unanswered|ID`` or ``unanswered|NAME`` if the query fails for one of them
     ``batch_cancel FILE``                cancel batches or array tasks
     ``batch_check QUEUE ACCOUNT SCRIPT`` report the batch system's capabilities (``batch/capabilities.py``)
 

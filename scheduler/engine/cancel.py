@@ -34,6 +34,7 @@ def cancel(keys: Sequence[int], context: SiteContext) -> None:
     """
     site, ledger = context.site, context.ledger
     ledger.attempts.request_cancel(keys)  # first of all: it holds although the site cannot be reached
+    ledger.observe({}, {row.key: "cancel: recorded" for row in ledger.of_keys(keys) if not row.status.final})
     waiting = [row for row in ledger.of_keys(keys) if row.waiting and not row.status.final]
     ledger.slots.cancel_waiting({row.key: replace(_WHILE_WAITING, retries=row.retries) for row in waiting})
     withdraw(keys, context)

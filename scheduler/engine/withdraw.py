@@ -27,7 +27,7 @@ def withdraw(keys: Iterable[int], context: SiteContext) -> None:
         context: their site.
 
     Raises:
-        TransportError: the site could not be reached, so it is not known whether it has the jobs; nothing has changed.
+        TransportError: the site could not be reached, so it is not known whether it has the jobs.
         BatchError: as `submission.send`.
     """
     ledger = context.ledger
@@ -46,9 +46,11 @@ def withdraw(keys: Iterable[int], context: SiteContext) -> None:
         unfinished = [row for row in ledger.of_bundle(token) if not row.status.final]
         if not reply.empty:
             record_statuses(reply, unfinished, context.system, ledger)
-        elif {row.key for row in unfinished} <= {row.key for row in rows}:
-            _finish(unfinished, Status(JobState.CANCELLED, Cause.CANCELLED, reason=_WITHDRAWN), "cancel", ledger)
-            close(token, ledger)
+        else:
+            chosen = [row for row in unfinished if row.key in {one.key for one in rows}]
+            _finish(chosen, Status(JobState.CANCELLED, Cause.CANCELLED, reason=_WITHDRAWN), "cancel", ledger)
+            if len(chosen) == len(unfinished):
+                close(token, ledger)
 
 
 def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:

@@ -6,23 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from scheduler import BatchError, Cause, JobState
 from scheduler.engine.connect import transport_to
 from scheduler.ledger.ledger import Ledger
-from scheduler.transports.base import Expanded, Program, Reply, Transport
 from tests.testcluster import Cluster
-from tests.wrapped import Streams, Wrapped
 
 from .broken_cluster import wait_for
 from .campaign import FAILS, Campaign, Task, campaign_at, drive
+from .conditions import SiteWrapper
 from .conftest import Check
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 Start = Callable[..., Campaign]
@@ -40,18 +35,6 @@ def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
 
     yield make
     transport.close()
-
-
-class SiteWrapper(Wrapped):
-    """A login node on which the site has put something else before `sbatch`: an sh function."""
-
-    def __init__(self, inner: Transport, function: str) -> None:
-        super().__init__(inner)
-        self._function = function
-
-    def run(self, program: Program, args: Sequence[str | Expanded] = (), **streams: Unpack[Streams]) -> Reply:
-        program = replace(program, text=f"{self._function}\n{program.text}")
-        return super().run(program, args, **streams)
 
 
 def each_in_a_batch(*tasks: Task) -> list[Task]:

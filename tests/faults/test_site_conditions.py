@@ -13,21 +13,10 @@ from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Transport
 from tests.testcluster import Cluster
 
-from .test_doubtful_submissions import SiteWrapper
+from .conditions import POLLUTED, SiteWrapper
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-POLLUTED = """
-export SLURM_JOB_ID=77 SLURM_JOBID=77 SLURM_ARRAY_JOB_ID=70 SLURM_ARRAY_TASK_ID=3 SLURM_RESTART_COUNT=4
-export SLURM_CPUS_PER_TASK=9 SLURM_NTASKS=40 SLURM_NTASKS_PER_NODE=7 SLURM_NNODES=3 SLURM_SUBMIT_DIR=/tmp
-export SLURM_STEP_ID=1 SLURM_MEM_PER_CPU=77 SLURM_EXPORT_ENV=NONE SLURM_HINT=nomultithread
-export PMIX_RANK=3 PBS_JOBID=1.server CUDA_VISIBLE_DEVICES=2
-export SQUEUE_STATES=COMPLETED SQUEUE_FORMAT=%i SQUEUE_PARTITION=none SQUEUE_USERS=nobody SACCT_FORMAT=JobID
-export SCANCEL_STATE=SUSPENDED SCANCEL_NAME=x SBATCH_TIMELIMIT=1 SBATCH_MEM_PER_CPU=9999999 SBATCH_WAIT=1
-export SBATCH_ACCOUNT=nosuch SBATCH_ARRAY_INX=0-3 SBATCH_OUTPUT=/dev/null SBATCH_JOB_NAME=x
-export QUOTING_STYLE=shell-always TAR_OPTIONS=--nonsense TMPDIR=/no/such POSIXLY_CORRECT=1 GREP_OPTIONS=-v
-export LC_ALL=C.UTF-8 LS_COLORS=x CDPATH=/
-set -euf"""
 PAYLOAD = """env >env.txt; srun -n 1 hostname >srun.txt"""
 
 

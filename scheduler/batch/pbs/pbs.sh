@@ -133,7 +133,10 @@ batch_history() {
   done <"$1" >"$scratch/queries"
   head -n "$most_queries" "$scratch/queries" >"$scratch/now"
   while IFS=$tab read -r name how id list; do
-    query_history "$name" "$how" "$id" "$list" || return
+    query_history "$name" "$how" "$id" "$list"
+    code=$?
+    # What fails for one job says nothing about the others; a server that does not answer is not asked again.
+    case $code in 0) ;; 1 | 124 | 160 | 16[2-4] | 18[3-6] | 255) return "$code" ;; *) echo "unanswered|$name" ;; esac
   done <"$scratch/now"
   [ "$(wc -l <"$scratch/queries")" -le "$most_queries" ] || { echo "queried $most_queries jobs; the next poll queries the rest" >&2; return 75; }
 }

@@ -90,7 +90,7 @@ batch_history() { :; }
 # Reads lines: folder, name, id, first job, indices (empty: all). Queued jobs leave the queue first, so that no worker
 # starts one; then running jobs get TERM, and KILL 5 seconds later.
 batch_cancel() {
-  awk -F '\t' "$awk_numbers"'{ split("", some); numbers($5 == "" ? 0 : $5, some); for (i in some) print $1 "\t" ($4 + i) }' "$1" >"$scratch/which"
+  awk -F '\t' "$awk_numbers"'{ split("", some); numbers($5 == "" ? 0 : $5, some); if ($1 != "") for (i in some) print $1 "\t" ($4 + i) }' "$1" >"$scratch/which"
   while IFS=$tab read -r folder element; do
     find_queue "$(dirname "$folder")"
     ! proved "$folder" "$element" || continue

@@ -55,6 +55,34 @@ batch_live() {
       print }' "$1" "$scratch/squeue"
 }
 
+# Queries 500 ids at once. If the query fails because of an id, its list is halved until it is found, with a bounded number
+# of queries; then it prints "unanswered|ID" for it.
+history_of_ids() {
+  total=$(($(wc -l <"$scratch/ids"))) most=24 from=1
+  set --
+  while [ "$from" -le "$total" ]; do
+    to=$((from + 499))
+    [ "$to" -le "$total" ] || to=$total
+    set -- "$@" "$from,$to"
+    from=$((to + 1))
+  done
+  while [ $# -gt 0 ]; do
+    range=$1 code=0
+    shift
+    SLURM_TIME_FORMAT='%s' sacct -n -P -j "$(sed -n "${range}p" "$scratch/ids" | paste -s -d , -)" -o "$fields" \
+      >"$scratch/rows" 2>"$scratch/why" || code=$?
+    if [ "$code" -eq 0 ]; then cat "$scratch/rows"; continue; fi
+    most=$((most - 1)) from=${range%,*} to=${range#*,}
+    if [ "$most" -eq 0 ] || grep -qiE 'connect|contact|refused|timed? ?out|disabled|not found|database' "$scratch/why"; then
+      cat "$scratch/why" >&2
+      return "$code"
+    fi
+    if [ "$from" -eq "$to" ]; then sed -n "${from}s/^/unanswered|/p" "$scratch/ids"; continue; fi
+    half=$(((from + to) / 2))
+    set -- "$from,$half" "$((half + 1)),$to" "$@"
+  done
+}
+
 # Reads lines: name, id, indices.
 # Prints lines: id|name|state|exit:signal|node|start|end|peak memory|requested memory
 # Steps are included: only the batch step has the peak memory. A batch without a known id is queried by its name, which
@@ -64,10 +92,7 @@ batch_history() {
   fields=JobID,JobName%300,State%60,ExitCode,NodeList%60,Start,End,MaxRSS,ReqMem
   awk -F '\t' '$2 != "-" { sub(/[;_].*/, "", $2); print $2 }' "$1" >"$scratch/ids"
   awk -F '\t' '$2 == "-" { print $1 }' "$1" >"$scratch/names"
-  while by=$(head -n 500 "$scratch/ids" | paste -s -d , -); [ -n "$by" ]; do
-    SLURM_TIME_FORMAT='%s' sacct -n -P -j "$by" -o "$fields" || return
-    sed 1,500d "$scratch/ids" >"$scratch/rest" && mv "$scratch/rest" "$scratch/ids"
-  done
+  history_of_ids || return
   if [ -s "$scratch/names" ]; then
     SLURM_TIME_FORMAT='%s' sacct -n -P --name "$(paste -s -d , - <"$scratch/names")" -S now-7days -o "$fields" || return
   fi

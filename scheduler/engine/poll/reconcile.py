@@ -43,6 +43,8 @@ class Reconciler:
         self._known = {name for name, _ in (*live, *history)} if system.drops_cancelled_tasks else set[str]()
         self._active: dict[tuple[int, int], tuple[Status, Evidence, bool]] = {}
         self._now = time.time()
+        unanswered = (line.partition("|") for line in reply.history if line.startswith("unanswered|"))
+        self._unanswered = {of.strip() for _, _, of in unanswered}
 
     def reconcile(self, batch: PolledBatch, elements: Sequence[Element], digest: str) -> None:
         """Settle the unfinished jobs of a batch.
@@ -110,13 +112,18 @@ class Reconciler:
             log=log,
             log_cause=self._system.log_cause(log),
             queue_answered=reply.live_answered,
-            history_answered=reply.history_answered,
+            history_answered=False if self._is_unanswered(batch) else reply.history_answered,
             silent_polls=one.silent + 1,
             silent_seconds=self._now - since if since else 0.0,
             shared=bool(batch.packed),
         )
         struck_out = batch.name in self._known and self._is_struck_out(batch, one, evidence)
         return replace(evidence, struck_out=True) if struck_out else evidence
+
+    def _is_unanswered(self, batch: PolledBatch) -> bool:
+        """Whether the query of the history has failed for this batch alone."""
+        own = {batch.name, self._system.job_id(batch.batch_id)} if batch.batch_id else {batch.name}
+        return not own.isdisjoint(self._unanswered)
 
     def _silent_since(self, one: Element) -> float | None:
         return one.silent_since + self._unwatched if one.silent_since else None
