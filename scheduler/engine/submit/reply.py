@@ -20,6 +20,7 @@ MOST_HANDOVERS = 3
 """A batch is handed to the batch system at most so often; if no poll has observed it then, it is withdrawn and has
 failed."""
 _LINE_BYTES = 64 << 10
+_MOST_UNKNOWN = 1000
 
 
 @dataclass
@@ -30,6 +31,7 @@ class SubmitReply:
         folder: the bundle's remote folder; empty if submit.sh did not get so far.
         busy: the process that works on the same bundle at the moment; then nothing was done.
         empty: the site does not have the bundle, and none was sent.
+        unknown: tokens of bundles of the same campaign that the ledger did not know; then nothing was done.
         python: the version of the site's Python, if pickles need a certain one.
         outcomes: first element of a batch → its outcome. A batch that is not in it was not submitted.
     """
@@ -37,6 +39,7 @@ class SubmitReply:
     folder: str = ""
     busy: str = ""
     empty: bool = False
+    unknown: tuple[str, ...] = ()
     python: str = ""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
@@ -56,6 +59,8 @@ def read_submit_reply(reply: Reply, system: BatchSystem, firsts: Collection[int]
             found.folder = rest
         elif key == "busy":
             found.busy = cut(rest)
+        elif key == "unknown":
+            found.unknown = tuple(rest.split()[:_MOST_UNKNOWN])
         elif key == "empty":
             found.empty = True
         elif key == "python":
