@@ -121,9 +121,10 @@ class Campaign:
         ]  # fmt: skip
 
     def runner(self, transport: Transport | None = None, *, campaign: str | None = None) -> Runner:
-        """A runner with the campaign's own ledger."""
+        """A runner with the campaign's own ledger. No other one at the site has the same name of a campaign."""
         ledger = Ledger(self.folder / "ledger")
-        return Runner(self.site, campaign=campaign, ledger=ledger, transport=transport or self.transport)
+        name = campaign and f"{campaign} {Path(self.runs).name}"
+        return Runner(self.site, campaign=name, ledger=ledger, transport=transport or self.transport)
 
     def recorded(self) -> dict[str, int]:
         """``0.begun``, ``0.ended`` … → how often."""
