@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def test_a_runner_in_other_processes_opens_anew_and_the_parent_keeps_its_connect
 
 @pytest.mark.cluster
 def test_eight_threads_use_one_runner(cluster: Cluster, tmp_path: Path) -> None:
-    with Runner(cluster.site("threads"), ledger=Ledger(tmp_path / "ledger"), prompt=False, campaign="t") as runner:
+    name = f"threads-{uuid.uuid4().hex[:8]}"  # the site notes the campaigns of earlier runs of this test
+    with Runner(cluster.site("threads"), ledger=Ledger(tmp_path / "ledger"), prompt=False, campaign=name) as runner:
 
         def work(number: int) -> JobState:
             one = job(tmp_path, f"j{number}", "sleep 600" if number % 4 == 0 else "echo $JOB_ID >out.txt")
