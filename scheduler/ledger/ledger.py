@@ -19,6 +19,7 @@ from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.database import Database
 from scheduler.ledger.mapping import batch_row, job_rows, new_batches, state_rows, status_values
 from scheduler.ledger.polls import LOST_SECONDS, Polls
+from scheduler.ledger.recovery import Recovery
 from scheduler.ledger.rows import BatchRow, JobRow, StateRow
 from scheduler.ledger.sites import Sites
 from scheduler.ledger.slots import Slots
@@ -83,6 +84,11 @@ class Ledger:
         """When each site was polled last, and its recorded settings."""
         return Sites(self.database)
 
+    @cached_property
+    def recovery(self) -> Recovery:
+        """Copies of the ledger, what it has lost, and what is found on a site."""
+        return Recovery(self.database)
+
     def spool(self, token: str) -> Path:
         """The local file of a bundle, kept until the bundle is uploaded."""
         return self.folder / "spool" / f"{token}.tar.gz"
@@ -116,6 +122,7 @@ class Ledger:
             new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "created": now, "updated": now}
             db.executemany(NEW_JOB, ({**NEW_JOB_DEFAULTS, **job, **new} for job in jobs))
             keys = db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
+        self.recovery.note(token, site)
         return [row["key"] for row in keys]
 
     def delete_bundle(self, token: str) -> None:
@@ -124,6 +131,7 @@ class Ledger:
             for table in ("jobs", "batches"):
                 db.execute(f"DELETE FROM {table} WHERE bundle = ?", (token,))  # noqa: S608
             db.execute("DELETE FROM bundles WHERE token = ?", (token,))
+        self.recovery.forget(token)
 
     def record_folder(self, token: str, folder: str) -> None:
         """Record the remote folder of a bundle."""
@@ -142,6 +150,12 @@ class Ledger:
                 "UPDATE batches SET batch_id = ? WHERE bundle = ? AND first = ?",
                 [(batch_id, token, first) for first, batch_id in ids.items()],
             )
+
+    def count_handovers(self, token: str, firsts: Iterable[int]) -> None:
+        """Record that these batches, by the first element of each, are handed to the batch system once more."""
+        with self.database.writing() as db:
+            count = "UPDATE batches SET handovers = handovers + 1 WHERE bundle = ? AND first = ?"
+            db.executemany(count, [(token, first) for first in firsts])
 
     def observe(self, changes: Mapping[int, Status], texts: Mapping[int, str], *, was: JobState | None = None) -> None:
         """Record new statuses of jobs. A job that is collected, or has another attempt by now, keeps its status.
@@ -196,7 +210,7 @@ class Ledger:
 
     def states(self, token: str) -> list[StateRow]:
         """The states of the jobs of a bundle, in order; cheaper than `of_bundle`."""
-        query = "SELECT key, first, element, state FROM jobs WHERE bundle = ? ORDER BY element"
+        query = "SELECT key, first, element, state, silent, cancelling FROM jobs WHERE bundle = ? ORDER BY element"
         with self.database.reading() as db:
             return list(state_rows(db.execute(query, (token,))))
 

@@ -24,7 +24,9 @@ from scheduler.transports.base import Expanded, Program
 _COMMAND = """exec /bin/sh -c 'eval "$(head -c {count})"'"""
 
 # printf assembles the markers: under `set -x`, the trace of this source must not look like a marker.
+# An exported SHELLOPTS may set options of bash: `set -e` would end it before the end marker.
 _FRAME = """\
+set +aefuvxC
 printf '==%s:begin==\\n' {nonce}
 printf '==%s:begin==\\n' {nonce} >&2
 (
