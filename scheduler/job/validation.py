@@ -202,7 +202,7 @@ def _has_interpreter(path: Path) -> bool:
 def _check_container(job: Job) -> None:
     if not job.container_image:
         raise JobError(f"job {job.job_id!r}: a CONTAINER job needs container_image=")
-    if any(ord(c) < 32 for c in job.container_image) or job.container_image.startswith("-"):
+    if any(ord(c) < 32 or ord(c) == 127 for c in job.container_image) or job.container_image.startswith("-"):
         raise JobError(
             f"job {job.job_id!r}: container_image {job.container_image!r} is not a path or address of an image"
         )

@@ -64,6 +64,7 @@ def context_of(
         "prologue": (site.prologue or "").rstrip("\n"),
         "command": payload.command,
         "image": payload.image,
+        "image_assignment": image_assignment(payload.image) if payload.image else "",
         "image_is_a_path": payload.image is not None and "://" not in payload.image,
         "runtime": site.container.runtime,
     }
