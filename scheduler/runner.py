@@ -105,7 +105,7 @@ class Runner:
         token = None
         while token is None:
             if self.campaign is not None:
-                self._tracked.adopt(jobs, campaign=self.campaign, site=self.site.name)
+                self._tracked.adopt(jobs, campaign=self.campaign, site=self.session.context.key)
             for unsent in self._tracked.unsent(jobs):
                 self._act(partial(self.session.dispatcher.send, unsent))
             new = self._tracked.new(jobs)
@@ -216,7 +216,7 @@ class Runner:
     def _record(self, jobs: Sequence[Job]) -> str | None:
         """Record the intent to submit. Gives the bundle's token; None if another process of the campaign was first."""
         bundle = render(jobs, self.site, campaign=self.campaign)
-        keys = record_intent(bundle, self.site, self.ledger, campaign=self.campaign)
+        keys = record_intent(bundle, self.session.context, campaign=self.campaign)
         if not keys:
             return None
         self._tracked.add((job for _, job in bundle.jobs), keys)

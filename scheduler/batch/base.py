@@ -20,6 +20,7 @@
     ``batch_check QUEUE ACCOUNT SCRIPT`` report the batch system's capabilities (``batch/capabilities.py``)
 
 The methods below read the output of these functions. A line that cannot be read concerns one job: the others count.
+The cluster is not trusted: what they return is bounded by the request, whatever was printed.
 """
 
 from __future__ import annotations
@@ -85,16 +86,25 @@ class BatchSystem(ABC):
         """
 
     @abstractmethod
-    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
-        """What the queue reports: the lines that ``batch_live`` printed."""
-
-    @abstractmethod
-    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
-        """What the accounting reports: the lines that ``batch_history`` printed.
+    def read_live(self, lines: Iterable[str], counts: Mapping[str, int]) -> Mapping[Key, Observation]:
+        """What the queue reports.
 
         Args:
-            lines: the output.
+            lines: what ``batch_live`` printed.
+            counts: the name of each batch in the request → how many indices it has. A row about another batch or
+                index is skipped, and a range of indices is clipped before it is expanded.
+        """
+
+    @abstractmethod
+    def read_history(
+        self, lines: Iterable[str], names: Mapping[str, str], counts: Mapping[str, int]
+    ) -> Mapping[Key, Observation]:
+        """What the accounting reports.
+
+        Args:
+            lines: what ``batch_history`` printed.
             names: batch id → batch name. A row that has another name belongs to someone else's job.
+            counts: as for `read_live`.
         """
 
     def no_history(self, error: str) -> bool:

@@ -21,17 +21,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 
 from scheduler.job.numerals import read_number
+from scheduler.job.remote_text import MESSAGE_CHARACTERS, cut
 from scheduler.job.units import parse_walltime
+
+MOST_LINES = 5000
+"""The most lines that are read: a site has fewer queues, and a user fewer accounts."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The exit code and the output of a remote command."""
+    """The exit code and the output of a remote command, of a long one the beginning and the end."""
 
     code: int
     words: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", cut(self.words, MESSAGE_CHARACTERS))
 
     @property
     def well(self) -> bool:
@@ -87,9 +95,9 @@ class Capabilities:
 def read_capabilities(lines: Iterable[str]) -> Capabilities:
     """Read the lines of ``batch_check``. A line that cannot be read is skipped."""
     found = Capabilities()
-    for line in lines:
-        tag, *fields = line.rstrip("\r").split("\t")
-        fields += [""] * 4
+    for line in islice(lines, MOST_LINES):
+        tag, *fields = line.rstrip("\r").split("\t", 5)
+        fields = [cut(field, MESSAGE_CHARACTERS) for field in fields] + [""] * 4
         if tag == "version":
             found.version = fields[0].strip()
         elif tag == "missing":

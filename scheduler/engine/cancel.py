@@ -46,7 +46,7 @@ def cancel(keys: Sequence[int], context: SiteContext) -> None:
     request = "".join(_lines(batches, ledger)).encode()
     reply = context.transport.run(programs.program("cancel", site.scheduler), stdin=request, timeout=POLL_SECONDS)
     if reply.exit_code != 0:
-        words = reply.err.strip() or reply.out.strip()
+        words = reply.message()
         message = f"site {site.name!r}: cancelling failed (exit code {reply.exit_code}): {words}"
         raise BatchError(message, command="cancel", exit_code=reply.exit_code, words=words)
     ledger.observe({}, {row.key: "cancel: requested" for rows in batches.values() for row in rows})

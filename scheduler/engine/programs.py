@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from scheduler.batch.base import text_of
 from scheduler.render.runtime import files as runtime
-from scheduler.transports.base import Program
+from scheduler.transports.base import LONGEST_SECONDS, Program
 
 _FOLDERS = {
     "submit": "engine/submit",
@@ -19,6 +19,8 @@ _FOLDERS = {
     "tail": "engine",
     "check": "check",
 }
+_LONGEST_SECONDS = {"poll": 600.0, "cancel": 600.0, "tail": 120.0, "check": 1800.0}
+"""How long a program may run, beside the time for its bytes, even if the host sends something from time to time."""
 _SUBMITS = "submit"
 """The program that unpacks jobs' files on the login node, as a job's script does on the compute node."""
 
@@ -39,7 +41,8 @@ def program(name: str, batch: str | None = None) -> Program:
         parts.append(text_of(batch, f"{batch}.sh"))
     if name == _SUBMITS:
         parts.append(runtime.text("element.sh"))
-    return Program(name, "\n".join([*parts, _text(_FOLDERS[name], f"{name}.sh")]))
+    text = "\n".join([*parts, _text(_FOLDERS[name], f"{name}.sh")])
+    return Program(name, text, _LONGEST_SECONDS.get(name, LONGEST_SECONDS))
 
 
 def prelude() -> str:

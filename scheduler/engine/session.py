@@ -54,7 +54,7 @@ class SiteSession:
         Raises:
             TransportError: the site could not be reached; no status has changed.
         """
-        sites, name = self.context.ledger.sites, self.context.site.name
+        sites, name = self.context.ledger.sites, self.context.key
         before = sites.polled_at(name)
         if sites.claim_poll(name, self.poll_seconds):
             problem = self.dispatcher.resume()

@@ -14,7 +14,6 @@ from scheduler.engine.submit.record import close, record_statuses
 from scheduler.errors import TransportError
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.owner import is_gone
 from scheduler.ledger.rows import JobRow
 from scheduler.ledger.tables import FORGOTTEN
 
@@ -34,14 +33,16 @@ def withdraw(keys: Iterable[int], context: SiteContext) -> None:
     ledger = context.ledger
     rows = [row for row in ledger.of_keys(keys) if not (row.sent or row.folder or row.waiting or row.status.final)]
     for token in dict.fromkeys(row.bundle for row in rows):
-        if not is_gone(ledger.bundle(token)["owner"]):
-            raise TransportError(
-                f"site {context.site.name!r}: another process is submitting these jobs at the moment; cancel them again"
-            )
-        try:
-            reply = submission.query(token, context)
-        except TransportError as error:
-            raise TransportError(f"{error}. {_UNKNOWN}") from error
+        with ledger.slots.sending(token) as other:
+            if other:
+                raise TransportError(
+                    f"site {context.site.name!r}: another process is submitting these jobs at the moment: {other}; "
+                    "cancel them again"
+                )
+            try:
+                reply = submission.query(token, context)
+            except TransportError as error:
+                raise TransportError(f"{error}. {_UNKNOWN}") from error
         unfinished = [row for row in ledger.of_bundle(token) if not row.status.final]
         if not reply.empty:
             record_statuses(reply, unfinished, context.system, ledger)

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from scheduler.job.remote_text import WORD_CHARACTERS, cut, read_id
 from scheduler.job.state import Cause, JobState
+
+
+def _cut(value: End | Observation, *names: str) -> None:
+    """Cut the text in these fields. A cluster's text is recorded once for each job, so that its length must be bounded
+    where it enters: for every batch system, here."""
+    for name in names:
+        text = getattr(value, name)
+        if len(text) > WORD_CHARACTERS:
+            object.__setattr__(value, name, cut(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,9 @@ class End:
     missing: str = ""
     killed: bool | None = None
 
+    def __post_init__(self) -> None:
+        _cut(self, "signal", "node", "cannot", "missing")
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -58,6 +71,11 @@ class Observation:
     started: datetime | None = None
     ended: datetime | None = None
     batch_id: str = ""
+
+    def __post_init__(self) -> None:
+        _cut(self, "raw", "reason", "node")
+        if self.batch_id and not read_id(self.batch_id):
+            object.__setattr__(self, "batch_id", "")
 
     @property
     def active(self) -> bool:

@@ -9,7 +9,7 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from scheduler.job.state import JobState, Status
 from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.database import Database
 from scheduler.ledger.mapping import batch_row, job_rows, new_batches, state_row, status_values
-from scheduler.ledger.owner import owner
 from scheduler.ledger.polls import LOST_SECONDS, Polls
 from scheduler.ledger.rows import BatchRow, JobRow, StateRow
 from scheduler.ledger.sites import Sites
@@ -42,7 +41,7 @@ _FINAL = json.dumps([state.word for state in JobState if state.final])
 
 
 class Ledger:
-    """The record of every job. Several processes may use the same file; one object is used by one thread at a time.
+    """The record of every job. Several processes may use the same file, and several threads one object.
 
     Args:
         folder: where the file is; default: ``$SCHEDULER_STATE_DIR``, else the platform's folder for user state.
@@ -105,12 +104,12 @@ class Ledger:
             The keys of the jobs, in order. Empty, and nothing is recorded, if a job's campaign has the job already:
             another process was first.
         """
-        now, jobs = time.time(), list(jobs)
+        now, jobs, me = time.time(), list(jobs), self.database.me()
         with self.database.writing() as db:
             if any(db.execute(TAKEN, {**job, "site": site}).fetchone() for job in jobs if job["campaign"]):
                 return []
-            bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": owner(),
-                      "created": now, "python": python, "probe": probe}  # fmt: skip
+            bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": me,
+                      "created": now, "python": python, "probe": probe, "owned_at": now}  # fmt: skip
             db.execute(NEW_BUNDLE, bundle)
             db.executemany(NEW_BATCH, new_batches(token, batches))
             new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "created": now, "updated": now}
@@ -218,18 +217,20 @@ class Ledger:
         return self._jobs(f"{LOST_SINCE} AND {of_keys}", since, json.dumps(list(keys)))
 
     def chosen(
-        self, *, site: str | None = None, campaign: str | None = None, job_id: str | None = None,
+        self, *, sites: Sequence[str] | None = None, campaign: str | None = None, job_id: str | None = None,
         not_done: bool = False, since: float = math.inf,
     ) -> list[JobRow]:  # fmt: skip
         """The jobs that match every given condition, oldest first.
 
         Args:
-            site, campaign, job_id: None: any.
+            sites: the names under which their sites are recorded; None: any.
+            campaign, job_id: None: any.
             not_done: only jobs that are not collected yet, or have changed after `since`.
             since: seconds since 1970.
         """
-        given = {"j.site": site, "j.campaign": campaign, "j.job_id": job_id}
-        conditions = [f"{column} = ?" for column, value in given.items() if value is not None]
+        given = {"j.campaign = ?": campaign, "j.job_id = ?": job_id}
+        given["j.site IN (SELECT value FROM json_each(?))"] = None if sites is None else json.dumps(list(sites))
+        conditions = [condition for condition, value in given.items() if value is not None]
         conditions += ["(j.collected = 0 OR j.updated > ?)"] if not_done else []
         values = [v for v in given.values() if v is not None] + ([since] if not_done else [])
         return self._jobs(" AND ".join(conditions) or "1", *values)

@@ -14,7 +14,8 @@ SCHEMA = """
 CREATE TABLE bundles (
   token TEXT PRIMARY KEY, site TEXT NOT NULL, site_json TEXT NOT NULL, folder TEXT,
   sent INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '',
-  python TEXT NOT NULL DEFAULT '', probe TEXT NOT NULL DEFAULT '', created REAL NOT NULL);
+  python TEXT NOT NULL DEFAULT '', probe TEXT NOT NULL DEFAULT '', created REAL NOT NULL,
+  owned_at REAL NOT NULL DEFAULT 0);
 CREATE TABLE batches (
   bundle TEXT NOT NULL REFERENCES bundles, first INTEGER NOT NULL, count INTEGER NOT NULL, name TEXT NOT NULL,
   batch_id TEXT, words TEXT NOT NULL DEFAULT '', packed INTEGER NOT NULL DEFAULT 0,
@@ -43,7 +44,8 @@ CREATE TABLE observations (job INTEGER NOT NULL REFERENCES jobs, at REAL NOT NUL
 CREATE INDEX observations_job ON observations (job);
 CREATE TABLE sites (
   site TEXT PRIMARY KEY, polled_at REAL NOT NULL DEFAULT 0, history TEXT NOT NULL DEFAULT '',
-  room INTEGER, full_at REAL NOT NULL DEFAULT 0) WITHOUT ROWID;
+  room INTEGER, full_at REAL NOT NULL DEFAULT 0, name TEXT NOT NULL DEFAULT '', identity TEXT NOT NULL DEFAULT '')
+  WITHOUT ROWID;
 CREATE INDEX batches_waiting ON batches (bundle) WHERE slot = 0;
 CREATE TRIGGER jobs_moved AFTER UPDATE OF bundle, first, element, state, cause, exit_code, raw, reason, node, started,
   ended, requeues, silent, silent_since, retries ON jobs BEGIN UPDATE batches SET settled_digest = ''
@@ -87,6 +89,12 @@ ALTER TABLE observations RENAME COLUMN said TO text;
 ALTER TABLE sites RENAME COLUMN asked_at TO polled_at;
 """,
     4: """
+ALTER TABLE bundles ADD COLUMN owned_at REAL NOT NULL DEFAULT 0;
+UPDATE bundles SET owner = '';
+ALTER TABLE sites ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE sites ADD COLUMN identity TEXT NOT NULL DEFAULT '';
+INSERT OR IGNORE INTO sites (site) SELECT DISTINCT site FROM bundles;
+UPDATE sites SET name = site;
 CREATE INDEX jobs_lost ON jobs (site, updated) WHERE cause = 'lost';
 ALTER TABLE jobs ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE batches ADD COLUMN handovers INTEGER NOT NULL DEFAULT 0;
@@ -106,7 +114,7 @@ def _insert(table: str, *columns: str) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608  (names from this file)
 
 
-NEW_BUNDLE = _insert("bundles", "token", "site", "site_json", "owner", "python", "probe", "created")
+NEW_BUNDLE = _insert("bundles", "token", "site", "site_json", "owner", "python", "probe", "created", "owned_at")
 NEW_BATCH = _insert("batches", "bundle", "first", "count", "name", "packed", "slot")
 NEW_JOB = _insert(
     "jobs", "bundle", "first", "element", "job_id", "campaign", "site", "type", "working_dir", "patterns", "state",

@@ -64,7 +64,7 @@ def find_site(name_or_path: str | os.PathLike[str], *, folders: Sequence[Path] |
             is wrong (with the file and the key).
     """
     path = local_path(name_or_path)
-    if _is_path(name_or_path):
+    if is_path(name_or_path):
         return _site_of(path.stem, [path])
     looked_in = site_folders() if folders is None else list(folders)
     name = os.fspath(name_or_path)
@@ -91,7 +91,8 @@ def _entry(name: str, files: list[Path]) -> Entry:
         return Entry(name, files[-1], error=str(error))
 
 
-def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
+def is_path(name_or_path: str | os.PathLike[str]) -> bool:
+    """Whether this is the path of a site file, not the name of a site."""
     text = os.fspath(name_or_path)
     return "/" in text or text.startswith("~") or text.endswith(_SUFFIXES)
 

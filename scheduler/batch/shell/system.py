@@ -9,7 +9,7 @@ from scheduler.batch.outcome import Accepted, Outcome, Refused, Unknown
 from scheduler.batch.request import BatchRequest
 from scheduler.errors import ConfigError
 from scheduler.job.evidence import Observation
-from scheduler.job.numerals import is_number
+from scheduler.job.numerals import read_number
 from scheduler.job.state import Cause, JobState
 
 STATES: Mapping[str, tuple[JobState, Cause, str]] = {
@@ -43,17 +43,20 @@ class Shell(BatchSystem):
             return Accepted(output.strip())
         return Unknown(output, exit_code) if exit_code > 128 else Refused(output.strip(), exit_code)
 
-    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
+    def read_live(self, lines: Iterable[str], counts: Mapping[str, int]) -> Mapping[Key, Observation]:
         """Lines ``name|index|state|node``."""
         found: dict[Key, Observation] = {}
         for line in lines:
             fields = line.split("|")
-            if len(fields) == 4 and is_number(fields[1]) and fields[2] in STATES:
+            index = read_number(fields[1]) if len(fields) == 4 and fields[2] in STATES else None
+            if index is not None and index < counts.get(fields[0], 0):
                 state, cause, reason = STATES[fields[2]]
-                found[fields[0], int(fields[1])] = Observation(fields[2], state, cause, reason=reason, node=fields[3])
+                found[fields[0], index] = Observation(fields[2], state, cause, reason=reason, node=fields[3])
         return found
 
-    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
+    def read_history(
+        self, lines: Iterable[str], names: Mapping[str, str], counts: Mapping[str, int]
+    ) -> Mapping[Key, Observation]:
         """There is no history."""
         return {}
 

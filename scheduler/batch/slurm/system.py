@@ -63,11 +63,13 @@ class Slurm(BatchSystem):
         message = output.replace("\r", "\n").strip()
         return Full(message, exit_code) if FULL.search(output) else Refused(message, exit_code)
 
-    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
-        return read_squeue(lines)
+    def read_live(self, lines: Iterable[str], counts: Mapping[str, int]) -> Mapping[Key, Observation]:
+        return read_squeue(lines, counts)
 
-    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
-        return read_sacct(lines, names)
+    def read_history(
+        self, lines: Iterable[str], names: Mapping[str, str], counts: Mapping[str, int]
+    ) -> Mapping[Key, Observation]:
+        return read_sacct(lines, names, counts)
 
     def no_history(self, error: str) -> bool:
         return "accounting storage is disabled" in error or "sacct: command not found" in error

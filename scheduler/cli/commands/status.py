@@ -45,7 +45,7 @@ def status(selection: Selection, *, everything: bool, refresh: bool, json: bool)
 def _recent(ledger: Ledger, selection: Selection) -> list[JobRow]:
     """The selected jobs that are unfinished or not collected, or have changed in the last 24 hours."""
     since = time.time() - _RECENT_SECONDS
-    return ledger.chosen(site=selection.site, campaign=selection.campaign, not_done=True, since=since)
+    return ledger.chosen(sites=selection.sites(ledger), campaign=selection.campaign, not_done=True, since=since)
 
 
 def _why_none(ledger: Ledger, selection: Selection) -> str:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scheduler.engine import file_end
 from scheduler.engine.collect.manifest import Manifest, Output
+from scheduler.job.remote_text import cut
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.rows import JobRow
 
@@ -101,7 +103,7 @@ def _exception(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             error = json.loads(file.read(MOST_ERROR_CHARACTERS))
-        return str(error.get("traceback") or f"{error.get('type')}: {error.get('message')}")
+        return cut(str(error.get("traceback") or f"{error.get('type')}: {error.get('message')}"), _LAST_BYTES)
     except (OSError, ValueError, AttributeError, RecursionError):
         return ""
 
@@ -114,10 +116,7 @@ def last_lines(path: Path, count: int) -> str:
         count: how many lines.
     """
     try:
-        with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _LAST_BYTES))
-            text = file.read().decode("utf-8", "backslashreplace")
+        end = file_end.end_of_file(path, _LAST_BYTES)
     except OSError:
         return ""
-    return "\n".join(text.rstrip().splitlines()[-count:])
+    return "\n".join(file_end.last_lines(end.rstrip(), count))

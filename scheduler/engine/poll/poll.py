@@ -10,14 +10,14 @@ import hashlib
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from scheduler.batch.indices import write_indices
 from scheduler.engine import programs
 from scheduler.engine.context import SiteContext
 from scheduler.engine.poll.reconcile import Reconciler
-from scheduler.engine.poll.reply import PollReply, read_poll_reply
+from scheduler.engine.poll.reply import PollReader, PollReply
 from scheduler.engine.poll.settle import LONGEST_COUNTED_GAP_SECONDS
 from scheduler.ledger.rows import PolledBatch
 
@@ -40,23 +40,25 @@ def poll(context: SiteContext, *, polled_before: float = math.inf) -> str:
         TransportError: the site could not be reached; nothing is recorded.
     """
     site, ledger = context.site, context.ledger
-    batches = ledger.polls.unfinished(site.name)
+    batches = ledger.polls.unfinished(context.key)
     if not batches:
         return ""
-    tokens = {token: number for number, token in enumerate(dict.fromkeys(batch.bundle for batch in batches))}
+    reader = PollReader(batches)
+    tokens = {token: number for number, token in enumerate(reader.tokens)}
     requested = [(batch, _line(batch)) for batch in batches]
     request = "".join(f"{tokens[batch.bundle]}\t{line}\n" for batch, line in requested).encode()
-    query_history = "no" if ledger.sites.history_of(site.name) == "none" else "yes"
+    query_history = "no" if ledger.sites.history_of(context.key) == "none" else "yes"
     program = programs.program("poll", site.scheduler)
-    reply = context.transport.run(program, [query_history], stdin=request, timeout=POLL_SECONDS)
-    found = read_poll_reply(reply, list(tokens))
+    arguments = [query_history]
+    reply = context.transport.run(program, arguments, stdin=request, stdout=reader.feed, timeout=POLL_SECONDS)
+    found = reader.read(reply)
     if found.history_answered is False and context.system.no_history(found.history_words):
-        ledger.sites.record_history(site.name, "none")
+        ledger.sites.record_history(context.key, "none")
         query_history = "no"
     if query_history == "no":
         found.history_answered = None
     unwatched = max(0.0, time.time() - polled_before - LONGEST_COUNTED_GAP_SECONDS)
-    _reconcile(requested, found, context, unwatched=unwatched)
+    _reconcile(requested, found, context, counts=reader.counts, unwatched=unwatched)
     return "" if found.live_answered else found.live_words
 
 
@@ -68,11 +70,13 @@ def _line(batch: PolledBatch) -> str:
 
 
 def _reconcile(
-    requested: Sequence[tuple[PolledBatch, str]], reply: PollReply, context: SiteContext, *, unwatched: float
-) -> None:
+    requested: Sequence[tuple[PolledBatch, str]], reply: PollReply, context: SiteContext, *,
+    counts: Mapping[str, int], unwatched: float,
+) -> None:  # fmt: skip
     """Settle the jobs of the batches whose lines have changed, and record the outcome.
 
-    `unwatched`: the part of the seconds since the last poll that does not count as silence of a job.
+    `counts`: as for `BatchSystem.read_live`. `unwatched`: the part of the seconds since the last poll that does not
+    count as silence of a job.
     """
     changed = {(batch.bundle, batch.first): (batch, digest) for batch, digest in _changed(requested, reply)}
     if not changed:
@@ -83,7 +87,7 @@ def _reconcile(
     names = {system.job_id(batch.batch_id): batch.name for batch, _ in requested if batch.batch_id}
     lines = chain.from_iterable(reply.live.get(batch.name, ()) for batch, _ in changed.values())
     reconciler = Reconciler(
-        reply, system.read_live(lines), system.read_history(reply.history, names),
+        reply, system.read_live(lines, counts), system.read_history(reply.history, names, counts),
         system=system, unwatched=unwatched,
     )  # fmt: skip
     for which, (batch, digest) in changed.items():

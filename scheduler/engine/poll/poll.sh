@@ -80,6 +80,6 @@ while IFS=$tab read -r n number file; do
   [ -s "$file" ] || continue
   case $file in
     */id) printf 'i %s %s %s\n' "$n" "$number" "$(tr '\n\t' '  ' <"$file")" ;;
-    *) tail -n 4 "$file" | cut -c 1-300 | sed "s/^/g $n $number /" ;;
+    *) tail -c 8192 "$file" | tr '\r' '\n' | sed '/./!d' | tail -n 4 | cut -c 1-300 | sed "s/^/g $n $number /" ;;
   esac
 done <"$scratch/files"

@@ -16,17 +16,17 @@ from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import BatchRow, JobRow, Slot
+from scheduler.ledger.state_folder import refuse_unsafe
 from scheduler.render.bundle import Bundle
 from scheduler.site.site import Site
 
 
-def record_intent(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str | None) -> list[int]:
+def record_intent(bundle: Bundle, context: SiteContext, *, campaign: str | None) -> list[int]:
     """Write a bundle to the spool, and the intent to submit it to the ledger. Both are on disk when this returns.
 
     Args:
         bundle: what is to be submitted.
-        site: where to.
-        ledger: where it is recorded.
+        context: the site, and the ledger.
         campaign: the name of the campaign, or None.
 
     Returns:
@@ -34,9 +34,11 @@ def record_intent(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str |
         recorded a job of this campaign in the meantime.
 
     Raises:
-        LedgerError: the spool or the ledger cannot be written.
+        LedgerError: the spool or the ledger cannot be written, or other users could change them.
         JobError: a file of the user cannot be read.
     """
+    site, ledger = context.site, context.ledger
+    refuse_unsafe(ledger.folder)
     resources_json = cache(lambda resources: json.dumps(resources.to_json()))
     spool.write(bundle.files, ledger.spool(bundle.token), together=bundle.together)
     batches = [(one.first, len(one.jobs), one.name, one.packed) for one in bundle.batches]
@@ -50,7 +52,7 @@ def record_intent(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str |
         for element, (job, want) in enumerate(zip(one.jobs, one.resources, strict=True), start=one.first)
     ]
     keys = ledger.record_intent(
-        token=bundle.token, site=site.name, site_json=site.to_json(), python=bundle.python,
+        token=bundle.token, site=context.key, site_json=site.to_json(), python=bundle.python,
         probe=bundle.python_probe, batches=batches, jobs=jobs,
     )  # fmt: skip
     if not keys:
@@ -68,7 +70,7 @@ def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteC
         batches: the batches of the bundle, at least one.
         context: the site.
     """
-    token, site, ledger = batches[0].bundle, context.site.name, context.ledger
+    token, site, ledger = batches[0].bundle, context.key, context.ledger
     if reply.folder and not reply.empty:
         ledger.record_folder(token, reply.folder)
     ids = {first: one.batch_id for first, one in reply.outcomes.items() if isinstance(one, Accepted)}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from scheduler.batch.base import BatchSystem
 from scheduler.batch.outcome import Accepted, Full, Outcome, Refused, Unknown
 from scheduler.job.numerals import is_number
+from scheduler.job.remote_text import cut, read_id
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.transports.base import Reply
 
 MISSING_FOLDER, CANNOT_WRITE = 66, 70
 """Exit codes of submit.sh itself for a batch: an earlier attempt's folder does not exist; a file cannot be written."""
+
+_LINE_BYTES = 64 << 10
 
 
 @dataclass
@@ -33,20 +37,26 @@ class SubmitReply:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
 
-def read_submit_reply(reply: Reply, system: BatchSystem) -> SubmitReply:
-    """Read the lines of submit.sh. A line that cannot be read is skipped: its batch has no outcome yet."""
+def read_submit_reply(reply: Reply, system: BatchSystem, firsts: Collection[int] = ()) -> SubmitReply:
+    """Read the lines of submit.sh. A line that cannot be read is skipped: its batch has no outcome yet.
+
+    Args:
+        reply: what submit.sh printed.
+        system: the batch system of the site.
+        firsts: the first elements of the batches of the bundle; other outcomes are skipped. Empty: not known.
+    """
     found = SubmitReply()
-    for line in reply.out.splitlines():
+    for line in reply.lines(_LINE_BYTES):
         key, _, rest = line.partition("\t")
         if key == "folder":
             found.folder = rest
         elif key == "busy":
-            found.busy = rest
+            found.busy = cut(rest)
         elif key == "empty":
             found.empty = True
         elif key == "python":
-            found.python = rest.strip()
-        elif is_number(key):
+            found.python = cut(rest.strip())
+        elif is_number(key) and (not firsts or int(key) in firsts):
             code, _, words = rest.partition("\t")
             found.outcomes[int(key)] = _outcome(code, words, system)
     return found
@@ -56,7 +66,10 @@ def _outcome(code: str, words: str, system: BatchSystem) -> Outcome:
     """A batch without an exit code was not tried (the disk is full), or its exit code could not be written to disk."""
     if not is_number(code):
         return Unknown(words, None)
-    return system.read_submit(int(code), words)
+    outcome = system.read_submit(int(code), words)
+    if isinstance(outcome, Accepted) and not read_id(outcome.batch_id):
+        return Unknown(words, int(code))
+    return outcome
 
 
 def status_of(outcome: Outcome, system: BatchSystem) -> Status:

@@ -18,6 +18,7 @@ from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.attempts import Move
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
+from scheduler.ledger.state_folder import refuse_unsafe
 from scheduler.render.frame import new_token
 from scheduler.render.retry import NextBundle, RetryRequest, render_retries
 from scheduler.site.site import Site
@@ -114,14 +115,16 @@ def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
 
     Raises:
         ConfigError: a template or a directive is invalid now.
+        LedgerError: other users could change the bundle (see `refuse_unsafe`).
     """
     site, ledger = context.site, context.ledger
+    refuse_unsafe(ledger.folder)
     bundle = render_retries(requests, site, context.system, token=new_token())
     path = ledger.spool(bundle.token)
     spool.write(bundle.files, path)
     batches = [(one.first, len(one.requests), one.name, one.packed) for one in bundle.batches]
     if ledger.attempts.record(
-        token=bundle.token, site=site.name, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
+        token=bundle.token, site=context.key, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
     ):
         return bundle.token
     spool.discard(path)

@@ -7,7 +7,7 @@ system at most once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scheduler.batch.indices import write_indices
@@ -20,10 +20,12 @@ from scheduler.job.state import JobState
 from scheduler.ledger.rows import BatchRow, Slot, StateRow
 from scheduler.quoting import quote_path
 from scheduler.site.site import Site
-from scheduler.transports.base import Expanded
+from scheduler.transports.base import LONGEST_SECONDS, Expanded
 
 SEND_SECONDS = 300.0
 """The longest time without data while a bundle is sent: a Slurm controller that hangs answers after 10 s."""
+BATCH_SECONDS = 60.0
+"""For each batch, the time that its submission may take in addition to `LONGEST_SECONDS`."""
 
 
 def send(token: str, context: SiteContext, *, resubmit: bool) -> SubmitReply:
@@ -122,13 +124,13 @@ def _exchange(
     args: list[str | Expanded] = [_work_dir(site), recorded.token, str(site.limits.running or 0), recorded.probe]
     args += [*recorded.choices(resubmit=resubmit), staged]
     program = programs.program("submit", site.scheduler)
+    program = replace(program, longest_seconds=LONGEST_SECONDS + BATCH_SECONDS * len(recorded.batches))
     reply = context.transport.run(program, args, stdin=stdin, timeout=SEND_SECONDS)
-    found = read_submit_reply(reply, context.system)
+    found = read_submit_reply(reply, context.system, {batch.first for batch in recorded.batches})
     if reply.exit_code != 0 and not found.outcomes:
-        raise BatchError(
-            f"site {site.name!r}: nothing was submitted: {reply.err.strip() or reply.out.strip()}",
-            command="submit", exit_code=reply.exit_code, words=reply.err,
-        )  # fmt: skip
+        words = reply.message()
+        message = f"site {site.name!r}: nothing was submitted: {words}"
+        raise BatchError(message, command="submit", exit_code=reply.exit_code, words=words)
     return found
 
 
