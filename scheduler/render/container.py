@@ -44,7 +44,8 @@ def run_script(job: Job, site: Site) -> str:
     exports = [f"export {prefix}{name}={quote(value)}" for name, value in sorted(values.items())]
     exports.append(f'export {prefix}JOB_DIR="$JOB_DIR" {prefix}JOB_PARAMS_FILE="$JOB_PARAMS_FILE"')
     verb = "run --no-eval" if modern else "run"
-    return "\n  ".join([*exports, f'{_guards(site)}{_starting(site, "run")}exec {_runtime(site, verb)} "$image"{arguments}'])
+    start = f'{_guards(site)}{_starting(site, "run")}exec {_runtime(site, verb)} "$image"{arguments}'
+    return "\n  ".join([*exports, start])
 
 
 def inside(site: Site, text: str) -> str:
@@ -65,7 +66,7 @@ def _guards(site: Site) -> str:
 
 def _starting(site: Site, *more: str) -> str:
     """Records that the container has not started. If the payload ends before it has, harness.sh makes the runtime's
-    message the reason. No shell of ours runs in a container with its own run script: there the message itself counts."""
+    message the reason. No shell of ours runs in a container with its own run script: there only a message counts."""
     words = " ".join(quote(word) for word in more)
     lines = f'"{site.container.runtime} could not start the container on $(uname -n)" {words}'.rstrip()
     return f"printf '%s\\n' {lines} >\"$bundle/$element/starting\" 2>/dev/null\n  "

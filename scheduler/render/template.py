@@ -13,6 +13,7 @@ from scheduler.errors import ConfigError, JobError
 from scheduler.job.job import Job
 from scheduler.job.resources import Resources
 from scheduler.quoting import quote
+from scheduler.render.container import image_assignment
 from scheduler.render.payload import Payload
 from scheduler.render.template_folder import TemplateFolder
 from scheduler.schema.plain_values import plain, plain_params
