@@ -90,8 +90,9 @@ exec 3>"$notice"
 container_failed() {
   { read -r what; read -r run; } <"$control/starting"
   words=$(sed -n '/^FATAL:   /p' "$err" | tail -n 1)
-  [ -n "$words$run" ] || words=$(tail -n 1 "$err")
-  [ -n "$words" ] || return 0   # an image's own run script has started, and ended with this code
+  [ -n "$words" ] || [ -z "$run" ] || return 0   # an image's own run script has started, and ended with this code
+  [ -n "$words" ] || words=$(tail -n 1 "$err")
+  words=${words:-it printed no message}
   printf '%s: %s\n' "$what" "$words" >"$control/cannot" && code=72
 }
 
