@@ -23,6 +23,7 @@ from scheduler.schema.sandbox import Sandbox
 from scheduler.schema.template_errors import FAULTS, explained
 from scheduler.schema.yaml import laid_over, local_path, read_mapping
 
+_MOST_SOURCE_BYTES = 16 << 20
 _JINJA = Sandbox()
 
 
@@ -186,6 +187,8 @@ class JobFile:
         file = local_path(name, beside=self.path)
         if not file.is_file():
             raise self._wrong(f"job.function: the file {file} does not exist")
+        if file.stat().st_size > _MOST_SOURCE_BYTES:
+            raise self._wrong(f"job.function: the file {file} is larger than {_MOST_SOURCE_BYTES >> 20} MiB")
         folder = str(file.parent)
         if folder not in sys.path:
             sys.path.append(folder)  # last, so that it hides no other module

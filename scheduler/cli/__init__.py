@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 
 def main() -> None:
@@ -31,3 +32,19 @@ def _run() -> None:
 
         console.print_error(str(error))
         sys.exit(1)
+    except FileNotFoundError as error:
+        if error.filename is not None or _has_current_folder():
+            raise
+        from scheduler.cli.screen import console
+        from scheduler.schema.yaml import NO_CURRENT_FOLDER
+
+        console.print_error(NO_CURRENT_FOLDER)
+        sys.exit(1)
+
+
+def _has_current_folder() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True

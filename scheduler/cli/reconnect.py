@@ -51,7 +51,10 @@ def site_of_jobs(name: str, ledger: Ledger) -> Site:
     recorded = ledger.sites.site_json(name)
     if recorded is None:
         return find_site(name)
-    then = Site.from_json(json.loads(recorded))
+    try:
+        then = Site.from_json(json.loads(recorded))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"the settings of site {name!r} in {ledger.path} cannot be read: {error}") from error
     now = _site_today(then)
     if now is None:
         return then

@@ -16,13 +16,14 @@ _FOLDERS = {
     "manifest": "engine/collect",
     "fetch": "engine/collect",
     "cancel": "engine",
+    "adopt": "engine/adopt",
     "tail": "engine",
     "check": "check",
 }
 _LONGEST_SECONDS = {"poll": 600.0, "cancel": 600.0, "tail": 120.0, "check": 1800.0}
 """How long a program may run, beside the time for its bytes, even if the host sends something from time to time."""
-_SUBMITS = "submit"
-"""The program that unpacks jobs' files on the login node, as a job's script does on the compute node."""
+_UNPACK = ("submit", "adopt")
+"""The programs that unpack jobs' files on the login node, as a job's script does on the compute node."""
 
 
 @cache
@@ -39,7 +40,7 @@ def program(name: str, batch: str | None = None) -> Program:
     parts = [prelude()]
     if batch is not None:
         parts.append(text_of(batch, f"{batch}.sh"))
-    if name == _SUBMITS:
+    if name in _UNPACK:
         parts.append(runtime.text("element.sh"))
     text = "\n".join([*parts, _text(_FOLDERS[name], f"{name}.sh")])
     return Program(name, text, _LONGEST_SECONDS.get(name, LONGEST_SECONDS))

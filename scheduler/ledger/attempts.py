@@ -13,7 +13,8 @@ from typing import Any
 
 from scheduler.job.state import JobState
 from scheduler.ledger.database import Database
-from scheduler.ledger.mapping import attempt_row, new_batches
+from scheduler.ledger.mapping import attempt_rows, new_batches
+from scheduler.ledger.recovery import Recovery
 from scheduler.ledger.rows import AttemptRow, JobRow
 from scheduler.ledger.tables import (
     ADD_REASON,
@@ -83,6 +84,7 @@ class Attempts:
                     db.execute(OBSERVATION, {"job": move.row.key, "at": now, "text": move.why})
         except _Changed:
             return False
+        Recovery(self._database).note(token, site)
         return True
 
     def undo(self, refused: Mapping[int, str]) -> None:
@@ -107,7 +109,7 @@ class Attempts:
     def of(self, keys: Iterable[int]) -> list[AttemptRow]:
         """The earlier attempts of these jobs, oldest first."""
         with self._database.reading() as db:
-            return [attempt_row(row) for row in db.execute(ATTEMPTS, (json.dumps(list(keys)),))]
+            return list(attempt_rows(db.execute(ATTEMPTS, (json.dumps(list(keys)),))))
 
 
 class _Changed(Exception):

@@ -17,11 +17,13 @@ from typing import Any
 from scheduler.job.state import JobState, Status
 from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.database import Database
-from scheduler.ledger.mapping import batch_row, job_rows, new_batches, state_row, status_values
+from scheduler.ledger.mapping import batch_row, job_rows, new_batches, state_rows, status_values
 from scheduler.ledger.polls import LOST_SECONDS, Polls
+from scheduler.ledger.recovery import Recovery
 from scheduler.ledger.rows import BatchRow, JobRow, StateRow
 from scheduler.ledger.sites import Sites
 from scheduler.ledger.slots import Slots
+from scheduler.ledger.soundness import LATEST
 from scheduler.ledger.tables import (
     JOBS,
     LOST_SINCE,
@@ -82,6 +84,11 @@ class Ledger:
         """When each site was polled last, and its recorded settings."""
         return Sites(self.database)
 
+    @cached_property
+    def recovery(self) -> Recovery:
+        """Copies of the ledger, what it has lost, and what is found on a site."""
+        return Recovery(self.database)
+
     def spool(self, token: str) -> Path:
         """The local file of a bundle, kept until the bundle is uploaded."""
         return self.folder / "spool" / f"{token}.tar.gz"
@@ -115,6 +122,7 @@ class Ledger:
             new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "created": now, "updated": now}
             db.executemany(NEW_JOB, ({**NEW_JOB_DEFAULTS, **job, **new} for job in jobs))
             keys = db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
+        self.recovery.note(token, site)
         return [row["key"] for row in keys]
 
     def delete_bundle(self, token: str) -> None:
@@ -123,6 +131,7 @@ class Ledger:
             for table in ("jobs", "batches"):
                 db.execute(f"DELETE FROM {table} WHERE bundle = ?", (token,))  # noqa: S608
             db.execute("DELETE FROM bundles WHERE token = ?", (token,))
+        self.recovery.forget(token)
 
     def record_folder(self, token: str, folder: str) -> None:
         """Record the remote folder of a bundle."""
@@ -197,7 +206,7 @@ class Ledger:
         """The states of the jobs of a bundle, in order; cheaper than `of_bundle`."""
         query = "SELECT key, first, element, state FROM jobs WHERE bundle = ? ORDER BY element"
         with self.database.reading() as db:
-            return [state_row(row) for row in db.execute(query, (token,))]
+            return list(state_rows(db.execute(query, (token,))))
 
     def of_campaign(self, campaign: str, site: str) -> list[JobRow]:
         """The jobs that a campaign has submitted to a site, oldest first."""
@@ -238,8 +247,7 @@ class Ledger:
     def _jobs(self, where: str, *values: object) -> list[JobRow]:
         """The jobs that match an SQL condition, oldest first. The condition contains no text of a user."""
         query = f"{JOBS} WHERE {where} ORDER BY j.key"
-        with self.database.reading() as db:
-            return job_rows(db.execute(query, values))
+        return self.database.rows(query, values, job_rows)
 
     def count(self) -> int:
         """How many jobs are recorded."""
@@ -258,6 +266,16 @@ class Ledger:
         with self.database.reading() as db:
             return db.execute(query, (site,)).fetchall()
 
+    def unsent_tokens(self) -> set[str]:
+        """The tokens of all bundles that may have to be sent."""
+        with self.database.reading() as db:
+            return {row["token"] for row in db.execute("SELECT token FROM bundles WHERE sent = 0")}
+
+    def is_sent(self, token: str) -> bool:
+        """Whether a bundle is recorded, and is not sent a second time."""
+        with self.database.reading() as db:
+            return db.execute("SELECT 1 FROM bundles WHERE token = ? AND sent = 1", (token,)).fetchone() is not None
+
     def bundle(self, token: str) -> sqlite3.Row:
         """The row of a bundle."""
         with self.database.reading() as db:
@@ -268,4 +286,5 @@ class Ledger:
         """Every observation of a job: its time (seconds since 1970) and text."""
         with self.database.reading() as db:
             rows = db.execute("SELECT at, text FROM observations WHERE job = ? ORDER BY at", (key,)).fetchall()
-        return [(row["at"], row["text"]) for row in rows]
+        known = [row for row in rows if isinstance(row["at"], int | float) and 0 <= row["at"] < LATEST]
+        return [(row["at"], str(row["text"])) for row in known]

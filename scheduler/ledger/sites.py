@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from scheduler.ledger.database import Database
 
+_POLLED_AT = "SELECT CAST(polled_at AS REAL) AS polled_at FROM sites WHERE site = ?"
+
 
 class Sites:
     """What is recorded of sites."""
@@ -83,7 +85,9 @@ class Sites:
             floor: the least number of seconds between two polls, of all processes together.
         """
         with self._database.writing() as db:
-            row = db.execute("SELECT polled_at FROM sites WHERE site = ?", (site,)).fetchone()
+            row = db.execute(
+                "SELECT CAST(polled_at AS REAL) AS polled_at FROM sites WHERE site = ?", (site,)
+            ).fetchone()
             now = time.time()
             if row is not None and 0 <= now - row["polled_at"] < floor:
                 return False
@@ -94,7 +98,9 @@ class Sites:
     def polled_at(self, site: str) -> float:
         """When a site was polled last (seconds since 1970); 0 if never."""
         with self._database.reading() as db:
-            row = db.execute("SELECT polled_at FROM sites WHERE site = ?", (site,)).fetchone()
+            row = db.execute(
+                "SELECT CAST(polled_at AS REAL) AS polled_at FROM sites WHERE site = ?", (site,)
+            ).fetchone()
         return row["polled_at"] if row else 0.0
 
     def history_of(self, site: str) -> str:

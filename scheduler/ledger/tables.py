@@ -122,7 +122,10 @@ NEW_JOB = _insert(
 )  # fmt: skip
 NEW_JOB_DEFAULTS: Mapping[str, str | None] = {"resources": "{}", "retry": "{}", "template": None}
 TAKEN = "SELECT 1 FROM jobs WHERE campaign = :campaign AND site = :site AND job_id = :job_id AND cause != 'refused'"
-_BATCH_SYSTEM = "coalesce(json_extract(b.site_json, '$.settings.scheduler'), '') AS batch_system"
+_BATCH_SYSTEM = (
+    "CASE WHEN json_valid(b.site_json) THEN coalesce(json_extract(b.site_json, '$.settings.scheduler'), '') ELSE '' END"
+    " AS batch_system"
+)
 JOBS = (
     f"SELECT j.*, b.folder, b.sent, s.name, s.batch_id, s.count, s.packed, s.slot, {_BATCH_SYSTEM} FROM jobs j"  # noqa: S608
     " JOIN bundles b ON b.token = j.bundle JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"

@@ -17,6 +17,8 @@ from scheduler.render.function.pack import Packer
 from scheduler.render.site_python import python_of
 from scheduler.site.site import Site
 
+_LONGEST_FIRST_LINE = 4096
+
 
 @dataclass
 class Shared:
@@ -40,7 +42,7 @@ class Shared:
         """The first line of a script. It is read once for all jobs."""
         if script not in self._first_lines:
             with script.open("rb") as file:
-                self._first_lines[script] = file.readline()
+                self._first_lines[script] = file.readline(_LONGEST_FIRST_LINE)
         return self._first_lines[script]
 
     def is_for_one(self, path: Path) -> bool:

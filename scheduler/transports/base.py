@@ -143,6 +143,10 @@ class Transport(ABC):
         Returns at once, never prompts, and raises nothing: the next `run` raises what went wrong.
         """
 
+    def verified_host_key(self) -> str:
+        """The key of the host itself that was verified, for messages; empty if this transport has not seen it."""
+        return ""
+
     def upload_streams(self) -> int:
         """How many programs at once upload fastest. The first call may measure the round trip.
 

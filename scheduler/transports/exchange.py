@@ -17,8 +17,8 @@ _KEPT_STDERR_BYTES = 8000
 _UNCERTAIN = "the program may have run completely, partly or not at all. Try again later"
 
 
-MOST_REPLY_BYTES = 128 << 20
-"""Limit for output that is kept whole (no `stdout` callback): a poll of 100,000 jobs is a quarter of that."""
+MOST_REPLY_BYTES = 64 << 20
+"""Limit for output that is kept whole (no `stdout` callback): a list of 100,000 files is a third of that."""
 MOST_PREAMBLE_BYTES = 64 << 20
 """Limit for the output of login files."""
 MOST_STDERR_BYTES = 4 << 20

@@ -22,6 +22,7 @@ def status(selection: Selection, *, everything: bool, refresh: bool, json: bool)
         refresh: poll the sites of unfinished and recently lost jobs first.
     """
     ledger = Ledger()
+    report.warn_of_loss(ledger)
     jobs = selection.rows(ledger) if everything or selection.job_ids else _recent(ledger, selection)
     open_jobs = [job for job in jobs if not job.status.final] + ledger.lost(job.key for job in jobs)
     no_errors = True

@@ -106,9 +106,7 @@ class PollReader:
         self._received += len(chunk)
         if self._received > self._most_bytes:
             most = f"{self._most_bytes >> 20} MiB"
-            raise TransportError(
-                f"poll: its output is larger than {most}, more than about the requested jobs. Not used"
-            )
+            raise TransportError(f"poll: the output is larger than {most}, so it was aborted. Nothing was recorded")
         for start in range(0, len(chunk), _PIECE_BYTES):
             *ended, rest = chunk[start : start + _PIECE_BYTES].split(b"\n")
             for line in ended:

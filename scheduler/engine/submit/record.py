@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -10,8 +11,11 @@ from functools import cache
 from scheduler.batch.base import BatchSystem
 from scheduler.batch.outcome import Accepted, Full, Refused, Unknown
 from scheduler.engine.context import SiteContext
-from scheduler.engine.submit import spool
+from scheduler.engine.site_identity import identity_of
+from scheduler.engine.submit import jobs_file, leftovers, spool
+from scheduler.engine.submit.jobs_file import JobsFile
 from scheduler.engine.submit.reply import CANNOT_WRITE, MISSING_FOLDER, SubmitReply, status_of
+from scheduler.errors import LedgerError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
@@ -39,8 +43,9 @@ def record_intent(bundle: Bundle, context: SiteContext, *, campaign: str | None)
     """
     site, ledger = context.site, context.ledger
     refuse_unsafe(ledger.folder)
+    if lost := ledger.recovery.lost():
+        raise LedgerError(f"nothing was submitted: {ledger.recovery.loss_message(lost)}")
     resources_json = cache(lambda resources: json.dumps(resources.to_json()))
-    spool.write(bundle.files, ledger.spool(bundle.token), together=bundle.together)
     batches = [(one.first, len(one.jobs), one.name, one.packed) for one in bundle.batches]
     jobs = [
         {
@@ -51,10 +56,15 @@ def record_intent(bundle: Bundle, context: SiteContext, *, campaign: str | None)
         for one in bundle.batches
         for element, (job, want) in enumerate(zip(one.jobs, one.resources, strict=True), start=one.first)
     ]
-    keys = ledger.record_intent(
-        token=bundle.token, site=context.key, site_json=site.to_json(), python=bundle.python,
-        probe=bundle.python_probe, batches=batches, jobs=jobs,
-    )  # fmt: skip
+    described = [{**job, "earlier": None} for job in jobs]
+    file = JobsFile(site.name, identity_of(site), site.scheduler, time.time(), described)
+    files = {**bundle.files, jobs_file.NAME: file.content()}
+    with leftovers.claimed(bundle.token, ledger) as path:
+        spool.write(files, path, together=bundle.together)
+        keys = ledger.record_intent(
+            token=bundle.token, site=context.key, site_json=site.to_json(), python=bundle.python,
+            probe=bundle.python_probe, batches=batches, jobs=jobs,
+        )  # fmt: skip
     if not keys:
         spool.discard(ledger.spool(bundle.token))
     return keys

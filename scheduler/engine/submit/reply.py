@@ -16,6 +16,7 @@ MISSING_FOLDER, CANNOT_WRITE = 66, 70
 """Exit codes of submit.sh itself for a batch: an earlier attempt's folder does not exist; a file cannot be written."""
 
 _LINE_BYTES = 64 << 10
+_MOST_UNKNOWN = 1000
 
 
 @dataclass
@@ -26,6 +27,7 @@ class SubmitReply:
         folder: the bundle's remote folder; empty if submit.sh did not get so far.
         busy: the process that works on the same bundle at the moment; then nothing was done.
         empty: the site does not have the bundle, and none was sent.
+        unknown: tokens of bundles of the same campaign that the ledger did not know; then nothing was done.
         python: the version of the site's Python, if pickles need a certain one.
         outcomes: first element of a batch → its outcome. A batch that is not in it was not submitted.
     """
@@ -33,6 +35,7 @@ class SubmitReply:
     folder: str = ""
     busy: str = ""
     empty: bool = False
+    unknown: tuple[str, ...] = ()
     python: str = ""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
@@ -52,6 +55,8 @@ def read_submit_reply(reply: Reply, system: BatchSystem, firsts: Collection[int]
             found.folder = rest
         elif key == "busy":
             found.busy = cut(rest)
+        elif key == "unknown":
+            found.unknown = tuple(rest.split()[:_MOST_UNKNOWN])
         elif key == "empty":
             found.empty = True
         elif key == "python":

@@ -6,11 +6,14 @@ A job is retried by its own retry rule, or at the user's request.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scheduler.engine.context import SiteContext
-from scheduler.engine.submit import spool
+from scheduler.engine.site_identity import identity_of
+from scheduler.engine.submit import jobs_file, leftovers, spool
+from scheduler.engine.submit.jobs_file import JobsFile
 from scheduler.errors import ConfigError, JobError
 from scheduler.job.resources import Resources, Retry, memory_mib
 from scheduler.job.retry_policy import Again, Bounds, Enough, difference, next_attempt, single_nodes, with_other
@@ -120,15 +123,30 @@ def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
     site, ledger = context.site, context.ledger
     refuse_unsafe(ledger.folder)
     bundle = render_retries(requests, site, context.system, token=new_token())
-    path = ledger.spool(bundle.token)
-    spool.write(bundle.files, path)
+    files = {**bundle.files, jobs_file.NAME: _jobs_file(bundle, context).content()}
     batches = [(one.first, len(one.requests), one.name, one.packed) for one in bundle.batches]
-    if ledger.attempts.record(
-        token=bundle.token, site=context.key, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
-    ):
-        return bundle.token
+    with leftovers.claimed(bundle.token, ledger) as path:
+        spool.write(files, path)
+        if ledger.attempts.record(
+            token=bundle.token, site=context.key, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
+        ):
+            return bundle.token
     spool.discard(path)
     return None
+
+
+def _jobs_file(bundle: NextBundle, context: SiteContext) -> JobsFile:
+    jobs = [
+        {
+            "element": element, "job_id": row.job_id, "campaign": row.campaign, "working_dir": row.working_dir,
+            "type": row.type, "patterns": json.dumps(row.patterns), "earlier": (row.bundle, row.element),
+            "resources": json.dumps(request.again.resources.to_json()),
+        }
+        for one in bundle.batches
+        for element, request in enumerate(one.requests, start=one.first)
+        for row in [request.row]
+    ]  # fmt: skip
+    return JobsFile(context.site.name, identity_of(context.site), context.site.scheduler, time.time(), jobs)
 
 
 def _moves(bundle: NextBundle) -> list[Move]:

@@ -6,6 +6,7 @@ system at most once.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,6 +44,8 @@ def send(token: str, context: SiteContext, *, resubmit: bool) -> SubmitReply:
         TransportError: the connection was lost; which batches were accepted is not known yet, and nothing is lost.
         JobError: its pickles need another Python, or a large file has changed before it was sent. Nothing was
             submitted, and the record of the bundle is deleted.
+        JobError: the site has bundles of the same campaign that the ledger does not know. Nothing was submitted, and
+            the record of the bundle is deleted.
         BatchError: submit.sh failed before any batch was submitted (for instance: the work_dir cannot be written).
     """
     path = context.ledger.spool(token)
@@ -53,6 +56,9 @@ def send(token: str, context: SiteContext, *, resubmit: bool) -> SubmitReply:
     with spool.chunks(path) as chunks:
         stdin = [spool.EMPTY_TAR] if nothing_to_send else chunks
         reply = _exchange(recorded, context, stdin=stdin, resubmit=resubmit, staged=staged or "")
+    if reply.unknown:
+        record.drop(token, context.ledger)
+        raise JobError(_unknown_bundles(context.site, reply.unknown))
     if recorded.python and reply.python and reply.python != recorded.python:
         record.drop(token, context.ledger)
         raise JobError(_other_python(context.site, recorded.python, reply.python))
@@ -123,10 +129,16 @@ def _exchange(
     site = context.site
     args: list[str | Expanded] = [_work_dir(site), recorded.token, str(site.limits.running or 0), recorded.probe]
     args += [*recorded.choices(resubmit=resubmit), staged]
+    campaign = context.ledger.recovery.campaign_of(recorded.token)
     program = programs.program("submit", site.scheduler)
     program = replace(program, longest_seconds=LONGEST_SECONDS + BATCH_SECONDS * len(recorded.batches))
+    known = " ".join(context.ledger.recovery.tokens(campaign)) if campaign else ""
+    args += [_digest(campaign, site) if campaign else "", known]
     reply = context.transport.run(program, args, stdin=stdin, timeout=SEND_SECONDS)
     found = read_submit_reply(reply, context.system, {batch.first for batch in recorded.batches})
+    if found.unknown:  # another process with this ledger may have submitted them meanwhile
+        tokens = set(context.ledger.recovery.tokens(campaign))
+        found.unknown = tuple(one for one in found.unknown if one not in tokens)
     if reply.exit_code != 0 and not found.outcomes:
         words = reply.message()
         message = f"site {site.name!r}: nothing was submitted: {words}"
@@ -144,6 +156,20 @@ def _stage(path: Path, token: str, context: SiteContext) -> str | None:
     if not large or spool.changed(path):
         return ""
     return upload.stage(large, (_work_dir(context.site), token), context.transport, resumed=spool.mark_upload(path))
+
+
+def _digest(campaign: str, site: Site) -> str:
+    """The name of the remote folder in which the bundles of a campaign are noted."""
+    return hashlib.sha256(f"{site.scheduler}\0{campaign}".encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+def _unknown_bundles(site: Site, tokens: Sequence[str]) -> str:
+    return (
+        f"site {site.name!r}: its work_dir has submissions of this campaign that the ledger does not know "
+        f"({len(tokens)}, {tokens[0]} first): the ledger was lost, or another machine has submitted them. Nothing was "
+        f"submitted. To record them: scheduler adopt {site.name}. To run the jobs all the same, choose another name "
+        "for the campaign (--campaign)"
+    )
 
 
 def _work_dir(site: Site) -> Expanded:

@@ -7,10 +7,11 @@
 #   $7 elements that were cancelled while their batch waited for a slot: they must never run
 #   $8 the uploaded ranges of large files, a line for each, in order: the number of the file (or "bundle"), the name of the
 #      range, how many of its bytes to take
+#   $9 a digest of the campaign, or empty  ${10} the tokens of its bundles that the ledger knows, separated by blanks
 # Reads the bundle as a gzipped tar (empty if it was unpacked before, or uploaded). Prints a line for each batch that was
 # ever tried: first element, exit code, output; before these folder, busy, empty, python (see reply.py).
 trap '' PIPE HUP INT
-work=$1 token=$2 running=$3 probe=$4 now=$5 again=$6 cancelled=$7 ranges=$8
+work=$1 token=$2 running=$3 probe=$4 now=$5 again=$6 cancelled=$7 ranges=$8 campaign=$9 known=${10}
 mkdir -p "$work" || die "cannot make the work_dir $work"
 work=$(cd "$work" && pwd -P) || die "cannot enter the work_dir $1"
 [ -w "$work" ] || die "the work_dir $work is not writable"
@@ -59,6 +60,17 @@ put_large() {
   fi && [ "$(($(wc -c <"$target")))" -eq "$2" ]
 }
 
+# The bundles of a campaign are noted in a folder, so that jobs which a lost ledger has submitted do not run twice.
+if [ -n "$campaign" ] && [ ! -e "$bundle/.scheduler" ]; then
+  unknown=''
+  for other in "$work/.campaigns/$campaign"/*; do
+    other=${other##*/}
+    case " $known $token " in *" $other "*) continue ;; esac
+    [ ! -e "$work/$other/.scheduler" ] || unknown="$unknown $other"
+  done
+  if [ -n "$unknown" ]; then printf 'unknown\t%s\n' "$unknown"; exit 0; fi
+fi
+
 staged=$work/.staged-$token
 if [ ! -e "$bundle/.scheduler" ]; then
   incoming=$work/.incoming-$token
@@ -82,6 +94,8 @@ if [ ! -e "$bundle/.scheduler" ]; then
     rm -rf .large
     cd "$work" || die "cannot enter $work"
   fi
+  [ -z "$campaign" ] || { mkdir -p "$work/.campaigns/$campaign" && : >"$work/.campaigns/$campaign/$token"; } ||
+    die "cannot write in the work_dir $work (is the disk full?)"
   mv "$incoming" "$bundle" || die "cannot rename the unpacked bundle to $bundle"
 else
   cat >/dev/null

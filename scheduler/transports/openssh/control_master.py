@@ -36,6 +36,9 @@ class ControlMaster:
     Args:
         settings: the host, and how to log in.
         prompter: decides whether ssh may prompt the user.
+
+    Attributes:
+        has_verified: an ssh of ours has logged in, with strict checking of the host's key.
     """
 
     def __init__(self, settings: SshSettings, prompter: Prompter) -> None:
@@ -44,6 +47,7 @@ class ControlMaster:
         self._lock = threading.Lock()
         self._folder: Path | None = None
         self._was_connected = False
+        self.has_verified = False
 
     def ssh_command(self) -> list[str]:
         """The ssh command line, without the remote command, that uses an open connection.
@@ -68,7 +72,7 @@ class ControlMaster:
             except LoginError:
                 self._was_connected = False  # the next call may prompt: the caller knows of the login
                 raise
-            self._was_connected = True
+            self._was_connected = self.has_verified = True
             return ours
 
     def drop(self) -> None:

@@ -70,6 +70,9 @@ class OpensshTransport(Transport):
             raise self._master.error(exchange.stderr_before_start)
         return exchange.reply(connection_lost=code < 0)
 
+    def verified_host_key(self) -> str:
+        return "checked by ssh when it logged in" if self._master.has_verified else ""
+
     def upload_streams(self) -> int:
         if self._round_trip is None:
             self._round_trip = self._measure_round_trip()

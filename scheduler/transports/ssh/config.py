@@ -127,6 +127,7 @@ def _hop(alias: str, entry: paramiko.SSHConfigDict, settings: SshSettings) -> Ho
         agent=_agent(entry),
         known_as=_known_as(entry, hostname, port),
         known_hosts=(*user_files, *global_files),
+        revoked_keys=_paths(_expanded(entry.get("revokedhostkeys", "none"), tokens)),
         new_keys_go_to=user_files[0] if user_files else None,
         accept_new_host_key=settings.accept_new_host_key,
         proxy_command=None if _jumps(entry) else entry.get("proxycommand"),
@@ -186,6 +187,11 @@ def _known_hosts(
 
 
 def _paths(value: str) -> tuple[Path, ...]:
+    """The paths of an option with several. Paramiko removes a quote at the beginning and at the end of the value."""
+    if Path(value).expanduser().exists():
+        return (Path(value).expanduser(),)  # one path, which may contain blanks
+    if '"' in value.strip('"') and value == value.strip('"'):
+        value = f'"{value}"'
     return tuple(Path(name).expanduser() for name in shlex.split(value) if name.lower() != "none")
 
 

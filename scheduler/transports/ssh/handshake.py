@@ -12,14 +12,20 @@ import paramiko
 from scheduler.errors import HostKeyError, TimedOut, TransportError
 from scheduler.transports.settings import Hop
 from scheduler.transports.ssh.errors import LOGGER, PARAMIKO_ERRORS
-from scheduler.transports.ssh.known_hosts import HostIdentity, HostKey, identify
+from scheduler.transports.ssh.known_hosts import HostIdentity, HostKey, identify, refuse_revoked
 
 _FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
+_SHA1_SIGNATURES = ("ssh-rsa", "ssh-rsa-cert-v01@openssh.com", "ssh-dss", "ssh-dss-cert-v01@openssh.com")
+DISABLED_ALGORITHMS = {"keys": list(_SHA1_SIGNATURES), "pubkeys": list(_SHA1_SIGNATURES)}
+"""Signatures with SHA-1, by hosts and by users, as Paramiko's Transport expects them. RSA keys sign with SHA-2."""
 
 
-def handshake(transport: paramiko.Transport, hop: Hop) -> None:
+def handshake(transport: paramiko.Transport, hop: Hop) -> HostKey:
     """Perform the SSH handshake with `hop` over `transport`, and verify its host key.
+
+    Returns:
+        The host key, which is verified.
 
     Raises:
         HostKeyError: the host key is unknown, has changed or is revoked.
@@ -35,8 +41,11 @@ def handshake(transport: paramiko.Transport, hop: Hop) -> None:
     options.ciphers = tuple(sorted(options.ciphers, key=lambda name: name not in _FAST_CIPHERS))
     options.key_types = _preferred(identity.kinds, options.key_types)
     _exchange_keys(transport, hop)
-    key = transport.get_remote_server_key()
-    _verify(identity, HostKey(key.get_name(), key.asbytes()), hop)
+    sent = transport.get_remote_server_key()
+    key = HostKey(sent.get_name(), sent.asbytes())
+    refuse_revoked(hop.where, key, hop.revoked_keys)
+    _verify(identity, key, hop)
+    return key
 
 
 def _exchange_keys(transport: paramiko.Transport, hop: Hop) -> None:

@@ -63,6 +63,7 @@ class SshTransport(Transport):
         self._connection: Connection | None = None
         self._prepared: Connection | None = None
         self._running: dict[object, Connection] = {}
+        self._verified_key = ""
         self._sessions = threading.BoundedSemaphore(_MOST_SESSIONS)
 
     def run(
@@ -87,6 +88,9 @@ class SshTransport(Transport):
                 with contextlib.suppress(SchedulerError):
                     self._prepared = Connection(route(self._settings), self._credentials)
                     self._prepared.prepare()
+
+    def verified_host_key(self) -> str:
+        return self._verified_key
 
     def upload_streams(self) -> int:
         with errors_mapped(self._settings.host):
@@ -141,6 +145,8 @@ class SshTransport(Transport):
             except LoginError:
                 self._credentials.connection_lost = False  # the next `run` may prompt: the caller knows of the login
                 raise
+            finally:
+                self._verified_key = connection.verified_key
             self._connection, self._credentials.connection_lost = connection, True
             return connection, True
 
