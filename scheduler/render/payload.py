@@ -71,7 +71,7 @@ class Payload:
         command: sh text. Its last command replaces the shell.
         files: name in the control folder → content, or the local path of a file of the user.
         image: the container image, or None.
-        python: the minor version of Python that its pickle needs, or empty.
+        python: the minor version of Python that its pickle needs, a blank, and why it is pickled; or empty.
         pickled: whether its params are inside its pickle.
     """
 
@@ -174,7 +174,7 @@ def _function(job: Job, site: Site, shared: Shared) -> Payload:
         raise JobError(f"job {job.job_id!r}: it has no function")
     packed = shared.packer.pack(job.function, job.params, job_id=job.job_id)
     trust = " --pickle-results" if site.trust_pickles else ""
-    needs = "" if packed.python is None else f"{packed.python[0]}.{packed.python[1]}"
+    needs = "" if packed.python is None else f"{packed.python[0]}.{packed.python[1]} job {job.job_id!r}: {packed.why}"
     if job.container_image:
         files = {**packed.files, "environment.sh": container.environment(job, site)}
         run = f'{_PYTHON_IN_IMAGE}exec python3 -u "${{0%/*/*}}/run_function.py" "${{0%/*}}"{trust}'
