@@ -178,7 +178,8 @@ def _by_exit_code(before: Status, observed: Observation | None, end: End) -> Sta
     if end.cannot:
         return _final(before, observed, end, Cause.CANNOT_START, end.cannot)
     if name := _signal_that_killed(end):
-        return _final(before, observed, end, Cause.SIGNAL, f"the payload was ended by signal {name}")
+        doubt = f", or exited with {end.exit_code}" if end.killed is None and name in _RARE_SIGNALS.values() else ""
+        return _final(before, observed, end, Cause.SIGNAL, f"the payload was ended by signal {name}{doubt}")
     if end.exit_code != 0:
         return _final(before, observed, end, Cause.EXIT_CODE, f"the payload ended with exit code {end.exit_code}")
     if end.missing:

@@ -181,6 +181,7 @@ def _other_python(site: Site, needed: str, found: str) -> str:
     why = f" ({why})" if why else ""
     return (
         f"site {site.name!r}: a function of these jobs is sent by cloudpickle{why}, which needs the local Python "
-        f"version, {needed}; the site's {site.python!r} is {found}. Nothing was submitted. Make it a module-level function "
-        f"with params that JSON can hold, set the site's `python:` to a Python {needed}, or run it in a container with one"
+        f"version, {needed}; the site's {site.python!r} is {found}. Nothing was submitted. Make it a module-level "
+        f"function with params that JSON can hold, set the site's `python:` to a Python {needed}, or run it in a "
+        "container with one"
     )
