@@ -37,6 +37,9 @@ def batch_system_findings(facts: Facts, site: Site) -> Iterator[Finding]:
     yield from _queue(facts, site)
     yield from _account(facts, site)
     yield from _limits(facts, site)
+    for name, value in capabilities.variables:
+        words = f"{name}={value} is set on the login node: it applies to each job whose directives leave it open"
+        yield note("environment", words, f"remove {name} from your login files, or set the key of the site file")
     if capabilities.trial is not None:
         yield _directives(capabilities.trial)
 

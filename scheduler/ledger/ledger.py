@@ -151,6 +151,12 @@ class Ledger:
                 [(batch_id, token, first) for first, batch_id in ids.items()],
             )
 
+    def count_handovers(self, token: str, firsts: Iterable[int]) -> None:
+        """Record that these batches, by the first element of each, are handed to the batch system once more."""
+        with self.database.writing() as db:
+            count = "UPDATE batches SET handovers = handovers + 1 WHERE bundle = ? AND first = ?"
+            db.executemany(count, [(token, first) for first in firsts])
+
     def observe(self, changes: Mapping[int, Status], texts: Mapping[int, str], *, was: JobState | None = None) -> None:
         """Record new statuses of jobs. A job that is collected, or has another attempt by now, keeps its status.
 
@@ -204,7 +210,7 @@ class Ledger:
 
     def states(self, token: str) -> list[StateRow]:
         """The states of the jobs of a bundle, in order; cheaper than `of_bundle`."""
-        query = "SELECT key, first, element, state FROM jobs WHERE bundle = ? ORDER BY element"
+        query = "SELECT key, first, element, state, silent, cancelling FROM jobs WHERE bundle = ? ORDER BY element"
         with self.database.reading() as db:
             return list(state_rows(db.execute(query, (token,))))
 

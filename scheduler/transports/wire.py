@@ -27,12 +27,14 @@ _COMMAND = """exec /bin/sh -c 'eval "$(head -c {count})"'"""
 # printf assembles the markers: under `set -x`, the trace of this source must not look like a marker.
 # A shell that a login file or forced command has started reads commands from standard input (`s` in `$-`): it must not
 # execute the program's data. A login file that reads lines takes the first one or some more.
+# An exported SHELLOPTS may set options of bash: `set -e` would end it before the end marker.
 _FRAME = """\
 case $- in *s*) printf '==%s:other-shell==\\n' {nonce} >&2; exit 97 ;; esac; scheduler_first_line={nonce}
-[ "$scheduler_first_line" = {nonce} ] || {{ printf '==%s:input-read==\\n' {nonce} >&2; exit 97; }}
-[ "$scheduler_first_line" = {nonce} ] || {{ printf '==%s:input-read==\\n' {nonce} >&2; exit 97; }}
-[ "$scheduler_first_line" = {nonce} ] || {{ printf '==%s:input-read==\\n' {nonce} >&2; exit 97; }}
-[ "$scheduler_first_line" = {nonce} ] || {{ printf '==%s:input-read==\\n' {nonce} >&2; exit 97; }}
+[ "${{scheduler_first_line-}}" = {nonce} ] || {{ printf '==%s:input-read==\\n' {nonce} >&2; exit 97; }}
+[ "${{scheduler_first_line-}}" = {nonce} ] || {{ printf '==%s:input-read==\\n' {nonce} >&2; exit 97; }}
+[ "${{scheduler_first_line-}}" = {nonce} ] || {{ printf '==%s:input-read==\\n' {nonce} >&2; exit 97; }}
+[ "${{scheduler_first_line-}}" = {nonce} ] || {{ printf '==%s:input-read==\\n' {nonce} >&2; exit 97; }}
+set +aefuvxC
 printf '==%s:begin==\\n' {nonce}
 printf '==%s:begin==\\n' {nonce} >&2
 (

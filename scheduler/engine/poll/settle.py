@@ -67,7 +67,8 @@ def _decide(before: Status, observed: Observation | None, end: End | None, evide
         lagging = observed is not evidence.live and observed.cause in _NODE_TAKEN
         if lagging and evidence.silent_polls < PATIENT_POLLS:
             return before if before.final else replace(before, raw=observed.raw, reason=_PERHAPS_REQUEUED)
-        return _killed(before, observed, end, observed.cause, evidence)
+        dead = observed.cause is Cause.CANCELLED and end is None and evidence.log_cause is Cause.DEPENDENCY
+        return _killed(before, observed, end, Cause.DEPENDENCY if dead else observed.cause, evidence)
     if end is not None and observed is not None:
         return _proved(before, observed, end, evidence)
     if end is not None:

@@ -13,9 +13,17 @@ shared=$bundle/shared
 . "$control/outputs.sh" || exit 73
 
 # A batch system may report an error and accept the job all the same: then the same script is submitted twice. The first
-# copy that runs leaves a link with its id. A copy with another id ends here. The same id is a requeue.
+# copy that runs leaves a link with its id. A copy with another id ends here. The same id is a requeue. The link of a job
+# that was cancelled before it started leads to `cancelled`.
 if ! ln -s "$batch_id" "$guard" 2>/dev/null; then
   first=$(readlink "$guard") || { echo "scheduler: cannot write in $bundle; the payload was not started" >&2; exit 73; }
+  case $first in cancelled | cancelled/*)
+    line="scheduler: job $element CANCELLED AT $(date -u +%Y-%m-%dT%H:%M:%S) before it began"
+    if [ -e "${pack:-}/members" ]; then printf '%s\n' "$line" >>"$pack/member.$element"; else printf '%s\n' "$line"; fi
+    printf '%s %s exit=143 signal=TERM started= ended=%s host=%s id=cancelled missing= cannot=\n' "$element" "$attempt" "$(date +%s)" \
+      "$(uname -n)" >"$bundle/ends/.$element.cancelled" && mv "$bundle/ends/.$element.cancelled" "$bundle/ends/$element.$attempt"
+    exit 0
+  esac
   if [ "$first" != "$batch_id" ]; then
     echo "scheduler: $first already runs this job; this second copy, $batch_id, ends here"
     exit 0

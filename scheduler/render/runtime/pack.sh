@@ -47,7 +47,7 @@ write_end() {
   code=$?
   [ "$code" -ne 0 ] && [ "$(readlink "$bundle/guards/$1")" = "$batch_id" ] || return 0
   # shellcheck disable=SC2012
-  attempt=$(ls -t "$bundle/$1"/stdout.* 2>/dev/null | sed -n '1s/.*\.//p')
+  attempt=$(QUOTING_STYLE=literal ls -t "$bundle/$1"/stdout.* 2>/dev/null | sed -n '1s/.*\.//p')
   end=ends/$1.${attempt:-0}
   [ ! -e "$bundle/$end" ] || return 0
   printf '%s %s exit=%s signal= started= ended=%s host=%s id=%s missing= cannot=\n' \
