@@ -32,6 +32,12 @@ class Refused(_Message):
 
 
 @dataclass(frozen=True)
+class GivenUp(Refused):
+    """The batch was submitted several times with an unknown outcome, and no poll has observed it. It is withdrawn: it
+    can never run. `words`, `exit_code`: of the last submission; -1: not known."""
+
+
+@dataclass(frozen=True)
 class Full(_Message):
     """The batch system refused the batch because a limit on queued jobs is reached. It may accept the batch later."""
 

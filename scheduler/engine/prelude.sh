@@ -1,8 +1,7 @@
-# The beginning of every program. Bundles are in the work_dir, one folder for each; nothing outside it is changed.
+# What every program has after its environment. Bundles are in the work_dir, one folder for each; nothing outside it is changed.
 umask 077
-LC_ALL=C
-export LC_ALL
 tab=$(printf '\t')
+never_starts=''   # a batch system that keeps jobs which can never start sets it; see batch/base.py
 die() { printf '%s\n' "$*" >&2; exit 70; }
 
 # Makes a temporary folder, which is removed when the program ends for whatever reason.

@@ -24,6 +24,8 @@ _LONGEST_SECONDS = {"poll": 600.0, "cancel": 600.0, "tail": 120.0, "check": 1800
 """How long a program may run, beside the time for its bytes, even if the host sends something from time to time."""
 _UNPACK = ("submit", "adopt")
 """The programs that unpack jobs' files on the login node, as a job's script does on the compute node."""
+_CANCEL = ("submit", "poll", "cancel")
+"""The programs that withdraw or cancel jobs."""
 
 
 @cache
@@ -42,13 +44,15 @@ def program(name: str, batch: str | None = None) -> Program:
         parts.append(text_of(batch, f"{batch}.sh"))
     if name in _UNPACK:
         parts.append(runtime.text("element.sh"))
+    if name in _CANCEL:
+        parts.append(_text("engine", "withdraw.sh"))
     text = "\n".join([*parts, _text(_FOLDERS[name], f"{name}.sh")])
     return Program(name, text, _LONGEST_SECONDS.get(name, LONGEST_SECONDS))
 
 
 def prelude() -> str:
-    """The functions that all programs share."""
-    return _text("engine", "prelude.sh")
+    """What all programs begin with: their environment, and the functions that they share."""
+    return f"{_text('engine', 'environment.sh')}\n{_text('engine', 'prelude.sh')}"
 
 
 @cache

@@ -15,7 +15,7 @@ from scheduler.job.state import JobState
 from scheduler.ledger.database import Database
 from scheduler.ledger.mapping import attempt_rows, new_batches
 from scheduler.ledger.recovery import Recovery
-from scheduler.ledger.rows import AttemptRow, JobRow
+from scheduler.ledger.rows import AttemptRow, Cancelling, JobRow
 from scheduler.ledger.tables import (
     ADD_REASON,
     ATTEMPTS,
@@ -27,6 +27,8 @@ from scheduler.ledger.tables import (
     OBSERVATION,
     RESTORE_PREVIOUS,
 )
+
+_FINAL = ", ".join(f"'{state.word}'" for state in JobState if state.final)  # no text of a user
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,23 @@ class Attempts:
         """Disable the automatic retry of those among these jobs that are not collected."""
         with self._database.writing() as db:
             db.executemany("UPDATE jobs SET retry = '{}' WHERE key = ? AND collected = 0", [(key,) for key in keys])
+
+    def request_cancel(self, keys: Iterable[int]) -> None:
+        """Record that these jobs are to be cancelled, unless they have finished: from now on no process may hand them
+        to the batch system, or give them another attempt."""
+        cancel = (
+            f"UPDATE jobs SET retry = '{{}}', cancelling = CASE WHEN state IN ({_FINAL}) THEN 0 ELSE 1 END"  # noqa: S608
+            " WHERE key = ? AND collected = 0"
+        )
+        with self._database.writing() as db:
+            db.executemany(cancel, [(key,) for key in keys])
+
+    def record_cancel_sent(self, elements: Iterable[tuple[str, int]]) -> None:
+        """Record that the batch system has accepted the cancellation of these jobs, each a bundle and an element."""
+        sent = "UPDATE jobs SET cancelling = ? WHERE bundle = ? AND element = ? AND cancelling = ?"
+        values = [(Cancelling.SENT, bundle, element, Cancelling.REQUESTED) for bundle, element in elements]
+        with self._database.writing() as db:
+            db.executemany(sent, values)
 
     def of(self, keys: Iterable[int]) -> list[AttemptRow]:
         """The earlier attempts of these jobs, oldest first."""

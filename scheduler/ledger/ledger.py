@@ -10,7 +10,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,12 @@ class Ledger:
                 [(batch_id, token, first) for first, batch_id in ids.items()],
             )
 
+    def count_handovers(self, token: str, firsts: Iterable[int]) -> None:
+        """Record that these batches, by the first element of each, are handed to the batch system once more."""
+        with self.database.writing() as db:
+            count = "UPDATE batches SET handovers = handovers + 1 WHERE bundle = ? AND first = ?"
+            db.executemany(count, [(token, first) for first in firsts])
+
     def observe(self, changes: Mapping[int, Status], texts: Mapping[int, str], *, was: JobState | None = None) -> None:
         """Record new statuses of jobs. A job that is collected, or has another attempt by now, keeps its status.
 
@@ -180,12 +186,13 @@ class Ledger:
             retries: key of a job → the `retries` of the attempt that the results are of; default: 0.
         """
         now, of = time.time(), retries or {}
+        texts = self.recovery.stored(results)
         with self.database.writing() as db:
             db.executemany(
                 RESULTS,
                 (
-                    {"results": json.dumps(r), "now": now, "key": key, "retries": of.get(key, 0), "final": _FINAL}
-                    for key, r in results.items()
+                    {"results": text, "now": now, "key": key, "retries": of.get(key, 0), "final": _FINAL}
+                    for key, text in texts.items()
                 ),
             )
 
@@ -204,7 +211,7 @@ class Ledger:
 
     def states(self, token: str) -> list[StateRow]:
         """The states of the jobs of a bundle, in order; cheaper than `of_bundle`."""
-        query = "SELECT key, first, element, state FROM jobs WHERE bundle = ? ORDER BY element"
+        query = "SELECT key, first, element, state, silent, cancelling FROM jobs WHERE bundle = ? ORDER BY element"
         with self.database.reading() as db:
             return list(state_rows(db.execute(query, (token,))))
 
@@ -247,7 +254,7 @@ class Ledger:
     def _jobs(self, where: str, *values: object) -> list[JobRow]:
         """The jobs that match an SQL condition, oldest first. The condition contains no text of a user."""
         query = f"{JOBS} WHERE {where} ORDER BY j.key"
-        return self.database.rows(query, values, job_rows)
+        return self.database.rows(query, values, partial(job_rows, folder=self.folder))
 
     def count(self) -> int:
         """How many jobs are recorded."""

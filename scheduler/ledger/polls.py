@@ -15,6 +15,8 @@ from scheduler.ledger.tables import ELEMENTS, NEW_STATUS, OBSERVATION_OF_ATTEMPT
 
 LOST_SECONDS = 7 * 86400.0
 """For how long after its loss each poll of its site looks at a lost job again."""
+_WATCHED_SECONDS = 3600.0
+"""For how long polls look for a job that was cancelled while it was not known whether the batch system had it."""
 _UNFINISHED = json.dumps([state.word for state in JobState if not state.final])
 
 
@@ -50,6 +52,7 @@ class Polls:
     def unfinished(self, site: str) -> list[PolledBatch]:
         """The batches of a site that have unfinished or recently lost jobs and a known remote folder, oldest first."""
         values = {"site": site, "unfinished": _UNFINISHED, "lost_since": time.time() - LOST_SECONDS}
+        values |= {"watched_since": time.time() - _WATCHED_SECONDS}
         return self._database.rows(POLLED, values, polled_batches)
 
     def elements(self, batches: Sequence[PolledBatch]) -> dict[tuple[str, int], list[Element]]:

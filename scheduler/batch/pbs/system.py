@@ -15,16 +15,16 @@ from scheduler.job.evidence import Observation
 from scheduler.job.numerals import read_number
 from scheduler.job.state import Cause, JobState
 
-_ID = re.compile(r"\d+(\[\])?\.[A-Za-z0-9_.-]+\Z")
-
 
 class Pbs(BatchSystem):
     """OpenPBS and PBS Professional."""
 
     name = "pbs"
+    id_form = re.compile(r"[0-9]{1,18}(\[\])?\.[0-9_.-]*[A-Za-z][A-Za-z0-9_.-]*")
     submit_command = "qsub"
     poll_seconds = 60.0
     log_causes = LOG_CAUSES
+    log_prefixes = ("=>> PBS: ", "PBS: ")
 
     def directives(self, request: BatchRequest) -> str:
         """The ``#PBS`` lines."""
@@ -32,9 +32,11 @@ class Pbs(BatchSystem):
 
     def read_submit(self, exit_code: int, output: str) -> Outcome:
         """qsub prints the id alone on a line; a site's hooks may print more."""
-        if exit_code == 0:
-            ids = [word for line in output.splitlines() for word in line.split() if _ID.match(word)]
-            return Accepted(ids[-1]) if ids else Unknown(output, exit_code)
+        ids = self.ids_in(output)
+        if exit_code == 0 and len(ids) == 1:
+            return Accepted(*ids)
+        if ids or exit_code == 0:
+            return Unknown(output, exit_code)
         if exit_code in IN_DOUBT or 128 < exit_code < 144:  # killed by a signal
             return Unknown(output, exit_code)
         message = output.replace("\r", "\n").strip()

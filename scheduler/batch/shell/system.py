@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from scheduler.batch.base import BatchSystem, Key
@@ -26,6 +27,7 @@ class Shell(BatchSystem):
     """Runs a limited number of jobs at once on the login node. It enforces the walltime, but no memory limit."""
 
     name = "shell"
+    id_form = re.compile(r"[A-Za-z0-9]+-[0-9]+")
     submit_command = "queue"
     has_queues = False
     poll_seconds = 0.5
@@ -40,7 +42,8 @@ class Shell(BatchSystem):
 
     def read_submit(self, exit_code: int, output: str) -> Outcome:
         if exit_code == 0:
-            return Accepted(output.strip())
+            ids = self.ids_in(output)
+            return Accepted(*ids) if len(ids) == 1 else Unknown(output, exit_code)
         return Unknown(output, exit_code) if exit_code > 128 else Refused(output.strip(), exit_code)
 
     def read_live(self, lines: Iterable[str], counts: Mapping[str, int]) -> Mapping[Key, Observation]:

@@ -94,7 +94,7 @@ def _squeue_row(batch_id: str, raw: str, node: str, start: str, reason: str) -> 
     state, cause = meaning(raw)
     if state is JobState.QUEUED and reason in HELD_REASONS:
         state = JobState.HELD
-    if state is JobState.QUEUED and reason == NEVER_STARTS:
+    if state in (JobState.QUEUED, JobState.CANCELLED) and reason == NEVER_STARTS:  # some sites cancel it themselves
         state, cause = JobState.FAILED, Cause.DEPENDENCY
     if cause is Cause.UNKNOWN and reason.startswith("RaisedSignal"):
         cause = Cause.SIGNAL

@@ -47,6 +47,7 @@ class PollReply:
         live_words: its error message.
         history_answered: the history was queried successfully; None if it was not queried.
         history_words: its error message.
+        cancel_answered: whether the batch system accepted the cancellations that were requested; None if none was.
         live: name of a batch → its lines in the queue.
         history: all lines of the history.
         ends: (bundle, element) → the end file of its newest run.
@@ -61,6 +62,7 @@ class PollReply:
     live_answered: bool = False
     history_words: str = ""
     history_answered: bool | None = None
+    cancel_answered: bool | None = None
     live: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     history: list[str] = field(default_factory=list)
     ends: dict[tuple[str, int], End] = field(default_factory=dict)
@@ -142,7 +144,7 @@ class PollReader:
                 found.history.append(rest)
         elif tag == "clock":
             found.clock = read_time(rest.strip())
-        elif tag in ("live", "history"):
+        elif tag in ("live", "history", "cancel"):
             _read_query_result(found, tag, rest)
         elif tag == "missing" and (token := self._token(rest)):
             found.missing.add(token)
@@ -197,6 +199,8 @@ def _read_query_result(found: PollReply, tag: str, rest: str) -> None:
     code, words = cut(code, _CODE_CHARACTERS), cut(words.strip(), MESSAGE_CHARACTERS)
     if tag == "live":
         found.live_answered, found.live_words = code == "0", words or f"exit code {code}"
+    elif tag == "cancel":
+        found.cancel_answered = code == "0"
     else:
         found.history_answered, found.history_words = code == "0", words
 
@@ -205,7 +209,8 @@ def read_end(text: str) -> End | None:
     """Read an end file, without the element that it begins with; None if it is not one.
 
     Args:
-        text: ``0 exit=3 signal= started=… ended=… host=… id=… missing=… cannot=…``; times are seconds since 1970.
+        text: ``0 exit=3 signal= started=… ended=… host=… id=… killed=… missing=… cannot=…``.
+            Times are seconds since 1970.
     """
     head, found, cannot = text.partition(" cannot=")
     requeues, *pairs = head.split(" ")
@@ -222,4 +227,5 @@ def read_end(text: str) -> End | None:
         node=values.get("host", ""),
         cannot=cannot.strip(),
         missing=values.get("missing", ""),
+        killed={"0": False, "1": True}.get(values.get("killed", "")),
     )

@@ -18,9 +18,9 @@ from scheduler.engine.submit.reply import CANNOT_WRITE, MISSING_FOLDER, SubmitRe
 from scheduler.errors import LedgerError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
+from scheduler.ledger.folder.state_folder import refuse_unsafe
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.rows import BatchRow, JobRow, Slot
-from scheduler.ledger.state_folder import refuse_unsafe
+from scheduler.ledger.rows import BatchRow, Cancelling, JobRow, Slot
 from scheduler.render.bundle import Bundle
 from scheduler.site.site import Site
 
@@ -114,7 +114,9 @@ def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSys
     for row in rows:
         if row.status.state is JobState.SUBMITTING and row.first in reply.outcomes:
             outcome, status = reply.outcomes[row.first], status_after(row.first, row.retries)
-            if row.retries and isinstance(outcome, Refused):
+            if row.cancelling is not Cancelling.NO and isinstance(outcome, Refused):
+                changes[row.key] = Status(JobState.CANCELLED, Cause.CANCELLED, reason=_REFUSED, retries=row.retries)
+            elif row.retries and isinstance(outcome, Refused):
                 ours = outcome.exit_code in (MISSING_FOLDER, CANNOT_WRITE)
                 refused[row.key] = f"not retried: {outcome.words if ours else status.reason}"
             else:
@@ -123,6 +125,9 @@ def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSys
     ledger.observe(changes, texts, was=JobState.SUBMITTING)  # another process may have seen it run, or finish, by now
     ledger.attempts.undo(refused)
     return refused
+
+
+_REFUSED = "cancelled; the batch system had not accepted it"
 
 
 def record_lost(token: str, ledger: Ledger) -> None:

@@ -6,15 +6,19 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from scheduler.batch.base import BatchSystem
-from scheduler.batch.outcome import Accepted, Full, Outcome, Refused, Unknown
+from scheduler.batch.outcome import Accepted, Full, GivenUp, Outcome, Refused, Unknown
 from scheduler.job.numerals import is_number
 from scheduler.job.remote_text import cut, read_id
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.transports.base import Reply
 
+_GIVEN_UP = "given up"
 MISSING_FOLDER, CANNOT_WRITE = 66, 70
 """Exit codes of submit.sh itself for a batch: an earlier attempt's folder does not exist; a file cannot be written."""
 
+MOST_HANDOVERS = 3
+"""A batch is handed to the batch system at most so often; if no poll has observed it then, it is withdrawn and has
+failed."""
 _LINE_BYTES = 64 << 10
 _MOST_UNKNOWN = 1000
 
@@ -68,7 +72,11 @@ def read_submit_reply(reply: Reply, system: BatchSystem, firsts: Collection[int]
 
 
 def _outcome(code: str, words: str, system: BatchSystem) -> Outcome:
-    """A batch without an exit code was not tried (the disk is full), or its exit code could not be written to disk."""
+    """A batch without an exit code was not tried (the disk is full), or its exit code could not be written to disk, or
+    the command printed an id and failed."""
+    if code.startswith(_GIVEN_UP):
+        last = code.removeprefix(_GIVEN_UP).strip()
+        return GivenUp(words.replace("\r", "\n").strip(), int(last) if is_number(last) else -1)
     if not is_number(code):
         return Unknown(words, None)
     outcome = system.read_submit(int(code), words)
@@ -83,6 +91,13 @@ def status_of(outcome: Outcome, system: BatchSystem) -> Status:
         return Status(JobState.QUEUED)
     if isinstance(outcome, Full):
         return Status(JobState.SUBMITTING, reason=f"waiting for a free slot: {outcome.words}")
+    if isinstance(outcome, GivenUp):
+        code = f" (exit code {outcome.exit_code})" if outcome.exit_code >= 0 else ""
+        reason = (
+            f"given up after {MOST_HANDOVERS} submissions, because no poll has observed it. The last output of"
+            f" {system.submit_command}{code}: {outcome.words or 'nothing'}"
+        )
+        return Status(JobState.FAILED, Cause.REFUSED, reason=reason)
     if isinstance(outcome, Refused):
         reason = f"{system.submit_command} refused it (exit code {outcome.exit_code}): {outcome.words}"
         return Status(JobState.FAILED, Cause.REFUSED, reason=reason)

@@ -176,7 +176,7 @@ def test_a_script_is_submitted_with_its_folder_in_it_and_only_the_id_is_kept(
     pbs.answers("qsub", b"a hook says: welcome\n12.host\n")
     folder = "it's a $folder"
     script = "#!/bin/bash\n#PBS -N a\n# a comment\nbundle=${SCHEDULER_BUNDLE:-x}\n"
-    reply = pbs.run(f'cd "{folder.replace("$", chr(92) + "$")}" && batch_submit script.sh 0 {count}', {
+    reply = pbs.run(f'cd "{folder.replace("$", chr(92) + "$")}" && batch_submit script.sh 0 {count} | batch_id', {
         f"{folder}/script.sh": script, f"{folder}/batches/0/name": "a\n",
     })  # fmt: skip
     assert (reply.returncode, reply.stdout) == (0, b"12.host\n")
