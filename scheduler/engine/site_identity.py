@@ -10,8 +10,6 @@ import getpass
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from scheduler.errors import ConfigError
 from scheduler.ledger.ledger import Ledger
@@ -52,8 +50,8 @@ def others_of_this_name(site: Site, ledger: Ledger) -> dict[str, Site]:
     own, found = identity_of(site), dict[str, Site]()
     for identity, key in ledger.sites.of_name(site.name).items():
         recorded = ledger.sites.site_json(key) if identity != own else None
-        if recorded is not None:
-            found[key] = Site.from_json(json.loads(recorded))
+        if recorded is not None and (other := _recorded(recorded)) is not None:
+            found[key] = other
     return found
 
 
@@ -62,18 +60,25 @@ def _learn(name: str, ledger: Ledger) -> None:
     of that name get a name for each."""
     if "" not in ledger.sites.of_name(name):
         return
-    found = {text: _identity_in(json.loads(text)) for text in ledger.sites.all_settings(name)}
+    found = {text: _identity_in(text) for text in ledger.sites.all_settings(name)}
     settings = {text: identity for text, identity in found.items() if identity}
     if settings:
         digests = {one: hashlib.sha256(one.encode()).hexdigest() for one in settings.values()}
         ledger.sites.separate(name, settings, digests)
 
 
-def _identity_in(values: Mapping[str, Any]) -> str:
+def _identity_in(recorded: str) -> str:
+    site = _recorded(recorded)
+    return identity_of(site) if site is not None else ""
+
+
+def _recorded(text: str) -> Site | None:
+    """A recorded site; None if it is of a version with other keys, or makes no sense: it counts as the site with its
+    name."""
     try:
-        return identity_of(Site.from_json(values))
-    except (ConfigError, KeyError, TypeError):  # of a version with other keys: it counts as the site with its name
-        return ""
+        return Site.from_json(json.loads(text))
+    except (ConfigError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _account(site: Site) -> tuple[str, str, int]:

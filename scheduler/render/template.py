@@ -13,6 +13,7 @@ from scheduler.errors import ConfigError, JobError
 from scheduler.job.job import Job
 from scheduler.job.resources import Resources
 from scheduler.quoting import quote
+from scheduler.render.container import image_assignment
 from scheduler.render.payload import Payload
 from scheduler.render.template_folder import TemplateFolder
 from scheduler.schema.plain_values import plain, plain_params
@@ -67,6 +68,7 @@ def context_of(
         "prologue": (site.prologue or "").rstrip("\n"),
         "command": payload.command,
         "image": payload.image,
+        "image_assignment": image_assignment(payload.image) if payload.image else "",
         "image_is_a_path": payload.image is not None and "://" not in payload.image,
         "runtime": site.container.runtime,
     }

@@ -11,14 +11,32 @@ import pytest
 
 from scheduler import Cause, Job, JobState, JobType, Runner, Site
 from scheduler.batch.base import find
+from scheduler.batch.shown_id import shown_id
 from scheduler.engine.context import SiteContext
 from scheduler.engine.poll.poll import poll
+from scheduler.engine.submit.dispatch import Dispatcher
 from scheduler.job.state import Status
 from scheduler.ledger import soundness
 from scheduler.ledger.ledger import Ledger
 from tests.hostile.test_replies import CannedReplies
 
-JUNK: list[Any] = ["junk", "", "{", "[1]", "5", -7, 10**18, 1e300, -1e300, float("inf"), b"\xff\xfe", None, "٣"]
+SETTINGS = ['{"times": "x"}', '{"no such": 1}', '{"settings": {"scheduler": "no such"}}', '{"settings": 5}']
+JUNK: list[Any] = [
+    *SETTINGS,
+    "junk",
+    "",
+    "{",
+    "[1]",
+    "5",
+    -7,
+    10**18,
+    1e300,
+    -1e300,
+    float("inf"),
+    b"\xff\xfe",
+    None,
+    "٣",
+]
 COLUMNS = {
     "jobs": ["bundle", "first", "element", "job_id", "campaign", "site", "type", "working_dir", "patterns", "state",
              "cause", "exit_code", "raw", "reason", "node", "started", "ended", "requeues", "silent", "silent_since",
@@ -47,7 +65,9 @@ def polled(ledger: Ledger) -> None:
     """A poll in which every job has ended."""
     site = Site.from_json(_site_json(ledger))
     lines = "live 0 \n" + "".join(f"e {n} 0 {ENDED}\n" for n in range(3))
-    poll(SiteContext(site, find("slurm"), ledger, CannedReplies({"poll": lines.encode()})))
+    context = SiteContext(site, find("slurm"), ledger, CannedReplies({"poll": lines.encode()}))
+    Dispatcher(context).plan_retries()
+    poll(context)
 
 
 def _site_json(ledger: Ledger) -> Any:
@@ -94,6 +114,8 @@ def test_one_bad_value_hides_no_other_job(
             ledger.attempts.of([first.key])
             ledger.states(second.bundle)
             ledger.history(first.key)
+            [shown_id(row) for row in rows.values()]
+            ledger.observe({first.key: Status(JobState.FAILED, Cause.OUT_OF_MEMORY)}, {})
             if column not in ("site", "site_json"):
                 ledger.observe({second.key: Status(JobState.QUEUED)}, {})
                 polled(ledger)

@@ -21,6 +21,7 @@ from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.attempts import Move
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
+from scheduler.ledger.soundness import report
 from scheduler.ledger.state_folder import refuse_unsafe
 from scheduler.render.frame import new_token
 from scheduler.render.retry import NextBundle, RetryRequest, render_retries
@@ -45,9 +46,14 @@ def decide(rows: Sequence[JobRow], context: SiteContext) -> dict[int, Again | En
     failed_nodes = _failed_nodes(rows, context.ledger)
     decisions: dict[int, Again | Enough] = {}
     for row in rows:
+        try:
+            rule, resources = Retry.from_json(json.loads(row.retry)), resources_of(row, context.site)
+        except (JobError, TypeError) as error:
+            report(f"the retry of job {row.job_id!r:.100}", error)
+            continue
         decision = next_attempt(
-            row.status, Retry.from_json(json.loads(row.retry)), retries=row.retries,
-            resources=resources_of(row, context.site), bounds=_bounds(context.site), failed_nodes=failed_nodes[row.key],
+            row.status, rule, retries=row.retries, resources=resources, bounds=_bounds(context.site),
+            failed_nodes=failed_nodes[row.key],
         )  # fmt: skip
         if decision is not None:
             decisions[row.key] = decision
