@@ -53,6 +53,11 @@ class Attacker:
         shell.chmod(0o755)
         self.server = sshd.start(folder / "sshd", extra=f"ForceCommand {shell}")
 
+    def forget(self) -> None:
+        """Forget the answers that are prepared."""
+        for path in (self._folder / "answers").iterdir():
+            path.unlink()
+
     def answers(self, program: str, answer: bytes) -> None:
         """The answer to the next run of a program for which no answer is prepared yet. NAME is that of the batch."""
         self._path(program).write_bytes(answer)
