@@ -71,6 +71,9 @@ class BatchSystem(ABC):
     log_causes: Mapping[str, Cause] = {}
     """Text that it writes into a job's log when it ends the job → the cause. The first text that is found counts."""
 
+    log_prefixes: tuple[str, ...] = ()
+    """How lines that it writes into a job's log begin."""
+
     @abstractmethod
     def directives(self, request: BatchRequest) -> str:
         """The directives at the top of the batch's script, one per line; may be empty.
@@ -130,6 +133,11 @@ class BatchSystem(ABC):
     def job_id(self, batch_id: str) -> str:
         """The id of a batch that is not an array, as the batch system's own commands accept it."""
         return batch_id
+
+    def own_lines(self, log: Sequence[str]) -> Sequence[str]:
+        """The lines of a job's log that the batch system or a script of ours wrote; others are not evidence."""
+        causes, prefixes = {**self.log_causes, **_PACK_CAUSES}, (*self.log_prefixes, "scheduler: ")
+        return [line for line in log if line.startswith(prefixes) or any(text in line for text in causes)]
 
     def log_cause(self, log: Sequence[str]) -> Cause | None:
         """Why a job was ended, from the last lines of its log. None if they do not show it."""

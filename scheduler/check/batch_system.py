@@ -80,7 +80,11 @@ def _account(facts: Facts, site: Site) -> Iterator[Finding]:
         yield ok("account", f"the batch system's default account; your accounts: {listed}")
     elif site.account not in accounts:
         do = f"set account: to one of {listed}; or ask to be added to this account"
-        yield failed("account", f"{site.account!r} is not one of your accounts", do)
+        words, trial = f"{site.account!r} is not one of your accounts", facts.capabilities.trial
+        if trial is not None and trial.well:  # Slurm does not enforce accounts unless the site sets that
+            yield note("account", f"{words}, but a job with it would be accepted", do)
+        else:
+            yield failed("account", words, do)
     else:
         queues = [queue for name, queue in facts.capabilities.accounts if name == site.account and queue]
         yield ok("account", site.account + (f", for {', '.join(queues[:_MOST_NAMES])}" if queues else ""))

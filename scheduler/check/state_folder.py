@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scheduler.check.finding import Finding, failed, note
-from scheduler.ledger.state_folder import folder_risk, group_can_write
+from scheduler.ledger.folder.state_folder import folder_risk, group_can_write
 
 
 def state_folder_findings(folder: Path) -> Iterator[Finding]:

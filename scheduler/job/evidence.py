@@ -31,6 +31,7 @@ class End:
         started, ended: when the payload started and ended (UTC).
         node: the host name that the node reports.
         cannot: why the payload could not start; empty if it did.
+        killed: whether a signal killed the payload, as its shell noticed; None: not known.
         missing: a declared output that does not exist; empty if there is none.
     """
 
@@ -42,6 +43,7 @@ class End:
     node: str = ""
     cannot: str = ""
     missing: str = ""
+    killed: bool | None = None
 
     def __post_init__(self) -> None:
         _cut(self, "signal", "node", "cannot", "missing")

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scheduler.errors import LedgerError
-from scheduler.ledger import filesystem
-from scheduler.ledger.senders import Senders
+from scheduler.ledger.folder import filesystem
+from scheduler.ledger.folder.senders import Senders
 from scheduler.ledger.tables import MIGRATIONS, SCHEMA, VERSION
 
 _Row = TypeVar("_Row")

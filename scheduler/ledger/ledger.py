@@ -10,7 +10,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -186,12 +186,13 @@ class Ledger:
             retries: key of a job → the `retries` of the attempt that the results are of; default: 0.
         """
         now, of = time.time(), retries or {}
+        texts = self.recovery.stored(results)
         with self.database.writing() as db:
             db.executemany(
                 RESULTS,
                 (
-                    {"results": json.dumps(r), "now": now, "key": key, "retries": of.get(key, 0), "final": _FINAL}
-                    for key, r in results.items()
+                    {"results": text, "now": now, "key": key, "retries": of.get(key, 0), "final": _FINAL}
+                    for key, text in texts.items()
                 ),
             )
 
@@ -253,7 +254,7 @@ class Ledger:
     def _jobs(self, where: str, *values: object) -> list[JobRow]:
         """The jobs that match an SQL condition, oldest first. The condition contains no text of a user."""
         query = f"{JOBS} WHERE {where} ORDER BY j.key"
-        return self.database.rows(query, values, job_rows)
+        return self.database.rows(query, values, partial(job_rows, folder=self.folder))
 
     def count(self) -> int:
         """How many jobs are recorded."""

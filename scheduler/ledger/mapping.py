@@ -9,9 +9,11 @@ from dataclasses import fields
 from datetime import datetime, timezone
 from functools import lru_cache
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 from scheduler.job.state import Cause, JobState, Status
+from scheduler.ledger import large_results
 from scheduler.ledger.rows import AttemptRow, BatchRow, Cancelling, Element, JobRow, PolledBatch, Slot, Stand, StateRow
 from scheduler.ledger.soundness import UNSOUND, Columns, report
 from scheduler.ledger.tables import STATUS
@@ -36,8 +38,8 @@ _COMPUTED = ("status", "results", "collected", "cancelling", "in_array", "waitin
 _OWN = tuple(field.name for field in fields(JobRow) if field.name not in (*_COMMON, *_COMPUTED))
 
 
-def job_rows(cursor: sqlite3.Cursor) -> list[JobRow]:
-    """The rows of the query `JOBS`."""
+def job_rows(cursor: sqlite3.Cursor, folder: Path) -> list[JobRow]:
+    """The rows of the query `JOBS`. `folder`: the state folder, which has large results."""
     common_of, status_of = columns(cursor, *_COMMON), columns(cursor, *STATUS)
     own_of = columns(cursor, *_OWN, "collected", "results", "cancelling")
     common, known = lru_cache(maxsize=None)(_common_values), Columns(cursor)
@@ -46,21 +48,21 @@ def job_rows(cursor: sqlite3.Cursor) -> list[JobRow]:
         try:
             known.check(row)
             *own, collected, results, cancelling = own_of(row)
-            computed = (_status(status_of(row)), _results(results), bool(collected), Cancelling(cancelling))
+            computed = (_status(status_of(row)), _results(results, folder), bool(collected), Cancelling(cancelling))
             found.append(JobRow(*_in_order((*own, *computed, *common(common_of(row))))))
         except UNSOUND as error:
             report(f"job {row['job_id']!r:.100} (key {row['key']!r:.30})", error)
     return found
 
 
-def _results(text: str | None) -> dict[str, Any] | None:
-    results = json.loads(text) if text else None
+def _results(text: str | None, folder: Path) -> Mapping[str, Any] | None:
+    results = large_results.read(text, folder)
     if results is None:
         return None
     paths = [results.get(kind) for kind in ("stdout", "stderr")]
     if not isinstance(results.get("output_files", {}), dict) or any(not isinstance(p, str | None) for p in paths):
         raise ValueError("its results are not those of a job")
-    return dict(results)
+    return results
 
 
 def _common_values(values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from scheduler.errors import LedgerError
 from scheduler.job.state import Cause, JobState, Status
+from scheduler.ledger import large_results
 from scheduler.ledger.database import Database
 from scheduler.ledger.mapping import status_values
 from scheduler.ledger.rows import Slot
@@ -95,6 +96,7 @@ class Recovery:
             os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             with contextlib.closing(sqlite3.connect(part)) as copy, self._database.reading() as db:
                 db.backup(copy)
+                _include_results(copy, self._database.folder)
                 copy.execute("PRAGMA journal_mode = DELETE")
             os.link(part, target)  # unlike a rename, it replaces no file
         except FileExistsError as error:
@@ -103,6 +105,17 @@ class Recovery:
             raise LedgerError(f"cannot write the backup {target}: {error}") from error
         finally:
             part.unlink(missing_ok=True)
+
+    def stored(self, results: Mapping[int, Mapping[str, Any]]) -> dict[int, str]:
+        """The results of jobs, by key, as text for the ledger; large ones are written to files of the state folder."""
+        query = "SELECT key, bundle, element FROM jobs WHERE key IN (SELECT value FROM json_each(?))"
+        with self._database.reading() as db:
+            rows = db.execute(query, (json.dumps(list(results)),)).fetchall()
+        names = {row["key"]: f"{row['bundle']}-{row['element']}" for row in rows}
+        try:
+            return {key: large_results.stored(results[key], self._database.folder, name=names[key]) for key in names}
+        except OSError as error:
+            raise LedgerError(f"cannot write results in {self._database.folder}: {error}. Is the disk full?") from error
 
     def note(self, token: str, site: str) -> None:
         """Note in bundles.log that a bundle was recorded."""
@@ -192,6 +205,16 @@ class Recovery:
                 os.write(descriptor, text.encode())
             finally:
                 os.close(descriptor)
+
+
+def _include_results(copy: sqlite3.Connection, folder: Path) -> None:
+    """Put large results into a copy of the ledger, which has no state folder."""
+    for table in ("jobs", "attempts"):
+        query = f"SELECT DISTINCT results FROM {table} WHERE results LIKE '@%'"  # noqa: S608
+        for (text,) in copy.execute(query).fetchall():
+            values = (large_results.complete(text, folder), text)
+            copy.execute(f"UPDATE {table} SET results = ? WHERE results = ?", values)  # noqa: S608
+    copy.commit()
 
 
 def _record_bundle(db: sqlite3.Connection, bundle: AdoptedBundle, site: str, site_json: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -101,7 +101,7 @@ class JobRow:
     silent: int
     silent_since: float | None
     collected: bool
-    results: dict[str, Any] | None
+    results: Mapping[str, Any] | None
     created: float
     updated: float
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from scheduler.errors import TimedOut, TransportError
 from scheduler.transports.base import Expanded, Program, Reply
 from scheduler.transports.deadline import Deadline
-from scheduler.transports.wire import Decoder, encode
+from scheduler.transports.wire import Decoder, encode, why_not_read
 
 _QUOTED_CHARACTERS = 500
 _KEPT_STDERR_BYTES = 8000
@@ -85,7 +85,7 @@ class Exchange:
         where: str,
     ) -> None:
         call = encode(program, args)
-        self.command = call.command
+        self.command, self._nonce = call.command, call.nonce
         self.input = InputFeed(call.opening, stdin, self._move)
         self._program = program.name
         self._longest, self._deadline = program.longest_seconds, Deadline(program.longest_seconds)
@@ -186,11 +186,17 @@ class Exchange:
         return _first_lines(self._out.preamble) or _first_lines(self._err.preamble)
 
     def _not_started(self) -> TransportError:
+        if why := why_not_read(self._nonce, self.stderr_before_start):
+            return TransportError(
+                f"{self._where}: {self._program} was not started: {why}. Let login files do so only in interactive "
+                "shells: begin them with `case $- in *i*) ;; *) return ;; esac` (bash) or `if (! $?prompt) exit` (tcsh)"
+            )
         preamble = self._preamble()
         exited = f"printed {preamble!r} and exited" if preamble else "exited without output"
         return TransportError(
             f"{self._where}: {self._program} was not started: the login shell {exited}. Log in with ssh to see what it "
-            "expects. If the account may run only some commands (a data transfer node, a forced command, a restricted "
+            "expects; a login file (~/.bashrc, ~/.profile, ~/.cshrc) must neither end the shell nor read standard "
+            "input. If the account may run only some commands (a data transfer node, a forced command, a restricted "
             "shell), scheduler cannot use it unless the site allows this one command line, which reads programs from "
             f"standard input: `{_without_count(self.command)}`"
         )

@@ -24,6 +24,7 @@ class Pbs(BatchSystem):
     submit_command = "qsub"
     poll_seconds = 60.0
     log_causes = LOG_CAUSES
+    log_prefixes = ("=>> PBS: ", "PBS: ")
 
     def directives(self, request: BatchRequest) -> str:
         """The ``#PBS`` lines."""

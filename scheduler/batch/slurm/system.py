@@ -29,6 +29,7 @@ class Slurm(BatchSystem):
     drops_cancelled_tasks = True
     core_variables = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
     log_causes = LOG_CAUSES
+    log_prefixes = ("slurmstepd", "slurmd", "srun: ", "slurm_script: ")
 
     def directives(self, request: BatchRequest) -> str:
         """The ``#SBATCH`` lines."""

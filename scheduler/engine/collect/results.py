@@ -12,6 +12,7 @@ from scheduler.engine import file_end
 from scheduler.engine.collect.manifest import Manifest, Output
 from scheduler.job.remote_text import cut
 from scheduler.job.state import Cause, JobState, Status
+from scheduler.ledger.large_results import MOST_DEPTH, is_deep
 from scheduler.ledger.rows import JobRow
 
 MOST_RESULT_BYTES = 64 << 20
@@ -58,6 +59,8 @@ def _own_results(outputs: Sequence[Output]) -> tuple[dict[str, Any], str]:
                 value = json.loads(Path(output.local_path).read_text(encoding="utf-8"))
             except (OSError, ValueError, RecursionError) as error:
                 return {}, f"its result.json is not JSON: {error}"
+            if is_deep(value):
+                return {}, f"its result.json is nested deeper than {MOST_DEPTH} levels"
             return (value if isinstance(value, dict) else {"result": value}), ""
     return {}, ""
 

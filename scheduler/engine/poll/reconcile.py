@@ -102,7 +102,8 @@ class Reconciler:
         self, batch: PolledBatch, one: Element, live: Observation | None, history: Observation | None
     ) -> Evidence:
         key, reply = (batch.bundle, one.element), self._reply
-        end, since, log = reply.ends.get(key), self._silent_since(one), reply.logs.get(key, ())
+        end, since = reply.ends.get(key), self._silent_since(one)
+        log = self._system.own_lines(reply.logs.get(key, ()))
         age = (reply.clock - end.ended).total_seconds() if reply.clock and end and end.ended else math.inf
         evidence = Evidence(
             end=end,

@@ -209,7 +209,8 @@ def read_end(text: str) -> End | None:
     """Read an end file, without the element that it begins with; None if it is not one.
 
     Args:
-        text: ``0 exit=3 signal= started=… ended=… host=… id=… missing=… cannot=…``; times are seconds since 1970.
+        text: ``0 exit=3 signal= started=… ended=… host=… id=… killed=… missing=… cannot=…``.
+            Times are seconds since 1970.
     """
     head, found, cannot = text.partition(" cannot=")
     requeues, *pairs = head.split(" ")
@@ -226,4 +227,5 @@ def read_end(text: str) -> End | None:
         node=values.get("host", ""),
         cannot=cannot.strip(),
         missing=values.get("missing", ""),
+        killed={"0": False, "1": True}.get(values.get("killed", "")),
     )

@@ -18,9 +18,9 @@ from scheduler.engine.submit.reply import CANNOT_WRITE, MISSING_FOLDER, SubmitRe
 from scheduler.errors import LedgerError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
+from scheduler.ledger.folder.state_folder import refuse_unsafe
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import BatchRow, Cancelling, JobRow, Slot
-from scheduler.ledger.state_folder import refuse_unsafe
 from scheduler.render.bundle import Bundle
 from scheduler.site.site import Site
 

@@ -19,10 +19,10 @@ from scheduler.job.resources import Resources, Retry, memory_mib
 from scheduler.job.retry_policy import Again, Bounds, Enough, difference, next_attempt, single_nodes, with_other
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.attempts import Move
+from scheduler.ledger.folder.state_folder import refuse_unsafe
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
 from scheduler.ledger.soundness import report
-from scheduler.ledger.state_folder import refuse_unsafe
 from scheduler.render.frame import new_token
 from scheduler.render.retry import NextBundle, RetryRequest, render_retries
 from scheduler.site.site import Site

@@ -62,7 +62,7 @@ def send(token: str, context: SiteContext, *, resubmit: bool) -> SubmitReply:
     if reply.unknown:
         record.drop(token, context.ledger)
         raise JobError(_unknown_bundles(context.site, reply.unknown))
-    if recorded.python and reply.python and reply.python != recorded.python:
+    if recorded.python and reply.python and reply.python != recorded.python.split()[0]:
         record.drop(token, context.ledger)
         raise JobError(_other_python(context.site, recorded.python, reply.python))
     if changed and reply.empty:
@@ -125,7 +125,7 @@ class _Recorded:
 
     Attributes:
         token: the bundle's.
-        python: the Python version that its pickles need, or empty.
+        python: the Python version that its pickles need, a blank, and what is pickled and why; or empty.
         probe: a command that prints the version of the site's Python, or empty.
         batches, states: its batches, and the states of its jobs.
     """
@@ -231,8 +231,11 @@ def _work_dir(site: Site) -> Expanded:
 
 
 def _other_python(site: Site, needed: str, found: str) -> str:
+    needed, _, why = needed.partition(" ")
+    why = f" ({why})" if why else ""
     return (
-        f"site {site.name!r}: a function of these jobs is sent by cloudpickle, which needs the local Python version, "
-        f"{needed}; the site's {site.python!r} is {found}. Nothing was submitted. Make it a module-level function with "
-        f"params that JSON can hold, set the site's `python:` to a Python {needed}, or run it in a container with one"
+        f"site {site.name!r}: a function of these jobs is sent by cloudpickle{why}, which needs the local Python "
+        f"version, {needed}; the site's {site.python!r} is {found}. Nothing was submitted. Make it a module-level "
+        f"function with params that JSON can hold, set the site's `python:` to a Python {needed}, or run it in a "
+        "container with one"
     )

@@ -46,6 +46,7 @@ class ControlMaster:
         self._prompter = prompter
         self._lock = threading.Lock()
         self._folder: Path | None = None
+        self._remove_folder: weakref.finalize[..., ControlMaster] | None = None
         self._was_connected = False
         self.has_verified = False
 
@@ -89,6 +90,12 @@ class ControlMaster:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def forget(self) -> None:
+        """In a forked process: leave our master and its folder to the parent."""
+        if self._remove_folder is not None:
+            self._remove_folder.detach()
+        self._lock, self._folder, self._remove_folder = threading.Lock(), None, None
+
     def error(self, stderr: str) -> TransportError:
         """The error for an ssh that failed with this standard error."""
         if options.is_behind_a_proxy(stderr):
@@ -124,7 +131,7 @@ class ControlMaster:
             self._folder = Path(tempfile.mkdtemp(prefix="sched-", dir=parent))
             for name, text in texts.items():
                 (self._folder / name).write_text(text, "utf-8", "surrogateescape")
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            self._remove_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         return self._folder
 
     def _command(self, config: str, *extra: str) -> list[str]:

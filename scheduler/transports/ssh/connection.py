@@ -213,6 +213,12 @@ class Connection:
         if self._proxy is not None:
             self._proxy.close()
 
+    def abandon(self) -> None:
+        """In a forked process: never write to the sockets of the parent, not even when this object is deleted."""
+        self._closed = True
+        for transport in self._transports:
+            transport.active = False  # type: ignore[attr-defined]  # the stubs lack it
+
     def _connect(self, hop: Hop) -> None:
         with self._errors_mapped(hop):
             transport = paramiko.Transport(self._stream_to(hop), disabled_algorithms=DISABLED_ALGORITHMS)

@@ -78,7 +78,13 @@ def _preferred(kinds: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]:
 def _verify(identity: HostIdentity, key: HostKey, hop: Hop) -> None:
     if identity.knows(key):
         return
-    if not hop.accept_new_host_key or hop.new_keys_go_to is None:
+    if hop.new_keys_go_to is None:
+        raise HostKeyError(
+            f"{hop.where}: host key verification failed: the host is unknown, and ssh's configuration names no file "
+            f"that remembers host keys (UserKnownHostsFile /dev/null or none). The host sent its {key}. Set `ssh: "
+            "{known_hosts: ~/.ssh/known_hosts}` in the site file, and compare the fingerprint with the site's own"
+        )
+    if not hop.accept_new_host_key:
         raise HostKeyError(identity.unknown_host(key, ssh_command=_ssh_command(hop)))
     identity.remember(key, hop.new_keys_go_to)
 

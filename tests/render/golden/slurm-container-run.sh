@@ -40,6 +40,8 @@ export MORE=1
   export APPTAINERENV_SITE_VALUE='it'\''s $HOME'
   export APPTAINERENV_JOB_DIR="$JOB_DIR" APPTAINERENV_JOB_PARAMS_FILE="$JOB_PARAMS_FILE"
   case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac
+  [ -n "${SCRATCH:-}" ] || cannot_start "SCRATCH is not set on $(uname -n), but container.binds uses it"
+  printf '%s\n' "apptainer could not start the container on $(uname -n)" run >"$bundle/$element/starting" 2>/dev/null
   exec apptainer run --no-eval --cleanenv --bind /cvmfs --bind "${SCRATCH:?is not set on the cluster, but container.binds uses it}":/scratch --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" '3 events'
 }
 
