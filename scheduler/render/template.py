@@ -16,10 +16,10 @@ from scheduler.job.resources import Resources
 from scheduler.quoting import quote
 from scheduler.render.container import image_assignment
 from scheduler.render.payload import Payload
-from scheduler.render.template_folder import TemplateFolder
 from scheduler.schema.plain_values import plain, plain_params
 from scheduler.schema.sandbox import Sandbox
 from scheduler.schema.template_errors import FAULTS, explained, line_of
+from scheduler.schema.template_folder import TemplateFolder
 from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import Site
 from scheduler.site.trust import require_recorded

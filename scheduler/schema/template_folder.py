@@ -1,4 +1,4 @@
-"""Loads templates from one folder: regular files of a limited size. What they may do is in `schema/sandbox.py`."""
+"""Loads templates from one folder: regular files of a limited size. What they may do is in `sandbox.py`."""
 
 from __future__ import annotations
 
