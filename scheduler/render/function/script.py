@@ -160,6 +160,6 @@ def _replace(lines: list[bytes], node: ast.expr, first: int, text: bytes) -> Non
     """Replace `node` by `text`, keeping the number of lines."""
     start, end = node.lineno - 1 - first, (node.end_lineno or node.lineno) - 1 - first
     tail = lines[end][node.end_col_offset :]
-    lines[start] = lines[start][: node.col_offset] + text + (tail if start == end else b"")
+    lines[start] = lines[start][: node.col_offset] + (text + tail if start == end else b"(" + text)
     if end > start:
-        lines[start + 1 : end + 1] = [b""] * (end - start - 1) + [tail]
+        lines[start + 1 : end + 1] = [b""] * (end - start - 1) + [b")" + tail]
