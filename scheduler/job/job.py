@@ -34,8 +34,10 @@ class Job:
         job_type: which of the next four arguments is used.
         function: for FUNCTION: called on the node as ``function(**params)``.
         script_path: for SCRIPT: a local file, ``.sh``, ``.py`` or with a ``#!`` line.
-        container_image: for CONTAINER, and optional for FUNCTION: a remote ``.sif`` file or folder, or ``docker://…``.
-        container_command: for CONTAINER: shell text (``{{ name }}``: a quoted param); default: the image's run script.
+        container_image: for CONTAINER, and optional for FUNCTION: a remote ``.sif`` file or folder, or ``docker://…``;
+            ``$NAME`` and a leading ``~/`` are expanded on the node.
+        container_command: for CONTAINER: text for bash with pipefail, or sh if the image has no bash (``{{ name }}``: a
+            quoted param); default: the image's run script.
         params: JSON values. The job finds them in the file that the environment variable ``JOB_PARAMS_FILE`` names.
         env_vars: environment variables of the payload, also inside a container.
         working_dir: the local folder of its outputs, default ``./<job_id>/``; with local transport the job runs in it.
@@ -149,9 +151,13 @@ class Job:
         self.runner = runner
 
     def check_status(self) -> None:
-        """Have the runner update `status` and `results`, unless it is not submitted yet or already collected."""
+        """Have the runner update `status` and `results`, unless it is not submitted yet or already collected.
+
+        A job that is `lost` is looked at again.
+        """
         collected = self.final and (bool(self.results) or not getattr(self.runner, "reports_states", False))
-        if self.runner is not None and self.state is not JobState.CREATED and not collected:
+        done = collected and self._status.cause is not Cause.LOST
+        if self.runner is not None and self.state is not JobState.CREATED and not done:
             self.runner.check_job_status(self)
 
     @property
@@ -185,7 +191,8 @@ class Job:
     def observe(self, status: Status, results: Mapping[str, Any] | None = None) -> None:
         """Store an observation, and the results of a collected job (for runners)."""
         changed = self._status != status
-        if status.retries > self._status.retries:  # results and times of the attempt before are not this one's
+        not_lost = changed and self._status.cause is Cause.LOST
+        if not_lost or status.retries > self._status.retries:  # earlier results and times are not this attempt's
             self.start_time, self.end_time, self.results = None, None, {}
         self._status = status
         self.start_time = status.started or self.start_time

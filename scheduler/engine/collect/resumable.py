@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -196,8 +197,9 @@ def _open_part(target: Path) -> tuple[Path, IO[bytes]]:
     except OSError:
         pass  # another process holds it or has just renamed it, or this file system does not support locks
     file.close()
-    once = _part_path(target, owner=f".{os.getpid()}{_ONCE}")
-    return once, once.open("w+b")
+    once = _part_path(target, owner=f".{os.getpid()}-{secrets.token_hex(4)}{_ONCE}")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW  # a file of that name is not ours, nor a link
+    return once, os.fdopen(os.open(once, flags, 0o666), "r+b")
 
 
 def _sha256(file: IO[bytes]) -> Any:
