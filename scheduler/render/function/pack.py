@@ -53,7 +53,7 @@ class PackedFunction:
         why: why it cannot travel as source, in a few words; empty if it does.
     """
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes] = field(repr=False)
     how: str
     python: tuple[int, int] | None
     why: str = ""
@@ -143,6 +143,7 @@ class Packer:
         try:
             pickler.dump((function, dict(params)))
         except _NOT_PICKLED as error:
+            _refuse_params(params, job_id)
             raise JobError(
                 _cannot_travel(function, params, why=f"{why}; nor by cloudpickle: {error}", job_id=job_id)
             ) from error
@@ -194,15 +195,15 @@ class _Source:
     """
 
     module: str
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes] = field(repr=False)
     qualname: str
-    values: Values = field(default_factory=dict)
+    values: Values = field(default_factory=dict, repr=False)
     seed: str = ""
 
 
 def _refuse_without_result(function: Callable[..., Any], job_id: str) -> None:
     if not callable(function):
-        raise JobError(f"job {job_id!r}: function is {type(function).__name__} {function!r}, which cannot be called")
+        raise JobError(f"job {job_id!r}: function is a {type(function).__name__}, which cannot be called")
     for called in (function, getattr(function, "__call__", None)):  # noqa: B004 - a callable object's method
         if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
             raise JobError(
@@ -237,6 +238,18 @@ def _as_source(source: _Source, params: Mapping[str, Any]) -> PackedFunction:
     more = {"modules": top_of(source.files), "values": source.values}
     files["function/call.json"] = json.dumps({**call, **more}).encode("ascii")
     return PackedFunction(files, "source", None)
+
+
+def _refuse_params(params: Mapping[str, Any], job_id: str) -> None:
+    """If a param is what cannot be pickled, name it and its type: the pickler's message may contain the value."""
+    for name, value in params.items():
+        try:
+            Pickler(io.BytesIO()).dump(value)
+        except _NOT_PICKLED:
+            raise JobError(
+                f"job {job_id!r}: params: {name!r} is a {type(value).__name__}, which neither JSON nor cloudpickle can"
+                " hold; give it as text, numbers, lists and mappings"
+            ) from None
 
 
 def _cannot_travel(function: Callable[..., Any], params: Mapping[str, Any], *, why: str, job_id: str) -> str:
