@@ -19,8 +19,8 @@ _FOLDERS = {
     "tail": "engine",
     "check": "check",
 }
-_SUBMITS = "submit"
-"""The program that unpacks jobs' files on the login node, as a job's script does on the compute node."""
+_RUNTIME = {"submit": "element.sh", "manifest": "glob.sh"}
+"""Programs that do on the login node what a job's script does on the compute node → the file that both use."""
 
 
 @cache
@@ -37,8 +37,8 @@ def program(name: str, batch: str | None = None) -> Program:
     parts = [prelude()]
     if batch is not None:
         parts.append(text_of(batch, f"{batch}.sh"))
-    if name == _SUBMITS:
-        parts.append(runtime.text("element.sh"))
+    if name in _RUNTIME:
+        parts.append(runtime.text(_RUNTIME[name]))
     return Program(name, "\n".join([*parts, _text(_FOLDERS[name], f"{name}.sh")]))
 
 
