@@ -181,6 +181,8 @@ class Runner:
         """
         jobs = list(jobs)
         self._tracked.require(jobs)
+        if self.ledger.lost(self.keys(jobs)):  # a job that runs or has completed must not get another attempt
+            self.session.poll()
         reasons = self.session.dispatcher.retry(self.keys(jobs), memory=memory, walltime=walltime)
         self._tracked.refresh(jobs)
         self._tracked.raise_not_retried(jobs, reasons, site=self.site)

@@ -20,6 +20,11 @@ born() {
     ps -o lstart= -p "$1" 2>/dev/null | tr -c 'A-Za-z0-9:\n' '.'
   fi
 }
+# Identifies this machine since it was started, and the space in which its process numbers are unique (a container has its own).
+machine() {
+  boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null) || boot=$(uname -n)
+  printf '%s.%s' "$boot" "$(readlink /proc/self/ns/pid 2>/dev/null | tr -cd 0-9)"
+}
 # Succeeds if the process $1, written as "pid:born", still runs.
 alive() {
   [ -n "$1" ] && kill -0 "${1%%:*}" 2>/dev/null && [ "$(born "${1%%:*}")" = "${1#*:}" ]

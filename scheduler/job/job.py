@@ -150,9 +150,13 @@ class Job:
         self.runner = runner
 
     def check_status(self) -> None:
-        """Have the runner update `status` and `results`, unless it is not submitted yet or already collected."""
+        """Have the runner update `status` and `results`, unless it is not submitted yet or already collected.
+
+        A job that is `lost` is looked at again.
+        """
         collected = self.final and (bool(self.results) or not getattr(self.runner, "reports_states", False))
-        if self.runner is not None and self.state is not JobState.CREATED and not collected:
+        done = collected and self._status.cause is not Cause.LOST
+        if self.runner is not None and self.state is not JobState.CREATED and not done:
             self.runner.check_job_status(self)
 
     @property
@@ -186,7 +190,8 @@ class Job:
     def observe(self, status: Status, results: Mapping[str, Any] | None = None) -> None:
         """Store an observation, and the results of a collected job (for runners)."""
         changed = self._status != status
-        if status.retries > self._status.retries:  # results and times of the attempt before are not this one's
+        not_lost = changed and self._status.cause is Cause.LOST
+        if not_lost or status.retries > self._status.retries:  # earlier results and times are not this attempt's
             self.start_time, self.end_time, self.results = None, None, {}
         self._status = status
         self.start_time = status.started or self.start_time

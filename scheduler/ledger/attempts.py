@@ -14,7 +14,6 @@ from typing import Any
 from scheduler.job.state import JobState
 from scheduler.ledger.database import Database
 from scheduler.ledger.mapping import attempt_row, new_batches
-from scheduler.ledger.owner import owner
 from scheduler.ledger.rows import AttemptRow, JobRow
 from scheduler.ledger.tables import (
     ADD_REASON,
@@ -70,8 +69,8 @@ class Attempts:
         """
         now = time.time()
         new = {"bundle": token, "state": JobState.SUBMITTING.word, "now": now}
-        bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": owner(), "created": now,
-                  "python": "", "probe": ""}  # fmt: skip
+        bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": self._database.me(),
+                  "created": now, "python": "", "probe": "", "owned_at": now}  # fmt: skip
         try:
             with self._database.writing() as db:
                 db.execute(NEW_BUNDLE, bundle)

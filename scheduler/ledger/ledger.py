@@ -18,13 +18,13 @@ from scheduler.job.state import JobState, Status
 from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.database import Database
 from scheduler.ledger.mapping import batch_row, job_rows, new_batches, state_row, status_values
-from scheduler.ledger.owner import owner
-from scheduler.ledger.polls import Polls
+from scheduler.ledger.polls import LOST_SECONDS, Polls
 from scheduler.ledger.rows import BatchRow, JobRow, StateRow
 from scheduler.ledger.sites import Sites
 from scheduler.ledger.slots import Slots
 from scheduler.ledger.tables import (
     JOBS,
+    LOST_SINCE,
     NEW_BATCH,
     NEW_BUNDLE,
     NEW_JOB,
@@ -41,7 +41,7 @@ _FINAL = json.dumps([state.word for state in JobState if state.final])
 
 
 class Ledger:
-    """The record of every job. Several processes may use the same file; one object is used by one thread at a time.
+    """The record of every job. Several processes may use the same file, and several threads one object.
 
     Args:
         folder: where the file is; default: ``$SCHEDULER_STATE_DIR``, else the platform's folder for user state.
@@ -104,12 +104,12 @@ class Ledger:
             The keys of the jobs, in order. Empty, and nothing is recorded, if a job's campaign has the job already:
             another process was first.
         """
-        now, jobs = time.time(), list(jobs)
+        now, jobs, me = time.time(), list(jobs), self.database.me()
         with self.database.writing() as db:
             if any(db.execute(TAKEN, {**job, "site": site}).fetchone() for job in jobs if job["campaign"]):
                 return []
-            bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": owner(),
-                      "created": now, "python": python, "probe": probe}  # fmt: skip
+            bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": me,
+                      "created": now, "python": python, "probe": probe, "owned_at": now}  # fmt: skip
             db.execute(NEW_BUNDLE, bundle)
             db.executemany(NEW_BATCH, new_batches(token, batches))
             new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "created": now, "updated": now}
@@ -207,6 +207,14 @@ class Ledger:
         """The failed jobs of a site that have an automatic retry and are not collected yet."""
         where = "j.site = ? AND j.collected = 0 AND j.state = ? AND j.retry != '{}' AND b.folder IS NOT NULL"
         return self._jobs(where, site, JobState.FAILED.word)
+
+    def lost(self, keys: Iterable[int] | None = None) -> list[JobRow]:
+        """The jobs, among `keys` if given, that were declared lost in the last days: polls look at them again."""
+        since = time.time() - LOST_SECONDS
+        if keys is None:
+            return self._jobs(LOST_SINCE, since)
+        of_keys = "j.key IN (SELECT value FROM json_each(?))"
+        return self._jobs(f"{LOST_SINCE} AND {of_keys}", since, json.dumps(list(keys)))
 
     def chosen(
         self, *, site: str | None = None, campaign: str | None = None, job_id: str | None = None,

@@ -1,4 +1,4 @@
-"""The part of the ledger about queue slots: which batches may be submitted to a site with a queue limit.
+"""The part of the ledger about queue slots: which batches may be submitted now, and by which process.
 
 A batch waits locally until its site has room for it. The room is the ``limits.queued`` of the site's file, or less once
 the batch system has refused a batch because its queue is full; `PROBE_SECONDS` later one more batch is submitted.
@@ -6,10 +6,13 @@ the batch system has refused a batch because its queue is full; `PROBE_SECONDS` 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
+import os
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from scheduler.job.state import JobState, Status
 from scheduler.ledger.database import Database
@@ -34,11 +37,62 @@ GROUP BY s.bundle, s.first ORDER BY MIN(j.key)
 """The batches of a site with unfinished jobs, oldest first; `size`: how many jobs the batch system counts."""
 
 
+_sending: set[tuple[int, str]] = set()
+"""(process, token) of the bundles that this process sends now: another of its threads leaves them alone."""
+
+
 class Slots:
     """Queue slots of sites."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @contextlib.contextmanager
+    def sending(self, token: str) -> Iterator[str]:
+        """Hold a bundle in this context, so that only this thread of this process sends it.
+
+        Yields:
+            Who sends it already: it must not be sent then. Empty: nobody.
+        """
+        other = self._take(token)
+        if other:
+            yield other
+            return
+        try:
+            with self._database.senders.renewed() if self._database.is_shared else contextlib.nullcontext():
+                yield ""
+        finally:
+            _sending.discard((os.getpid(), token))
+            self.leave([token])
+
+    def other_sender(self, token: str) -> str:
+        """Who sends a bundle now, and since when; empty: nobody, or this process in this thread."""
+        with self._database.reading() as db:
+            row = db.execute("SELECT owner, owned_at FROM bundles WHERE token = ?", (token,)).fetchone()
+        senders = self._database.senders
+        gone = row is None or (senders.is_gone(row["owner"]) and (os.getpid(), token) not in _sending)
+        return "" if gone else senders.describe(row["owner"], row["owned_at"])
+
+    def _take(self, token: str) -> str:
+        """Make this process the sender of a bundle, unless another one is. Returns who is."""
+        me = self._database.me()
+        with self._database.writing() as db:
+            other = self.other_sender(token)
+            if not other:
+                _sending.add((os.getpid(), token))
+                values = (me, time.time(), token)
+                db.execute("UPDATE bundles SET owner = ?, owned_at = ? WHERE token = ?", values)
+        return other
+
+    def leave(self, tokens: Iterable[str]) -> None:
+        """Let other processes continue with bundles that this one has not submitted completely."""
+        which = json.dumps(list(tokens))
+        own = "token IN (SELECT value FROM json_each(?)) AND owner = ? AND sent = 0"
+        with self._database.reading() as db:
+            unfinished = db.execute(f"SELECT 1 FROM bundles WHERE {own}", (which, self._database.me())).fetchone()  # noqa: S608
+        if unfinished:
+            with self._database.writing() as db:
+                db.execute(f"UPDATE bundles SET owner = '' WHERE {own}", (which, self._database.me()))  # noqa: S608
 
     def assign(self, site: str, most: int | None, *, owner: str, now: float | None = None) -> dict[str, list[int]]:
         """Give a slot to batches that wait, oldest first, as far as the site has room.
@@ -70,7 +124,8 @@ class Slots:
                 used, probe = used + row["size"], False
                 assigned.setdefault(row["bundle"], []).append(row["first"])
             _set(db, Slot.HAS, assigned)
-            db.executemany("UPDATE bundles SET owner = ? WHERE token = ?", [(owner, token) for token in assigned])
+            owned = [(owner, time.time(), token) for token in assigned]
+            db.executemany("UPDATE bundles SET owner = ?, owned_at = ? WHERE token = ?", owned)
             db.execute(_RECORD_REASON, (WAITS, site, Slot.WAITS))
         return assigned
 

@@ -14,7 +14,8 @@ SCHEMA = """
 CREATE TABLE bundles (
   token TEXT PRIMARY KEY, site TEXT NOT NULL, site_json TEXT NOT NULL, folder TEXT,
   sent INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '',
-  python TEXT NOT NULL DEFAULT '', probe TEXT NOT NULL DEFAULT '', created REAL NOT NULL);
+  python TEXT NOT NULL DEFAULT '', probe TEXT NOT NULL DEFAULT '', created REAL NOT NULL,
+  owned_at REAL NOT NULL DEFAULT 0);
 CREATE TABLE batches (
   bundle TEXT NOT NULL REFERENCES bundles, first INTEGER NOT NULL, count INTEGER NOT NULL, name TEXT NOT NULL,
   batch_id TEXT, words TEXT NOT NULL DEFAULT '', packed INTEGER NOT NULL DEFAULT 0,
@@ -32,6 +33,7 @@ CREATE TABLE jobs (
 CREATE UNIQUE INDEX jobs_element ON jobs (bundle, element);
 CREATE INDEX jobs_campaign ON jobs (campaign, site, job_id);
 CREATE INDEX jobs_open ON jobs (site, collected) WHERE collected = 0;
+CREATE INDEX jobs_lost ON jobs (site, updated) WHERE cause = 'lost';
 CREATE TABLE attempts (
   job INTEGER NOT NULL REFERENCES jobs, retries INTEGER NOT NULL, bundle TEXT NOT NULL REFERENCES bundles,
   first INTEGER NOT NULL, element INTEGER NOT NULL, state TEXT NOT NULL, cause TEXT NOT NULL, exit_code INTEGER,
@@ -86,6 +88,9 @@ ALTER TABLE observations RENAME COLUMN said TO text;
 ALTER TABLE sites RENAME COLUMN asked_at TO polled_at;
 """,
     4: """
+ALTER TABLE bundles ADD COLUMN owned_at REAL NOT NULL DEFAULT 0;
+UPDATE bundles SET owner = '';
+CREATE INDEX jobs_lost ON jobs (site, updated) WHERE cause = 'lost';
 ALTER TABLE jobs ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE batches ADD COLUMN handovers INTEGER NOT NULL DEFAULT 0;
 """,
@@ -104,7 +109,7 @@ def _insert(table: str, *columns: str) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608  (names from this file)
 
 
-NEW_BUNDLE = _insert("bundles", "token", "site", "site_json", "owner", "python", "probe", "created")
+NEW_BUNDLE = _insert("bundles", "token", "site", "site_json", "owner", "python", "probe", "created", "owned_at")
 NEW_BATCH = _insert("batches", "bundle", "first", "count", "name", "packed", "slot")
 NEW_JOB = _insert(
     "jobs", "bundle", "first", "element", "job_id", "campaign", "site", "type", "working_dir", "patterns", "state",
@@ -124,6 +129,12 @@ NEW_STATUS = (
 )
 """Changes nothing if the job has another attempt by now, or is collected: a later observation has been recorded."""
 NEW_STATUS_IF = f"{NEW_STATUS} AND state = :was"
+FORGOTTEN = "forgotten by its user while its site could not be reached; if it was submitted, it may still run"
+"""The reason of a lost job that is not looked at again."""
+_LOST = f"cause = 'lost' AND reason != '{FORGOTTEN}'"
+REOPEN = f"UPDATE jobs SET collected = 0, results = NULL WHERE key = :key AND retries = :retries AND {_LOST}"  # noqa: S608
+"""Before the new status of a lost job is recorded: what was collected of it is collected anew."""
+LOST_SINCE = f"j.{_LOST} AND j.updated > ? AND b.folder IS NOT NULL"
 OBSERVATION = _insert("observations", "job", "at", "text")
 OBSERVATION_OF_ATTEMPT = (
     "INSERT INTO observations (job, at, text) SELECT key, :at, :text FROM jobs WHERE key = :job AND retries = :retries"
@@ -134,19 +145,22 @@ RESULTS = (
 )
 """Changes nothing if another process has observed meanwhile that the job is not finished."""
 
-POLLED = """
+POLLED = f"""
 SELECT j.bundle, j.first, s.count AS size, s.name, s.batch_id, s.packed, b.folder, s.settled_digest, j.elements, j.keys
 FROM (
-  SELECT bundle, first, group_concat(element) AS elements, group_concat(key) AS keys, MIN(key) AS oldest FROM jobs
-  WHERE site = ? AND collected = 0 AND state IN (SELECT value FROM json_each(?)) GROUP BY bundle, first) j
+  SELECT bundle, first, group_concat(element) AS elements, group_concat(key) AS keys, MIN(key) AS oldest FROM (
+    SELECT key, bundle, first, element FROM jobs
+    WHERE site = :site AND collected = 0 AND state IN (SELECT value FROM json_each(:unfinished))
+    UNION ALL SELECT key, bundle, first, element FROM jobs WHERE site = :site AND updated > :lost_since AND {_LOST})
+  GROUP BY bundle, first) j
 JOIN bundles b ON b.token = j.bundle JOIN batches s ON s.bundle = j.bundle AND s.first = j.first
 WHERE b.folder NOT NULL AND s.slot = 1 ORDER BY j.oldest
-"""
-"""The batches with unfinished jobs, oldest first: one row for each batch, not for each job."""
+"""  # noqa: S608
+"""The batches with unfinished jobs and recently lost ones, oldest first: one row for each batch, not for each job."""
 ELEMENTS = (
     f"SELECT key, bundle, first, element, silent, silent_since, {', '.join(STATUS)} FROM jobs"  # noqa: S608
-    " WHERE key IN (SELECT value FROM json_each(?)) AND collected = 0"
-    " AND state IN (SELECT value FROM json_each(?))"
+    " WHERE key IN (SELECT value FROM json_each(?))"
+    f" AND (collected = 0 AND state IN (SELECT value FROM json_each(?)) OR {_LOST})"
 )
 SILENCE = "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ? AND retries = ?"
 SETTLED = "UPDATE batches SET settled_digest = ? WHERE bundle = ? AND first = ?"

@@ -50,7 +50,7 @@ def common_files(token: str, system: BatchSystem, *, functions: bool) -> dict[st
         **{name: text_of(system.name, name).encode() for name in system.bundle_files},
     }
     if functions:
-        files["run_function.py"] = text("run_function.py").encode()
+        files |= {name: text(name).encode() for name in ("run_function.py", "function_result.py")}
     return files | {"ends/.keep": b"", "guards/.keep": b""}
 
 

@@ -5,6 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import time
+from pathlib import Path
+
+from scheduler import Cause, JobState
+from scheduler.job.state import Status
+from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.polls import News
 
 from .workspace import Workspace, wait_for
 
@@ -141,6 +148,37 @@ def test_jobs_of_a_site_that_no_longer_exists_can_be_recorded_as_lost(workspace:
     (job,) = workspace.scheduler("status", "--json", "job-good-0").json
     assert (job["state"], job["cause"]) == ("failed", "lost")
     assert "Nothing to wait for" in workspace.scheduler("wait").err
+
+
+def test_a_lost_job_is_looked_at_again_by_status_wait_and_retry(workspace: Workspace) -> None:
+    workspace.killed_after_submit("run", workspace.sweep("slow", count=2), "--site", "local")
+    wait_for(lambda: len(workspace.ran) == 2, what="the start of the jobs")
+    wait_for(lambda: set(states(workspace).values()) == {"running"}, what="that all are seen running")
+    _declare_lost(workspace)
+    assert set(states(workspace, "--no-refresh").values()) == {"failed"}
+    time.sleep(0.3)  # no site is polled faster than its floor
+    assert set(states(workspace).values()) == {"running"}
+    _declare_lost(workspace)
+    time.sleep(0.3)
+    refused = workspace.scheduler("retry", "job-slow-0", code=1)
+    assert "it has not finished (running)" in refused.out
+    _declare_lost(workspace)
+    time.sleep(0.3)
+    workspace.end_slow_jobs()
+    assert "2 completed" in workspace.scheduler("wait").lines[-1]
+    assert sorted(workspace.ran) == ["job-slow-0", "job-slow-1"]
+    assert "not lost: running" in workspace.scheduler("status", "--history", "job-slow-0").out
+
+
+def _declare_lost(workspace: Workspace) -> None:
+    """What `wait` records after five minutes of silence."""
+    ledger = Ledger(Path(workspace.environment["SCHEDULER_STATE_DIR"]))
+    rows = ledger.chosen()
+    lost = Status(JobState.FAILED, Cause.LOST, reason="it left no end file")
+    ledger.observe({row.key: lost for row in rows}, {})
+    ledger.polls.record(News(silence={row.key: (6, 1.0, 0) for row in rows}), version=0)
+    ledger.record_results({row.key: {"error": "lost"} for row in rows})
+    ledger.close()
 
 
 def test_a_site_file_that_now_describes_another_site_is_not_used(workspace: Workspace) -> None:

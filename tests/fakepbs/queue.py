@@ -263,6 +263,28 @@ class Queue:
                 if not element.own_record:
                     element.substate = array.substate
 
+    # holding
+
+    def hold(self, owner: str, text: str, *, held: bool) -> None:
+        """Hold the job or array with an id, or release it. What runs continues.
+
+        Raises:
+            Refusal: there is none, or it is a task of an array.
+        """
+        command = "qhold" if held else "qrls"
+        for job in self.find(text, command):
+            if job.array is not None:
+                raise Refusal(f"{command}: Invalid request  {text}\n", 156)
+            job.request["hold"] = held
+            if held:
+                job.comment = f"Job held by {owner} on {time.strftime('%a %b %e %H:%M:%S %Y')}"
+            begun = isinstance(job, Array) and job.started is not None
+            if held and (job.state in "QWB"):
+                job.set("H", 20)
+            elif not held and job.state == "H":
+                job.set(*(("B", 70) if begun else ("Q", 10)))
+                job.eligible = time.time()
+
     # deleting
 
     def delete(self, owner: str, text: str, *, force: bool, erase: bool) -> None:

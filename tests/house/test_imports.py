@@ -45,8 +45,8 @@ PURE = (
     *("transports.base", "transports.wire", "transports.exchange", "transports.settings"),
     "transports.ssh.known_hosts",
 )
-ALONE = ("render.runtime.run_function",)
-"""Runs on the node by itself: it imports nothing of this package, and does I/O."""
+ALONE = ("render.runtime.run_function", "render.runtime.function_result")
+"""They run on the node by themselves: they import nothing of this package, and do I/O."""
 DOES_IO = {
     *("subprocess", "socket", "select", "selectors", "ssl", "http", "urllib", "ftplib", "asyncio", "threading"),
     *("multiprocessing", "concurrent", "signal", "pty", "tempfile", "shutil", "time", "paramiko"),

@@ -15,7 +15,6 @@ from scheduler.batch.pbs.system import SYSTEM as PBS
 from scheduler.batch.slurm.system import SYSTEM as SLURM
 from scheduler.job.state import Status
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.owner import owner
 from scheduler.ledger.slots import PROBE_SECONDS
 from scheduler.transports.base import Program, Reply
 from scheduler.transports.local.transport import LocalTransport
@@ -43,7 +42,7 @@ def record(ledger: Ledger, token: str, *sizes: int, packed: bool = False) -> lis
 
 
 def assigned(ledger: Ledger, most: int | None, now: float | None = None) -> dict[str, list[int]]:
-    return ledger.slots.assign("hpc", most, owner=owner(), now=now)
+    return ledger.slots.assign("hpc", most, owner=ledger.database.me(), now=now)
 
 
 def test_slots_are_assigned_up_to_the_limit_and_to_the_oldest_first(ledger: Ledger) -> None:

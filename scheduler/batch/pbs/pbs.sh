@@ -53,12 +53,17 @@ batch_submitted() { :; }
 # Reads lines: bundle number, folder, name, id, first job, indices, kind ("one", "array" or "pack").
 # Prints lines: name|index|id|state|comment
 # The table truncates names, so its rows are matched by id; an unknown id is queried by name. The tasks of a held array
-# are listed as queued, below the row of the array. "deleted": qdel accepted the job, and the table no longer has it.
-# Without a history nothing else shows that.
+# are listed as queued, and with -u and -t the table has no row for the array itself: if any task is queued, the table
+# without -t shows which arrays are held. "deleted": qdel accepted the job, and the table no longer has it. Without a
+# history nothing else shows that.
 unfinished='^[^|]*[|][^|]*[|][^|]*[|][HQRW][|]'
 batch_live() {
   find_pbs qstat || return
   limited 60 qstat -u "$me" -w -t -s >"$scratch/table" || return
+  : >"$scratch/arrays"
+  if grep -q '^[0-9][0-9]*\[[0-9][0-9]*\].* Q ' "$scratch/table"; then
+    limited 60 qstat -u "$me" -w >"$scratch/arrays" || return
+  fi
   cut -f 3,4 "$1" >"$scratch/ids"
   awk -F '\t' '$2 == "-" { print $1 }' "$scratch/ids" | while read -r name; do
     limited 60 qselect -u "$me" -N "$name" </dev/null | sed "s/^/$name$tab/"
@@ -70,7 +75,8 @@ batch_live() {
     function show() { if (row != "") print row "|" comment; row = "" }
     FILENAME == ARGV[3] { split($0, f, "\t"); gone[f[1]] = gone[f[1]] "," (f[4] == "all" ? f[3] : f[4])
       wanted[f[1]] = f[3]; deleted[f[1]] = f[2]; next }
-    FILENAME != ARGV[4] { split($0, f, "\t"); if (f[2] != "-") { id = f[2]; sub(/[^0-9].*/, "", id); name[id] = f[1]; whole[id] = f[2] }; next }
+    FILENAME == ARGV[4] { if ($1 ~ /^[0-9]+\[\]/) { id = $1; sub(/[^0-9].*/, "", id); parent[id] = NF > 6 ? $10 : $5 }; next }
+    FILENAME != ARGV[5] { split($0, f, "\t"); if (f[2] != "-") { id = f[2]; sub(/[^0-9].*/, "", id); name[id] = f[1]; whole[id] = f[2] }; next }
     /^ / { sub(/^ +/, ""); if ($0 !~ /^-- *$/) comment = comment $0; next }
     { show() }
     /^[0-9]/ && NF >= 6 {
@@ -86,7 +92,7 @@ batch_live() {
         split("", which); split("", some); numbers(substr(gone[one], 2), which); numbers(wanted[one], some)
         for (at in which) if ((at in some) && !((one, at) in listed)) print one "|" at "|" deleted[one] "|deleted|"
       } }
-  ' "$scratch/ids" "$scratch/found" "$scratch/deleted" "$scratch/table"
+  ' "$scratch/ids" "$scratch/found" "$scratch/deleted" "$scratch/arrays" "$scratch/table"
 }
 
 # Queries the history once. Prints no line for a job that PBS does not know. TZ: qstat prints times in the time zone of

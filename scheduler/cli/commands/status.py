@@ -19,17 +19,17 @@ def status(selection: Selection, *, everything: bool, refresh: bool, json: bool)
 
     Args:
         everything: print also jobs that finished more than a day ago.
-        refresh: poll the sites of unfinished jobs first.
+        refresh: poll the sites of unfinished and recently lost jobs first.
     """
     ledger = Ledger()
     jobs = selection.rows(ledger) if everything or selection.job_ids else _recent(ledger, selection)
-    unfinished = [job for job in jobs if not job.status.final]
+    open_jobs = [job for job in jobs if not job.status.final] + ledger.lost(job.key for job in jobs)
     no_errors = True
-    if refresh and unfinished:
+    if refresh and open_jobs:
         from scheduler.cli import follow
 
         with console.on_interrupt("Interrupted. scheduler status --no-refresh prints the last known states."):
-            no_errors = follow.poll(unfinished, ledger)
+            no_errors = follow.poll(open_jobs, ledger)
         jobs = ledger.of_keys([job.key for job in jobs])
     why_none = "" if jobs else _why_none(ledger, selection)
     if json:

@@ -1,4 +1,6 @@
-"""From one poll reply to what the ledger has to record: each unfinished job of a batch is settled with its evidence."""
+"""From one poll reply to what the ledger has to record: each unfinished job of a batch is settled with its evidence.
+
+So is each job that was declared lost in the last days: it becomes what new evidence proves, or stays as it is."""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from scheduler.batch.base import BatchSystem, Key
 from scheduler.engine.poll.reply import PollReply
 from scheduler.engine.poll.settle import settle
 from scheduler.job.evidence import Evidence, Observation
-from scheduler.job.state import Status
+from scheduler.job.state import Cause, Status
 from scheduler.ledger.polls import News
 from scheduler.ledger.rows import Element, PolledBatch
 
@@ -63,8 +65,14 @@ class Reconciler:
     def _settle(self, batch: PolledBatch, one: Element) -> bool:
         """Settle one job; whether the same evidence would change nothing more."""
         status, evidence, stable = self._outcome(batch, one)
+        lost = one.status.cause is Cause.LOST
+        if lost and status.cause is Cause.LOST:
+            return False
+        if lost:
+            self.news.reopened.add(one.key)
         if status != one.status:
-            self.news.statuses[one.key], self.news.observations[one.key] = status, _observation_text(status, evidence)
+            text = _observation_text(status, evidence)
+            self.news.statuses[one.key], self.news.observations[one.key] = status, f"not lost: {text}" if lost else text
         count, since = 0, None
         if evidence.silent:
             count, since = evidence.silent_polls, self._silent_since(one) or self._now

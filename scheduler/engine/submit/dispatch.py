@@ -6,13 +6,13 @@ How a bundle is made, recorded and sent is in `retry`, `record` and `submission`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from scheduler.engine.context import SiteContext
 from scheduler.engine.submit import retry, submission
 from scheduler.engine.submit.record import record_statuses
 from scheduler.errors import BatchError, ConfigError, JobError, TransportError
 from scheduler.job.state import JobState
-from scheduler.ledger.owner import is_gone, owner
 from scheduler.ledger.rows import Slot
 
 UNOBSERVED_POLLS = 3
@@ -42,15 +42,21 @@ class Dispatcher:
             TransportError, JobError, BatchError: as `submission.send`.
         """
         ledger = self.context.ledger
-        self._note(token, _RESUBMITTED if resubmit else f"submit: to {self.context.site.name}")
-        try:
-            reply = submission.send(token, self.context, resubmit=resubmit)
-        except (TransportError, BatchError) as error:
-            self._note(token, f"submit: {error}")
-            raise
-        if reply.busy and firsts:
-            ledger.slots.release(token, firsts)
-        return record_statuses(reply, ledger.of_bundle(token), self.context.system, ledger)
+        with ledger.slots.sending(token) as other:
+            if other:
+                self._record_busy(token, f"being submitted by {other}")
+                return {}
+            self._note(token, _RESUBMITTED if resubmit else f"submit: to {self.context.site.name}")
+            try:
+                reply = submission.send(token, self.context, resubmit=resubmit)
+            except (TransportError, BatchError) as error:
+                self._note(token, f"submit: {error}")
+                raise
+            if reply.busy:
+                if firsts:
+                    ledger.slots.release(token, firsts)
+                self._record_busy(token, f"an earlier submission of it is still at work on the site: {reply.busy}")
+            return record_statuses(reply, ledger.of_bundle(token), self.context.system, ledger)
 
     def send_waiting(self) -> dict[int, str]:
         """Give free slots of the site to waiting batches, and submit them: one remote command for each bundle with
@@ -63,10 +69,13 @@ class Dispatcher:
             TransportError, JobError, BatchError: as `submission.send`.
         """
         site = self.context.site
-        given = self.context.ledger.slots.assign(site.name, site.limits.queued, owner=owner())
-        refused: dict[int, str] = {}
-        for token, firsts in given.items():
-            refused |= self.send(token, firsts=firsts)
+        slots, refused = self.context.ledger.slots, dict[int, str]()
+        given = slots.assign(site.name, site.limits.queued, owner=self.context.ledger.database.me())
+        try:
+            for token, firsts in given.items():
+                refused |= self.send(token, firsts=firsts)
+        finally:
+            slots.leave(given)
         return refused
 
     def resume(self) -> str:
@@ -80,7 +89,7 @@ class Dispatcher:
         """
         ledger, problem = self.context.ledger, ""
         for bundle in ledger.unsent(self.context.site.name):
-            if not is_gone(bundle["owner"]):
+            if ledger.slots.other_sender(bundle["token"]):
                 continue
             rows = ledger.of_bundle(bundle["token"])
             with_slot = [row for row in rows if not row.waiting]
@@ -135,6 +144,13 @@ class Dispatcher:
             requests = retry.requests_by_user(rows, self.context, memory=memory, walltime=walltime)
             token = retry.plan(requests, self.context) if requests else ""
         return refused | (self.send_waiting() if token else {})
+
+    def _record_busy(self, token: str, reason: str) -> None:
+        """Record why those jobs of a bundle that are submitting are not submitted by this process."""
+        rows = [row for row in self.context.ledger.of_bundle(token) if row.status.state is JobState.SUBMITTING]
+        changes = {row.key: replace(row.status, reason=reason) for row in rows if row.status.reason != reason}
+        texts = dict.fromkeys(changes, f"submit: {reason}")
+        self.context.ledger.observe(changes, texts, was=JobState.SUBMITTING)
 
     def _note(self, token: str, text: str) -> None:
         """Add to the history of those jobs of a bundle that are submitting and do not wait for a slot."""

@@ -17,24 +17,28 @@ work=$(cd "$work" && pwd -P) || die "cannot enter the work_dir $1"
 bundle=$work/$token
 printf 'folder\t%s\n' "$bundle"
 
-# Only one process at a time may work on a bundle. Its claim is a link to the host, the number of the process and when it
-# began, since after a reboot another process may have the same number.
+# Only one process at a time may work on a bundle. Its claim is a link to what identifies the process: its number, when it
+# began, the machine; host name and time are for messages. Whether a process of this machine still runs can be seen; a claim of
+# another machine counts while it is renewed.
 claim=$work/.claim-$token
-me=$(uname -n):$$:$(born $$)
+me="$(uname -n) $$:$(born $$) $(machine) $(date +%Y-%m-%dT%H:%M:%S%z)"
 claimed=''
 for _ in 1 2 3 4 5; do
   if ln -s "$me" "$claim" 2>/dev/null; then claimed=1; break; fi
   holder=$(readlink "$claim" 2>/dev/null) || continue   # the claim has just been released
   busy=''
+  process=${holder#* } process=${process%% *}
   case $holder in
-    "$(uname -n):"*) alive "${holder#*:}" && busy=1 ;;
-    *) busy=$(find "$claim" -prune -mmin -30 2>/dev/null) ;;
+    *" $(machine) "*) alive "$process" && busy=1 ;;
+    *) busy=$(find "$claim" -prune -mmin -10 2>/dev/null) ;;
   esac
-  if [ -n "$busy" ]; then printf 'busy\t%s\n' "$holder"; exit 0; fi
+  if [ -n "$busy" ]; then printf 'busy\tprocess %s on %s, since %s\n' "${process%%:*}" "${holder%% *}" "${holder##* }"; exit 0; fi
   mv "$claim" "$claim.$$" 2>/dev/null && rm -f "$claim.$$"
 done
 [ -n "$claimed" ] || die "cannot write in the work_dir $work (is the disk full?)"
-trap 'rm -f "$claim"' EXIT
+(while sleep 20 && kill -0 $$ && touch -h "$claim"; do :; done) </dev/null >/dev/null 2>&1 &
+renewer=$!
+trap 'kill "$renewer" 2>/dev/null; rm -f "$claim"' EXIT
 
 # Prints large file $1: its ranges, joined.
 joined() {

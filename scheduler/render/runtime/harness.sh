@@ -102,6 +102,11 @@ else
   echo "cannot make or enter the job's folder $dir" >"$control/cannot"
   code=72
 fi
+# A function that ended its process with exit code 0 (os._exit, exec) has left no result.
+if [ "$code" -eq 0 ] && [ -f "$control/function/call.json" ] && [ ! -f "$control/result.json" ] && [ ! -f "$control/result.pkl" ]; then
+  [ -f "$control/error.json" ] || echo "error: the process of the function ended with exit code 0 before the function returned" >>"$err"
+  code=1
+fi
 [ "$code" -ne 0 ] || { LC_ALL=C; outputs; }
 missing=$(printf %s "$missing" | tr '\n ' '??')
 finish "$code"

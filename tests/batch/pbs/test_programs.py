@@ -49,6 +49,29 @@ def test_one_query_of_the_queue_lists_the_users_jobs_and_truncated_columns_do_no
     assert call.startswith("qstat -u ") and call.endswith(" -w -t -s")
 
 
+def test_held_tasks_are_found_in_the_table_without_tasks_as_the_other_one_has_no_row_for_an_array(
+    pbs: FakeCommands,
+) -> None:
+    row = "{} alice prod b.tokentokento* -- 1 1 -- -- {} --\n    {}\n"
+    tasks = [("5[0].h", "R", "--"), ("5[1].h", "Q", "--"), ("6[0].h", "Q", "--"), ("7[0].h", "Q", "Not Running: full")]
+    arrays = [("5[].h", "H"), ("6[].h", "W"), ("7[].h", "Q")]
+    pbs.answers("qstat", "".join(row.format(*one) for one in tasks).encode(), when="*-t*")
+    pbs.answers("qstat", "".join(row.format(*one, "--") for one in arrays).encode(), when="*-w")
+    asked = "".join(f"0\t/f\tb{n}\t{n}[].h\t0\t0-9\tarray\n" for n in (5, 6, 7))
+    seen = SYSTEM.read_live(pbs.run("batch_live asked", {"asked": asked}).stdout.decode().splitlines())
+    assert {key: (one.raw, one.reason) for key, one in seen.items()} == {
+        ("b5", 0): ("R", ""), ("b5", 1): ("H", ""), ("b6", 0): ("W", ""), ("b7", 0): ("Q", "Not Running: full"),
+    }  # fmt: skip
+    assert [call.split()[3:] for call in pbs.calls()] == [["-w", "-t", "-s"], ["-w"]]
+
+
+def test_if_the_second_table_cannot_be_had_the_queue_has_not_answered(pbs: FakeCommands) -> None:
+    pbs.answers("qstat", b"5[1].h alice prod b.token* -- 1 1 -- -- Q --\n    --\n", when="*-t*")
+    pbs.answers("qstat", err=b"qstat: cannot connect\n", exit_code=255, when="*-w")
+    reply = pbs.run("batch_live asked", {"asked": "0\t/f\tb\t5[].h\t0\t0-9\tarray\n"})
+    assert (reply.returncode, reply.stdout, reply.stderr) == (255, b"", b"qstat: cannot connect\n")
+
+
 def test_a_batch_without_a_known_id_is_found_by_its_name(pbs: FakeCommands) -> None:
     pbs.answers("qstat", TABLE)
     pbs.answers("qselect", b"5607150.polaris-pbs-01\n")

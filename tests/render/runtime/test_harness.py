@@ -237,6 +237,19 @@ def test_a_missing_output_is_named_whatever_its_name(make: Make, name: str) -> N
     assert told(end) == (0, "")
 
 
+@pytest.mark.parametrize(("left", "code"), [(None, 1), ("error.json", 1), ("result.json", 0), ("result.pkl", 0)])
+def test_a_function_that_leaves_no_result_has_failed(make: Make, left: str | None, code: int) -> None:
+    job = make(f"echo '{{}}' >{left or 'elsewhere'}")
+    job.folder.joinpath("0/function").mkdir()
+    job.folder.joinpath("0/function/call.json").touch()
+    job.folder.joinpath("0/outputs.sh").write_text('dir=$control\noutputs() { touch "$control/checked"; }\n')
+    assert job.run() == (code, "")
+    assert told(job.end()) == (code, "")
+    assert job.folder.joinpath("0/checked").exists() == (code == 0)
+    message = "error: the process of the function ended with exit code 0 before the function returned\n"
+    assert job.printed("stderr") == ("" if left else message)
+
+
 def test_the_outputs_of_a_failed_payload_are_not_checked(make: Make) -> None:
     job = make("exit 3", output_files=["*.root"])
     job.run()
