@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from scheduler.engine.collect.local_paths import LocalPaths, NotCollectable
 from scheduler.engine.collect.output import LARGE_BYTES, LOGS, SHA256_OF_EMPTY, Output
@@ -24,6 +24,41 @@ _WHY = {
 }
 _DETAILS = re.compile(rb"(-1|\d{1,18})(?: ([0-7]{1,6}) (-?\d{1,12}))?\Z")
 _HASH = re.compile(rb"[0-9a-f]{64}\Z|-\Z|!\Z")
+
+
+class Outputs(Sequence[Output]):
+    """The outputs in a list that may be long: each is read when it is needed, so that the list costs little memory."""
+
+    def __init__(self, rows: Sequence[JobRow], reply: bytes, scratch: Path) -> None:
+        self._rows, self._reply, self._scratch = rows, reply, scratch
+        self._starts, self._details, self._hashes = array("Q"), array("Q"), array("Q")
+        self._jobs: dict[int, range] = {}
+
+    def add(self, file: _Listed, key: int) -> None:
+        """Add a file of the list, of the job with this key. The files of a job follow each other."""
+        at = len(self._starts)
+        self._starts.append(file.start)
+        self._details.append(file.details_start)
+        self._hashes.append(file.hash_start)
+        self._jobs[key] = range(self._jobs[key].start if key in self._jobs else at, at + 1)
+
+    def of(self, key: int) -> list[Output]:
+        """The outputs of one job."""
+        return [self[n] for n in self._jobs.get(key, ())]
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int) -> Output: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Output]: ...
+    def __getitem__(self, index: int | slice) -> Output | list[Output]:
+        if isinstance(index, slice):
+            return [self[n] for n in range(*index.indices(len(self)))]
+        file, _ = _read_file(self._reply, self._starts[index], self._details[index], self._hashes[index])
+        row = _row(self._rows, file.job)
+        return _output(row, file, _path_of(row, file, self._scratch))
 
 
 @dataclass
@@ -42,20 +77,15 @@ class Manifest:
     bad: dict[int, str] = field(default_factory=dict)
     of_git: Counter[int] = field(default_factory=Counter)
 
-    def of(self, key: int) -> Sequence[Output]:
+    def of(self, key: int) -> list[Output]:
         """The outputs of one job."""
-        return self._by_job.get(key, [])
-
-    @cached_property
-    def _by_job(self) -> Mapping[int, list[Output]]:
-        found: dict[int, list[Output]] = defaultdict(list)
-        for output in self.outputs:
-            found[output.job].append(output)
-        return found
+        if isinstance(self.outputs, Outputs):
+            return self.outputs.of(key)
+        return [output for output in self.outputs if output.job == key]
 
 
 class _Listed(NamedTuple):
-    """A file of the list: strings and numbers as they are there."""
+    """A file of the list: strings and numbers as they are there, and where its three parts begin."""
 
     job: str
     kind: str
@@ -63,6 +93,14 @@ class _Listed(NamedTuple):
     name: str
     details: bytes
     sha256: bytes
+    start: int
+    details_start: int
+    hash_start: int
+
+    @property
+    def remote_path(self) -> str:
+        """Its path."""
+        return f"{self.folder.rstrip('/')}/{self.name}"
 
 
 def read_listing(rows: Sequence[JobRow], reply: bytes, start: int, scratch: Path) -> Manifest:
@@ -77,7 +115,8 @@ def read_listing(rows: Sequence[JobRow], reply: bytes, start: int, scratch: Path
     Raises:
         ValueError, IndexError: the list is not valid.
     """
-    result = Manifest()
+    outputs = Outputs(rows, reply, scratch)
+    result = Manifest(outputs)
     for line in reply[:start].decode(errors="replace").splitlines():
         word, _, rest = line.partition(" ")
         number, _, why = rest.partition(" ")
@@ -85,8 +124,19 @@ def read_listing(rows: Sequence[JobRow], reply: bytes, start: int, scratch: Path
             result.gone.add(_row(rows, number).key)
         elif word == "bad":
             code, _, name = why.partition(" ")
-            result.bad.setdefault(_row(rows, number).key, _WHY[code].format(repr(name)))
-    result.outputs = list(_outputs(rows, _files(reply, start + len("files ")), scratch, result))
+            result.bad.setdefault(_row(rows, number).key, _WHY.get(code, _WHY["read"]).format(repr(name)))
+    taken = LocalPaths()
+    for file in _files(reply, start + len("files ")):
+        row = _row(rows, file.job)
+        taken.begin(row)
+        try:
+            if _is_collected(row, file, result):
+                path = _path_of(row, file, scratch)
+                _output(row, file, path)
+                if taken.take(path, file.remote_path, file.kind):
+                    outputs.add(file, row.key)
+        except NotCollectable as error:
+            result.bad.setdefault(row.key, str(error))
     return result
 
 
@@ -108,29 +158,25 @@ def _files(reply: bytes, start: int) -> Iterator[_Listed]:
     hashes = details
     for _ in range(count):
         hashes = reply.index(b"\n", hashes) + 1
+    at = end + 1
     for _ in range(count):
-        middle = reply.index(b"\0", reply.index(b"\0", end + 1) + 1)
-        first, _, folder = reply[end + 1 : middle].partition(b"\0")
-        end = reply.index(b"\0", middle + 1)
-        job, _, kind = first.decode().partition("\t")
-        details_end, hash_end = reply.index(b"\n", details), reply.index(b"\n", hashes)
-        name = os.fsdecode(reply[middle + 1 : end])
-        yield _Listed(job, kind, os.fsdecode(folder), name, reply[details:details_end], reply[hashes:hash_end])
-        details, hashes = details_end + 1, hash_end + 1
+        file, at = _read_file(reply, at, details, hashes)
+        yield file
+        details, hashes = details + len(file.details) + 1, hashes + len(file.sha256) + 1
 
 
-def _outputs(rows: Sequence[JobRow], files: Iterator[_Listed], scratch: Path, result: Manifest) -> Iterator[Output]:
-    """The files that can be collected. The others are counted or named in `result`."""
-    taken = LocalPaths()
-    for file in files:
-        row = _row(rows, file.job)
-        taken.begin(row)
-        try:
-            local_path = _local_path(row, file, scratch, result)
-            if local_path and taken.take(local_path, f"{file.folder.rstrip('/')}/{file.name}", file.kind):
-                yield _output(row, file, local_path)
-        except NotCollectable as error:
-            result.bad.setdefault(row.key, str(error))
+def _read_file(reply: bytes, start: int, details: int, hashes: int) -> tuple[_Listed, int]:
+    """The file whose strings, details and hash begin at these bytes; and where the strings of the next one begin."""
+    middle = reply.index(b"\0", reply.index(b"\0", start) + 1)
+    first, _, folder = reply[start:middle].partition(b"\0")
+    end = reply.index(b"\0", middle + 1)
+    job, _, kind = first.decode().partition("\t")
+    listed = _Listed(
+        job, kind, os.fsdecode(folder), os.fsdecode(reply[middle + 1 : end]),
+        reply[details : reply.index(b"\n", details)], reply[hashes : reply.index(b"\n", hashes)],
+        start, details, hashes,
+    )  # fmt: skip
+    return listed, end + 1
 
 
 def _output(row: JobRow, file: _Listed, local_path: str) -> Output:
@@ -146,7 +192,7 @@ def _output(row: JobRow, file: _Listed, local_path: str) -> Output:
     return Output(
         job=row.key,
         kind=sys.intern(file.kind),
-        remote_path=f"{file.folder.rstrip('/')}/{file.name}",
+        remote_path=file.remote_path,
         local_path=local_path,
         size=size,
         sha256=SHA256_OF_EMPTY if sha256 == SHA256_OF_EMPTY else sha256,
@@ -156,16 +202,21 @@ def _output(row: JobRow, file: _Listed, local_path: str) -> Output:
     )
 
 
-def _local_path(row: JobRow, file: _Listed, scratch: Path, result: Manifest) -> str:
-    """Where a file is downloaded to; empty if it is not downloaded.
+def _path_of(row: JobRow, file: _Listed, scratch: Path) -> str:
+    """Where a file is downloaded to."""
+    if file.kind == "error":
+        return f"{scratch}/{row.key}.error.json"
+    return f"{row.working_dir}/{LOGS.get(file.kind) or os.path.normpath(file.name)}"
+
+
+def _is_collected(row: JobRow, file: _Listed, result: Manifest) -> bool:
+    """Whether a file is downloaded. Those below a ``.git`` are counted in `result`.
 
     Raises:
         NotCollectable: the path in the reply leads out of the job's folder, or answers no declared pattern.
     """
-    if file.kind == "error":
-        return f"{scratch}/{row.key}.error.json"
-    if file.kind in LOGS:
-        return f"{row.working_dir}/{LOGS[file.kind]}"
+    if file.kind == "error" or file.kind in LOGS:
+        return True
     name = file.name
     if not is_number(file.kind) or int(file.kind) >= len(row.patterns):
         raise NotCollectable(f"the site listed an output that belongs to no pattern: {name[:300]!r}")
@@ -175,9 +226,9 @@ def _local_path(row: JobRow, file: _Listed, scratch: Path, result: Manifest) -> 
     pattern = row.patterns[int(file.kind)]
     if not patterns.matches(pattern, path):
         if patterns.may_be_listed(pattern, path):
-            return ""
+            return False
         raise NotCollectable(f"the site listed {name[:300]!r}, which does not match the declared output {pattern!r}")
     if any(map(patterns.is_git, path.split("/"))):
         result.of_git[row.key] += 1
-        return ""
-    return f"{row.working_dir}/{path}"
+        return False
+    return True

@@ -21,7 +21,7 @@ class LocalPaths:
     def __init__(self) -> None:
         self._row: JobRow | None = None
         self._before: set[int] = set()
-        self._taken: dict[str, tuple[str, str]] = {}
+        self._taken: dict[int, int] = {}  # hash of a path or of its folded form → hash of the remote path
 
     def begin(self, row: JobRow) -> None:
         """The next output is of this job.
@@ -49,13 +49,15 @@ class LocalPaths:
         is_log = local_path.rpartition("/")[2] in (LOGS["stdout"], LOGS["stderr"])
         if is_log and kind not in LOGS and _is(local_path, remote_path):
             return False
-        folded = unicodedata.normalize("NFC", local_path).casefold()
-        path, remote = self._taken.setdefault(folded, (local_path, remote_path))
-        if remote == remote_path or (path != local_path and not folds_names(self._row.working_dir)):
+        name, remote = local_path[len(self._row.working_dir) :], hash(remote_path)
+        folded = hash(unicodedata.normalize("NFC", name).casefold())
+        first = self._taken.setdefault(hash(name), remote)
+        first_folded = self._taken.setdefault(folded, remote)
+        if first == remote and (first_folded == remote or not folds_names(self._row.working_dir)):
             return True
         if kind not in LOGS and _is(local_path, remote_path):
             return False
-        raise NotCollectable(f"{remote!r} and {remote_path!r} would have one local path, {local_path!r}")
+        raise NotCollectable(f"{remote_path!r} and another of its outputs would have one local path, {local_path!r}")
 
 
 def _is(local_path: str, remote_path: str) -> bool:

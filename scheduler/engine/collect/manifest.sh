@@ -29,7 +29,7 @@ follows() {
 # Adds $2 to the list as kind $1: a file of the current folder, or all files of a folder in it.
 found() {
   if [ -f "$2" ]; then
-    [ -r "$2" ] || { unreadable "$2"; return 0; }
+    { true <"$2"; } 2>/dev/null || { unreadable "$2"; return 0; }
     printf '%s\t%s\0%s\0%s\0' "$job" "$1" "$PWD" "${2#./}" >&4
     printf '%s/%s\0' "$PWD" "${2#./}" >&5
   elif [ -d "$2" ]; then
@@ -40,7 +40,7 @@ found() {
           [ ! -r "$f" ] || [ ! -x "$f" ] || continue
         elif [ ! -f "$f" ]; then
           continue
-        elif [ -r "$f" ]; then
+        elif { true <"$f"; } 2>/dev/null; then
           printf "%s\t%s\0%s\0%s\0" "$job" "$kind" "$PWD" "${f#./}" >&4
           printf "%s/%s\0" "$PWD" "${f#./}" >&5
           continue

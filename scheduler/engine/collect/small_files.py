@@ -35,7 +35,7 @@ def unpack(
     written: dict[str, Output | None] = {}  # by remote path; None if the file could not be kept
     size = sum(output.size for output in wanted.values())
     for member in members(source, files=len(wanted), size=size):
-        output = wanted.pop(f"/{member.name}", None)
+        output = wanted.get(f"/{member.name}")
         if output is None or (member.link is not None and f"/{member.link}" not in written):
             raise OutputError(f"the site sent something that was not requested: {member.name[:200]!r}")
         written[output.remote_path] = None
@@ -44,6 +44,7 @@ def unpack(
             written[output.remote_path] = output
         except OutputError as error:
             failed.setdefault(output.job, str(error))
+        del wanted[output.remote_path]
         arrived(output.size)
         if not wanted:
             return
