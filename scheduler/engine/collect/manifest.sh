@@ -22,8 +22,9 @@ unreadable() { bad read "$1"; }
 # A link that the user named may be followed, but not into our own files, nor to a folder that holds the job's.
 follows() {
   inside=$(cd -P "$1" 2>/dev/null && pwd -P) || { unreadable "$1"; return 1; }
-  case $control/ in "${inside%/}"/*) bad inside "$1"; return 1 ;; esac
-  case $here/ in "${inside%/}"/*) bad inside "$1"; return 1 ;; esac
+  case $inside in / | //) inside='' ;; esac   # bash: //
+  case $control/ in "$inside"/*) bad inside "$1"; return 1 ;; esac
+  case $here/ in "$inside"/*) bad inside "$1"; return 1 ;; esac
   case $inside/ in "$here"/*) ;; "${control%/*}"/*) bad inside "$1"; return 1 ;; esac
 }
 # Adds $2 to the list as kind $1: a file of the current folder, or all files of a folder in it.
