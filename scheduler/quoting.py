@@ -58,6 +58,12 @@ def quote_path(path: str, *, what: str) -> str:
     return "".join(words) or "''"
 
 
+def path_variables(path: str) -> list[str]:
+    """The variables that a shell expands in what `quote_path` makes of a path, each once."""
+    home = ["HOME"] if path == "~" or path.startswith("~/") else []
+    return list(dict.fromkeys([*home, *(match[1] or match[2] for match in _VARIABLE.finditer(path))]))
+
+
 def _literal(text: str, path: str, what: str) -> str:
     if "$" in text:
         raise ConfigError(f"{what}: a '$' in a path must begin $NAME or ${{NAME}}, not as in {path!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from jinja2.sandbox import SandboxedEnvironment
 from pydantic import ValidationError
 
 from scheduler.campaign.keys import FUNCTION, EntryKeys, FileKeys
@@ -19,14 +19,17 @@ from scheduler.campaign.sweep import combinations
 from scheduler.errors import ConfigError, JobError, did_you_mean
 from scheduler.job.job import Job, JobType
 from scheduler.schema.model import problems
+from scheduler.schema.sandbox import Sandbox
+from scheduler.schema.template_errors import FAULTS, explained
 from scheduler.schema.yaml import laid_over, local_path, read_mapping
 
-_JINJA = SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)
+_MOST_SOURCE_BYTES = 16 << 20
+_JINJA = Sandbox()
 
 
 @functools.lru_cache(maxsize=256)
 def _compiled(pattern: str) -> jinja2.Template:
-    return _JINJA.from_string(pattern)
+    return _JINJA.compiled(pattern)
 
 
 @dataclass(frozen=True)
@@ -137,13 +140,9 @@ class JobFile:
 
     def _filled(self, pattern: str, params: Mapping[str, Any], *, key: str) -> str:
         try:
-            return _compiled(pattern).render(params)
-        except jinja2.UndefinedError as error:
-            _, name, rest = f"{error}''".split("'", 2)
-            near = did_you_mean(name, params) if rest.startswith(" is undefined") else pattern[:60]
-            raise self._wrong(f"{key}: {error}; {near}") from None
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
-            raise self._wrong(f"{key}: {pattern[:60]!r}: {error}") from None
+            return _JINJA.render(_compiled(pattern), params)
+        except FAULTS as error:
+            raise self._wrong(f"{key}: {_why(error, pattern, params, key)}") from None
 
     def _working_dir(self, own: str | None, params: Mapping[str, Any]) -> str | None:
         """The folder, relative to the current directory. Only the pattern may contain ``..``, not a parameter."""
@@ -188,6 +187,8 @@ class JobFile:
         file = local_path(name, beside=self.path)
         if not file.is_file():
             raise self._wrong(f"job.function: the file {file} does not exist")
+        if file.stat().st_size > _MOST_SOURCE_BYTES:
+            raise self._wrong(f"job.function: the file {file} is larger than {_MOST_SOURCE_BYTES >> 20} MiB")
         folder = str(file.parent)
         if folder not in sys.path:
             sys.path.append(folder)  # last, so that it hides no other module
@@ -200,6 +201,16 @@ class JobFile:
 
     def _wrong(self, problem: str) -> ConfigError:
         return ConfigError(f"{self.path}: {problem}")
+
+
+def _why(error: BaseException, pattern: str, params: Mapping[str, Any], key: str) -> str:
+    """What is wrong with a pattern. The pattern of a variable is its value, and is not quoted."""
+    secret = key.startswith("env_vars")
+    text = explained(error, source=None if secret else pattern)
+    unknown = re.match(r"'(\w+)' is undefined", str(error)) if isinstance(error, jinja2.UndefinedError) else None
+    if unknown:
+        return f"{unknown[0]}; {did_you_mean(unknown[1], params)}"
+    return text if secret else f"{pattern[:60]!r}: {text}"
 
 
 def read_job_file(path: str | Path) -> JobFile:

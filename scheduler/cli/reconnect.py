@@ -11,6 +11,7 @@ from scheduler.cli.screen import console
 from scheduler.engine.connect import transport_to
 from scheduler.engine.context import SiteContext
 from scheduler.engine.session import SiteSession
+from scheduler.engine.site_identity import description_of, identity_of
 from scheduler.errors import ConfigError
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
@@ -19,8 +20,6 @@ from scheduler.site.site import Site
 
 _TAKEN_FROM_FILE = ("transport", "host", "ssh", "limits")
 """Keys whose values come from the site file as it is today, not as it was when the jobs were submitted."""
-_IDENTITY = ("scheduler", "work_dir")
-"""If one of these keys has changed, the file describes another site of the same name."""
 
 
 def keys_by_site(rows: Sequence[JobRow]) -> dict[str, list[int]]:
@@ -40,7 +39,7 @@ def open_session(name: str, ledger: Ledger) -> Iterator[SiteSession]:
     """
     site = site_of_jobs(name, ledger)
     with transport_to(site, prompter=console.prompter()) as transport:
-        yield SiteSession(SiteContext(site, find(site.scheduler), ledger, transport))
+        yield SiteSession(SiteContext(site, find(site.scheduler), ledger, transport, recorded_as=name))
 
 
 def site_of_jobs(name: str, ledger: Ledger) -> Site:
@@ -52,7 +51,10 @@ def site_of_jobs(name: str, ledger: Ledger) -> Site:
     recorded = ledger.sites.site_json(name)
     if recorded is None:
         return find_site(name)
-    then = Site.from_json(json.loads(recorded))
+    try:
+        then = Site.from_json(json.loads(recorded))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"the settings of site {name!r} in {ledger.path} cannot be read: {error}") from error
     now = _site_today(then)
     if now is None:
         return then
@@ -62,7 +64,7 @@ def site_of_jobs(name: str, ledger: Ledger) -> Site:
 
 def _site_today(then: Site) -> Site | None:
     """The site that this name, or the recorded file, gives today; None if it does not exist or is another site."""
-    known = [then.name, *([str(then.path)] if then.path is not None and then.path.is_file() else [])]
+    known, other = [then.name, *([str(then.path)] if then.path is not None and then.path.is_file() else [])], None
     for name_or_path in known:
         try:
             now = find_site(name_or_path)
@@ -73,6 +75,14 @@ def _site_today(then: Site) -> Site | None:
                     "yellow",
                 )
             continue
-        if now.is_local == then.is_local and all(getattr(now, key) == getattr(then, key) for key in _IDENTITY):
+        if identity_of(now) == identity_of(then):
             return now
+        other = other or now
+    if other is not None:
+        console.print_message(
+            f"site {then.name!r} is another one today: {description_of(other)}. Its jobs were submitted to "
+            f"{description_of(then)}, and are followed there. If it is the same cluster under another address: "
+            f"scheduler adopt {other.name}",
+            "yellow",
+        )
     return None

@@ -16,6 +16,7 @@ from scheduler.campaign.jobfile import JobFile, read_job_file
 from scheduler.cli import campaigns
 from scheduler.cli.screen import console, format
 from scheduler.engine.connect import transport_to
+from scheduler.engine.site_identity import description_of, known_as, others_of_this_name, recorded_as
 from scheduler.errors import BatchError, TransportError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause
@@ -23,6 +24,7 @@ from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
 from scheduler.runner import Runner
 from scheduler.site.catalog import find_site
+from scheduler.site.site import Site
 
 
 @dataclass
@@ -55,7 +57,7 @@ class FileSubmission:
     def already_submitted(self) -> list[JobRow]:
         """The jobs that this campaign has submitted before and that were not refused."""
         ids = {job.job_id for job in self.jobs}
-        earlier = self.runner.ledger.of_campaign(self.campaign, self.runner.site.name)
+        earlier = self.runner.ledger.of_campaign(self.campaign, self.runner.session.context.key)
         newest = {row.job_id: row for row in earlier if row.job_id in ids and row.status.cause is not Cause.REFUSED}
         return list(newest.values())
 
@@ -69,13 +71,15 @@ def file_submission(file: Path, site: str, *, campaign: str | None, again: bool)
     """
     job_file = read_job_file(file)
     jobs, target, ledger = job_file.jobs(), find_site(site), Ledger()
-    run = campaigns.run_of(ledger, campaigns.campaign_of(job_file, campaign), target.name, again=again)
+    key = recorded_as(target, ledger)
+    run = campaigns.run_of(ledger, campaigns.campaign_of(job_file, campaign), key, again=again)
+    _print_other_sites(target, ledger)
     transport = transport_to(target, prompter=console.prompter())
     with Runner(target, campaign=run, ledger=ledger, transport=transport) as runner:
         try:
             yield FileSubmission(job_file, runner, run, jobs)
         except KeyboardInterrupt:
-            if ledger.of_campaign(run, target.name):
+            if ledger.of_campaign(run, key):
                 print_how_to_resume(run)
             else:
                 console.print_message("Interrupted. Nothing was submitted.")
@@ -119,6 +123,17 @@ def print_how_to_resume(campaign: str) -> None:
 def wait_command(campaign: str) -> str:
     """``scheduler wait --campaign b0-scan``, quoted for a shell."""
     return f"scheduler wait --campaign {shlex.quote(campaign)}"
+
+
+def _print_other_sites(site: Site, ledger: Ledger) -> None:
+    """Report that jobs were submitted to other sites of the same name."""
+    own = known_as(site, ledger)
+    for key, other in others_of_this_name(site, ledger).items():
+        console.print_message(
+            f"site {site.name!r} is {description_of(site)} here, and its jobs are recorded as {own!r}; jobs of site "
+            f"{key!r} are at {description_of(other)}, and stay there",
+            "yellow",
+        )
 
 
 def _spinner(text: str) -> AbstractContextManager[None]:

@@ -27,7 +27,7 @@ def withdraw(keys: Iterable[int], context: SiteContext) -> None:
         context: their site.
 
     Raises:
-        TransportError: the site could not be reached, so it is not known whether it has the jobs; nothing has changed.
+        TransportError: the site could not be reached, so it is not known whether it has the jobs.
         BatchError: as `submission.send`.
     """
     ledger = context.ledger
@@ -36,8 +36,8 @@ def withdraw(keys: Iterable[int], context: SiteContext) -> None:
         with ledger.slots.sending(token) as other:
             if other:
                 raise TransportError(
-                    f"site {context.site.name!r}: another process is submitting these jobs at the moment: {other}; "
-                    "cancel them again"
+                    f"site {context.site.name!r}: another process is submitting these jobs at the moment: {other}. "
+                    f"{RECORDED}"
                 )
             try:
                 reply = submission.query(token, context)
@@ -46,9 +46,11 @@ def withdraw(keys: Iterable[int], context: SiteContext) -> None:
         unfinished = [row for row in ledger.of_bundle(token) if not row.status.final]
         if not reply.empty:
             record_statuses(reply, unfinished, context.system, ledger)
-        elif {row.key for row in unfinished} <= {row.key for row in rows}:
-            _finish(unfinished, Status(JobState.CANCELLED, Cause.CANCELLED, reason=_WITHDRAWN), "cancel", ledger)
-            close(token, ledger)
+        else:
+            chosen = [row for row in unfinished if row.key in {one.key for one in rows}]
+            _finish(chosen, Status(JobState.CANCELLED, Cause.CANCELLED, reason=_WITHDRAWN), "cancel", ledger)
+            if len(chosen) == len(unfinished):
+                close(token, ledger)
 
 
 def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:
@@ -80,6 +82,8 @@ def _finish(rows: Sequence[JobRow], status: Status, verb: str, ledger: Ledger) -
 
 
 _WITHDRAWN = "withdrawn before it reached the site"
+RECORDED = "The cancellation is recorded: the next poll that reaches the site (scheduler status) carries it out"
 _UNKNOWN = (
-    "It is not known whether the site has these jobs; cancel them later, or forget them: scheduler cancel --forget"
+    f"It is not known whether the site has these jobs. {RECORDED}. If the site will never be reached again, forget"
+    " them: scheduler cancel --forget"
 )

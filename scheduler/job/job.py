@@ -34,8 +34,10 @@ class Job:
         job_type: which of the next four arguments is used.
         function: for FUNCTION: called on the node as ``function(**params)``.
         script_path: for SCRIPT: a local file, ``.sh``, ``.py`` or with a ``#!`` line.
-        container_image: for CONTAINER, and optional for FUNCTION: a remote ``.sif`` file or folder, or ``docker://…``.
-        container_command: for CONTAINER: shell text (``{{ name }}``: a quoted param); default: the image's run script.
+        container_image: for CONTAINER, and optional for FUNCTION: a remote ``.sif`` file or folder, or ``docker://…``;
+            ``$NAME`` and a leading ``~/`` are expanded on the node.
+        container_command: for CONTAINER: text for bash with pipefail, or sh if the image has no bash (``{{ name }}``: a
+            quoted param); default: the image's run script.
         params: JSON values. The job finds them in the file that the environment variable ``JOB_PARAMS_FILE`` names.
         env_vars: environment variables of the payload, also inside a container.
         working_dir: the local folder of its outputs, default ``./<job_id>/``; with local transport the job runs in it.

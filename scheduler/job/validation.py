@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from scheduler.errors import JobError
+from scheduler.errors import ConfigError, JobError
 from scheduler.job import declared_outputs
 from scheduler.job.interface import JobType
+from scheduler.quoting import quote_path
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _OURS = ("JOB_ID", "JOB_DIR", "JOB_PARAMS_FILE", "bundle", "element", "control", "shared", "dir", "image")
@@ -159,6 +160,8 @@ def check(job: Job) -> None:
         if path is not None:
             _refuse_no_path(path, f"job {job.job_id!r}: {field}")
     _CHECKS[job.job_type](job)
+    if job.container_image:
+        _check_image(job.container_image, f"job {job.job_id!r}: container_image")
     if job.template is not None and not Path(job.template).is_file():
         raise JobError(f"job {job.job_id!r}: template {job.template!r} does not exist")
     if any("\0" in a for a in job.arguments):
@@ -203,15 +206,20 @@ def _has_interpreter(path: Path) -> bool:
 def _check_container(job: Job) -> None:
     if not job.container_image:
         raise JobError(f"job {job.job_id!r}: a CONTAINER job needs container_image=")
-    if any(ord(c) < 32 for c in job.container_image) or job.container_image.startswith("-"):
-        raise JobError(
-            f"job {job.job_id!r}: container_image {job.container_image!r} is not a path or address of an image"
-        )
     if job.container_command is not None and job.arguments:
         raise JobError(
             f"job {job.job_id!r}: arguments are for the image's own run script; write them into container_command"
         )
     params_as_json(job)
+
+
+def _check_image(image: str, what: str) -> None:
+    if any(ord(c) < 32 or ord(c) == 127 for c in image) or image.startswith("-"):
+        raise JobError(f"{what} {image!r} is not a path or address of an image")
+    try:
+        quote_path(image, what=what)
+    except ConfigError as error:
+        raise JobError(str(error)) from None
 
 
 _CHECKS = {JobType.FUNCTION: _check_function, JobType.SCRIPT: _check_script, JobType.CONTAINER: _check_container}

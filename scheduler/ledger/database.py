@@ -13,17 +13,20 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 from scheduler.errors import LedgerError
-from scheduler.ledger import filesystem
-from scheduler.ledger.senders import Senders
+from scheduler.ledger.folder import filesystem
+from scheduler.ledger.folder.senders import Senders
 from scheduler.ledger.tables import MIGRATIONS, SCHEMA, VERSION
 
+_Row = TypeVar("_Row")
 _LOCKED_SECONDS = 30.0
 """How long a process waits for the lock of another one."""
+_ANOTHER_FOLDER = "Another folder can be named by the environment variable SCHEDULER_STATE_DIR"
 _of_parents: list[sqlite3.Connection] = []
 """Connections that a forked process has inherited. It must not use or close them (sqlite.org/howtocorrupt.html)."""
 
@@ -68,6 +71,8 @@ class Database:
             (self.folder / "spool").mkdir(mode=0o700, exist_ok=True)
             if not self.path.exists():
                 self._create()
+            elif not self.path.is_file():
+                raise LedgerError(f"the ledger {self.path} is not a regular file. {_ANOTHER_FOLDER}")
             self._prepare(self._db)
 
     def close(self) -> None:
@@ -91,6 +96,17 @@ class Database:
         """The connection, for SELECT statements outside a transaction."""
         with self._errors_explained("read"):
             yield self._db
+
+    def rows(self, query: str, values: Any, read: Callable[[sqlite3.Cursor], Iterable[_Row]]) -> list[_Row]:
+        """What `read` makes of the rows of a query. Text that is not UTF-8 is shown with escapes."""
+        with self.reading() as db:
+            try:
+                return list(read(db.execute(query, values)))
+            except sqlite3.OperationalError as error:
+                if "Could not decode" not in str(error):
+                    raise
+                db.text_factory = _escaped  # slower, and needed only for a damaged row
+                return list(read(db.execute(query, values)))
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -174,10 +190,20 @@ class Database:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise LedgerError(
-                f"cannot {act} the ledger {self.path}: {error}. Is the disk full, or the folder read-only? "
-                "Another folder can be named by the environment variable SCHEDULER_STATE_DIR"
-            ) from error
+            if "locked" in str(error):
+                raise LedgerError(
+                    f"cannot {act} the ledger {self.path}: another process has kept it locked for "
+                    f"{_LOCKED_SECONDS:g} s ({error}). Try again; `fuser {self.path}` prints the processes that use it"
+                ) from error
+            if "not a database" in str(error) or "malformed" in str(error):
+                why = f"{error}: it is damaged, or is no ledger. Move it away, or restore a backup."
+            else:
+                why = f"{error}. Is the disk full, or the folder read-only?"
+            raise LedgerError(f"cannot {act} the ledger {self.path}: {why} {_ANOTHER_FOLDER}") from error
+
+
+def _escaped(text: bytes) -> str:
+    return text.decode("utf-8", "backslashreplace")
 
 
 class _Connection:

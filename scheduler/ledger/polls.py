@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 from scheduler.job.state import JobState, Status
 from scheduler.ledger.database import Database
-from scheduler.ledger.mapping import elements, stand, status_values
+from scheduler.ledger.mapping import elements, polled_batches, stand, status_values
 from scheduler.ledger.rows import Element, PolledBatch, Stand
 from scheduler.ledger.tables import ELEMENTS, NEW_STATUS, OBSERVATION_OF_ATTEMPT, POLLED, REOPEN, SETTLED, SILENCE
 
 LOST_SECONDS = 7 * 86400.0
 """For how long after its loss each poll of its site looks at a lost job again."""
+_WATCHED_SECONDS = 3600.0
+"""For how long polls look for a job that was cancelled while it was not known whether the batch system had it."""
 _UNFINISHED = json.dumps([state.word for state in JobState if not state.final])
 
 
@@ -50,17 +52,16 @@ class Polls:
     def unfinished(self, site: str) -> list[PolledBatch]:
         """The batches of a site that have unfinished or recently lost jobs and a known remote folder, oldest first."""
         values = {"site": site, "unfinished": _UNFINISHED, "lost_since": time.time() - LOST_SECONDS}
-        with self._database.reading() as db:
-            return [PolledBatch(**row) for row in db.execute(POLLED, values)]
+        values |= {"watched_since": time.time() - _WATCHED_SECONDS}
+        return self._database.rows(POLLED, values, polled_batches)
 
     def elements(self, batches: Sequence[PolledBatch]) -> dict[tuple[str, int], list[Element]]:
         """The elements of `batches` that are still unfinished or lost, by bundle and first element of their batch."""
         found: dict[tuple[str, int], list[Element]] = {(one.bundle, one.first): [] for one in batches}
         keys = f"[{','.join(one.keys for one in batches)}]"
-        with self._database.reading() as db:
-            for bundle, first, one in elements(db.execute(ELEMENTS, (keys, _UNFINISHED))):
-                if (bundle, first) in found:  # else the job has got another attempt meanwhile
-                    found[bundle, first].append(one)
+        for bundle, first, one in self._database.rows(ELEMENTS, (keys, _UNFINISHED), elements):
+            if (bundle, first) in found:  # else the job has got another attempt meanwhile
+                found[bundle, first].append(one)
         return found
 
     def version(self) -> int:

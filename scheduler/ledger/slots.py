@@ -40,6 +40,8 @@ GROUP BY s.bundle, s.first ORDER BY MIN(j.key)
 _sending: set[tuple[int, str]] = set()
 """(process, token) of the bundles that this process sends now: another of its threads leaves them alone."""
 
+_ROOM = "SELECT CAST(room AS INTEGER) AS room, CAST(full_at AS REAL) AS full_at FROM sites WHERE site = ?"
+
 
 class Slots:
     """Queue slots of sites."""
@@ -190,7 +192,9 @@ def _used(db: sqlite3.Connection, site: str) -> int:
 
 def _room(db: sqlite3.Connection, site: str, most: int | None, used: int, now: float) -> tuple[float, bool]:
     """How many jobs the site accepts at a time, and whether to submit one batch more than it accepted last."""
-    row = db.execute("SELECT room, full_at FROM sites WHERE site = ?", (site,)).fetchone()
+    row = db.execute(
+        "SELECT CAST(room AS INTEGER) AS room, CAST(full_at AS REAL) AS full_at FROM sites WHERE site = ?", (site,)
+    ).fetchone()
     limit = math.inf if most is None else most
     if row is None or row["room"] is None:
         return limit, False

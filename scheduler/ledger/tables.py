@@ -34,6 +34,7 @@ CREATE UNIQUE INDEX jobs_element ON jobs (bundle, element);
 CREATE INDEX jobs_campaign ON jobs (campaign, site, job_id);
 CREATE INDEX jobs_open ON jobs (site, collected) WHERE collected = 0;
 CREATE INDEX jobs_lost ON jobs (site, updated) WHERE cause = 'lost';
+CREATE INDEX jobs_cancelling ON jobs (site) WHERE cancelling = 1;
 CREATE TABLE attempts (
   job INTEGER NOT NULL REFERENCES jobs, retries INTEGER NOT NULL, bundle TEXT NOT NULL REFERENCES bundles,
   first INTEGER NOT NULL, element INTEGER NOT NULL, state TEXT NOT NULL, cause TEXT NOT NULL, exit_code INTEGER,
@@ -44,7 +45,8 @@ CREATE TABLE observations (job INTEGER NOT NULL REFERENCES jobs, at REAL NOT NUL
 CREATE INDEX observations_job ON observations (job);
 CREATE TABLE sites (
   site TEXT PRIMARY KEY, polled_at REAL NOT NULL DEFAULT 0, history TEXT NOT NULL DEFAULT '',
-  room INTEGER, full_at REAL NOT NULL DEFAULT 0) WITHOUT ROWID;
+  room INTEGER, full_at REAL NOT NULL DEFAULT 0, name TEXT NOT NULL DEFAULT '', identity TEXT NOT NULL DEFAULT '')
+  WITHOUT ROWID;
 CREATE INDEX batches_waiting ON batches (bundle) WHERE slot = 0;
 CREATE TRIGGER jobs_moved AFTER UPDATE OF bundle, first, element, state, cause, exit_code, raw, reason, node, started,
   ended, requeues, silent, silent_since, retries ON jobs BEGIN UPDATE batches SET settled_digest = ''
@@ -90,8 +92,13 @@ ALTER TABLE sites RENAME COLUMN asked_at TO polled_at;
     4: """
 ALTER TABLE bundles ADD COLUMN owned_at REAL NOT NULL DEFAULT 0;
 UPDATE bundles SET owner = '';
+ALTER TABLE sites ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE sites ADD COLUMN identity TEXT NOT NULL DEFAULT '';
+INSERT OR IGNORE INTO sites (site) SELECT DISTINCT site FROM bundles;
+UPDATE sites SET name = site;
 CREATE INDEX jobs_lost ON jobs (site, updated) WHERE cause = 'lost';
 ALTER TABLE jobs ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX jobs_cancelling ON jobs (site) WHERE cancelling = 1;
 ALTER TABLE batches ADD COLUMN handovers INTEGER NOT NULL DEFAULT 0;
 """,
 }
@@ -117,7 +124,10 @@ NEW_JOB = _insert(
 )  # fmt: skip
 NEW_JOB_DEFAULTS: Mapping[str, str | None] = {"resources": "{}", "retry": "{}", "template": None}
 TAKEN = "SELECT 1 FROM jobs WHERE campaign = :campaign AND site = :site AND job_id = :job_id AND cause != 'refused'"
-_BATCH_SYSTEM = "coalesce(json_extract(b.site_json, '$.settings.scheduler'), '') AS batch_system"
+_BATCH_SYSTEM = (
+    "CASE WHEN json_valid(b.site_json) THEN coalesce(json_extract(b.site_json, '$.settings.scheduler'), '') ELSE '' END"
+    " AS batch_system"
+)
 JOBS = (
     f"SELECT j.*, b.folder, b.sent, s.name, s.batch_id, s.count, s.packed, s.slot, {_BATCH_SYSTEM} FROM jobs j"  # noqa: S608
     " JOIN bundles b ON b.token = j.bundle JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"
@@ -146,17 +156,23 @@ RESULTS = (
 """Changes nothing if another process has observed meanwhile that the job is not finished."""
 
 POLLED = f"""
-SELECT j.bundle, j.first, s.count AS size, s.name, s.batch_id, s.packed, b.folder, s.settled_digest, j.elements, j.keys
+SELECT j.bundle, j.first, s.count AS size, s.name, s.batch_id, s.packed, b.folder, s.settled_digest, j.elements, j.keys,
+  j.cancelling
 FROM (
-  SELECT bundle, first, group_concat(element) AS elements, group_concat(key) AS keys, MIN(key) AS oldest FROM (
-    SELECT key, bundle, first, element FROM jobs
+  SELECT bundle, first, group_concat(element) AS elements, group_concat(key) AS keys, MIN(key) AS oldest,
+    coalesce(group_concat(CASE cancelling WHEN 1 THEN element END), '') AS cancelling FROM (
+    SELECT key, bundle, first, element, cancelling FROM jobs
     WHERE site = :site AND collected = 0 AND state IN (SELECT value FROM json_each(:unfinished))
-    UNION ALL SELECT key, bundle, first, element FROM jobs WHERE site = :site AND updated > :lost_since AND {_LOST})
+    UNION ALL SELECT key, bundle, first, element, cancelling FROM jobs
+    WHERE site = :site AND updated > :lost_since AND {_LOST}
+    UNION ALL SELECT key, bundle, first, element, cancelling FROM jobs
+    WHERE site = :site AND cancelling = 1 AND state = 'cancelled' AND updated > :watched_since)
   GROUP BY bundle, first) j
 JOIN bundles b ON b.token = j.bundle JOIN batches s ON s.bundle = j.bundle AND s.first = j.first
 WHERE b.folder NOT NULL AND s.slot = 1 ORDER BY j.oldest
 """  # noqa: S608
-"""The batches with unfinished jobs and recently lost ones, oldest first: one row for each batch, not for each job."""
+"""The batches with unfinished jobs, recently lost ones, and ones that were cancelled while it was not known whether the
+batch system had them, oldest first: one row for each batch, not for each job."""
 ELEMENTS = (
     f"SELECT key, bundle, first, element, silent, silent_since, {', '.join(STATUS)} FROM jobs"  # noqa: S608
     " WHERE key IN (SELECT value FROM json_each(?))"
@@ -175,8 +191,8 @@ KEEP_ATTEMPT = (
 NEXT_ATTEMPT = (
     "UPDATE jobs SET bundle = :bundle, first = :first, element = :element, state = :state, resources = :resources,"
     " retries = retries + 1, cause = '', exit_code = NULL, raw = '', reason = '', node = '', started = NULL,"
-    " ended = NULL, requeues = 0, silent = 0, silent_since = NULL, collected = 0, results = NULL, updated = :now"
-    " WHERE key = :key"
+    " ended = NULL, requeues = 0, silent = 0, silent_since = NULL, collected = 0, results = NULL, cancelling = 0,"
+    " updated = :now WHERE key = :key"
 )
 RESTORE_PREVIOUS = (
     f"UPDATE jobs SET ({_KEPT}) = (SELECT {_KEPT} FROM attempts"  # noqa: S608

@@ -67,7 +67,8 @@ class Bundle:
         token: unique; part of the name of every batch, and the name of the remote folder.
         batches: in the order in which they are submitted.
         files: path in the bundle → content, or the local path of a file or folder to copy.
-        python: the minor version of Python that the pickled functions need, ``"3.11"``, or empty.
+        python: the minor version of Python that the pickled functions need, ``"3.11"``, a blank, and what the
+            first of them is and why it is pickled; or empty.
         python_probe: sh text that prints the minor version of the site's Python, or empty.
     """
 
@@ -167,7 +168,7 @@ def _files_of_job(
 ) -> None:
     payload = payload_of(job, making.site, making.shared)
     if payload.python:
-        making.python = payload.python
+        making.python = making.python or payload.python
     context = context_of(job, making.site, payload, batch_name=request.name, element=element, directives=directives)
     script = rendered(template, context, job)
     check_includes(template, script, '. "$bundle/harness.sh"')
@@ -187,5 +188,5 @@ def _files_of_bundle(making: _Making, batches: Sequence[Batch]) -> None:
         (one.first, 1 if one.packed else len(one.jobs), one.script) for one in batches
     )
     if making.python:
-        files["needs-python"] = f"{making.python}\n".encode()
+        files["needs-python"] = f"{making.python.split()[0]}\n".encode()
     files.update(making.shared.files)

@@ -16,7 +16,9 @@ from typing import Any
 import yaml
 
 from scheduler.errors import ConfigError
+from scheduler.schema.regular_file import read_regular
 
+NO_CURRENT_FOLDER = "the current directory no longer exists: change to another one (cd ~), or give absolute paths"
 MAX_BYTES = 1 << 22
 MAX_VALUES = 100_000  # with aliases expanded: a few hundred bytes can expand to billions of values
 
@@ -101,9 +103,21 @@ def local_path(text: str | os.PathLike[str], *, beside: Path | None = None) -> P
     Args:
         text: the path; a leading ``~`` is the user's home directory.
         beside: the file to whose folder a relative path is relative; None: relative to the current directory.
+
+    Raises:
+        ConfigError: the path is relative to the current directory, which no longer exists.
     """
-    folder = Path.cwd() if beside is None else beside.absolute().parent
-    return folder / os.path.expanduser(text)  # noqa: PTH111 (Path's own raises when there is no such user)
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 (Path's own raises when there is no such user)
+    if path.is_absolute():
+        return path
+    return (_current_folder() if beside is None else beside.absolute().parent) / path
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigError(NO_CURRENT_FOLDER) from error
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,9 +132,10 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 
 def _text_of(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        content = read_regular(path, most=MAX_BYTES)
+        if content is None:
             raise ConfigError(f"{path}: is larger than {MAX_BYTES >> 20} MiB; is it the right file?")
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"

@@ -42,7 +42,15 @@ def site_folders() -> list[Path]:
     ``~/.config/scheduler`` on Linux); and the folder of the package.
     """
     user = os.environ.get("SCHEDULER_CONFIG_DIR") or platformdirs.user_config_dir("scheduler")
-    return [Path.cwd() / "site_configs", local_path(user) / "sites", packaged_folder("site_configs")]
+    return [*_own_folder(), local_path(user) / "sites", packaged_folder("site_configs")]
+
+
+def _own_folder() -> list[Path]:
+    """The folder in the current directory; none if that no longer exists."""
+    try:
+        return [Path.cwd() / "site_configs"]
+    except FileNotFoundError:
+        return []
 
 
 def find_site(name_or_path: str | os.PathLike[str], *, folders: Sequence[Path] | None = None) -> Site:
@@ -63,13 +71,13 @@ def find_site(name_or_path: str | os.PathLike[str], *, folders: Sequence[Path] |
         ConfigError: there is no such site (with the nearest known name and the folders that were searched), or its file
             is wrong (with the file and the key).
     """
-    path = local_path(name_or_path)
-    if _is_path(name_or_path):
+    if is_path(name_or_path):
+        path = local_path(name_or_path)
         return _site_of(path.stem, [path])
     looked_in = site_folders() if folders is None else list(folders)
     name = os.fspath(name_or_path)
     files = _files_of(name, looked_in)
-    if not files and path.is_file():  # names come first: a file `local` in the current directory does not hide the site
+    if not files and (path := local_path(name_or_path)).is_file():  # names come first: a file `local` hides no site
         return _site_of(path.stem, [path])
     if not files:
         searched = ", ".join(str(folder) for folder in looked_in)
@@ -91,7 +99,8 @@ def _entry(name: str, files: list[Path]) -> Entry:
         return Entry(name, files[-1], error=str(error))
 
 
-def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
+def is_path(name_or_path: str | os.PathLike[str]) -> bool:
+    """Whether this is the path of a site file, not the name of a site."""
     text = os.fspath(name_or_path)
     return "/" in text or text.startswith("~") or text.endswith(_SUFFIXES)
 

@@ -8,6 +8,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from scheduler import Cause, JobState
 from scheduler.job.state import Status
 from scheduler.ledger.ledger import Ledger
@@ -81,11 +83,14 @@ def test_cancel_all_needs_a_confirmation_or_yes(workspace: Workspace) -> None:
     assert "Nothing to cancel" in workspace.scheduler("cancel", "--all", "--yes").err
 
 
-def test_ctrl_c_prints_that_jobs_keep_running_and_the_command_that_resumes_waiting(workspace: Workspace) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_prints_that_jobs_keep_running_and_the_command_that_resumes_waiting(
+    workspace: Workspace, number: signal.Signals, code: int
+) -> None:
     with workspace.running_scheduler("run", workspace.sweep("slow"), "-s", "local", until="submitted") as process:
         wait_for(lambda: len(workspace.ran) == 2, what="the start of both jobs")
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(300) == 130
+        process.send_signal(number)
+        assert process.wait(300) == code
     assert "Submitted jobs keep running" in workspace.stderr and "Traceback" not in workspace.stderr
     workspace.end_slow_jobs()
     resume = shlex.split(workspace.stderr.splitlines()[-1])

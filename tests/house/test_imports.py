@@ -63,7 +63,7 @@ ONLY_IN = {
     "cloudpickle": ("render.function.pack", *ALONE),
     "simple_slurm": ("batch.slurm.directives",),
     "yaml": ("schema.yaml",),
-    "jinja2": ("render.*", "campaign.jobfile"),
+    "jinja2": ("render.*", "campaign.jobfile", "schema.*"),
     "platformdirs": ("ledger.*", "site.catalog"),
     "typer": ("cli*",),
     "rich": ("cli*",),

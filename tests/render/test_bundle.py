@@ -165,7 +165,7 @@ def test_shellcheck_finds_nothing_in_a_program(name: str, batch: str | None) -> 
     shellcheck(programs.program(name, batch).text, "sh", name)
 
 
-@pytest.mark.parametrize("name", ["family.sh", "glob.sh", "harness.sh", "pack.sh"])
+@pytest.mark.parametrize("name", ["options.sh", "family.sh", "glob.sh", "harness.sh", "pack.sh"])
 def test_shellcheck_finds_nothing_in_what_runs_inside_the_job(name: str) -> None:
     shellcheck(text(name), "sh", name)
 

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 from scheduler.batch.pbs.states import DELETED, ENDED, FAILED, LIMIT_SIGNALS, LIMITS, NEGATIVE, STATES
 from scheduler.job.evidence import Observation
-from scheduler.job.numerals import read_number
+from scheduler.job.numerals import MOST_EXIT_CODE, read_number, read_time
 from scheduler.job.state import Cause, JobState
 
 Attributes = Mapping[str, str]
@@ -113,7 +113,8 @@ def _as_shell(code: int | None) -> int | None:
     """The exit code as a shell reports it: 128 + signal. None for a negative one: PBS has set it, not the payload."""
     if code is None or code < 0:
         return None
-    return 128 + code - 256 if code >= 256 else code
+    shown = 128 + code - 256 if code >= 256 else code
+    return shown if shown <= MOST_EXIT_CODE else None
 
 
 _SIZES = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40, "pb": 2**50, "": 1}
@@ -143,6 +144,7 @@ def _batch_id(job_id: str) -> str:
 def _time(text: str) -> datetime | None:
     """``Mon Nov 23 22:05:43 2026``. qstat prints times in the time zone of its environment: pbs.sh sets UTC."""
     try:
-        return datetime.strptime(" ".join(text.split()), "%a %b %d %H:%M:%S %Y").replace(tzinfo=timezone.utc)
+        time = datetime.strptime(" ".join(text[:100].split()), "%a %b %d %H:%M:%S %Y").replace(tzinfo=timezone.utc)
     except ValueError:
         return None
+    return read_time(f"{time.timestamp():.0f}")

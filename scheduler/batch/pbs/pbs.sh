@@ -1,7 +1,6 @@
 # PBS on the login node: submit a script, query queue and history, cancel. A frozen server never answers, so every
 # command has a time limit. qstat connects to the server for every id on its command line, so the queue is queried with
 # one table of the user's jobs, and the history only for the few jobs that left the queue without an end file.
-unset PBS_DPREFIX   # it would make qsub read directives with another prefix than #PBS
 me=$(id -un)
 most_queries=100       # the most queries of the history in one poll
 
@@ -42,13 +41,17 @@ batch_submit() {
   log=$PWD/batches/$2/log.0
   [ "$3" -eq 1 ] || log=$PWD/batches/$2/log.^array_index^
   placed "$1" >"batches/$2/placed.sh" || return
-  (exec <"batches/$2/placed.sh" && cd / && limited 120 qsub -o "$log") >"batches/$2/said"
+  (exec <"batches/$2/placed.sh" && cd / && as_login limited 120 qsub -o "$log") >"batches/$2/said"
   code=$?
-  # Print the id alone: a site's hooks may print more.
-  grep -x '[0-9][0-9]*\(\[\]\)\{0,1\}\.[A-Za-z0-9_.-]*' "batches/$2/said" | tail -n 1 | grep . || cat "batches/$2/said"
+  cat "batches/$2/said"
   return "$code"
 }
 batch_submitted() { :; }
+
+# Reads what qsub printed: the id, and perhaps more, by a wrapper or a hook of the site. Prints the id if it is certain.
+batch_id() {
+  tr -d '\r' | sed -n 's/^\([0-9][0-9]*\(\[\]\)\{0,1\}\.[0-9_.-]*[A-Za-z][A-Za-z0-9_.-]*\) *$/\1/p' | sort -u | awk '{ id = $0 } END { if (NR == 1) print id }'
+}
 
 # Reads lines: bundle number, folder, name, id, first job, indices, kind ("one", "array" or "pack").
 # Prints lines: name|index|id|state|comment
@@ -130,7 +133,10 @@ batch_history() {
   done <"$1" >"$scratch/queries"
   head -n "$most_queries" "$scratch/queries" >"$scratch/now"
   while IFS=$tab read -r name how id list; do
-    query_history "$name" "$how" "$id" "$list" || return
+    query_history "$name" "$how" "$id" "$list"
+    code=$?
+    # What fails for one job says nothing about the others; a server that does not answer is not asked again.
+    case $code in 0) ;; 1 | 124 | 160 | 16[2-4] | 18[3-6] | 255) return "$code" ;; *) echo "unanswered|$name" ;; esac
   done <"$scratch/now"
   [ "$(wc -l <"$scratch/queries")" -le "$most_queries" ] || { echo "queried $most_queries jobs; the next poll queries the rest" >&2; return 75; }
 }

@@ -20,6 +20,8 @@ from typing import Any
 from scheduler.errors import ConfigError, did_you_mean
 
 _PLAIN = re.compile(r"[\x21-\x7e][\x20-\x7e]*\Z")
+_BARE = re.compile(r"[A-Za-z0-9_.,:;=@%+/\[\]|*()&!~^{}<>?-]+\Z")
+"""A value that needs no quotes in a directive."""
 MANAGED = {
     "job-name", "array", "output", "error", "open-mode", "no-requeue", "requeue", "time", "nodes", "ntasks",
     "cpus-per-task", "gpus-per-node", "partition", "account", "qos", "constraint", "mem", "mem-per-cpu", "mem-per-gpu",
@@ -54,7 +56,22 @@ def _header(options: tuple[tuple[str, object], ...], native: tuple[str, ...]) ->
             except SystemExit:
                 raise ConfigError(f"#SBATCH --{key}: simple-slurm does not accept {value!r}") from None
         script = str(slurm.script())
-    return "\n".join(line.rstrip() for line in script.splitlines() if line.startswith("#SBATCH"))
+    quoted = {key: value for key, value in pairs if value is not True and _is_quoted(key, str(value), options)}
+    lines = [line.rstrip() for line in script.splitlines() if line.startswith("#SBATCH")]
+    written = {f"--{key}": f"#SBATCH --{key}={_quote(str(value))}" for key, value in quoted.items()}
+    return "\n".join(written.get(line.split()[1], line) for line in lines)
+
+
+def _is_quoted(key: str, value: str, options: tuple[tuple[str, object], ...]) -> bool:
+    """Whether we write the value ourselves: with "=", which options with an optional value need, and with quotes."""
+    return key not in dict(options) or _BARE.match(value) is None
+
+
+def _quote(value: str) -> str:
+    """A value as sbatch reads it in a directive: it takes `#` for a comment, and removes quotes and backslashes."""
+    if _BARE.match(value):
+        return value
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _with_one_exclude(pairs: list[tuple[str, object]]) -> list[tuple[str, object]]:
@@ -77,7 +94,8 @@ def _checked(key: str, value: object) -> object:
 
 
 def _native(text: str) -> tuple[str, object]:
-    """Read ``--key=value``, ``--key value``, ``--key`` or ``-C value``: the long name of the option, and the value."""
+    """Read ``--key=value``, ``--key value``, ``--key`` or ``-C value``: the long name of the option, and the value. It
+    may have blanks."""
     match = re.match(r"(--[A-Za-z][A-Za-z0-9-]*|-[A-Za-z])(?:=|\s+|(?<=^-.)(?=.)|$)(.*)\Z", text)
     if match is None or not all(" " <= c <= "~" for c in text):
         raise ConfigError(f"native: {text!r} is not an option of sbatch")
@@ -88,7 +106,11 @@ def _native(text: str) -> tuple[str, object]:
     key = names[key]
     if key in MANAGED:
         raise ConfigError(f"native: {text!r} sets --{key}, which scheduler sets itself; use the key of the site or job")
-    return (key, _checked(key, value)) if value else (key, True)
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]  # as on a command line
+    if value.startswith("-"):
+        _checked(key, value)
+    return (key, value) if value else (key, True)
 
 
 @cache

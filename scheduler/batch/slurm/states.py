@@ -51,19 +51,14 @@ HELD_REASONS = (
 NEVER_STARTS = "DependencyNeverSatisfied"
 """The reason with which a PENDING job can never start."""
 
-IN_DOUBT = (
-    "timed out",
-    "Unable to contact",
-    "Connection reset",
-    "Connection refused",
-    "Zero Bytes",
-    "Unexpected message",
-    "Message send failure",
-    "Message receive failure",
-    "Communication connection failure",
-    "Communication shutdown failure",
+IN_DOUBT = re.compile(
+    r"timed?[ -]?out|unable to contact|connecting|connection|connect failure|communicat|zero bytes"
+    r"|unexpected message|message (send|receive)|incomplete message|header lengths|broken pipe|network is"
+    r"|no route to host|transport endpoint|standby mode|socket (error|closed)|stream socket",
+    re.I,
 )
-"""Errors of sbatch after which the controller may have accepted the job: in 3 of 3 trials a frozen one ran it."""
+"""Errors of sbatch after which the controller may have accepted the job: in 3 of 3 trials a frozen one ran it. They are
+no refusal, whatever the exit code is."""
 FULL = re.compile(r"\b(QOS|Assoc)(Grp|Max)\w*Submit\w*Limit\b|temporarily unable to accept job|Job limit exceeded")
 """Limits on a user's queued jobs, as sbatch prints them when it refuses a job (Slurm's list of job reason codes,
 https://slurm.schedmd.com/job_reason_codes.html). A limit on running jobs keeps a job pending and is not among them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_text
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,9 +82,11 @@ def _short(path: Path) -> str:
     """A path for the table. The full path is in the JSON and in the first lines of `show`."""
     if path.parent == packaged_folder("site_configs"):
         return "packaged"
-    for folder, short in ((Path.cwd(), "."), (Path.home(), "~")):
-        if path.is_relative_to(folder):
-            return f"{short}/{path.relative_to(folder)}"
+    for find, short in ((Path.cwd, "."), (Path.home, "~")):
+        with contextlib.suppress(FileNotFoundError):  # the current directory was removed
+            folder = find()
+            if path.is_relative_to(folder):
+                return f"{short}/{path.relative_to(folder)}"
     return str(path)
 
 

@@ -23,7 +23,9 @@ from typing import NamedTuple
 _CHUNK_BYTES = 1 << 18
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _SECOND_NS = 1_000_000_000
-_PART = re.compile(r"\.(?:\d{1,10}-\d{1,10}|.{1,80}\.[0-9a-f]{8}(?:\.\d{1,10}\.once)?)\.part\Z", re.DOTALL)
+_PART = re.compile(
+    r"\.(?:\d{1,10}-\d{1,10}|.{1,80}\.[0-9a-f]{8}(?:\.\d{1,10}(?:-[0-9a-f]{8})?\.once)?)\.part\Z", re.DOTALL
+)
 _numbers = itertools.count()
 
 

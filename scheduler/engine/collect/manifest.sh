@@ -112,7 +112,7 @@ fi
 [ ! -s "$small" ] || hashes <"$small" 2>/dev/null | sed 's/^\\//' | cut -c 1-64 >"$scratch/hashes"
 [ -e "$scratch/hashes" ] || : >"$scratch/hashes"
 [ "$(count "$small")" -eq "$(lines "$scratch/hashes")" ] || xargs -0 sh -c '
-  for f do { hash=$($sha256 <"$f"); } 2>/dev/null && printf "%.64s\n" "$hash" || echo "!"; done' sh <"$small" >"$scratch/hashes"
+  for f do hash=$($sha256 -- "$f" 2>/dev/null) && printf "%.64s\n" "${hash#\\}" || echo "!"; done' sh <"$small" >"$scratch/hashes"
 awk -v large="$large" 'FILENAME == ARGV[1] { hash[n++] = $0; next }
   { if ($1 < 0) print "!"; else if ($1 + 0 >= large + 0) print "-"; else if (i < n) print hash[i++] }' \
   "$scratch/hashes" "$scratch/details"

@@ -9,10 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scheduler.engine import file_end
 from scheduler.engine.collect import local_files
 from scheduler.engine.collect.listing import Manifest
 from scheduler.engine.collect.output import Output
+from scheduler.job.remote_text import cut
 from scheduler.job.state import Cause, JobState, Status
+from scheduler.ledger.large_results import MOST_DEPTH, is_deep
 from scheduler.ledger.rows import JobRow
 
 MOST_RESULT_BYTES = 64 << 20
@@ -62,6 +65,8 @@ def _own_results(outputs: Sequence[Output]) -> tuple[dict[str, Any], str]:
                 value = json.loads(content.decode())
             except (OSError, ValueError, RecursionError) as error:
                 return {}, f"its result.json is not JSON: {error}"
+            if is_deep(value):
+                return {}, f"its result.json is nested deeper than {MOST_DEPTH} levels"
             return (value if isinstance(value, dict) else {"result": value}), ""
     return {}, ""
 
@@ -128,7 +133,7 @@ def _exception(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             error = json.loads(file.read(MOST_ERROR_CHARACTERS))
-        return str(error.get("traceback") or f"{error.get('type')}: {error.get('message')}")
+        return cut(str(error.get("traceback") or f"{error.get('type')}: {error.get('message')}"), _LAST_BYTES)
     except (OSError, ValueError, AttributeError, RecursionError):
         return ""
 
@@ -141,10 +146,7 @@ def last_lines(path: Path, count: int) -> str:
         count: how many lines.
     """
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _LAST_BYTES))
-            text = file.read().decode("utf-8", "backslashreplace")
+        end = file_end.end_of_file(path, _LAST_BYTES)
     except OSError:
         return ""
-    return "\n".join(text.rstrip().splitlines()[-count:])
+    return "\n".join(file_end.last_lines(end.rstrip(), count))

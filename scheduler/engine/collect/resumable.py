@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import re
+import secrets
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -235,10 +236,8 @@ def _open_part(folder: int, name: str) -> tuple[str, IO[bytes]]:
     except OSError:
         pass  # another process holds it or has just renamed it, or this file system does not support locks
     file.close()
-    once = _part_name(name, owner=f".{os.getpid()}{_ONCE}")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(once, dir_fd=folder)
-    file = _open_new(folder, once, os.O_EXCL)
+    once = _part_name(name, owner=f".{os.getpid()}-{secrets.token_hex(4)}{_ONCE}")
+    file = _open_new(folder, once, os.O_EXCL)  # a file of that name is not ours, nor a link
     with contextlib.suppress(OSError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return once, file

@@ -67,7 +67,8 @@ def _decide(before: Status, observed: Observation | None, end: End | None, evide
         lagging = observed is not evidence.live and observed.cause in _NODE_TAKEN
         if lagging and evidence.silent_polls < PATIENT_POLLS:
             return before if before.final else replace(before, raw=observed.raw, reason=_PERHAPS_REQUEUED)
-        return _killed(before, observed, end, observed.cause, evidence)
+        dead = observed.cause is Cause.CANCELLED and end is None and evidence.log_cause is Cause.DEPENDENCY
+        return _killed(before, observed, end, Cause.DEPENDENCY if dead else observed.cause, evidence)
     if end is not None and observed is not None:
         return _proved(before, observed, end, evidence)
     if end is not None:
@@ -177,14 +178,21 @@ def _proved(before: Status, observed: Observation | None, end: End, evidence: Ev
 def _by_exit_code(before: Status, observed: Observation | None, end: End) -> Status:
     if end.cannot:
         return _final(before, observed, end, Cause.CANNOT_START, end.cannot)
-    if end.exit_code > 128 and end.exit_code - 128 in _SIGNALS:
-        name = _SIGNALS[end.exit_code - 128]
-        return _final(before, observed, end, Cause.SIGNAL, f"the payload was ended by signal {name}")
+    if name := _signal_that_killed(end):
+        doubt = f", or exited with {end.exit_code}" if end.killed is None and name in _RARE_SIGNALS.values() else ""
+        return _final(before, observed, end, Cause.SIGNAL, f"the payload was ended by signal {name}{doubt}")
     if end.exit_code != 0:
         return _final(before, observed, end, Cause.EXIT_CODE, f"the payload ended with exit code {end.exit_code}")
     if end.missing:
         return _final(before, observed, end, Cause.MISSING_OUTPUT, f"no declared output matches {end.missing}")
     return replace(_final(before, observed, end, Cause.NONE, ""), state=JobState.COMPLETED)
+
+
+def _signal_that_killed(end: End) -> str:
+    """The signal that killed the payload or the last program that it ran; empty if none did."""
+    number = end.exit_code - 128
+    rare = number in _RARE_SIGNALS and end.killed is not False  # else a payload's own exit code, such as 140
+    return (_SIGNALS | _RARE_SIGNALS)[number] if number in _SIGNALS or rare else f"{number}" if end.killed else ""
 
 
 def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:
@@ -265,4 +273,6 @@ _SIGNALS = {
     1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE",
     14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 30: "PWR", 31: "SYS",
 }  # fmt: skip
+_RARE_SIGNALS = {5: "TRAP", 10: "USR1", 12: "USR2", 16: "STKFLT", 26: "VTALRM", 27: "PROF", 29: "IO"}
+"""Programs are rarely killed by these, unless they are sent as a warning."""
 _NUMBERS = {name: number for number, name in _SIGNALS.items()}

@@ -194,7 +194,10 @@ def message_of(error):
 
 def advice(error):
     if isinstance(error, ImportError) and type(error).__name__ == "ModuleNotFoundError" and error.name:
-        message = "the module {0} was not sent with the function, and {1} has none: install it, or set `python:`"
+        message = (
+            "the module {0} was not sent with the function, and {1} has none. Three ways out: install it there; set `python:` "
+            "in the site file to a Python that has it; or run the function in a container that has it (container_image)"
+        )
         return message.format(error.name, this_python())
     if isinstance(error, SyntaxError) and str(error.filename).startswith(sys.path[0]):
         return "{0} cannot read this source; it may be written for another version of Python".format(this_python())

@@ -15,6 +15,7 @@ from typing import Any
 
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
+from scheduler.transports.forking import forget_after_fork, keep
 from scheduler.transports.openssh.control_master import ControlMaster, start_ssh
 from scheduler.transports.pipes import Pipes, reap
 from scheduler.transports.prompt import Prompter, TerminalPrompter
@@ -43,9 +44,9 @@ class OpensshTransport(Transport):
     def __init__(self, settings: SshSettings, *, prompter: Prompter | None = None) -> None:
         self._settings = settings
         self._master = ControlMaster(settings, prompter or TerminalPrompter())
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._sessions = threading.BoundedSemaphore(_MOST_SESSIONS)
         self._round_trip: float | None = None
+        self._begin()
+        forget_after_fork(self)
 
     def run(
         self,
@@ -70,6 +71,9 @@ class OpensshTransport(Transport):
             raise self._master.error(exchange.stderr_before_start)
         return exchange.reply(connection_lost=code < 0)
 
+    def verified_host_key(self) -> str:
+        return "checked by ssh when it logged in" if self._master.has_verified else ""
+
     def upload_streams(self) -> int:
         if self._round_trip is None:
             self._round_trip = self._measure_round_trip()
@@ -77,6 +81,15 @@ class OpensshTransport(Transport):
 
     def download_streams(self) -> int:
         return self.upload_streams()
+
+    def forget_connection(self) -> None:
+        keep(self._running, self._sessions)
+        self._master.forget()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._sessions = threading.BoundedSemaphore(_MOST_SESSIONS)
 
     def close(self) -> None:
         for process in list(self._running):

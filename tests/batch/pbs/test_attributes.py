@@ -9,6 +9,7 @@ import pytest
 from scheduler.batch.pbs.attributes import observation, read_dsv
 from scheduler.batch.pbs.system import SYSTEM
 from scheduler.job.state import Cause, JobState
+from tests.batch.counts import EVERY
 
 from .qstat_forms import read_jobs
 
@@ -108,16 +109,19 @@ def test_one_unreadable_line_of_the_history_does_not_affect_the_others() -> None
         "one|Job Id: 1.host|job_state=Q|substate=10",
         "two|\udcff",
     ]
-    assert list(SYSTEM.read_history(lines, {})) == [("one", 0)]
+    assert list(SYSTEM.read_history(lines, {}, EVERY)) == [("one", 0)]
 
 
 def test_a_job_of_another_name_with_the_id_of_our_job_is_ignored() -> None:
-    assert SYSTEM.read_history(["one|Job Id: 1.host|Job_Name=other|job_state=F|substate=91"], {"1.host": "one"}) == {}
+    assert (
+        SYSTEM.read_history(["one|Job Id: 1.host|Job_Name=other|job_state=F|substate=91"], {"1.host": "one"}, EVERY)
+        == {}
+    )
 
 
 def test_unreadable_lines_of_the_queue_do_not_affect_the_others() -> None:
     lines = ["", "one", "one|x|1.host|R|", "one|0|1.host|R", "two|3|2[].host|Z|what|is this", "three|0|3.host|H|a | b"]
-    seen = SYSTEM.read_live(lines)
+    seen = SYSTEM.read_live(lines, EVERY)
     assert list(seen) == [("two", 3), ("three", 0)]
     assert (seen["two", 3].state, seen["two", 3].active) == (None, True)
     assert (seen["three", 0].state, seen["three", 0].reason) == (JobState.HELD, "a | b")

@@ -19,6 +19,7 @@ import pytest
 from scheduler.batch.base import Key
 from scheduler.batch.pbs.system import SYSTEM
 from scheduler.job.evidence import Observation
+from tests.batch.counts import EVERY
 from tests.fakepbs import show
 from tests.fakepbs_host import LocalFakePbs
 from tests.unpacked import PBS_FUNCTIONS
@@ -235,7 +236,7 @@ def listed(server: Server) -> Mapping[Key, Observation]:
     asked = "".join(f"0\t/f\t{name}\t{job_id}\t0\t0-9\tarray\n" for name, job_id in arrays.items())
     (server.home / "asked").write_text(asked)
     program = f"{PBS_FUNCTIONS}\nmake_scratch\nbatch_live asked"
-    return SYSTEM.read_live(server.run(program).stdout.decode().splitlines())
+    return SYSTEM.read_live(server.run(program).stdout.decode().splitlines(), EVERY)
 
 
 ENDED = {

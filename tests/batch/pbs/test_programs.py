@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.batch.pbs.system import SYSTEM
+from tests.batch.counts import EVERY
 
 from .replay import FakeCommands
 
@@ -40,7 +41,7 @@ def pbs(tmp_path: Path) -> FakeCommands:
 def test_one_query_of_the_queue_lists_the_users_jobs_and_truncated_columns_do_no_harm(pbs: FakeCommands) -> None:
     pbs.answers("qstat", TABLE)
     pbs.answers("qselect")
-    seen = SYSTEM.read_live(pbs.run("batch_live asked", {"asked": ASKED}).stdout.decode().splitlines())
+    seen = SYSTEM.read_live(pbs.run("batch_live asked", {"asked": ASKED}).stdout.decode().splitlines(), EVERY)
     assert {key: (one.raw, one.reason) for key, one in seen.items()} == {
         ("a.token-0", 0): ("Q", "Not Running: 3 | of 4 nodes are busy"),
         ("b.token-1", 7): ("R", ""),
@@ -58,7 +59,7 @@ def test_held_tasks_are_found_in_the_table_without_tasks_as_the_other_one_has_no
     pbs.answers("qstat", "".join(row.format(*one) for one in tasks).encode(), when="*-t*")
     pbs.answers("qstat", "".join(row.format(*one, "--") for one in arrays).encode(), when="*-w")
     asked = "".join(f"0\t/f\tb{n}\t{n}[].h\t0\t0-9\tarray\n" for n in (5, 6, 7))
-    seen = SYSTEM.read_live(pbs.run("batch_live asked", {"asked": asked}).stdout.decode().splitlines())
+    seen = SYSTEM.read_live(pbs.run("batch_live asked", {"asked": asked}).stdout.decode().splitlines(), EVERY)
     assert {key: (one.raw, one.reason) for key, one in seen.items()} == {
         ("b5", 0): ("R", ""), ("b5", 1): ("H", ""), ("b6", 0): ("W", ""), ("b7", 0): ("Q", "Not Running: full"),
     }  # fmt: skip
@@ -76,7 +77,7 @@ def test_a_batch_without_a_known_id_is_found_by_its_name(pbs: FakeCommands) -> N
     pbs.answers("qstat", TABLE)
     pbs.answers("qselect", b"5607150.polaris-pbs-01\n")
     reply = pbs.run("batch_live asked", {"asked": "0\t/f\ta.token-0\t-\t0\t0\tone\n"})
-    (one,) = SYSTEM.read_live(reply.stdout.decode().splitlines()).values()
+    (one,) = SYSTEM.read_live(reply.stdout.decode().splitlines(), EVERY).values()
     assert one.batch_id == "5607150.polaris-pbs-01"
 
 
@@ -90,7 +91,7 @@ def test_the_history_is_queried_for_single_ids_but_only_once_for_many_tasks_of_a
         "qstat", b"Job Id: 7[2].h|Job_Name=c|job_state=X|substate=93|Exit_status=5|array_index=2\n", when="* 7*"
     )
     reply = pbs.run("batch_history gone", {"gone": "b\t5[].h\t1,2,3,4,8\na\t6.h\t0\nc\t7[].h\t2\n"})
-    seen = SYSTEM.read_history(reply.stdout.decode().splitlines(), {})
+    seen = SYSTEM.read_history(reply.stdout.decode().splitlines(), {}, EVERY)
     assert reply.returncode == 0
     assert sorted(seen) == [("a", 0), ("b", 1), ("b", 2), ("b", 3), ("b", 4), ("b", 8), ("c", 2)]
     assert [call.removeprefix("qstat ") for call in pbs.calls()] == [
@@ -146,7 +147,7 @@ def test_a_job_that_qdel_accepted_and_that_left_the_queue_is_deleted(pbs: FakeCo
     cancelled = "".join(f"{folder}\t{line}\n" for line in rest)
     files = {f"it's a bundle/batches/{first}/name": "" for first in (0, 1, 11, 12)}
     reply = pbs.run("batch_cancel cancelled; batch_live asked", {"cancelled": cancelled, "asked": asked, **files})
-    seen = SYSTEM.read_live(reply.stdout.decode().splitlines())
+    seen = SYSTEM.read_live(reply.stdout.decode().splitlines(), EVERY)
     assert {key: str(one.state) for key, one in seen.items()} == {
         ("a.token-0", 0): "queued", ("b.token-1", 7): "running", ("b.token-1", 6): "cancelled",
         ("b.token-1", 8): "cancelled", ("c.token-2", 0): "cancelled",
@@ -175,7 +176,7 @@ def test_a_script_is_submitted_with_its_folder_in_it_and_only_the_id_is_kept(
     pbs.answers("qsub", b"a hook says: welcome\n12.host\n")
     folder = "it's a $folder"
     script = "#!/bin/bash\n#PBS -N a\n# a comment\nbundle=${SCHEDULER_BUNDLE:-x}\n"
-    reply = pbs.run(f'cd "{folder.replace("$", chr(92) + "$")}" && batch_submit script.sh 0 {count}', {
+    reply = pbs.run(f'cd "{folder.replace("$", chr(92) + "$")}" && batch_submit script.sh 0 {count} | batch_id', {
         f"{folder}/script.sh": script, f"{folder}/batches/0/name": "a\n",
     })  # fmt: skip
     assert (reply.returncode, reply.stdout) == (0, b"12.host\n")

@@ -77,7 +77,8 @@ class Desk:
         )
         self.ledger.slots.assign("s", None, owner=self.ledger.database.me())
         self.ledger.record_folder("tok", "/w/tok")
-        self.ledger.record_ids("tok", {0: "10", size: "20"})
+        form = {"pbs": "{}[].server", "shell": "tok-{}"}.get(system, "{}")
+        self.ledger.record_ids("tok", {0: form.format(10), size: form.format(20)})
         self.ledger.observe(dict.fromkeys(self.keys, Status(JobState.QUEUED)), {})
 
     def replies(self, *lines: str, answered: str = "live 0 ") -> None:

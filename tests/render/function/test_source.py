@@ -134,7 +134,7 @@ def test_a_module_that_the_node_does_not_have_is_named(make: Make, node: Node) -
     assert outcome.error is not None
     assert outcome.error["type"] == "ModuleNotFoundError"
     assert "the module not_there_at_all was not sent with the function" in outcome.error["message"]
-    assert "has none: install it" in outcome.stderr
+    assert "has none. Three ways out: install it there; set `python:`" in outcome.stderr
 
 
 def test_a_module_with_the_name_of_a_module_of_python_must_be_renamed(make: Make, node: Node) -> None:

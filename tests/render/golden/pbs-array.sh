@@ -22,7 +22,6 @@ outputs() {
 # b0-0.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
-index=${PBS_ARRAY_INDEX:-0}
 element=0
 # PBS does not report how often a job was started: the first free number is this attempt.
 attempt=0
@@ -66,7 +65,6 @@ outputs() {
 # b0-0.abcdefghjk-0, job 1. harness.sh has what all jobs have in common.
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
-index=${PBS_ARRAY_INDEX:-0}
 element=1
 # PBS does not report how often a job was started: the first free number is this attempt.
 attempt=0
@@ -110,7 +108,6 @@ outputs() {
 # b0-0.abcdefghjk-0, job 2. harness.sh has what all jobs have in common.
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
-index=${PBS_ARRAY_INDEX:-0}
 element=2
 # PBS does not report how often a job was started: the first free number is this attempt.
 attempt=0
@@ -146,7 +143,7 @@ payload() {
 first=0
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
-index=${PBS_ARRAY_INDEX:-0}
+index=${PBS_ARRAY_INDEX:?}
 . "$bundle/element.sh"
 unpack_element "$bundle" "$first" $((first + index)) || exit   # it has printed why
 . "$bundle/$((first + index))/script.sh"

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.ledger import senders
+from scheduler.ledger.folder import senders
+from scheduler.ledger.folder.senders import LEASE_SECONDS, Senders
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.senders import LEASE_SECONDS, Senders
 from tests import ROOT
 
-from .test_slots import record
+from ..test_slots import record
 
 _SENDS = """
 import sys, time
@@ -115,8 +115,8 @@ def test_the_files_of_ended_processes_are_removed(tmp_path: Path) -> None:
         name = name_of(process)
         Senders(tmp_path).me()
         assert (tmp_path / "senders" / name).exists()
-    me = "import sys, pathlib; from scheduler.ledger.senders import Senders; Senders(pathlib.Path(sys.argv[1])).me()"
-    subprocess.run([sys.executable, "-c", me, str(tmp_path)], check=True)
+    me = "import sys, pathlib; from scheduler.ledger.folder import senders as s; s.Senders(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", f"{me}.me()", str(tmp_path)], check=True)
     assert not (tmp_path / "senders" / name).exists()
 
 

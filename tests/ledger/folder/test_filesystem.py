@@ -9,7 +9,7 @@ import pytest
 
 from scheduler import LedgerError
 from scheduler.ledger.database import Database
-from scheduler.ledger.filesystem import is_shared, why_refused
+from scheduler.ledger.folder.filesystem import is_shared, why_refused
 
 
 def mounts(folder: Path, kind: str, options: str = "rw") -> Path:
