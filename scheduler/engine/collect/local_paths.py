@@ -50,7 +50,7 @@ class LocalPaths:
         if is_log and kind not in LOGS and _is(local_path, remote_path):
             return False
         name, remote = local_path[len(self._row.working_dir) :], hash(remote_path)
-        folded = hash(unicodedata.normalize("NFC", name).casefold())
+        folded = hash(("folded", unicodedata.normalize("NFC", name).casefold()))
         first = self._taken.setdefault(hash(name), remote)
         first_folded = self._taken.setdefault(folded, remote)
         if first == remote and (first_folded == remote or not folds_names(self._row.working_dir)):
