@@ -46,7 +46,8 @@ class _Plan:
         return {**self.keys.params, **self.point}
 
     def __str__(self) -> str:
-        return ", ".join(f"{name}={value!r:.40}" for name, value in self.point.items()) or self.default_id
+        """For messages: the number, and the names of the parameters without their values."""
+        return f"{self.default_id} ({', '.join(self.point)})" if self.point else self.default_id
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class JobFile:
         if plan.id_pattern is not None:
             job_id = self._filled(plan.id_pattern, params, key="id")
         known = {"job_id": job_id, **params}
+        outputs = [self._filled(p, known, key="output_files") for p in keys.output_files]
         try:
             return Job(
                 job_id,
@@ -128,7 +130,7 @@ class JobFile:
                 params=params,
                 env_vars={n: self._filled(v, known, key=f"env_vars.{n}") for n, v in keys.env_vars.items()},
                 working_dir=self._working_dir(keys.working_dir, known),
-                output_files=[self._filled(p, known, key="output_files") for p in keys.output_files],
+                output_files=outputs,
                 resources=keys.resources,
                 input_files=self._inputs(keys.input_files),
                 arguments=keys.arguments,
@@ -136,7 +138,10 @@ class JobFile:
                 template=self._local(keys.template),
             )
         except JobError as error:
-            raise self._wrong(str(error)) from error
+            message = str(error)
+            for made, pattern in zip(outputs, keys.output_files, strict=True):  # which may contain a param
+                message = message.replace(repr(made), repr(pattern))
+            raise self._wrong(message) from None
 
     def _filled(self, pattern: str, params: Mapping[str, Any], *, key: str) -> str:
         try:
@@ -152,7 +157,7 @@ class JobFile:
         folder = self._filled(pattern, params, key="working_dir")
         if not folder or "\0" in folder or (".." in folder.split("/") and ".." not in pattern.split("/")):
             raise self._wrong(
-                f"working_dir: {folder[:60]!r} is not a folder: it is empty, or a parameter puts '..' or a NUL into it"
+                f"working_dir: {pattern[:60]!r} gives no folder: it is empty, or a parameter puts '..' or a NUL into it"
             )
         return folder
 

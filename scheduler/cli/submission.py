@@ -70,7 +70,7 @@ def file_submission(file: Path, site: str, *, campaign: str | None, again: bool)
         SchedulerError: the job file or the site file is wrong.
     """
     job_file = read_job_file(file)
-    jobs, target, ledger = job_file.jobs(), find_site(site), Ledger()
+    jobs, target, ledger = job_file.jobs(), find_site(site, report=console.print_message), Ledger()
     key = recorded_as(target, ledger)
     run = campaigns.run_of(ledger, campaigns.campaign_of(job_file, campaign), key, again=again)
     _print_other_sites(target, ledger)

@@ -88,7 +88,7 @@ class Job:
         self.script_path = None if script_path is None else str(Path(script_path).absolute())
         self.container_image = container_image
         self.container_command = container_command
-        self.params: dict[str, Any] = dict(params or {})
+        self.params: dict[str, Any] = validation.checked_params(params or {}, job_id)
         self.env_vars = validation.checked_environment(env_vars or {}, job_id)
         self.working_dir = str(Path(working_dir if working_dir is not None else str(job_id)).absolute())
         self.output_files = validation.checked_patterns(output_files or (), job_id)

@@ -57,12 +57,27 @@ def checked_job_id(job_id: object) -> str:
     return job_id
 
 
+def checked_params(params: object, job_id: str) -> dict[str, Any]:
+    """The params as a new mapping.
+
+    Raises:
+        JobError: they are no mapping of names to values.
+    """
+    if not isinstance(params, Mapping):
+        kind = type(params).__name__
+        raise JobError(f"job {job_id!r}: params must be a mapping of names to values, not a {kind}")
+    return dict(params)
+
+
 def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, str]:
     """The variables, with numbers as text.
 
     Raises:
         JobError: a name that a shell cannot export or that is reserved, or a value with a NUL.
     """
+    if not isinstance(variables, Mapping):
+        kind = type(variables).__name__
+        raise JobError(f"job {job_id!r}: env_vars must be a mapping of names to values, not a {kind}")
     for name, value in variables.items():
         if not isinstance(name, str) or not _NAME.match(name):
             raise JobError(
@@ -138,7 +153,7 @@ def _refuse_surrogates(text: str, where: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise JobError(f"{where}: {text!r:.80} is not valid Unicode text") from None
+        raise JobError(f"{where}: it is not valid Unicode text") from None
 
 
 def _refuse_no_path(path: str, where: str) -> None:
@@ -234,9 +249,14 @@ def params_as_json(job: Job) -> bytes:
     for name, value in job.params.items():
         try:
             json.dumps({name: value}, default=_plain)
-        except (TypeError, ValueError) as error:
-            raise JobError(f"job {job.job_id!r}: params: JSON cannot hold {name!r} = {value!r:.80}: {error}") from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise JobError(f"job {job.job_id!r}: params: JSON cannot hold {name!r}: {_why(value, error)}") from None
     return json.dumps(job.params, default=_plain).encode()
+
+
+def _why(value: object, error: Exception) -> str:
+    """What is wrong with a param, without its value."""
+    return str(error) if isinstance(error, TypeError) else f"a {type(value).__name__} that contains itself or no number"
 
 
 def _plain(value: object) -> object:

@@ -74,7 +74,7 @@ class Bundle:
 
     token: str
     batches: tuple[Batch, ...]
-    files: Mapping[str, bytes | Path]
+    files: Mapping[str, bytes | Path] = field(repr=False)
     python: str = ""
     python_probe: str = ""
 
@@ -99,7 +99,7 @@ class _Making:
     token: str
     label: str
     shared: Shared
-    files: dict[str, bytes | Path] = field(default_factory=dict)
+    files: dict[str, bytes | Path] = field(default_factory=dict, repr=False)
     python: str = ""
 
 

@@ -6,7 +6,7 @@ Therefore neither the Job objects nor their functions and input files need to ex
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scheduler.batch.base import BatchSystem
 from scheduler.batch.request import BatchRequest
@@ -61,7 +61,7 @@ class NextBundle:
 
     token: str
     batches: tuple[NextBatch, ...]
-    files: dict[str, bytes]
+    files: dict[str, bytes] = field(repr=False)
 
 
 def render_retries(requests: Sequence[RetryRequest], site: Site, system: BatchSystem, *, token: str) -> NextBundle:

@@ -12,7 +12,9 @@ from scheduler.job.state import Cause
 from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import batch_systems
 
-FUNCTIONS = ("batch_submit", "batch_submitted", "batch_live", "batch_history", "batch_cancel", "batch_check")
+FUNCTIONS = (
+    "batch_submit", "batch_id", "batch_submitted", "batch_live", "batch_history", "batch_cancel", "batch_check",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,11 @@ def test_another_account_is_a_failure_unless_a_job_with_it_would_be_accepted(cod
     assert "'atlas' is not one of your accounts" in finding.words and "set account: to one of eic" in finding.do
 
 
+def test_a_variable_that_changes_jobs_is_a_note_with_its_value() -> None:
+    note = one("environment", found([*BATCH, "variable\tSBATCH_RESERVATION\tbeam time"]))
+    assert (note.mark, note.words.split(" is ")[0]) == (Mark.NOTE, "SBATCH_RESERVATION=beam time")
+
+
 def test_missing_programs_are_listed() -> None:
     reply = Reply("check", 0, b"tool\t127\ttar\ntool\t127\tawk\nend\t0\t\n", b"")
     site = Site.from_mapping(KEYS, name="here")

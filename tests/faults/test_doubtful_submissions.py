@@ -125,8 +125,8 @@ def test_a_batch_that_is_never_accepted_is_handed_over_a_few_times_and_then_has_
     calls = f"{campaign.runs}/calls"
     runner = campaign.runner(SiteWrapper(campaign.transport, NO_CONTROLLER % calls))
     runner.submit(campaign.jobs)
-    runner.wait(campaign.jobs, timeout=300)
     [job] = campaign.jobs
+    wait_for(lambda: runner.poll() or job.final)  # type: ignore[func-returns-value]
     assert (job.state, job.status.cause) == (JobState.FAILED, Cause.REFUSED)
     assert "Unable to contact slurm controller" in job.status.reason
     assert campaign.recorded()["calls"] == 3

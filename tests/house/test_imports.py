@@ -64,7 +64,7 @@ ONLY_IN = {
     "simple_slurm": ("batch.slurm.directives",),
     "yaml": ("schema.yaml",),
     "jinja2": ("render.*", "campaign.jobfile", "schema.*"),
-    "platformdirs": ("ledger.*", "site.catalog"),
+    "platformdirs": ("ledger.*", "site.catalog", "site.trust"),
     "typer": ("cli*",),
     "rich": ("cli*",),
 }

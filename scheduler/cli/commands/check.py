@@ -29,7 +29,7 @@ def check(name: str, *, job: bool, image: str | None, timeout: float, json: bool
         image: the remote path of a container image to check and, with `job`, to run; None skips both.
         timeout: seconds to wait for the jobs.
     """
-    site = find_site(name)
+    site = find_site(name, report=console.print_message)
     with transport_to(site) as transport:
         findings = [*state_folder_findings(state_folder()), *inspect_site(site, transport, image=image)]
         if not json:

@@ -124,6 +124,14 @@ all_withdrawn() {
     done
   )
 }
+some_started() {
+  elements_of "$1" | (
+    while read -r element; do
+      case $(readlink "guards/$element") in '' | cancelled | cancelled/*) ;; *) exit 0 ;; esac
+    done
+    exit 1
+  )
+}
 elements_of() {
   if [ -e "batches/$1/members" ]; then cut -f 1 "batches/$1/members"
   else awk -v first="$1" '$1 == first { for (i = 0; i < $2; i++) print first + i }' batches/list; fi
@@ -131,7 +139,7 @@ elements_of() {
 # What the batch system printed when batch $1 was submitted last: errors, then output.
 last_words() { cat "batches/$1/err" "batches/$1/out" 2>/dev/null | head -c 2000 | tr '\n\t' '\r '; }
 [ -z "$given_up" ] || for first in $(numbered "$given_up"); do
-  elements_of "$first" | withdraw_elements "$bundle"
+  some_started "$first" || elements_of "$first" | withdraw_elements "$bundle"
   ! all_withdrawn "$first" || printf '%s\tgiven up %s\t%s\n' "$first" "$(cat "batches/$first/code" 2>/dev/null)" "$(last_words "$first")"
 done
 

@@ -20,7 +20,7 @@ import json
 import pickle
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cloudpickle
@@ -48,7 +48,7 @@ class PackedFunction:
         why: why it cannot travel as source, in a few words; empty if it does.
     """
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes] = field(repr=False)
     how: str
     python: tuple[int, int] | None
     why: str = ""
@@ -97,13 +97,13 @@ class _Source:
     """The module to import on the node, the files to send, and the name of the function in the module."""
 
     module: str
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes] = field(repr=False)
     qualname: str
 
 
 def _refuse_without_result(function: Callable[..., Any], job_id: str) -> None:
     if not callable(function):
-        raise JobError(f"job {job_id!r}: function is {type(function).__name__} {function!r}, which cannot be called")
+        raise JobError(f"job {job_id!r}: function is a {type(function).__name__}, which cannot be called")
     for called in (function, getattr(function, "__call__", None)):  # noqa: B004 - a callable object's method
         if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
             raise JobError(
@@ -158,6 +158,7 @@ def _as_pickle(function: Callable[..., Any], params: Mapping[str, Any], *, why: 
     try:
         content = cloudpickle.dumps((function, dict(params)))
     except _NOT_PICKLED as error:
+        _refuse_params(params, job_id)
         raise JobError(_cannot_travel(function, why, error, job_id)) from error
     sources = sources_of(modules_in_pickle(content))
     call = {"how": "pickle", "module": "", "qualname": name_of(function), "python": list(python), "why": why}
@@ -165,6 +166,18 @@ def _as_pickle(function: Callable[..., Any], params: Mapping[str, Any], *, why: 
     files |= {"function/call.json": json.dumps(call | {"modules": top_of(sources)}).encode("ascii")}
     files |= {"function/call.pkl": content, **_cloudpickle_itself()}
     return PackedFunction(files, "pickle", python, why)
+
+
+def _refuse_params(params: Mapping[str, Any], job_id: str) -> None:
+    """If a param is what cannot be pickled, name it and its type: the pickler's message may contain the value."""
+    for name, value in params.items():
+        try:
+            cloudpickle.dumps(value)
+        except _NOT_PICKLED:
+            raise JobError(
+                f"job {job_id!r}: params: {name!r} is a {type(value).__name__}, which neither JSON nor cloudpickle can"
+                " hold; give it as text, numbers, lists and mappings"
+            ) from None
 
 
 def _cannot_travel(function: Callable[..., Any], why: str, error: Exception, job_id: str) -> str:

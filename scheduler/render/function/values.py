@@ -127,7 +127,7 @@ class _Speller:
                 return name
         module, qualname = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
         if not module or not qualname or module in SCRIPT or _found(module, qualname) is not value:
-            raise Unfit(f"{qualname or value!r} has no name in a module")
+            raise Unfit(f"{qualname or f'a {type(value).__name__}'} has no name in a module")
         public = [name for name in _above(module) if _found(name, qualname) is value]  # pathlib, not pathlib._local
         return f"{self.imported(public[0])}.{qualname}"
 

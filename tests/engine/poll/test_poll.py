@@ -91,7 +91,7 @@ class Desk:
         statements: list[str] = []
         with self.ledger.database.reading() as db:
             db.set_trace_callback(statements.append)
-        poll(SiteContext(self.site, find(self.site.scheduler), self.ledger, self.line))
+        poll(SiteContext(self.site, find(self.site.scheduler), self.ledger, self.line, recorded_as="s"))
         with self.ledger.database.reading() as db:
             db.set_trace_callback(None)
         done = {one.split()[1].lower() for one in statements if one.startswith("UPDATE")}
