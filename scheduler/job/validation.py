@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from scheduler.errors import ConfigError, JobError
-from scheduler.job import declared_outputs
 from scheduler.job.interface import JobType
 from scheduler.quoting import quote_path
 
@@ -95,22 +94,22 @@ def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, 
 
 
 def checked_patterns(patterns: Iterable[str], job_id: str) -> list[str]:
-    """The output patterns, with their braces expanded.
+    """The output patterns, without slashes at their ends.
 
     Raises:
-        JobError: a pattern that is absolute, leads out of the job's folder, or holds what only a shell would expand.
+        JobError: a pattern that is absolute, leads out of the job's folder, or has more than one ``**``.
     """
     if isinstance(patterns, (str, bytes)):
         raise JobError(f"job {job_id!r}: output_files must be a list of patterns, not one string: {patterns!r}")
-    return list(dict.fromkeys(one for pattern in patterns for one in _checked_pattern(pattern, job_id)))
+    return [_checked_pattern(pattern, job_id) for pattern in patterns]
 
 
-def _checked_pattern(pattern: object, job_id: str) -> list[str]:
+def _checked_pattern(pattern: object, job_id: str) -> str:
     text = _inside(pattern, job_id, field="output_files")
-    try:
-        return declared_outputs.expanded(text)
-    except ValueError as error:
-        raise JobError(f"job {job_id!r}: output_files: {text[:200]!r}: {error}") from None
+    parts = text.rstrip("/").split("/")
+    if any("**" in part and part != "**" for part in parts) or parts.count("**") > 1:
+        raise JobError(f"job {job_id!r}: output_files: {text!r}: '**' must stand alone between slashes, and only once")
+    return text.rstrip("/")
 
 
 def checked_inputs(
