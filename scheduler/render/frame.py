@@ -46,7 +46,7 @@ def common_files(token: str, system: BatchSystem, *, functions: bool) -> dict[st
     """
     files = {
         MARKER: f"{token}\n".encode(),
-        "harness.sh": "".join(map(text, ("options.sh", "family.sh", "harness.sh"))).encode(),
+        "harness.sh": "".join(map(text, ("options.sh", "family.sh", "glob.sh", "harness.sh"))).encode(),
         **{name: text_of(system.name, name).encode() for name in system.bundle_files},
     }
     if functions:
