@@ -17,8 +17,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_identity,
 )
 
-from scheduler.schema.regular_file import read_settings
-
 EXPIRED = "which expired on"
 """Part of the text that `validity_problem` returns for an expired certificate."""
 _RENEWALS = {"nersc": "`sshproxy.sh` at NERSC", "cineca": "`step ssh login` at CINECA"}
@@ -69,7 +67,7 @@ def renewal(about: str) -> str:
 
 def _read(path: Path) -> SSHCertificate | None:
     try:
-        identity = load_ssh_public_identity(read_settings(path))
+        identity = load_ssh_public_identity(path.read_bytes())
     except (ValueError, UnsupportedAlgorithm):
         return None
     return identity if isinstance(identity, SSHCertificate) else None
