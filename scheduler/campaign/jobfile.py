@@ -155,7 +155,7 @@ class JobFile:
         folder = self._filled(pattern, params, key="working_dir")
         if not folder or "\0" in folder or (".." in folder.split("/") and ".." not in pattern.split("/")):
             raise self._wrong(
-                f"working_dir: {pattern[:60]!r} gives no folder: it is empty, or a parameter puts '..' or a NUL into it"
+                f"working_dir: {pattern[:60]!r} is not a folder: it is empty, or a parameter puts '..' or a NUL into it"
             )
         return folder
 

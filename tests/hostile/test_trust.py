@@ -183,17 +183,18 @@ def test_a_strangers_folder_does_not_redirect_jobs_over_ssh(tmp_path: Path, clus
     stranger = Workspace(clone, workspace.environment)
     traps: list[dict[str, Any]] = [
         {"host": "127.0.0.1", "ssh": {"port": 1}}, {"transport": "local", "scheduler": "shell", "work_dir": str(clone)},
-        {"ssh": {"proxy_jump": "127.0.0.1:1"}}, {"ssh": {"known_hosts": "/dev/null"}}, {"prologue": f"touch {CANARY}"},
+        {"ssh": {"proxy_jump": "127.0.0.1:1", "known_hosts": "/dev/null"}, "prologue": f"touch {CANARY}"},
     ]  # fmt: skip
     for trap in traps:
         stranger.write("site_configs/far.yaml", json.dumps({"transport": "ssh", "host": "h", "scheduler": "slurm",
                                                             "work_dir": "/w", **trap}))  # fmt: skip
         stranger.write("site_configs/rogue.yaml", (clone / "site_configs/far.yaml").read_text())
         assert stranger.scheduler("status", "--json").json[0]["state"] != "lost"
-        for arguments in (("check", "rogue"), ("submit", str(workspace.folder / file), "--site", "rogue")):
-            refused = stranger.scheduler("--no-prompt", *arguments, code=1)
-            assert "scheduler sites trust" in refused.err and "Traceback" not in refused.err
-        tried(3)
+        tried(1)
+    for arguments in (("check", "rogue"), ("submit", str(workspace.folder / file), "--site", "rogue")):
+        refused = stranger.scheduler("--no-prompt", *arguments, code=1)
+        assert "scheduler sites trust" in refused.err and "Traceback" not in refused.err
+        tried(1)
     wait_for(lambda: stranger.scheduler("wait", "--json").json[0]["state"] == "completed", what="the end of the job")
     assert sorted(path.name for path in clone.iterdir()) == ["site_configs"]
     assert not Path(CANARY).exists()
