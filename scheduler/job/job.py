@@ -42,7 +42,8 @@ class Job:
         env_vars: environment variables of the payload, also inside a container.
         working_dir: the local folder of its outputs, default ``./<job_id>/``; with local transport the job runs in it.
         output_files: the outputs to download: patterns relative to the job's remote folder (``*.root``,
-            ``hists/**/*.json``); a folder means everything in it. A job without a match for each of them has failed.
+            ``hists/**/*.json``, ``{a,b}.root``); a folder means all files in it. A job without a match for each of them
+            has failed.
         resources: the requested resources; a field that is None is filled in from the site's defaults.
         input_files: local files and folders to upload, or a mapping from names in the job's folder to local paths.
         arguments: of the script, or of the image's run script; ``{{ name }}`` as in `container_command`.

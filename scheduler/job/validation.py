@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from scheduler.errors import ConfigError, JobError
+from scheduler.job import declared_outputs
 from scheduler.job.interface import JobType
 from scheduler.quoting import quote_path
 
@@ -94,22 +95,22 @@ def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, 
 
 
 def checked_patterns(patterns: Iterable[str], job_id: str) -> list[str]:
-    """The output patterns, without slashes at their ends.
+    """The output patterns, with their braces expanded.
 
     Raises:
-        JobError: a pattern that is absolute, leads out of the job's folder, or has more than one ``**``.
+        JobError: a pattern that is absolute, leads out of the job's folder, or holds what only a shell would expand.
     """
     if isinstance(patterns, (str, bytes)):
         raise JobError(f"job {job_id!r}: output_files must be a list of patterns, not one string: {patterns!r}")
-    return [_checked_pattern(pattern, job_id) for pattern in patterns]
+    return list(dict.fromkeys(one for pattern in patterns for one in _checked_pattern(pattern, job_id)))
 
 
-def _checked_pattern(pattern: object, job_id: str) -> str:
+def _checked_pattern(pattern: object, job_id: str) -> list[str]:
     text = _inside(pattern, job_id, field="output_files")
-    parts = text.rstrip("/").split("/")
-    if any("**" in part and part != "**" for part in parts) or parts.count("**") > 1:
-        raise JobError(f"job {job_id!r}: output_files: {text!r}: '**' must stand alone between slashes, and only once")
-    return text.rstrip("/")
+    try:
+        return declared_outputs.expanded(text)
+    except ValueError as error:
+        raise JobError(f"job {job_id!r}: output_files: {text[:200]!r}: {error}") from None
 
 
 def checked_inputs(
