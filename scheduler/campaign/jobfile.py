@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import jinja2
 from pydantic import ValidationError
 
 from scheduler.campaign.keys import FUNCTION, EntryKeys, FileKeys
+from scheduler.campaign.named_function import NotFound, named_function
 from scheduler.campaign.sweep import combinations
 from scheduler.errors import ConfigError, JobError, did_you_mean
 from scheduler.job.job import Job, JobType
@@ -23,7 +22,6 @@ from scheduler.schema.sandbox import Sandbox
 from scheduler.schema.template_errors import FAULTS, explained
 from scheduler.schema.yaml import laid_over, local_path, read_mapping
 
-_MOST_SOURCE_BYTES = 16 << 20
 _JINJA = Sandbox()
 
 
@@ -175,34 +173,9 @@ class JobFile:
         if found is None:
             return None
         try:
-            module = self._module(found["module"])
-        except (ImportError, SyntaxError) as error:
-            raise self._wrong(f"job.function: cannot import {found['module']!r}: {error}") from error
-        function = getattr(module, found["name"], None)
-        if not callable(function):
-            known = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
-            near = did_you_mean(found["name"], known)
-            raise self._wrong(f"job.function: {found['module']!r} has no function {found['name']!r}; {near}")
-        return function  # type: ignore[no-any-return]
-
-    def _module(self, name: str) -> Any:
-        """A module by its name, or ``path.py`` by its file; the file's folder is then also searched for imports."""
-        if not name.endswith(".py"):
-            return importlib.import_module(name)
-        file = local_path(name, beside=self.path)
-        if not file.is_file():
-            raise self._wrong(f"job.function: the file {file} does not exist")
-        if file.stat().st_size > _MOST_SOURCE_BYTES:
-            raise self._wrong(f"job.function: the file {file} is larger than {_MOST_SOURCE_BYTES >> 20} MiB")
-        folder = str(file.parent)
-        if folder not in sys.path:
-            sys.path.append(folder)  # last, so that it hides no other module
-        module = importlib.import_module(file.stem)
-        if not file.samefile(getattr(module, "__file__", None) or folder):
-            raise self._wrong(
-                f"job.function: another module with the name {file.stem!r} is already imported; rename {file}"
-            )
-        return module
+            return named_function(found["module"], found["name"], beside=self.path)
+        except NotFound as problem:
+            raise self._wrong(f"job.function: {problem}") from problem
 
     def _wrong(self, problem: str) -> ConfigError:
         return ConfigError(f"{self.path}: {problem}")

@@ -145,7 +145,8 @@ def _batch(making: _Making, group: Group[Job], first: int) -> Batch:
     jobs, site = group.jobs, making.site
     count = 1 if group.packed else len(jobs)
     name = f"{making.label}.{making.token}-{first}"
-    request = BatchRequest(name, count, first, group.resources, site.memory_style)
+    options = site.native_options
+    request = BatchRequest(name, count, first, group.resources, site.memory_style, native_options=options)
     try:
         directives = making.system.directives(request)
     except ConfigError as error:

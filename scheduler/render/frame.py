@@ -87,7 +87,8 @@ def dispatch_script(
     Raises:
         ConfigError: the template fails, or does not extend a packaged template.
     """
-    context = {"name": request.name, "array_first": request.first, "directives": directives, "packed": packed}
+    context = {"name": request.name, "array_first": request.first, "directives": directives, "packed": packed,
+               "array": request.count > 1}  # fmt: skip
     script = rendered(template, context, job)
     check_includes(template, script, f'. "$bundle/{"pack" if packed else "element"}.sh"')
     return script.encode()

@@ -109,7 +109,7 @@ def _batch_request(
     row = group.jobs[0].row
     name = f"{label(row.campaign or row.job_id)}.{token}-{first}"
     count = 1 if group.packed else len(group.jobs)
-    return BatchRequest(name, count, first, group.resources, site.memory_style, exclude)
+    return BatchRequest(name, count, first, group.resources, site.memory_style, exclude, site.native_options)
 
 
 def _script(group: Group[RetryRequest], site: Site, system: BatchSystem, request: BatchRequest) -> bytes:

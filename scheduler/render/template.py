@@ -62,6 +62,7 @@ def context_of(
     return {
         "name": batch_name,
         "array_first": None,
+        "array": False,
         "element": element,
         "directives": directives,
         "job_id": job.job_id,

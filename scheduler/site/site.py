@@ -20,6 +20,7 @@ from scheduler.site.settings import (
     Limits,
     LocalFile,
     Modules,
+    NativeOption,
     Program,
     RemotePath,
     SshSettings,
@@ -91,6 +92,7 @@ class Site(Checked):
         environment: environment variables of every job.
         prologue: shell text that runs before every payload.
         native: directives that are passed to the batch system unchanged.
+        native_options: options of sbatch that `native` may use although simple-slurm does not know them.
         template: the local path of a Jinja template that replaces the batch system's own.
         retry: the default of a job's `Retry`.
         trust_pickles: whether functions may return values that JSON cannot hold.
@@ -117,6 +119,7 @@ class Site(Checked):
     environment: Annotated[dict[str, str], BeforeValidator(_environment)] = Field(default_factory=dict)
     prologue: Annotated[Text, AfterValidator(_shell_lines)] = ""
     native: Annotated[tuple[Directive, ...], BeforeValidator(listed)] = ()
+    native_options: Annotated[tuple[NativeOption, ...], BeforeValidator(listed)] = ()
     template: LocalFile | None = None
     retry: Retry = Retry()
     trust_pickles: Flag = False

@@ -60,7 +60,7 @@ ONLY_IN = {
     "subprocess": ("transports.*",),
     "sqlite3": ("ledger.*",),
     "pickle": ("render.function.pack", *ALONE),
-    "cloudpickle": ("render.function.pack", *ALONE),
+    "cloudpickle": ("render.function.state", *ALONE),
     "simple_slurm": ("batch.slurm.directives",),
     "yaml": ("schema.yaml",),
     "jinja2": ("render.*", "campaign.jobfile", "schema.*"),

@@ -88,6 +88,7 @@ def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteC
     ids = {first: one.batch_id for first, one in reply.outcomes.items() if isinstance(one, Accepted)}
     if ids:
         ledger.record_ids(token, ids)
+    _refuse_what_never_fits(reply, token, context)
     full = [first for first, one in reply.outcomes.items() if isinstance(one, Full)]
     if full:
         ledger.slots.record_full(site, token, full)
@@ -96,6 +97,14 @@ def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteC
     definite = {first for first, one in reply.outcomes.items() if not isinstance(one, Unknown | Full)}
     if definite >= {batch.first for batch in batches if batch.slot is not Slot.NEVER}:
         close(token, ledger)
+
+
+def _refuse_what_never_fits(reply: SubmitReply, token: str, context: SiteContext) -> None:
+    """A batch that alone exceeds a limit is refused, not waiting: unless a job of ours may have used up the limit."""
+    full = {first: one for first, one in reply.outcomes.items() if isinstance(one, Full)}
+    never = {first: one for first, one in full.items() if one.never_fits}
+    if never and not context.ledger.slots.in_use(context.key, besides=(token, full)):
+        reply.outcomes.update({first: Refused(one.words, one.exit_code) for first, one in never.items()})
 
 
 def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSystem, ledger: Ledger) -> dict[int, str]:

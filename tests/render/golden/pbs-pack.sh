@@ -97,4 +97,5 @@ payload() {
 first=0
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
+index=0
 . "$bundle/pack.sh"

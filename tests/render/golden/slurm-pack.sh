@@ -99,6 +99,7 @@ export MORE=1
 # b0-0.abcdefghjk-0: jobs that share a node. Each job has its own script.
 first=0
 bundle=${SLURM_SUBMIT_DIR:?}
+index=0
 batch_id=${SLURM_JOB_ID:?}
 [ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 . "$bundle/pack.sh"
