@@ -22,11 +22,9 @@ def quote(value: object) -> str:
     """
     text = str(value)
     if "\0" in text:
-        raise JobError(
-            f"a value contains a NUL character, which is not possible in a command; remove it: {text[:60]!r}"
-        )
+        raise JobError("a value contains a NUL character, which is not possible in a command; remove it")
     if any("\ud800" <= c <= "\udfff" for c in text):
-        raise JobError(f"a value is not valid Unicode text; scripts are UTF-8: {text[:60]!r}")
+        raise JobError("a value is not valid Unicode text; scripts are UTF-8")
     if _SAFE.match(text):
         return text
     text = text.replace("'", "'\\''")

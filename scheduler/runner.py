@@ -53,7 +53,8 @@ class Runner:
             is adopted, with its state and results, and not submitted a second time.
         ledger: the record of all jobs; default: the user's own, in ``$SCHEDULER_STATE_DIR``.
         transport: how commands reach the site; default: the one in its file.
-        prompt: whether a login may ask for a passphrase, password or one-time code at the terminal.
+        prompt: whether a login may ask for a passphrase, password or one-time code at the terminal, and whether you
+            may be asked there to trust a site file of ``./site_configs``.
         sleep: called by `wait` with the seconds until the next poll.
 
     Raises:
@@ -68,7 +69,8 @@ class Runner:
         self, site: str | Path | Site, *, campaign: str | None = None, ledger: Ledger | None = None,
         transport: Transport | None = None, prompt: bool = True, sleep: Callable[[float], None] = time.sleep,
     ) -> None:  # fmt: skip
-        self.site = site if isinstance(site, Site) else find_site(site)
+        asking = None if prompt else no_prompter()
+        self.site = site if isinstance(site, Site) else find_site(site, prompter=asking)
         self.campaign = campaign
         self.ledger = ledger if ledger is not None else Ledger()
         self._prompt, self._sleep = prompt, sleep

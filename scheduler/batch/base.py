@@ -10,6 +10,7 @@
 ``scheduler/batch/NAME/NAME.sh``
     POSIX sh that runs on the login node. It sets ``unfinished``, an awk pattern that matches the lines of `batch_live`
     for jobs that wait or run normally: their logs are not read yet. If in doubt, a line does not match. It may set
+    ``unexplained``: it matches lines of jobs that ended for a reason that only the history knows. It may set
     ``never_starts``, a pattern of grep -E that matches the lines of jobs that wait and can never start, because a job
     on which they depend has failed: polls cancel them. Its functions
     (the comments in ``batch/slurm/slurm.sh`` show what they read):

@@ -10,6 +10,7 @@ separated by tabs; every line may be missing::
     trial    exit code  output                      the directives of SCRIPT were tried without submitting it
     variable name  value                            of the login node, which the submit command applies to every job
     array    the most tasks of one array
+    options  the long options of the submit command, separated by blanks, as its help lists them
     account  name  queue                            an account of this user, and the queue it is for, or ""
     queue    name  state  walltime  default         state: "up", or what it is instead; walltime: the longest, as
                                                     D-HH:MM:SS; default: "default" or ""
@@ -76,6 +77,7 @@ class Capabilities:
         trial: the answer to the site's own directives, which were tried without submitting anything.
         queues: all queues.
         array_size: the most tasks of one array.
+        options: the long options of the submit command, without dashes.
         variables: variables of the login node that change jobs which leave something open: name and value.
         accounts: the user's accounts, each with the queue it is for, or an empty string.
     """
@@ -87,6 +89,7 @@ class Capabilities:
     trial: Answer | None = None
     queues: list[Queue] = field(default_factory=list)
     array_size: int | None = None
+    options: frozenset[str] = frozenset()
     variables: list[tuple[str, str]] = field(default_factory=list)
     accounts: list[tuple[str, str]] = field(default_factory=list)
 
@@ -113,6 +116,8 @@ def read_capabilities(lines: Iterable[str]) -> Capabilities:
             found.variables.append((fields[0], fields[1]))
         elif tag == "array":
             found.array_size = number(fields[0], 0) or None
+        elif tag == "options":
+            found.options = frozenset(word.removeprefix("--") for word in fields[0].split())
         elif tag == "account" and fields[0]:
             found.accounts.append((fields[0], fields[1]))
     return found

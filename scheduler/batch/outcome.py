@@ -39,10 +39,14 @@ class GivenUp(Refused):
 
 @dataclass(frozen=True)
 class Full(_Message):
-    """The batch system refused the batch because a limit on queued jobs is reached. It may accept the batch later."""
+    """The batch system refused the batch because a limit on queued jobs is reached. It may accept the batch later.
+
+    `never_fits`: no job of the user was in the queue, so the batch alone exceeds the limit, unless a job of ours was.
+    """
 
     words: str
     exit_code: int
+    never_fits: bool = False
 
 
 @dataclass(frozen=True)

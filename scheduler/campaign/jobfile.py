@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import jinja2
 from pydantic import ValidationError
 
 from scheduler.campaign.keys import FUNCTION, EntryKeys, FileKeys
+from scheduler.campaign.named_function import NotFound, named_function
 from scheduler.campaign.sweep import combinations
 from scheduler.errors import ConfigError, JobError, did_you_mean
 from scheduler.job.job import Job, JobType
@@ -23,7 +22,6 @@ from scheduler.schema.sandbox import Sandbox
 from scheduler.schema.template_errors import FAULTS, explained
 from scheduler.schema.yaml import laid_over, local_path, read_mapping
 
-_MOST_SOURCE_BYTES = 16 << 20
 _JINJA = Sandbox()
 
 
@@ -46,7 +44,8 @@ class _Plan:
         return {**self.keys.params, **self.point}
 
     def __str__(self) -> str:
-        return ", ".join(f"{name}={value!r:.40}" for name, value in self.point.items()) or self.default_id
+        """For messages: the number, and the names of the parameters without their values."""
+        return f"{self.default_id} ({', '.join(self.point)})" if self.point else self.default_id
 
 
 @dataclass(frozen=True)
@@ -117,6 +116,7 @@ class JobFile:
         if plan.id_pattern is not None:
             job_id = self._filled(plan.id_pattern, params, key="id")
         known = {"job_id": job_id, **params}
+        outputs = [self._filled(p, known, key="output_files") for p in keys.output_files]
         try:
             return Job(
                 job_id,
@@ -128,7 +128,7 @@ class JobFile:
                 params=params,
                 env_vars={n: self._filled(v, known, key=f"env_vars.{n}") for n, v in keys.env_vars.items()},
                 working_dir=self._working_dir(keys.working_dir, known),
-                output_files=[self._filled(p, known, key="output_files") for p in keys.output_files],
+                output_files=outputs,
                 resources=keys.resources,
                 input_files=self._inputs(keys.input_files),
                 arguments=keys.arguments,
@@ -136,7 +136,10 @@ class JobFile:
                 template=self._local(keys.template),
             )
         except JobError as error:
-            raise self._wrong(str(error)) from error
+            message = str(error)
+            for made, pattern in zip(outputs, keys.output_files, strict=True):  # which may contain a param
+                message = message.replace(repr(made), repr(pattern))
+            raise self._wrong(message) from None
 
     def _filled(self, pattern: str, params: Mapping[str, Any], *, key: str) -> str:
         try:
@@ -152,7 +155,7 @@ class JobFile:
         folder = self._filled(pattern, params, key="working_dir")
         if not folder or "\0" in folder or (".." in folder.split("/") and ".." not in pattern.split("/")):
             raise self._wrong(
-                f"working_dir: {folder[:60]!r} is not a folder: it is empty, or a parameter puts '..' or a NUL into it"
+                f"working_dir: {pattern[:60]!r} is not a folder: it is empty, or a parameter puts '..' or a NUL into it"
             )
         return folder
 
@@ -170,34 +173,9 @@ class JobFile:
         if found is None:
             return None
         try:
-            module = self._module(found["module"])
-        except (ImportError, SyntaxError) as error:
-            raise self._wrong(f"job.function: cannot import {found['module']!r}: {error}") from error
-        function = getattr(module, found["name"], None)
-        if not callable(function):
-            known = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
-            near = did_you_mean(found["name"], known)
-            raise self._wrong(f"job.function: {found['module']!r} has no function {found['name']!r}; {near}")
-        return function  # type: ignore[no-any-return]
-
-    def _module(self, name: str) -> Any:
-        """A module by its name, or ``path.py`` by its file; the file's folder is then also searched for imports."""
-        if not name.endswith(".py"):
-            return importlib.import_module(name)
-        file = local_path(name, beside=self.path)
-        if not file.is_file():
-            raise self._wrong(f"job.function: the file {file} does not exist")
-        if file.stat().st_size > _MOST_SOURCE_BYTES:
-            raise self._wrong(f"job.function: the file {file} is larger than {_MOST_SOURCE_BYTES >> 20} MiB")
-        folder = str(file.parent)
-        if folder not in sys.path:
-            sys.path.append(folder)  # last, so that it hides no other module
-        module = importlib.import_module(file.stem)
-        if not file.samefile(getattr(module, "__file__", None) or folder):
-            raise self._wrong(
-                f"job.function: another module with the name {file.stem!r} is already imported; rename {file}"
-            )
-        return module
+            return named_function(found["module"], found["name"], beside=self.path)
+        except NotFound as problem:
+            raise self._wrong(f"job.function: {problem}") from problem
 
     def _wrong(self, problem: str) -> ConfigError:
         return ConfigError(f"{self.path}: {problem}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scheduler.batch.base import find
 from scheduler.batch.capabilities import Answer, Queue
 from scheduler.check.facts import Facts
 from scheduler.check.finding import Finding, failed, note, ok
@@ -42,6 +43,10 @@ def batch_system_findings(facts: Facts, site: Site) -> Iterator[Finding]:
         yield note("environment", words, f"remove {name} from your login files, or set the key of the site file")
     if capabilities.trial is not None:
         yield _directives(capabilities.trial)
+    unknown = [option for option in site.native_options if option not in capabilities.options]
+    if unknown and capabilities.options:
+        words = f"{find(site.scheduler).submit_command.split()[0]} of this site has no option --{', --'.join(unknown)}"
+        yield failed("native_options", words, "remove it from native_options: and native: in the site file")
 
 
 def _history(answer: Answer) -> Finding:

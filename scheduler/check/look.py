@@ -14,7 +14,7 @@ from scheduler.check.machine import machine_findings, software_findings
 from scheduler.engine import programs
 from scheduler.errors import ConfigError, HostKeyError, LoginError, TransportError
 from scheduler.quoting import quote_path
-from scheduler.render.site_python import python_probe
+from scheduler.render.site_python import python_check
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Transport
 from scheduler.transports.find import traits_of
@@ -101,7 +101,7 @@ def _run_check(
     """The facts, and what was printed on stderr."""
     modules = " ".join(site.container.modules)
     queue, account, runtime = site.queue or "", site.account or "", site.container.runtime
-    args = [work, python_probe(site), runtime, queue, account, image or "", modules]
+    args = [work, python_check(site), runtime, queue, account, image or "", modules]
     asked_at = now()
     program = programs.program("check", site.scheduler)
     reply = transport.run(program, args, stdin=script.encode(), timeout=INSPECTION_SECONDS)
@@ -111,7 +111,8 @@ def _run_check(
 def _trial_script(site: Site) -> tuple[str, list[Finding]]:
     """A script with the directives of a job that requests nothing of its own; a finding if they cannot be rendered."""
     try:
-        request = BatchRequest("scheduler-check", 1, 0, site.resources, site.memory_style)
+        options = site.native_options
+        request = BatchRequest("scheduler-check", 1, 0, site.resources, site.memory_style, native_options=options)
         directives = find(site.scheduler).directives(request)
     except ConfigError as error:
         return "#!/bin/sh\ntrue\n", [failed("directives", str(error), "edit native: in the site file")]

@@ -144,6 +144,9 @@ def python_finding(version: str, words: str, site: Site) -> Finding:
     """
     digits = version.split(".")[:2]
     if len(digits) != 2 or not all(is_number(part, digits=3) for part in digits):
+        if "standard library" in words:
+            do = "set python: to a complete one (in Debian the package python3, which python3-minimal is not)"
+            return failed("python", f"{site.python}: {words}", do)
         do = "set python: (and modules: or prologue:) so that it is found; only functions and .py scripts need it"
         return failed("python", f"{site.python}: {words or 'printed nothing'}", do)
     if (int(digits[0]), int(digits[1])) < OLDEST_PYTHON:

@@ -10,7 +10,6 @@ from scheduler.cli.screen import console
 from scheduler.errors import SchedulerError, did_you_mean
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
-from scheduler.site.catalog import find_site, is_path
 
 _MOST_NAMED = 4
 """A message about jobs with the same id names the campaign and site of this many."""
@@ -103,10 +102,13 @@ def newest(ledger: Ledger, job_id: str, *, site: str | None, campaign: str | Non
 def sites_of(name_or_path: str, ledger: Ledger) -> list[str]:
     """The names under which the ledger has jobs of a site, given by its name or the path of its file."""
     named = list(ledger.sites.of_name(name_or_path).values())
-    if named or not is_path(name_or_path):
-        return named or [name_or_path]
+    if named:
+        return named
     from scheduler.engine.site_identity import known_as
+    from scheduler.site.catalog import find_site, is_path
 
+    if not is_path(name_or_path):
+        return [name_or_path]
     found = known_as(find_site(name_or_path), ledger)
     return [found] if found is not None else []
 

@@ -34,3 +34,8 @@ class SiteContext:
     def key(self) -> str:
         """The name under which the ledger records the jobs of this site."""
         return self.recorded_as or recorded_as(self.site, self.ledger)
+
+    @property
+    def poll_seconds(self) -> float:
+        """The least time between two polls of the site."""
+        return self.site.limits.poll_seconds or self.system.poll_seconds

@@ -22,8 +22,8 @@ _FOLDERS = {
 }
 _LONGEST_SECONDS = {"poll": 600.0, "cancel": 600.0, "tail": 120.0, "check": 1800.0}
 """How long a program may run, beside the time for its bytes, even if the host sends something from time to time."""
-_UNPACK = ("submit", "adopt")
-"""The programs that unpack jobs' files on the login node, as a job's script does on the compute node."""
+_RUNTIME = {"submit": "element.sh", "adopt": "element.sh", "manifest": "glob.sh"}
+"""Programs that do on the login node what a job's script does on the compute node → the file that both use."""
 _CANCEL = ("submit", "poll", "cancel")
 """The programs that withdraw or cancel jobs."""
 
@@ -42,8 +42,8 @@ def program(name: str, batch: str | None = None) -> Program:
     parts = [prelude()]
     if batch is not None:
         parts.append(text_of(batch, f"{batch}.sh"))
-    if name in _UNPACK:
-        parts.append(runtime.text("element.sh"))
+    if name in _RUNTIME:
+        parts.append(runtime.text(_RUNTIME[name]))
     if name in _CANCEL:
         parts.append(_text("engine", "withdraw.sh"))
     text = "\n".join([*parts, _text(_FOLDERS[name], f"{name}.sh")])

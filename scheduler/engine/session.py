@@ -46,7 +46,7 @@ class SiteSession:
     @property
     def poll_seconds(self) -> float:
         """The least time between two polls of the site."""
-        return self.context.site.limits.poll_seconds or self.context.system.poll_seconds
+        return self.context.poll_seconds
 
     def poll(self) -> None:
         """Update the status of every unfinished job of the site, in one remote command; none if the site has been

@@ -42,7 +42,8 @@ class Job:
         env_vars: environment variables of the payload, also inside a container.
         working_dir: the local folder of its outputs, default ``./<job_id>/``; with local transport the job runs in it.
         output_files: the outputs to download: patterns relative to the job's remote folder (``*.root``,
-            ``hists/**/*.json``); a folder means everything in it. A job without a match for each of them has failed.
+            ``hists/**/*.json``, ``{a,b}.root``); a folder means all files in it. A job without a match for each of them
+            has failed.
         resources: the requested resources; a field that is None is filled in from the site's defaults.
         input_files: local files and folders to upload, or a mapping from names in the job's folder to local paths.
         arguments: of the script, or of the image's run script; ``{{ name }}`` as in `container_command`.
@@ -87,7 +88,7 @@ class Job:
         self.script_path = None if script_path is None else str(Path(script_path).absolute())
         self.container_image = container_image
         self.container_command = container_command
-        self.params: dict[str, Any] = dict(params or {})
+        self.params: dict[str, Any] = validation.checked_params(params or {}, job_id)
         self.env_vars = validation.checked_environment(env_vars or {}, job_id)
         self.working_dir = str(Path(working_dir if working_dir is not None else str(job_id)).absolute())
         self.output_files = validation.checked_patterns(output_files or (), job_id)

@@ -2,16 +2,40 @@
 
 `site` is the name under which the ledger records the jobs of a site: the name of its file, with a digest if another
 site had that name first.
+
+What was learned of a site is not valid for ever: an administrator changes it. Each such fact has its time.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from scheduler.ledger.database import Database
 
+_LEARNED = """
+SELECT CAST(room AS INTEGER) AS room, CAST(full_at AS REAL) AS full_at, CAST(history AS TEXT) AS history,
+  CAST(history_at AS REAL) AS history_at FROM sites WHERE site = ?
+"""
 _POLLED_AT = "SELECT CAST(polled_at AS REAL) AS polled_at FROM sites WHERE site = ?"
+HISTORY_SECONDS = 120.0
+"""After this time a history that was switched off is queried again, if a job needs it: sooner than a job is LOST."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was learned of a site, and when (seconds since 1970; 0: not known).
+
+    Attributes:
+        room, full_at: how many jobs its batch system had when it refused one more; None: it has refused none.
+        history, history_at: ``none`` if it keeps no history.
+    """
+
+    room: int | None = None
+    full_at: float = 0.0
+    history: str = ""
+    history_at: float = 0.0
 
 
 class Sites:
@@ -104,15 +128,30 @@ class Sites:
         return row["polled_at"] if row else 0.0
 
     def history_of(self, site: str) -> str:
-        """Whether the site's batch system keeps a history: ``none`` if it does not; empty if that is not known."""
-        with self._database.reading() as db:
-            row = db.execute("SELECT history FROM sites WHERE site = ?", (site,)).fetchone()
-        return str(row["history"]) if row else ""
+        """What the last query showed: ``none`` if the batch system keeps no history; empty if that is not known."""
+        return self.learned(site).history
+
+    def keeps_history(self, site: str) -> bool:
+        """Whether to query the history: it is not known, or not known any more, that there is none."""
+        learned = self.learned(site)
+        return learned.history != "none" or not 0 <= time.time() - learned.history_at < HISTORY_SECONDS
 
     def record_history(self, site: str, history: str) -> None:
         """Record what `history_of` returns."""
         with self._database.writing() as db:
-            db.execute("UPDATE sites SET history = ? WHERE site = ?", (history, site))
+            db.execute("UPDATE sites SET history = ?, history_at = ? WHERE site = ?", (history, time.time(), site))
+
+    def forget_learned(self, site: str) -> None:
+        """Forget how many jobs the site accepted at a time, and whether it keeps a history: both are asked again."""
+        with self._database.writing() as db:
+            values = "room = NULL, full_at = 0, history = '', history_at = 0"
+            db.execute(f"UPDATE sites SET {values} WHERE site = ?", (site,))  # noqa: S608  (no value of a user)
+
+    def learned(self, site: str) -> Learned:
+        """All that was learned of the site."""
+        with self._database.reading() as db:
+            row = db.execute(_LEARNED, (site,)).fetchone()
+        return Learned(**dict(row)) if row else Learned()
 
     def site_json(self, site: str) -> str | None:
         """The site's settings, as JSON, at its last submission; None if nothing was submitted to it."""

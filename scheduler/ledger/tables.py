@@ -45,6 +45,7 @@ CREATE TABLE observations (job INTEGER NOT NULL REFERENCES jobs, at REAL NOT NUL
 CREATE INDEX observations_job ON observations (job);
 CREATE TABLE sites (
   site TEXT PRIMARY KEY, polled_at REAL NOT NULL DEFAULT 0, history TEXT NOT NULL DEFAULT '',
+  history_at REAL NOT NULL DEFAULT 0,
   room INTEGER, full_at REAL NOT NULL DEFAULT 0, name TEXT NOT NULL DEFAULT '', identity TEXT NOT NULL DEFAULT '')
   WITHOUT ROWID;
 CREATE INDEX batches_waiting ON batches (bundle) WHERE slot = 0;
@@ -100,6 +101,7 @@ CREATE INDEX jobs_lost ON jobs (site, updated) WHERE cause = 'lost';
 ALTER TABLE jobs ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX jobs_cancelling ON jobs (site) WHERE cancelling = 1;
 ALTER TABLE batches ADD COLUMN handovers INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sites ADD COLUMN history_at REAL NOT NULL DEFAULT 0;
 """,
 }
 """Version → the statements that turn a database of that version into one of the next. A step that was released is

@@ -32,7 +32,7 @@ class Elements:
     """
 
     first: int
-    files: Sequence[Mapping[str, Content]]
+    files: Sequence[Mapping[str, Content]] = field(repr=False)
     _sizes: dict[Path, int] = field(default_factory=dict)
 
     @cached_property

@@ -74,7 +74,7 @@ class Bundle:
 
     token: str
     batches: tuple[Batch, ...]
-    files: Mapping[str, bytes | Path]
+    files: Mapping[str, bytes | Path] = field(repr=False)
     python: str = ""
     python_probe: str = ""
 
@@ -99,7 +99,7 @@ class _Making:
     token: str
     label: str
     shared: Shared
-    files: dict[str, bytes | Path] = field(default_factory=dict)
+    files: dict[str, bytes | Path] = field(default_factory=dict, repr=False)
     python: str = ""
 
 
@@ -145,7 +145,8 @@ def _batch(making: _Making, group: Group[Job], first: int) -> Batch:
     jobs, site = group.jobs, making.site
     count = 1 if group.packed else len(jobs)
     name = f"{making.label}.{making.token}-{first}"
-    request = BatchRequest(name, count, first, group.resources, site.memory_style)
+    options = site.native_options
+    request = BatchRequest(name, count, first, group.resources, site.memory_style, native_options=options)
     try:
         directives = making.system.directives(request)
     except ConfigError as error:

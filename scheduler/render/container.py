@@ -32,7 +32,7 @@ def run_script(job: Job, site: Site) -> str:
     for name, value in values.items():
         if not modern and any(c in value for c in '$`\\"'):
             raise JobError(
-                f"job {job.job_id!r}: singularity would execute the value of {name} ({value!r:.60}); "
+                f'job {job.job_id!r}: singularity would execute the value of {name}, which has one of $ ` \\ "; '
                 "give a container_command, whose environment is passed in another way"
             )
         if "\r\n" in value:  # observed on Apptainer 1.4.5

@@ -46,7 +46,7 @@ def common_files(token: str, system: BatchSystem, *, functions: bool) -> dict[st
     """
     files = {
         MARKER: f"{token}\n".encode(),
-        "harness.sh": "".join(map(text, ("options.sh", "family.sh", "harness.sh"))).encode(),
+        "harness.sh": "".join(map(text, ("options.sh", "family.sh", "glob.sh", "harness.sh"))).encode(),
         **{name: text_of(system.name, name).encode() for name in system.bundle_files},
     }
     if functions:
@@ -87,7 +87,8 @@ def dispatch_script(
     Raises:
         ConfigError: the template fails, or does not extend a packaged template.
     """
-    context = {"name": request.name, "array_first": request.first, "directives": directives, "packed": packed}
+    context = {"name": request.name, "array_first": request.first, "directives": directives, "packed": packed,
+               "array": request.count > 1}  # fmt: skip
     script = rendered(template, context, job)
     check_includes(template, script, f'. "$bundle/{"pack" if packed else "element"}.sh"')
     return script.encode()

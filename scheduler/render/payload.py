@@ -75,8 +75,8 @@ class Payload:
         pickled: whether its params are inside its pickle.
     """
 
-    command: str
-    files: Mapping[str, bytes | Path] = field(default_factory=dict)
+    command: str = field(repr=False)
+    files: Mapping[str, bytes | Path] = field(default_factory=dict, repr=False)
     image: str | None = None
     python: str = ""
     pickled: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from scheduler.schema.sandbox import Sandbox
 from scheduler.schema.template_errors import FAULTS, explained, line_of
 from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import Site
+from scheduler.site.trust import require_recorded
 
 
 class JobTemplate(Protocol):
@@ -42,6 +44,8 @@ def template_for(job: JobTemplate, site: Site) -> jinja2.Template:
         ConfigError: the template does not exist, or its syntax is wrong.
     """
     own = job.template or (str(site.template) if site.template else None)
+    if job.template is None and own and site.guarded:
+        require_recorded(Path(own))
     name = f"{_OWN}/{Path(own).name}" if own else f"{site.scheduler}.sh.j2"
     try:
         return _environment(str(Path(own).parent) if own else None).loaded(name)
@@ -58,6 +62,7 @@ def context_of(
     return {
         "name": batch_name,
         "array_first": None,
+        "array": False,
         "element": element,
         "directives": directives,
         "job_id": job.job_id,
@@ -140,8 +145,9 @@ def check_includes(template: jinja2.Template, script: str, line: str) -> None:
         raise ConfigError(f"{name}: it does not extend a packaged template, as it must ({line!r} is missing)")
 
 
-_OWN = "own"
-"""The folder of the user's templates in an environment: one of them may have the same name as the one it extends."""
+_OWN = secrets.token_hex(8)
+"""The folder of the user's template in an environment: it may have the same name as the one that it extends. No
+template can include a file under this name."""
 
 
 @lru_cache(maxsize=64)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 from typing import IO
 
+_MOST_SETTINGS_BYTES = 64 << 20
 _KINDS = {
     stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket",
     stat.S_IFDIR: "a directory",
@@ -30,6 +32,20 @@ def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
         os.close(descriptor)
         raise NotRegular(0, f"it is {_KINDS.get(kind, 'something else')}, not a regular file", os.fspath(path))
     return os.fdopen(descriptor, "rb", buffering=0)
+
+
+def read_settings(path: Path) -> bytes:
+    """The content of a file of settings; empty for ``/dev/null``, which stands for no file.
+
+    Raises:
+        NotRegular, OSError: as `open_regular`; or it is larger than any file of settings.
+    """
+    if path.exists() and path.samefile(os.devnull):
+        return b""
+    content = read_regular(path, most=_MOST_SETTINGS_BYTES)
+    if content is None:
+        raise OSError(errno.EFBIG, f"it is larger than {_MOST_SETTINGS_BYTES >> 20} MiB", os.fspath(path))
+    return content
 
 
 def read_regular(path: Path, *, most: int) -> bytes | None:

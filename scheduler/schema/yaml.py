@@ -7,6 +7,7 @@ NaN and infinity are text too, because JSON does not have them.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -74,20 +75,24 @@ _Loader.yaml_constructors = {
 }
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path, *, sha256: str | None = None) -> dict[str, Any]:
     """The mapping in the YAML file at `path`; of an empty file an empty mapping.
+
+    Args:
+        path: the file.
+        sha256: the digest that its bytes must have; None: any.
 
     Raises:
         ConfigError: the file cannot be read, is not valid YAML (with line and column), has a duplicate key or a tag, or
             is not a mapping.
     """
-    text = _text_of(path)
+    text = _text_of(path, sha256)
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader with fewer tags)
-    except yaml.MarkedYAMLError as error:
-        raise ConfigError(f"{path}: {_position(error)}{_words(error)}") from error
+    except yaml.MarkedYAMLError as error:  # its own text has an excerpt of the file, which may hold a secret
+        raise ConfigError(f"{path}: {_position(error)}{_words(error)}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {_without_quotes(str(error))}") from None
     except RecursionError as error:
         raise ConfigError(f"{path}: is nested too deeply") from error
     if value is None:
@@ -130,11 +135,13 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def _text_of(path: Path) -> str:
+def _text_of(path: Path, sha256: str | None) -> str:
     try:
         content = read_regular(path, most=MAX_BYTES)
         if content is None:
             raise ConfigError(f"{path}: is larger than {MAX_BYTES >> 20} MiB; is it the right file?")
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            raise ConfigError(f"{path}: has changed while it was read; try again")
         return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise ConfigError(
@@ -145,11 +152,21 @@ def _text_of(path: Path) -> str:
 
 
 def _at(node: Any, problem: str) -> yaml.MarkedYAMLError:
-    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    return _Problem(None, None, problem, node.start_mark)
 
 
 def _words(error: yaml.MarkedYAMLError) -> str:
-    return " ".join(part for part in (error.context, error.problem) if part)
+    words = " ".join(part for part in (error.context, error.problem) if part)
+    return words if isinstance(error, _Problem) else _without_quotes(words)
+
+
+class _Problem(yaml.constructor.ConstructorError):
+    """Found here, not by PyYAML. Its message quotes keys only."""
+
+
+def _without_quotes(words: str) -> str:
+    """PyYAML's words without what they quote of the file, but for single characters and its own ``<token>`` names."""
+    return re.sub(r"'(?!<)(?:[^'\\]|\\.){2,}'|\"[^\"]{2,}\"", "…", words)
 
 
 def _position(error: yaml.MarkedYAMLError) -> str:

@@ -15,7 +15,7 @@ from small_functions import representing
 from tests.unpacked import PBS_FUNCTIONS
 
 from .job_kinds import kinds, why_missing
-from .running import FinishedJobs, Jobs, changed, run_to_the_end, runner_in
+from .running import FinishedJobs, Jobs, changed, run_to_the_end, runner_in, skip_without_enforced_accounts
 from .sites import Target
 
 BARE = 'bare=$(mktemp -d); ln -s "$(command -v uname)" "$bare/uname"; PATH=$bare'
@@ -135,6 +135,8 @@ def refused(target: Target) -> tuple[str, str, str]:
     """The row of REFUSED for this site."""
     if target.site.scheduler not in REFUSED:
         pytest.skip("a site without a batch system refuses nothing")
+    if target.site.scheduler == "slurm":
+        skip_without_enforced_accounts(target)
     return REFUSED[target.site.scheduler]
 
 

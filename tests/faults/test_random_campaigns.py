@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from scheduler import BatchError, Job, JobState, Runner, TransportError
 from scheduler.engine.connect import transport_to
 from scheduler.transports.base import Program, Transport
 from scheduler.transports.local.transport import LocalTransport
+from tests.fakepbs_host import LocalFakePbs
 from tests.testcluster import Cluster
 
 from .campaign import FAILS, USUAL, Campaign, Counts, Task, campaign_at, drive, local_site, run_program
@@ -31,6 +33,7 @@ from .faulty_transport import FaultyTransport, RandomFaults
 _SEED = int(os.environ.get("SCHEDULER_SOAK_SEED", "0"))
 _CAMPAIGNS = int(os.environ.get("SCHEDULER_SOAK_CAMPAIGNS", "300"))
 ON_SLURM = _CAMPAIGNS // 6
+ON_PBS = _CAMPAIGNS // 30
 AT_ONCE = 6
 _MIXES: tuple[tuple[Task, ...], ...] = (
     USUAL,
@@ -181,6 +184,26 @@ def test_local_campaigns_reach_their_true_end_whatever_fails(tmp_path: Path, che
     count = max(1, _CAMPAIGNS - ON_SLURM)
     check_counts(_all(make, range(_SEED, _SEED + count), keyword="local"))
     assert not list(tmp_path.rglob(".*.part"))  # no partial download is left
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800 + 20 * _CAMPAIGNS)
+def test_campaigns_on_pbs_reach_their_true_end_whatever_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check_counts: Check
+) -> None:
+    """On the fake PBS: its wrappers print more, fail after submitting, or accept a batch late."""
+
+    def make(seed: int) -> Campaign:
+        folder = tmp_path / str(seed)
+        return campaign_at(local_site(folder, scheduler="pbs"), LocalTransport(), folder, _tasks(seed))
+
+    with tempfile.TemporaryDirectory(prefix="pbs-") as folder:
+        pbs = LocalFakePbs.started(Path(folder))
+        monkeypatch.setenv("PATH", pbs.path)
+        try:
+            check_counts(_all(make, range(_SEED, _SEED + max(1, ON_PBS)), keyword="pbs"))
+        finally:
+            pbs.stop()
 
 
 @pytest.mark.cluster

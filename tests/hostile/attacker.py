@@ -11,7 +11,7 @@ PROGRAMS = {
     "check": "Inspects a login node", "tail": "Prints the last lines of a job", "cancel": "Cancels jobs",
     "manifest": "Lists the outputs of finished jobs", "fetch": "Sends output files",
 }  # fmt: skip
-"""A program → the words by which the login shell recognises it."""
+"""A program → the words by which the login shell recognises it; the first that is found counts."""
 _SHELL = """#!/bin/sh
 # Reads the program that it should run, runs nothing of it, and prints the next prepared answer between the two markers.
 cd {folder}/answers || exit
@@ -47,11 +47,19 @@ class Attacker:
         for name in ("answers", "used"):
             (folder / name).mkdir()
         (folder / "name").write_text("x")
-        tests = [f"grep -q '{words}' \"$opening\" && name={name}" for name, words in PROGRAMS.items()]
+        tests = [
+            f"[ $name != unknown ] || ! grep -q '{words}' \"$opening\" || name={name}"
+            for name, words in PROGRAMS.items()
+        ]
         shell = folder / "login-shell"
         shell.write_text(_SHELL.format(folder=folder, names="\n".join(tests)))
         shell.chmod(0o755)
         self.server = sshd.start(folder / "sshd", extra=f"ForceCommand {shell}")
+
+    def forget(self) -> None:
+        """Forget the answers that are prepared."""
+        for path in (self._folder / "answers").iterdir():
+            path.unlink()
 
     def answers(self, program: str, answer: bytes) -> None:
         """The answer to the next run of a program for which no answer is prepared yet. NAME is that of the batch."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 LEAST = 10_000
-EVERYWHERE = {"cluster", "files", "folders", "inputs", "jobs", "replies", "screen", "secrets"}
+EVERYWHERE = {"cluster", "files", "folders", "inputs", "jobs", "replies", "screen", "secrets", "trust"}
 _TRIED = pytest.StashKey[Counter[str]]()
 
 

@@ -33,12 +33,18 @@ END = "0 exit=0 signal= started=1 ended=2 host=n id=1 missing= cannot="
 
 
 @pytest.fixture(scope="module")
-def attacker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacker]:
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacker]:
     if reason := sshd.why_not():
         pytest.skip(reason)
-    host = Attacker(tmp_path_factory.mktemp("attacker"))
-    yield host
-    host.server.stop()
+    attacker = Attacker(tmp_path_factory.mktemp("attacker"))
+    yield attacker
+    attacker.server.stop()
+
+
+@pytest.fixture
+def attacker(host: Attacker) -> Attacker:
+    host.forget()
+    return host
 
 
 Attack = Callable[..., dict[str, Any]]

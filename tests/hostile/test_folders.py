@@ -15,7 +15,7 @@ from scheduler.check.finding import Mark
 from scheduler.check.look import inspect_site
 from scheduler.check.state_folder import state_folder_findings
 from scheduler.engine import programs
-from scheduler.engine.collect.resumable import _open_part, _part_path
+from scheduler.engine.collect.resumable import _open_part, _part_name
 from scheduler.errors import LedgerError
 from scheduler.ledger import database
 from scheduler.ledger.ledger import Ledger
@@ -149,19 +149,20 @@ def test_a_locked_ledger_says_that_it_is_locked(tmp_path: Path, monkeypatch: pyt
 
 def test_a_second_part_of_a_download_is_a_new_file_that_follows_no_link(tmp_path: Path, tried: Tried) -> None:
     """Its name cannot be known in advance, and a file or link that has it is not opened."""
-    target, precious = tmp_path / "large.root", tmp_path / "precious"
+    precious, folder = tmp_path / "precious", os.open(tmp_path, os.O_RDONLY)
     precious.write_text("precious")
-    first, held = _open_part(target)  # this process holds the lock
-    paths = {first}
+    first, held = _open_part(folder, "large.root")  # this process holds the lock
+    names = {first}
     for _ in range(20):
         tried(1)
-        path, file = _open_part(target)
-        assert path not in paths and path.name.endswith(".once.part")
-        paths.add(path)
+        name, file = _open_part(folder, "large.root")
+        assert name not in names and name.endswith(".once.part")
+        names.add(name)
         file.close()
     held.close()
-    first.unlink()
-    first.symlink_to(precious)
+    (tmp_path / first).unlink()
+    (tmp_path / first).symlink_to(precious)
     with pytest.raises(OSError):
-        _open_part(target)
-    assert precious.read_text() == "precious" and _part_path(target) == first
+        _open_part(folder, "large.root")
+    os.close(folder)
+    assert precious.read_text() == "precious" and _part_name("large.root") == first

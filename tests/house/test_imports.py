@@ -60,11 +60,11 @@ ONLY_IN = {
     "subprocess": ("transports.*",),
     "sqlite3": ("ledger.*",),
     "pickle": ("render.function.pack", *ALONE),
-    "cloudpickle": ("render.function.pack", *ALONE),
+    "cloudpickle": ("render.function.state", *ALONE),
     "simple_slurm": ("batch.slurm.directives",),
     "yaml": ("schema.yaml",),
     "jinja2": ("render.*", "campaign.jobfile", "schema.*"),
-    "platformdirs": ("ledger.*", "site.catalog"),
+    "platformdirs": ("ledger.*", "site.catalog", "site.trust"),
     "typer": ("cli*",),
     "rich": ("cli*",),
 }

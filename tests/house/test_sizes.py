@@ -11,9 +11,10 @@ from .code import Module, modules
 MOST_LINES_OF_A_FILE = 300
 MOST_LINES_OF_A_FUNCTION = 40
 NO_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "manager", "misc"}
-CATCHES_ALL = (  # they report whatever a user's function or value raises
+CATCHES_ALL = (  # they report whatever a user's function, value or module raises
     "scheduler.render.runtime.run_function",
     "scheduler.render.runtime.function_result",
+    "scheduler.campaign.named_function",
 )
 
 PACKAGE = modules("scheduler")

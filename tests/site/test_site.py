@@ -175,7 +175,7 @@ def test_the_batch_systems_are_the_folders_that_exist() -> None:
         ({"python": "-c"}, "python: must be a command"),
         ({"environment": {"A-B": "x"}}, "environment: 'A-B' is not a valid name of a variable"),
         ({"environment": {"JOB_ID": "x"}}, "environment: 'JOB_ID' is not a valid name of a variable, or is reserved"),
-        ({"environment": {"A": True}}, "environment: A must be text or a number, not True"),
+        ({"environment": {"A": True}}, "environment: A must be text or a number without a NUL, not a bool"),
         ({"environment": {"A": "\0"}}, "environment: A must be text"),
         ({"prologue": "a\0b"}, "prologue: must be lines of shell text"),
         ({"native": ["--x\n#SBATCH --uid=0"]}, r"native\[0\]: must be one line"),

@@ -35,7 +35,13 @@ placed() {
       !/^#/ && !done { print ENVIRON["line"]; done = 1 } { print }' "$1"
 }
 
-# Submits from the folder /, for the same reason. Therefore -o, relative in the script, is given as an absolute path.
+# If no job of the user is in the queue, a batch that exceeds a limit on resources can never fit.
+explain_limit() {
+  queued=$(limited 60 qselect -u "$me" </dev/null 2>/dev/null) && [ -z "$queued" ] || return 0
+  echo "no job of this user is in the queue" >&2
+}
+
+# Submits from the folder /, for the same reason as in `placed`. Therefore -o, relative in the script, is given as an absolute path.
 batch_submit() {
   find_pbs qsub || return
   log=$PWD/batches/$2/log.0
@@ -43,6 +49,7 @@ batch_submit() {
   placed "$1" >"batches/$2/placed.sh" || return
   (exec <"batches/$2/placed.sh" && cd / && as_login limited 120 qsub -o "$log") >"batches/$2/said"
   code=$?
+  [ "$code" -ne 39 ] || explain_limit
   cat "batches/$2/said"
   return "$code"
 }

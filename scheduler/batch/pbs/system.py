@@ -7,9 +7,18 @@ from collections.abc import Iterable, Mapping
 
 from scheduler.batch.base import BatchSystem, Key
 from scheduler.batch.outcome import Accepted, Full, Outcome, Refused, Unknown
-from scheduler.batch.pbs.attributes import TASK, observation, read_dsv
+from scheduler.batch.pbs.attributes import TASK, observation, read_dsv, why_it_waits
 from scheduler.batch.pbs.directives import header
-from scheduler.batch.pbs.states import ENDED, FULL, IN_DOUBT, LOG_CAUSES, STATES
+from scheduler.batch.pbs.states import (
+    COUNT_LIMIT,
+    ENDED,
+    FULL,
+    IN_DOUBT,
+    LOG_CAUSES,
+    NOTHING_QUEUED,
+    RESOURCE_LIMIT,
+    STATES,
+)
 from scheduler.batch.request import BatchRequest
 from scheduler.job.evidence import Observation
 from scheduler.job.numerals import read_number
@@ -40,7 +49,9 @@ class Pbs(BatchSystem):
         if exit_code in IN_DOUBT or 128 < exit_code < 144:  # killed by a signal
             return Unknown(output, exit_code)
         message = output.replace("\r", "\n").strip()
-        return Full(message, exit_code) if FULL.search(output) else Refused(message, exit_code)
+        if exit_code in (COUNT_LIMIT, RESOURCE_LIMIT) or FULL.search(output):
+            return Full(message, exit_code, never_fits=NOTHING_QUEUED in output)
+        return Refused(message, exit_code)
 
     def read_live(self, lines: Iterable[str], counts: Mapping[str, int]) -> Mapping[Key, Observation]:
         """Lines ``name|index|id|state|comment`` from the table of the user's jobs.
@@ -54,7 +65,7 @@ class Pbs(BatchSystem):
             if index is not None and index < counts.get(fields[0], 0) and fields[3] not in ENDED:
                 state = STATES.get(fields[3])
                 cause = Cause.CANCELLED if state is JobState.CANCELLED else Cause.NONE
-                reason = fields[4].strip() if state is not JobState.RUNNING else ""
+                reason = why_it_waits(fields[4]) if state is not JobState.RUNNING else ""
                 found[fields[0], index] = Observation(fields[3], state, cause, reason=reason, batch_id=fields[2])
         return found
 

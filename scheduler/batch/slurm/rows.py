@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from scheduler.batch.base import REST, Key
 from scheduler.batch.indices import read_indices
-from scheduler.batch.slurm.states import HELD_REASONS, NEVER_STARTS, meaning
+from scheduler.batch.slurm.states import HELD_REASONS, KILLED_REASONS, NEVER_STARTS, meaning
 from scheduler.job.evidence import Observation
 from scheduler.job.numerals import read_exit_code, read_signal, read_time
 from scheduler.job.remote_text import cut
@@ -96,7 +96,7 @@ def _squeue_row(batch_id: str, raw: str, node: str, start: str, reason: str) -> 
         state = JobState.HELD
     if state in (JobState.QUEUED, JobState.CANCELLED) and reason == NEVER_STARTS:  # some sites cancel it themselves
         state, cause = JobState.FAILED, Cause.DEPENDENCY
-    if cause is Cause.UNKNOWN and reason.startswith("RaisedSignal"):
+    if cause is Cause.UNKNOWN and reason.startswith(KILLED_REASONS):
         cause = Cause.SIGNAL
     shown = "" if reason in ("None", "(null)") else reason
     started = read_time(start) if node else None  # without a node: when it may start, or when it was cancelled

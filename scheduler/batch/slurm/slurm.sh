@@ -37,17 +37,41 @@ batch_id() {
     -e 's/^\([1-9][0-9]\{0,17\}\(;[A-Za-z0-9_.-]*\)\{0,1\}\) *$/\1/p' | sort -u | awk '{ id = $0 } END { if (NR == 1) print id }'
 }
 
+list_queue() { SLURM_BITSTR_LEN=0 SLURM_TIME_FORMAT='%s' squeue -h -a -t all "$@" -u "$(id -u)" -o '%j|%K|%F|%T|%N|%S|%r'; }
+
+# Waiting tasks of an array share a row, with all their reasons: "None,JobHeldUser". Which of them are held shows only -r, a
+# row for each task, which is asked for these arrays alone. Reads the lines of `batch_live`, and replaces the rows.
+separate_held() {
+  joined=$(awk -F '\t' -v held="$held" 'FILENAME == ARGV[1] { ours[$3]; next }
+    { split($0, f, "|"); reason = $0; sub(/^([^|]*[|]){6}/, "", reason) }
+    f[1] in ours && f[4] == "PENDING" && f[2] ~ /[-,]/ && reason ~ ("(" held ")") && reason ~ /[^ ],[^ ]|,$/ { print f[3] }
+  ' "$1" "$scratch/squeue" | sort -u | paste -s -d , -)
+  [ -n "$joined" ] || return 0
+  list_queue -r -j "$joined" >"$scratch/separate" 2>"$scratch/why" || {
+    grep -q 'Invalid job id' "$scratch/why" && return   # the arrays have just ended
+    cat "$scratch/why" >&2
+    return 1
+  }
+  awk -F '|' -v joined="$joined" 'BEGIN { n = split(joined, f, ","); for (i = 1; i <= n; i++) asked[f[i]] }
+    FILENAME == ARGV[1] { print; listed[$3]; next }
+    !(($3 in asked) && ($3 in listed))' "$scratch/separate" "$scratch/squeue" >"$scratch/rows" && mv "$scratch/rows" "$scratch/squeue"
+}
+held='JobHeldUser|JobHeldAdmin|JobHoldMaxRequeue|job requeued in held state|launch failed requeued held'
+
 # Reads lines: bundle number, folder, name, id, first job, indices, kind ("one", "array" or "pack").
 # Prints lines: name|index|array id|state|node|start|reason
 # -t all: squeue lists a finished job for MinJobAge; -a: also in hidden partitions. Only rows with our names are printed: a user's other jobs may have
 # any name. When the waiting tasks of an array were cancelled one by one, the row of the remaining array has the index
 # N/A, as a single job has: we print "rest". Without a node, the start is an estimate that changes all the time: it is
 # left out.
+# unexplained: rows of jobs that failed. If they left no end file, the accounting is asked too.
 unfinished='^[^|]*[|][^|]*[|][^|]*[|](PENDING|RUNNING)[|]'
+unexplained='^[^|]*[|][^|]*[|][^|]*[|]FAILED[|]'
 never_starts='^[^|]*[|][^|]*[|][^|]*[|]PENDING[|].*[|]DependencyNeverSatisfied$'
 batch_live() {
   find_command squeue || { echo "squeue: command not found" >&2; return 127; }
-  SLURM_BITSTR_LEN=0 SLURM_TIME_FORMAT='%s' squeue -h -a -t all -u "$(id -u)" -o '%j|%K|%F|%T|%N|%S|%r' >"$scratch/squeue" || return
+  list_queue >"$scratch/squeue" || return
+  separate_held "$1" || return
   awk -F '\t' 'FILENAME == ARGV[1] { ours[$3] = $7; next }
     { split($0, f, "|"); if (!(f[1] in ours)) next
       if (f[5] == "" && f[6] != "") $0 = f[1] "|" f[2] "|" f[3] "|" f[4] "||" substr($0, length(f[1] f[2] f[3] f[4] f[6]) + 6)
@@ -127,6 +151,7 @@ batch_check() {
     star = sub(/\*$/, "", $1); print "queue\t" $1 "\t" $2 "\t" $3 "\t" (star ? "default" : "") }'
   scontrol show config 2>/dev/null | awk '$1 == "MaxArraySize" { print "array\t" $3 }'
   sacctmgr -n -P show assoc user="$(id -un)" format=Account,Partition 2>/dev/null | sort -u | awk -F '|' '{ print "account\t" $1 "\t" $2 }'
+  printf 'options\t%s\n' "$(sbatch --help 2>/dev/null | grep -o -e '--[a-z][a-z0-9-]*' | sort -u | tr '\n' ' ')"
   words=$(as_login sbatch_script --test-only "$3" 2>&1 </dev/null)
   fact trial $? "$words"
   (unset_sbatch "$3"; sbatch_variables) | sort | while read -r name; do

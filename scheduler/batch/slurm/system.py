@@ -52,7 +52,7 @@ class Slurm(BatchSystem):
             "exclude": ",".join(request.exclude) or None,
             **_memory(request),
         }
-        return header({k: v for k, v in options.items() if v is not None}, want.native)
+        return header({k: v for k, v in options.items() if v is not None}, want.native, request.native_options)
 
     def read_submit(self, exit_code: int, output: str) -> Outcome:
         """``sbatch --parsable`` prints the id, in a federation with ``;cluster`` after it. Warnings go to stderr."""

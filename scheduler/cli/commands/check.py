@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from scheduler.check.finding import Finding, Mark
+from scheduler.check.learned import forget_learned
 from scheduler.check.look import inspect_site
 from scheduler.check.state_folder import state_folder_findings
 from scheduler.cli.screen import console
@@ -29,9 +30,11 @@ def check(name: str, *, job: bool, image: str | None, timeout: float, json: bool
         image: the remote path of a container image to check and, with `job`, to run; None skips both.
         timeout: seconds to wait for the jobs.
     """
-    site = find_site(name)
+    site = find_site(name, report=console.print_message)
     with transport_to(site) as transport:
         findings = [*state_folder_findings(state_folder()), *inspect_site(site, transport, image=image)]
+        if not any(one.name == "batch system" and one.mark is Mark.FAILED for one in findings):
+            findings += forget_learned(site)
         if not json:
             _print_findings(findings)
         usable = not any(one.mark is Mark.FAILED and one.name in _NEEDED_BY_JOBS for one in findings)

@@ -12,6 +12,7 @@ from typing import Any
 from scheduler.cli.screen import console
 from scheduler.cli.screen.columns import column, print_columns
 from scheduler.errors import ConfigError
+from scheduler.site import trust as trusted
 from scheduler.site.catalog import Entry, find_site, list_sites
 from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import Site
@@ -57,6 +58,18 @@ def show(name: str, *, json: bool) -> int:
         console.print_line(f"# {path}", "dim")
     for line in yaml_lines(settings):
         console.print_line(line)
+    return 0
+
+
+def trust(files: Sequence[Path]) -> int:
+    """Record that the user trusts site files or templates as they are now, and print what is recorded.
+
+    Raises:
+        ConfigError: a file cannot be read, or could be changed by other users.
+    """
+    for path in files:
+        for file, digest in trusted.trust(path, report=console.print_message).items():
+            console.print_line(f"trusted: {file} (SHA-256 {digest})")
     return 0
 
 

@@ -48,7 +48,7 @@ def poll(context: SiteContext, *, polled_before: float = math.inf) -> str:
     tokens = {token: number for number, token in enumerate(reader.tokens)}
     requested = [(batch, _line(batch, context.system)) for batch in batches]
     request = "".join(f"{tokens[batch.bundle]}\t{line}\n" for batch, line in requested).encode()
-    query_history = "no" if ledger.sites.history_of(context.key) == "none" else "yes"
+    query_history = "yes" if ledger.sites.keeps_history(context.key) else "no"
     program = programs.program("poll", site.scheduler)
     arguments = [query_history]
     reply = context.transport.run(program, arguments, stdin=request, stdout=reader.feed, timeout=POLL_SECONDS)
@@ -56,6 +56,8 @@ def poll(context: SiteContext, *, polled_before: float = math.inf) -> str:
     if found.history_answered is False and context.system.no_history(found.history_words):
         ledger.sites.record_history(context.key, "none")
         query_history = "no"
+    elif found.history_answered and ledger.sites.history_of(context.key):
+        ledger.sites.record_history(context.key, "")
     if query_history == "no":
         found.history_answered = None
     unwatched = max(0.0, time.time() - polled_before - LONGEST_COUNTED_GAP_SECONDS)

@@ -58,11 +58,13 @@ while IFS=$tab read -r n folder; do
 done <"$scratch/folders" >"$scratch/ends"
 
 # Prints the lines of the queue and the end files. Then selects, among the jobs whose end file does not show that they ended
-# by themselves: those that are not in the queue (only they are looked up in the history), and those whose log is read (not
+# by themselves: those that are not in the queue, or of which it does not know why they failed (only they are looked up in
+# the history), and those whose log is read (not
 # that of a job that waits or runs and has no end file). If the queue shows the rest of an array as one line, its elements
 # are not counted.
-awk -F '\t' -v unfinished="$unfinished" -v to="$scratch/" "$awk_numbers"'
+awk -F '\t' -v unfinished="$unfinished" -v unexplained="${unexplained:-}" -v to="$scratch/" "$awk_numbers"'
   FILENAME == ARGV[1] { print "l " $0; split($0, f, "|"); if (f[2] == "rest") next
+    if (unexplained != "" && $0 ~ unexplained) next
     at = f[2] ~ /^[0-9]/ ? f[2] : 0; sub(/%.*/, "", at); on = $0 ~ unfinished; if (on) whole[f[1], at] = 1
     if (at !~ /^[0-9]+$/) { if (on) going[f[1]] = going[f[1]] "," at; else lists[f[1]] = lists[f[1]] "," at; next }
     live[f[1], at + 0] = 1; if (on) busy[f[1], at + 0] = 1; next }

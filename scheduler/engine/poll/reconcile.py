@@ -73,7 +73,7 @@ class Reconciler:
         if lost:
             self.news.reopened.add(one.key)
         if status != one.status:
-            text = _observation_text(status, evidence)
+            text = _observation_text(one.status, status, evidence)
             self.news.statuses[one.key], self.news.observations[one.key] = status, f"not lost: {text}" if lost else text
         count, since = 0, None
         if evidence.silent:
@@ -150,9 +150,13 @@ def _index(batch: PolledBatch, one: Element) -> int:
     return 0 if batch.packed else one.element - batch.first
 
 
-def _observation_text(status: Status, evidence: Evidence) -> str:
+def _observation_text(before: Status, status: Status, evidence: Evidence) -> str:
     """What was observed, for the job's history."""
     parts = [str(status)]
+    if status.requeues > before.requeues:
+        parts.append(f"run {status.requeues + 1} of this attempt: the batch system had requeued the job")
+    if not status.final and status.reason and evidence.live is None:
+        parts.append(status.reason)
     if evidence.end is not None:
         parts.append(f"end file: exit={evidence.end.exit_code} signal={evidence.end.signal or '-'}")
     sources = (("queue", evidence.live), ("history", evidence.history))

@@ -103,6 +103,9 @@ def _newest_observation(evidence: Evidence) -> Observation | None:
     if live is None or (live.state is None and history is not None and not history.active):
         return history
     if not live.active and live.cause in (Cause.UNKNOWN, Cause.SIGNAL) and history is not None and not history.active:
+        code = history.exit_code or 0
+        if live.cause is Cause.SIGNAL and history.cause is Cause.EXIT_CODE and code in _SIGNALS:
+            return replace(history, cause=Cause.SIGNAL, exit_code=128 + code)  # sacct of Slurm 22.05 has 9 for 137
         return history
     return live
 
@@ -226,8 +229,10 @@ def _without_end_file(before: Status, observed: Observation, evidence: Evidence)
 
 def _absent(before: Status, evidence: Evidence) -> Status:
     """Neither the batch system nor an end file reports on the job."""
-    if before.state is JobState.CREATED or before.final or not evidence.silent:
+    if before.state is JobState.CREATED or before.final:
         return before
+    if not evidence.silent:
+        return replace(before, reason=_LEFT_UNEXPLAINED) if _is_unexplained(before, evidence) else before
     from_log = evidence.log_cause
     if from_log is not None and evidence.silent_polls >= PATIENT_POLLS:
         return _killed(before, None, None, from_log, evidence)
@@ -235,10 +240,24 @@ def _absent(before: Status, evidence: Evidence) -> Status:
         cancelled = _final(before, None, None, Cause.CANCELLED, "removed from its array before it started")
         return replace(cancelled, state=JobState.CANCELLED)
     silent = evidence.silent_polls >= SILENT_POLLS and evidence.silent_seconds >= SILENT_SECONDS
-    if before.state is JobState.SUBMITTING or not silent:
+    if before.state is JobState.SUBMITTING:
         return before
+    if not silent:
+        return replace(before, reason=_LEFT)
     reason = "it left no end file, and neither the queue nor the history has it"
     return _final(before, None, None, Cause.LOST, reason)
+
+
+_LEFT = (
+    "it left the queue without an end file; waiting for its end file or a report of the batch system,"
+    f" {SILENT_SECONDS / 60:.0f} min at least before it counts as lost"
+)
+_LEFT_UNEXPLAINED = "it left the queue without an end file; waiting for the history, which cannot be queried now"
+
+
+def _is_unexplained(before: Status, evidence: Evidence) -> bool:
+    """The queue does not have the job any more, and the history could not be queried."""
+    return before.state is not JobState.SUBMITTING and evidence.queue_answered and evidence.live is None
 
 
 def _killed(before: Status, observed: Observation | None, end: End | None, cause: Cause, evidence: Evidence) -> Status:

@@ -71,9 +71,10 @@ class Dispatcher:
         Raises:
             TransportError, JobError, BatchError: as `submission.send`.
         """
-        site = self.context.site
+        site, pause = self.context.site, self.context.poll_seconds
         slots, refused = self.context.ledger.slots, dict[int, str]()
-        given = slots.assign(self.context.key, site.limits.queued, owner=self.context.ledger.database.me())
+        me = self.context.ledger.database.me()
+        given = slots.assign(self.context.key, site.limits.queued, owner=me, pause=pause)
         try:
             for token, firsts in given.items():
                 refused |= self.send(token, firsts=firsts)

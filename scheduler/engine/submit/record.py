@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -56,11 +56,8 @@ def record_intent(bundle: Bundle, context: SiteContext, *, campaign: str | None)
         for one in bundle.batches
         for element, (job, want) in enumerate(zip(one.jobs, one.resources, strict=True), start=one.first)
     ]
-    described = [{**job, "earlier": None} for job in jobs]
-    file = JobsFile(site.name, identity_of(site), site.scheduler, time.time(), described)
-    files = {**bundle.files, jobs_file.NAME: file.content()}
     with leftovers.claimed(bundle.token, ledger) as path:
-        spool.write(files, path, together=bundle.together)
+        spool.write({**bundle.files, jobs_file.NAME: _jobs_file(jobs, site)}, path, together=bundle.together)
         keys = ledger.record_intent(
             token=bundle.token, site=context.key, site_json=site.to_json(), python=bundle.python,
             probe=bundle.python_probe, batches=batches, jobs=jobs,
@@ -68,6 +65,11 @@ def record_intent(bundle: Bundle, context: SiteContext, *, campaign: str | None)
     if not keys:
         spool.discard(ledger.spool(bundle.token))
     return keys
+
+
+def _jobs_file(jobs: Sequence[Mapping[str, object]], site: Site) -> bytes:
+    described = [{**job, "earlier": None} for job in jobs]
+    return JobsFile(site.name, identity_of(site), site.scheduler, time.time(), described).content()
 
 
 def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteContext) -> None:
@@ -86,6 +88,7 @@ def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteC
     ids = {first: one.batch_id for first, one in reply.outcomes.items() if isinstance(one, Accepted)}
     if ids:
         ledger.record_ids(token, ids)
+    _refuse_what_never_fits(reply, token, context)
     full = [first for first, one in reply.outcomes.items() if isinstance(one, Full)]
     if full:
         ledger.slots.record_full(site, token, full)
@@ -94,6 +97,14 @@ def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteC
     definite = {first for first, one in reply.outcomes.items() if not isinstance(one, Unknown | Full)}
     if definite >= {batch.first for batch in batches if batch.slot is not Slot.NEVER}:
         close(token, ledger)
+
+
+def _refuse_what_never_fits(reply: SubmitReply, token: str, context: SiteContext) -> None:
+    """A batch that alone exceeds a limit is refused, not waiting: unless a job of ours may have used up the limit."""
+    full = {first: one for first, one in reply.outcomes.items() if isinstance(one, Full)}
+    never = {first: one for first, one in full.items() if one.never_fits}
+    if never and not context.ledger.slots.in_use(context.key, besides=(token, full)):
+        reply.outcomes.update({first: Refused(one.words, one.exit_code) for first, one in never.items()})
 
 
 def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSystem, ledger: Ledger) -> dict[int, str]:

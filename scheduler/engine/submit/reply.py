@@ -101,4 +101,5 @@ def status_of(outcome: Outcome, system: BatchSystem) -> Status:
     if isinstance(outcome, Refused):
         reason = f"{system.submit_command} refused it (exit code {outcome.exit_code}): {outcome.words}"
         return Status(JobState.FAILED, Cause.REFUSED, reason=reason)
-    return Status(JobState.SUBMITTING, reason=outcome.words.strip() or "not known yet whether the batch system has it")
+    words = outcome.words.strip().replace("\r", "\n")
+    return Status(JobState.SUBMITTING, reason=words or "not known yet whether the batch system has it")

@@ -63,14 +63,16 @@ cannot_start() {
   exit 72
 }
 
-# For `outputs`: records a declared output that does not exist.
-#   $1 number  $2 the pattern as the user wrote it  other arguments: the files that the shell found for it
-output() {
-  pattern=$2
-  shift 2
-  for found do [ -e "$found" ] && return; done
-  missing=${missing:-$pattern}
+# For `outputs`: records a declared output that does not exist. One that cannot be read is reported when it is collected.
+#   $1 number  $2 the pattern as the user wrote it  $3, $4 the pattern as glob.sh compares it
+declared() {
+  exists=''
+  matching . "$3" "$4"
+  [ -n "$exists" ] || missing=${missing:-$2}
 }
+hit() { exists=1; }
+unreadable() { exists=1; }
+follows() { :; }
 # Passes a signal on to the payload. One that ends the job is recorded, and the descendants of the payload get it too.
 caught() {
   interrupted=1
@@ -138,6 +140,6 @@ if [ "$code" -eq 0 ] && [ -f "$control/function/call.json" ] && [ ! -f "$control
   [ -f "$control/error.json" ] || echo "error: the process of the function ended with exit code 0 before the function returned" >>"$err"
   code=1
 fi
-[ "$code" -ne 0 ] || outputs
+[ "$code" -ne 0 ] || { LC_ALL=C; outputs; }
 missing=$(printf %s "$missing" | tr '\n ' '??')
 finish "$code"

@@ -12,6 +12,7 @@ function_result.py, in the same folder, converts the result. NaN and Infinity ar
 A value that JSON cannot hold is an error, unless --pickle-results allows result.pkl.
 """
 
+import ast
 import io
 import json
 import os
@@ -59,7 +60,10 @@ def main(arguments):
     try:
         run(control, process, "--pickle-results" in arguments)
     except Refused as refusal:
-        return refused(control, refusal)
+        text = "error: {0}\n".format(refusal)
+        leave_error(control, "JobError", str(refusal), text)
+        say(text)
+        return refusal.exit_code
     except SystemExit as leaving:
         if os.getpid() != process:  # in a child process that the function has forked
             raise
@@ -79,6 +83,7 @@ def run(control, process, pickle_results):
     find_modules_in(os.path.join(control, "function"), call)
     sys.argv[:] = [call["qualname"]]
     function, params = load(control, call)
+    set_values(call)
     value = function(**params)
     if os.getpid() == process:
         leave_result(control, value, pickle_results)
@@ -128,6 +133,19 @@ def load(control, call):
     return found, params
 
 
+def set_values(call):
+    """Give variables of modules the values that they had when the function was sent, if they differ from the source.
+    Variables with the same number have one and the same object."""
+    made = {}
+    for module, values in sorted(call.get("values", {}).items()):
+        __import__(module)
+        for name, (number, text) in sorted(values.items()):
+            owner = sys.modules[module]
+            for part in name.split(".")[:-1]:
+                owner = getattr(owner, part)
+            setattr(owner, name.split(".")[-1], made.setdefault(number, ast.literal_eval(text)))
+
+
 def leave_result(control, value, pickle_results):
     is_dict = isinstance(value, Mapping)
     try:
@@ -156,13 +174,6 @@ def pickled(results):
     except ImportError:
         import pickle
     return pickle.dumps(results, protocol=4)  # every Python from 3.4 on can read it
-
-
-def refused(control, refusal):
-    text = "error: {0}\n".format(refusal)
-    leave_error(control, "JobError", str(refusal), text)
-    say(text)
-    return refusal.exit_code
 
 
 def failed(control, error):

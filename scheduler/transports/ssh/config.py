@@ -15,6 +15,7 @@ from pathlib import Path
 import paramiko
 
 from scheduler.errors import ConfigError
+from scheduler.schema.regular_file import read_settings
 from scheduler.transports.settings import Hop, SshSettings, check_host, check_user
 
 _JUMP = re.compile(r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?P<host>\[[^]]+\]|[^:\[\]]+)(?::(?P<port>\d+))?/?\Z")
@@ -254,7 +255,7 @@ def _check_match(keyword: str, value: str, path: Path) -> None:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        return path.read_text("utf-8", "surrogateescape").splitlines()
+        return read_settings(path).decode("utf-8", "surrogateescape").splitlines()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
 

@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from scheduler.errors import HostKeyError
+from scheduler.schema.regular_file import read_settings
 
 _REVOKED_ADVICE = "ask the site's support for its present key, by another way than this host"
 _CHANGED_ADVICE = "ask the site whether its host key has changed, and compare the new fingerprint with theirs"
@@ -163,7 +164,7 @@ def refuse_revoked(where: str, key: HostKey, paths: Sequence[Path]) -> None:
     """
     for path in paths:
         try:
-            content = path.read_bytes()
+            content = read_settings(path)
         except OSError as error:
             raise _unusable(where, path, f"cannot be read: {error.strerror}") from error
         if content.startswith(_KRL):
@@ -208,7 +209,7 @@ def identify(where: str, names: Sequence[str], paths: Sequence[Path]) -> HostIde
 
 def _known_keys(path: Path, names: Sequence[str], where: str) -> Iterator[KnownKey]:
     try:
-        lines = path.read_text("utf-8", "replace").splitlines()
+        lines = read_settings(path).decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return
     except OSError as error:

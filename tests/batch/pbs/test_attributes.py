@@ -174,7 +174,7 @@ def test_an_array_task_that_shows_the_attributes_of_its_array_was_deleted_whatev
     for words in ("substate=70|Exit_status=0", "substate=92|Exit_status=0", "substate=91|Exit_status=1"):
         seen = observation(read_dsv(f"Job Id: 5[2].host|job_state=F|{words}|comment=Subjob finished"))
         assert (seen.state, seen.cause, seen.exit_code) == (JobState.CANCELLED, Cause.CANCELLED, None)
-        assert seen.batch_id == "5[].host"
+        assert (seen.batch_id, seen.reason) == ("5[].host", "")  # the comment is not about this task
 
 
 def test_the_exit_status_of_an_earlier_run_is_ignored_while_the_requeued_job_runs() -> None:
@@ -217,3 +217,16 @@ SUBMITTED = {
 @pytest.mark.parametrize(("code", "words"), SUBMITTED)
 def test_only_a_certain_answer_is_accepted_or_refused(code: int, words: str) -> None:
     assert type(SYSTEM.read_submit(code, words)).__name__ == SUBMITTED[code, words]
+
+
+def test_a_comment_is_the_reason_unless_pbs_wrote_it_for_the_whole_array_and_reruns_are_shown() -> None:
+    held = "Job held by anna on Mon Nov 23 22:05:22 2026"
+    of_array = ["Subjob terminated", "Subjob failed", "Subjob finished", "Job Array Began at Mon Nov 23 at 22:09"]
+    own = ["Not Running: Not enough free nodes available and terminated", held]
+    for comment, reason in [*((one, "") for one in of_array), *((one, one) for one in own)]:
+        assert observation(read_dsv(f"Job Id: 1.host|job_state=Q|comment={comment}")).reason == reason
+        (live,) = SYSTEM.read_live([f"name|0|1.host|Q|{comment}"], EVERY).values()
+        assert live.reason == reason
+    for count, shown in ((1, "F 93 Exit_status=2"), (3, "F 93 Exit_status=2 run_count=3")):
+        line = f"Job Id: 1.host|job_state=F|substate=93|Exit_status=2|run_count={count}"
+        assert observation(read_dsv(line)).raw == shown

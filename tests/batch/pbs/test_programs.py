@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.batch.outcome import Full
 from scheduler.batch.pbs.system import SYSTEM
 from tests.batch.counts import EVERY
 
@@ -192,3 +193,16 @@ def test_a_refusal_by_qsub_is_reported(pbs: FakeCommands) -> None:
     pbs.answers("qsub", err=b"qsub: Unknown queue\n", exit_code=170)
     reply = pbs.run("batch_submit script.sh 0 1", {"script.sh": "#!/bin/bash\necho\n", "batches/0/name": "a\n"})
     assert (reply.returncode, reply.stderr) == (170, b"qsub: Unknown queue\n")
+
+
+@pytest.mark.parametrize(("queued", "never_fits"), [(b"", True), (b"7.h\n", False)])
+def test_a_limit_on_resources_can_be_met_later_only_if_the_user_has_other_jobs_in_the_queue(
+    pbs: FakeCommands, queued: bytes, never_fits: bool
+) -> None:
+    pbs.answers("qsub", err=b"qsub: would exceed user anna's limit on resource ncpus in queue q\n", exit_code=39)
+    pbs.answers("qselect", queued)
+    reply = pbs.run("batch_submit script.sh 0 1", {"script.sh": "#!/bin/bash\necho\n", "batches/0/name": "a\n"})
+    outcome = SYSTEM.read_submit(reply.returncode, reply.stderr.decode())
+    assert isinstance(outcome, Full)
+    assert outcome.never_fits is never_fits
+    assert outcome.words.startswith("qsub: would exceed user anna's limit on resource ncpus in queue q")

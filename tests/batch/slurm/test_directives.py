@@ -108,10 +108,10 @@ def test_native_directives_are_passed_on(native: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("native", "words"),
     [
-        ("--partiton=x", "no option --partiton; did you mean 'partition'?"),
-        ("--par=x", "no option --par;"),
-        ("--gre=x", "no option --gre; did you mean 'gres'?"),
-        ("-Z 1", "no option -Z;"),
+        ("--partiton=x", "simple-slurm does not know --partiton; did you mean 'partition'?"),
+        ("--par=x", "does not know --par;"),
+        ("--gre=x", "does not know --gre; did you mean 'gres'?"),
+        ("-Z 1", "does not know -Z;"),
         ("gres=x", "is not an option of sbatch"),
         ("--", "is not an option of sbatch"),
         ("-", "is not an option of sbatch"),
@@ -126,9 +126,25 @@ def test_an_unknown_native_directive_is_refused_and_the_message_names_the_neares
     assert words in str(error.value)
 
 
+def test_an_option_of_a_newer_sbatch_is_passed_on_if_the_site_file_lists_it() -> None:
+    native = ["--oom-kill-step=1", "--gres=disk:4G", "--spread-segments", "--oom-kill-step 0"]
+    with pytest.raises(ConfigError, match=r"simple-slurm does not know --oom-kill-step.*native_options: \[oom-kill"):
+        header({}, native)
+    lines = header({"nodes": 2}, native, ["oom-kill-step", "spread-segments"]).splitlines()
+    assert [" ".join(line.split()) for line in lines] == [
+        "#SBATCH --gres=disk:4G", "#SBATCH --nodes 2", "#SBATCH --oom-kill-step=1", "#SBATCH --spread-segments",
+        "#SBATCH --oom-kill-step=0",
+    ]  # fmt: skip
+    assert header({}, ["--spread-segments"], ["spread-segments"]) == "#SBATCH --spread-segments"
+    for hidden in ("outpu", "job-nam", "arr", "output"):
+        with pytest.raises(ConfigError, match="scheduler sets itself"):
+            header({}, [f"--{hidden}=x"], [hidden])
+    assert header({}, ["--newer='two words'"], ["newer"]) == '#SBATCH --newer="two words"'
+
+
 @pytest.mark.parametrize("option", sorted(MANAGED))
 def test_a_native_directive_cannot_set_an_option_that_scheduler_sets(option: str) -> None:
-    with pytest.raises(ConfigError, match=r"scheduler sets itself|has no option"):
+    with pytest.raises(ConfigError, match=r"scheduler sets itself|does not know"):
         header({}, [f"--{option}=1"])
 
 

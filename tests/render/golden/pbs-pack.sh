@@ -2,10 +2,10 @@
 dir="$control/dir"
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 0/script.sh
 #!/bin/bash
@@ -44,10 +44,10 @@ payload() {
 dir="$control/dir"
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 1/script.sh
 #!/bin/bash
@@ -97,4 +97,5 @@ payload() {
 first=0
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
+index=0
 . "$bundle/pack.sh"

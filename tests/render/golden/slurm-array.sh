@@ -2,10 +2,10 @@
 dir="$control/dir"
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 0/script.sh
 #!/bin/bash
@@ -46,10 +46,10 @@ export MORE=1
 dir="$control/dir"
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 1/script.sh
 #!/bin/bash
@@ -90,10 +90,10 @@ export MORE=1
 dir="$control/dir"
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 2/script.sh
 #!/bin/bash

@@ -2,10 +2,10 @@
 dir="$control/dir"
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 0/script.sh
 #!/bin/bash
@@ -45,10 +45,10 @@ export MORE=1
 dir="$control/dir"
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 1/script.sh
 #!/bin/bash
@@ -99,6 +99,7 @@ export MORE=1
 # b0-0.abcdefghjk-0: jobs that share a node. Each job has its own script.
 first=0
 bundle=${SLURM_SUBMIT_DIR:?}
+index=0
 batch_id=${SLURM_JOB_ID:?}
 [ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 . "$bundle/pack.sh"
