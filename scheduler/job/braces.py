@@ -25,10 +25,10 @@ def expanded(pattern: str) -> list[str]:
     found, rest = _sequence(list(pieces(pattern)), depth=0)
     if rest:
         raise ValueError("'}' without '{'; write [}] for a brace in a name")
-    texts = list(dict.fromkeys(islice(found, MOST_PATTERNS + 1)))
+    texts = list(islice(found, MOST_PATTERNS + 1))
     if len(texts) > MOST_PATTERNS:
         raise _too_many()
-    return texts
+    return list(dict.fromkeys(texts))
 
 
 def _sequence(rest: list[str], *, depth: int) -> tuple[Iterator[str], list[str]]:
