@@ -53,6 +53,8 @@ class BatchSystem(ABC):
 
     name: str
     """The name of its folder, and the value of ``scheduler:`` in a site file."""
+    directive: str = ""
+    """The first word of its directives in a script, such as ``#SBATCH``; empty if it has no directives."""
     submit_command: str
     """As a user would type it, for messages."""
     arrays: bool = True

@@ -6,6 +6,7 @@ characters of a digest: ``rig~3fa2``.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
 import json
@@ -14,8 +15,7 @@ import re
 from scheduler.errors import ConfigError
 from scheduler.ledger.ledger import Ledger
 from scheduler.site.site import Site
-from scheduler.transports.find import traits_of
-from scheduler.transports.settings import SshSettings
+from scheduler.transports.find import account_function, traits_of
 
 
 def identity_of(site: Site) -> str:
@@ -86,15 +86,10 @@ def _account(site: Site) -> tuple[str, str, int]:
     traits = traits_of(site.transport)
     if traits.is_local:
         return "", "", _SSH_PORT
-    host, user, port = site.host or "", site.ssh.user, site.ssh.port
+    user, host, port = site.ssh.user, site.host or "", site.ssh.port
     if traits.uses_ssh:
-        from scheduler.transports.ssh.config import route
-
-        try:
-            hop = route(SshSettings(host, user=user, port=port, proxy_jump="none"))[-1]
-            host, user, port = hop.hostname, hop.user, hop.port
-        except ConfigError:  # the connection itself will report it
-            pass
+        with contextlib.suppress(ConfigError):  # the connection itself will report it
+            user, host, port = account_function(site.transport)(host, user=user, port=port)
     return user or getpass.getuser(), host.lower().rstrip("."), port or _SSH_PORT
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from scheduler.errors import ConfigError
-from scheduler.site.packaged import packaged_folder
 from scheduler.site.catalog import find_site, list_sites, site_folders
+from scheduler.site.packaged import packaged_folder
 
 BELOW = """\
 transport: ssh
@@ -29,9 +29,7 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 def test_a_users_file_needs_only_the_keys_that_differ(tmp_path: Path) -> None:
     packaged = written(tmp_path / "packaged", "far.yaml", BELOW)
-    user = written(
-        tmp_path / "user", "far.yaml", "account: eic\nlimits: {queued: 9}\nmodules: [c]\nssh: {user: me}\n"
-    )
+    user = written(tmp_path / "user", "far.yaml", "account: eic\nlimits: {queued: 9}\nmodules: [c]\nssh: {user: me}\n")
     found = find_site("far", folders=[tmp_path / "current", tmp_path / "user", tmp_path / "packaged"])
     assert (found.account, found.host, found.ssh.user, found.modules) == ("eic", "far", "me", ("c",))
     assert (found.limits.queued, found.limits.array_size) == (9, 7)
@@ -63,7 +61,9 @@ def test_a_site_file_given_by_path_is_not_merged(tmp_path: Path) -> None:
     assert find_site(whole).path == whole
 
 
-def test_a_file_in_the_current_directory_does_not_hide_the_site_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_the_current_directory_does_not_hide_the_site_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     written(tmp_path, "local", "not a site")
     written(tmp_path, "lonely", BELOW)

@@ -113,7 +113,7 @@ def test_a_file_that_everybody_can_write_is_refused_also_if_it_was_trusted(folde
     trust(file)
     file.chmod(mode)
     for act in (lambda: find_site("far", prompter=Answering("y")), lambda: trust(file)):
-        with pytest.raises(ConfigError, match="writable by every user.*chmod o-w"):
+        with pytest.raises(ConfigError, match=r"writable by every user.*chmod o-w"):
             act()
 
 
@@ -124,7 +124,7 @@ def test_a_folder_that_everybody_can_write_is_refused_and_a_groups_file_is_repor
     assert find_site("far", prompter=Answering("y"), report=said.append).host == "theirs"
     assert len(said) == 1 and "group" in said[0]
     file.parent.chmod(0o777)
-    with pytest.raises(ConfigError, match="the folder .* is writable by every user"):
+    with pytest.raises(ConfigError, match=r"the folder .* is writable by every user"):
         find_site("far", prompter=Answering("y"))
 
 

@@ -29,6 +29,7 @@ class Pbs(BatchSystem):
     """OpenPBS and PBS Professional."""
 
     name = "pbs"
+    directive = "#PBS"
     id_form = re.compile(r"[0-9]{1,18}(\[\])?\.[0-9_.-]*[A-Za-z][A-Za-z0-9_.-]*")
     submit_command = "qsub"
     poll_seconds = 60.0

@@ -24,6 +24,7 @@ class Slurm(BatchSystem):
     """Slurm 20 and later."""
 
     name = "slurm"
+    directive = "#SBATCH"
     id_form = re.compile(r"[1-9][0-9]{0,17}(;[A-Za-z0-9_.-]+)?")
     submit_command = "sbatch --parsable"
     drops_cancelled_tasks = True

@@ -2,7 +2,7 @@
 #   $1 work_dir
 # Reads the tokens of the bundles that the ledger knows, a line for each. Prints lines with fields separated by tabs:
 #   known  TOKEN
-#   bundle TOKEN  FOLDER  batch system, or empty  "function" if it has Python functions  time in seconds since 1970
+#   bundle TOKEN  FOLDER  first word of its directives, or empty  "function" if it has Python functions  time in seconds since 1970
 #   jobs   TOKEN  the file jobs.json
 #   batch  TOKEN  FIRST  how many jobs  NAME  "packed" or empty  exit code, "tried" or "never"  output
 #   job    TOKEN  ELEMENT  FIRST  JOB_ID=…  dir=…  output NUMBER PATTERN … (only without jobs.json: an earlier version)
@@ -11,11 +11,8 @@ cd "$work" 2>/dev/null || die "cannot enter the work_dir $work: nothing was subm
 work=$(pwd -P)
 known=" $(tr '\n' ' ') "
 time_of() { stat -c %Y "$1" 2>/dev/null || stat -f %m "$1"; }
-kind_of() {
-  script=$(cut -f 3 "$1/batches/list" | head -n 1)
-  if grep -q '^#SBATCH' "$1/$script"; then echo slurm; elif grep -q '^#PBS' "$1/$script"; then echo pbs
-  elif grep -q 'SCHEDULER_ELEMENT' "$1/$script"; then echo shell; fi
-}
+# The first word of the directives in the script of bundle $1, such as "#SBATCH"; empty: it has none.
+directive_of() { sed -n 's/^\(#[A-Z][A-Z]*\) .*/\1/p' "$1/$(head -n 1 "$1/batches/list" | cut -f 3)" | head -n 1; }
 one_line() { tr '\n\t' '  '; }
 
 # Prints what the batch system replied to batch folder $1.
@@ -43,7 +40,7 @@ for marker in */.scheduler; do
   case $known in *" $token "*) printf 'known\t%s\n' "$token"; continue ;; esac
   functions=''
   [ ! -e "$token/run_function.py" ] || functions=function
-  printf 'bundle\t%s\t%s\t%s\t%s\t%s\n' "$token" "$work/$token" "$(kind_of "$token")" "$functions" "$(time_of "$marker")"
+  printf 'bundle\t%s\t%s\t%s\t%s\t%s\n' "$token" "$work/$token" "$(directive_of "$token")" "$functions" "$(time_of "$marker")"
   [ ! -s "$token/jobs.json" ] || printf 'jobs\t%s\t%s\n' "$token" "$(one_line <"$token/jobs.json")"
   while IFS=$tab read -r first count _; do
     b=$token/batches/$first packed=''

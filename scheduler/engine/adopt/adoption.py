@@ -71,8 +71,8 @@ def find_unknown(context: SiteContext) -> Findings:
     found = read_adopt_reply(reply)
     findings = Findings(moved=[token for token in found.known if _is_under_another_name(token, context)])
     for bundle in sorted(found.bundles.values(), key=lambda one: (one.created, one.token)):
-        if not _is_of_this_site(bundle, context):
-            findings.elsewhere.append(bundle.site or bundle.batch_system)
+        if bundle.directive != context.system.directive or not _is_of_this_site(bundle, context):
+            findings.elsewhere.append(bundle.site or bundle.batch_system or bundle.directive)
         elif bundle.jobs and bundle.batches:
             findings.bundles.append(_adopted(bundle, context.system))
         else:

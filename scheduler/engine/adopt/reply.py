@@ -40,6 +40,7 @@ class FoundBundle:
     """A bundle that the ledger does not know.
 
     Attributes:
+        directive: how the directives of its script begin, such as ``#SBATCH``; empty: it has none.
         site, identity, batch_system: where it was submitted; empty: not known.
         created: seconds since 1970.
         jobs: as in `JobsFile`.
@@ -47,11 +48,12 @@ class FoundBundle:
 
     token: str
     folder: str
-    batch_system: str
+    directive: str
     functions: bool
     created: float
     site: str = ""
     identity: str = ""
+    batch_system: str = ""
     batches: list[FoundBatch] = field(default_factory=list)
     jobs: list[Mapping[str, Any]] = field(default_factory=list)
 

@@ -178,6 +178,12 @@ def connect(host: str | None, ssh: Mapping[str, Any], *, prompter: Prompter | No
     return SshTransport(SshSettings(host or "", **ssh), prompter=prompter)
 
 
+def account(host: str, *, user: str | None, port: int | None) -> tuple[str, str, int]:
+    """User, host name and port of a connection; see `transports.find.Account`."""
+    hop = route(SshSettings(host, user=user, port=port, proxy_jump="none"))[-1]
+    return hop.user, hop.hostname, hop.port
+
+
 def _execute_when_possible(connection: Connection, command: str, seconds: float) -> paramiko.Channel:
     """Retry a refused session for a moment: the server counts a finished session until it has cleaned it up."""
     deadline = time.monotonic() + min(seconds, _SESSION_RETRY_SECONDS)

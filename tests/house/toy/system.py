@@ -22,6 +22,7 @@ class Toy(BatchSystem):
     """Ids are ``toy-TOKEN-FIRST``, those of array tasks ``toy-TOKEN-FIRST.INDEX``."""
 
     name = "toy"
+    directive = "#TOY"
     submit_command = "toyq"
     has_queues = False
     poll_seconds = 0.2
