@@ -29,7 +29,7 @@ jobs_of_scripts() {
   while [ "$element" -lt "$(($2 + $3))" ]; do
     pauses='' unpack_element "$work/$1" "$2" "$element" 2>/dev/null
     printf 'job\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$element" "$2" "$(sed -n 's/^ *export \(JOB_ID=.*\)/\1/p' "$1/$element/script.sh" 2>/dev/null | head -n 1)" \
-      "$(sed -n '/^dir=/{p;q;}' "$1/$element/outputs.sh" 2>/dev/null)" "$(sed -n 's/^ *output /output /p' "$1/$element/outputs.sh" 2>/dev/null | tr '\n' '\t')"
+      "$(sed -n '/^dir=/{p;q;}' "$1/$element/outputs.sh" 2>/dev/null)" "$(sed -n -e 's/^ *output /output /p' -e 's/^ *declared /output /p' "$1/$element/outputs.sh" 2>/dev/null | tr '\n' '\t')"
     element=$((element + 1))
   done
 }

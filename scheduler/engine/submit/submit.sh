@@ -26,7 +26,7 @@ claim=$work/.claim-$token
 me="$(uname -n) $$:$(born $$) $(machine) $(date +%Y-%m-%dT%H:%M:%S%z)"
 claimed=''
 for _ in 1 2 3 4 5; do
-  if ln -s "$me" "$claim" 2>/dev/null; then claimed=1; break; fi
+  if message=$(ln -s "$me" "$claim" 2>&1); then claimed=1; break; fi
   holder=$(readlink "$claim" 2>/dev/null) || continue   # the claim has just been released
   busy=''
   process=${holder#* } process=${process%% *}
@@ -37,7 +37,7 @@ for _ in 1 2 3 4 5; do
   if [ -n "$busy" ]; then printf 'busy\tprocess %s on %s, since %s\n' "${process%%:*}" "${holder%% *}" "${holder##* }"; exit 0; fi
   mv "$claim" "$claim.$$" 2>/dev/null && rm -f "$claim.$$"
 done
-[ -n "$claimed" ] || die "cannot write in the work_dir $work (is the disk full?)"
+[ -n "$claimed" ] || die "cannot write in the work_dir $work (is the disk full?): $message"
 (while sleep 20 && kill -0 $$ && touch -h "$claim"; do :; done) </dev/null >/dev/null 2>&1 &
 renewer=$!
 trap 'kill "$renewer" 2>/dev/null; rm -f "$claim"' EXIT
