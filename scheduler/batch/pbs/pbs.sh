@@ -143,7 +143,7 @@ batch_history() {
     query_history "$name" "$how" "$id" "$list"
     code=$?
     # What fails for one job says nothing about the others; a server that does not answer is not asked again.
-    case $code in 0) ;; 1 | 124 | 160 | 16[2-4] | 18[3-6] | 255) return "$code" ;; *) echo "unanswered|$name" ;; esac
+    case $code in 0) ;; 1 | 2 | 124 | 160 | 16[2-4] | 18[3-6] | 255) return "$code" ;; *) echo "unanswered|$name" ;; esac
   done <"$scratch/now"
   [ "$(wc -l <"$scratch/queries")" -le "$most_queries" ] || { echo "queried $most_queries jobs; the next poll queries the rest" >&2; return 75; }
 }
