@@ -135,7 +135,8 @@ def test_parts_of_killed_processes_are_removed_and_those_of_living_ones_stay(tmp
     local_files.remove_leftovers([Where(str(tmp_path), f"{tmp_path}/a.root")])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([names[1], ".mine.part", ".link.0123abcd.part"])
     writers[1].kill()
-    writers[1].wait()
+    for process in writers:
+        process.communicate()
     local_files.remove_leftovers([Where(str(tmp_path), f"{tmp_path}/a.root")])
     assert sorted(path.name for path in tmp_path.iterdir()) == [".link.0123abcd.part", ".mine.part"]
 
