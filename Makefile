@@ -20,9 +20,8 @@ test: .venv/installed-dev acts ## run all checks and tests, on a real cluster if
 	@tests/prepare
 	@tests/run
 
-soak: .venv/installed-dev ## run thousands of campaigns with faults; SCHEDULER_SOAK_CAMPAIGNS and _SEED select them
-	SCHEDULER_SOAK_CAMPAIGNS=$${SCHEDULER_SOAK_CAMPAIGNS:-3000} SCHEDULER_SOAK_SEED=$${SCHEDULER_SOAK_SEED:-$$(date +%s)} \
-	  .venv/bin/pytest tests/faults/test_random_campaigns.py
+soak: .venv/installed-dev ## run thousands of campaigns with faults, and the tests on other versions of Slurm (tests/soak)
+	@tests/soak
 
 lint: .venv/installed-dev ## check format, lint, types and shell scripts
 	@tests/run lint

@@ -4,7 +4,7 @@ SchedulerError
 ├── ConfigError          edit the site file, job file or template that the message names
 ├── JobError             the job is impossible: edit the job (also a ValueError)
 ├── TransportError       the host could not be reached, or the connection was lost: try later
-│   ├── HostKeyError     the host key is unknown, or has changed
+│   ├── HostKeyError     the host key is unknown, has changed or is revoked
 │   ├── LoginError       the host answered, and rejected the login
 │   └── TimedOut         no reply within the time limit
 ├── BatchError           the batch system refused: its own message, unedited, with the command and exit code
@@ -38,7 +38,17 @@ class TransportError(SchedulerError):
 
 
 class HostKeyError(TransportError):
-    """The host key is unknown or has changed; the message has its fingerprint and what to do."""
+    """The host key is unknown, has changed or is revoked; the message has its fingerprint and what to do.
+
+    Attributes:
+        advice: what to do before anything else, as a clause.
+    """
+
+    def __init__(
+        self, message: str, *, advice: str = "compare the fingerprint with the one that the site publishes"
+    ) -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
 class LoginError(TransportError):

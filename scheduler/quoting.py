@@ -22,11 +22,9 @@ def quote(value: object) -> str:
     """
     text = str(value)
     if "\0" in text:
-        raise JobError(
-            f"a value contains a NUL character, which is not possible in a command; remove it: {text[:60]!r}"
-        )
+        raise JobError("a value contains a NUL character, which is not possible in a command; remove it")
     if any("\ud800" <= c <= "\udfff" for c in text):
-        raise JobError(f"a value is not valid Unicode text; scripts are UTF-8: {text[:60]!r}")
+        raise JobError("a value is not valid Unicode text; scripts are UTF-8")
     if _SAFE.match(text):
         return text
     text = text.replace("'", "'\\''")
@@ -56,6 +54,12 @@ def quote_path(path: str, *, what: str) -> str:
         at = match.end()
     words.append(_literal(text[at:], path, what))
     return "".join(words) or "''"
+
+
+def path_variables(path: str) -> list[str]:
+    """The variables that a shell expands in what `quote_path` makes of a path, each once."""
+    home = ["HOME"] if path == "~" or path.startswith("~/") else []
+    return list(dict.fromkeys([*home, *(match[1] or match[2] for match in _VARIABLE.finditer(path))]))
 
 
 def _literal(text: str, path: str, what: str) -> str:

@@ -19,9 +19,10 @@ The work for a site is in `scheduler.engine`: there a job is a row of the ledger
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from scheduler.batch.base import find
 from scheduler.engine.collect.fetch import Progress
@@ -44,13 +45,16 @@ from scheduler.transports.base import Transport
 class Runner:
     """The connection to one site: ``with Runner("perlmutter") as runner: runner.submit(jobs); runner.wait(jobs)``.
 
+    Several threads may use one Runner. In another process (forked, or by pickle) it opens connection and ledger anew.
+
     Args:
         site: the name of a site, the path of a site file, or a Site. ``"local"`` needs no cluster.
         campaign: a name for jobs that belong together. A job_id that this campaign has already submitted to this site
             is adopted, with its state and results, and not submitted a second time.
         ledger: the record of all jobs; default: the user's own, in ``$SCHEDULER_STATE_DIR``.
         transport: how commands reach the site; default: the one in its file.
-        prompt: whether a login may ask for a passphrase, password or one-time code at the terminal.
+        prompt: whether a login may ask for a passphrase, password or one-time code at the terminal, and whether you
+            may be asked there to trust a site file of ``./site_configs``.
         sleep: called by `wait` with the seconds until the next poll.
 
     Raises:
@@ -65,14 +69,30 @@ class Runner:
         self, site: str | Path | Site, *, campaign: str | None = None, ledger: Ledger | None = None,
         transport: Transport | None = None, prompt: bool = True, sleep: Callable[[float], None] = time.sleep,
     ) -> None:  # fmt: skip
-        self.site = site if isinstance(site, Site) else find_site(site)
+        asking = None if prompt else no_prompter()
+        self.site = site if isinstance(site, Site) else find_site(site, prompter=asking)
         self.campaign = campaign
         self.ledger = ledger if ledger is not None else Ledger()
-        prompter = None if prompt else no_prompter()
+        self._prompt, self._sleep = prompt, sleep
+        self._open(transport)
+
+    def _open(self, transport: Transport | None = None) -> None:
+        prompter = None if self._prompt else no_prompter()
         self.transport = transport if transport is not None else transport_to(self.site, prompter=prompter)
         self.session = SiteSession(SiteContext(self.site, find(self.site.scheduler), self.ledger, self.transport))
         self._tracked = TrackedJobs(self.ledger, due=self.session.due_for_retry)
-        self._sleep = sleep
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: what it opens anew, and the jobs."""
+        tracked = [(job, key) for job in self._tracked for key in self._tracked.keys([job])]
+        return {"site": self.site.to_json(), "campaign": self.campaign, "folder": self.ledger.folder,
+                "prompt": self._prompt, "jobs": tracked}  # fmt: skip
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.site, self.campaign = Site.from_json(state["site"]), state["campaign"]
+        self.ledger, self._prompt, self._sleep = Ledger(state["folder"]), state["prompt"], time.sleep
+        self._open()
+        self._tracked.add((job for job, _ in state["jobs"]), (key for _, key in state["jobs"]))
 
     def __enter__(self) -> Runner:
         return self
@@ -102,18 +122,19 @@ class Runner:
         refuse_shared_folders(jobs)
         if jobs:
             self.transport.prepare()
-        token = None
-        while token is None:
-            if self.campaign is not None:
-                self._tracked.adopt(jobs, campaign=self.campaign, site=self.site.name)
-            for unsent in self._tracked.unsent(jobs):
-                self._act(partial(self.session.dispatcher.send, unsent))
-            new = self._tracked.new(jobs)
-            token = self._record(new) if new else ""
-        if token:
-            self._act(self.session.dispatcher.send_waiting)
-        self._tracked.refresh(jobs)
-        self._tracked.raise_refused(jobs, site=self.site, command=self.session.context.system.submit_command)
+        with self.session.acting:
+            token = None
+            while token is None:
+                if self.campaign is not None:
+                    self._tracked.adopt(jobs, campaign=self.campaign, site=self.session.context.key)
+                for unsent in self._tracked.unsent(jobs):
+                    self._act(partial(self.session.dispatcher.send, unsent))
+                new = self._tracked.new(jobs)
+                token = self._record(new) if new else ""
+            if token:
+                self._act(self.session.dispatcher.send_waiting)
+            self._tracked.refresh(jobs)
+            self._tracked.raise_refused(jobs, site=self.site, command=self.session.context.system.submit_command)
 
     def poll(self) -> None:
         """Update all unfinished jobs of the site with one remote command, or none if polled recently.
@@ -181,7 +202,10 @@ class Runner:
         """
         jobs = list(jobs)
         self._tracked.require(jobs)
-        reasons = self.session.dispatcher.retry(self.keys(jobs), memory=memory, walltime=walltime)
+        if self.ledger.lost(self.keys(jobs)):  # a job that runs or has completed must not get another attempt
+            self.session.poll()
+        with self.session.acting:
+            reasons = self.session.dispatcher.retry(self.keys(jobs), memory=memory, walltime=walltime)
         self._tracked.refresh(jobs)
         self._tracked.raise_not_retried(jobs, reasons, site=self.site)
 
@@ -214,7 +238,7 @@ class Runner:
     def _record(self, jobs: Sequence[Job]) -> str | None:
         """Record the intent to submit. Gives the bundle's token; None if another process of the campaign was first."""
         bundle = render(jobs, self.site, campaign=self.campaign)
-        keys = record_intent(bundle, self.site, self.ledger, campaign=self.campaign)
+        keys = record_intent(bundle, self.session.context, campaign=self.campaign)
         if not keys:
             return None
         self._tracked.add((job for _, job in bundle.jobs), keys)

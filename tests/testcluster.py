@@ -5,6 +5,7 @@ The fixtures in conftest.py decide when it starts.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import Any
 
 from scheduler.site.site import Site
 
-SCRIPTS = Path(__file__).parent / "cluster"
+SCRIPTS = Path(os.environ.get("SCHEDULER_TEST_SCRIPTS") or Path(__file__).parent / "cluster")
+"""tests/cluster/release sets the variable, for a cluster of another release of Debian."""
 _SKIPPED = 77
 WORK_DIR = '$HOME/it\'s a "work" folder é'
 """A remote work folder with the characters that the name of a folder may contain."""

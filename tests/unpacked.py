@@ -48,7 +48,9 @@ class Unpacked:
         source = folder / "payload.sh"
         source.write_text(text)
         values = {"working_dir": folder / "out", **job}
-        self.job = Job("b0", JobType.SCRIPT, script_path=source, **values)
+        if values.setdefault("job_type", JobType.SCRIPT) is JobType.SCRIPT:
+            values["script_path"] = source
+        self.job = Job("b0", **values)
         self.folder = unpack(render([self.job], LOCAL_SLURM, token="abcdefghjk"), folder / "bundle")
         self.out = folder / "out"
 

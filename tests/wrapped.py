@@ -31,6 +31,9 @@ class Wrapped(Transport):
     def prepare(self) -> None:
         self.inner.prepare()
 
+    def verified_host_key(self) -> str:
+        return self.inner.verified_host_key()
+
     def upload_streams(self) -> int:
         return self.inner.upload_streams()
 

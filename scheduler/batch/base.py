@@ -9,22 +9,29 @@
 
 ``scheduler/batch/NAME/NAME.sh``
     POSIX sh that runs on the login node. It sets ``unfinished``, an awk pattern that matches the lines of `batch_live`
-    for jobs that wait or run normally: their logs are not read yet. If in doubt, a line does not match. Its functions
+    for jobs that wait or run normally: their logs are not read yet. If in doubt, a line does not match. It may set
+    ``unexplained``: it matches lines of jobs that ended for a reason that only the history knows. It may set
+    ``never_starts``, a pattern of grep -E that matches the lines of jobs that wait and can never start, because a job
+    on which they depend has failed: polls cancel them. Its functions
     (the comments in ``batch/slurm/slurm.sh`` show what they read):
 
     ``batch_submit SCRIPT FIRST COUNT``  submit one batch; print what the submit command printed; return its exit code
+    ``batch_id``                         read that output; print the id if it has one, else nothing
     ``batch_submitted RUNNING``          after all batches of a bundle were submitted
     ``batch_live FILE``                  query the queue once; one line for each job or array task, ``batch name|…``
-    ``batch_history FILE``               query the accounting for the jobs that left the queue without an end file
+    ``batch_history FILE``               query the accounting for the jobs that left the queue without an end file;
+                                         ``unanswered|ID`` or ``unanswered|NAME`` if the query fails for one of them
     ``batch_cancel FILE``                cancel batches or array tasks
     ``batch_check QUEUE ACCOUNT SCRIPT`` report the batch system's capabilities (``batch/capabilities.py``)
 
 The methods below read the output of these functions. A line that cannot be read concerns one job: the others count.
+The cluster is not trusted: what they return is bounded by the request, whatever was printed.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -46,6 +53,8 @@ class BatchSystem(ABC):
 
     name: str
     """The name of its folder, and the value of ``scheduler:`` in a site file."""
+    directive: str = ""
+    """The first word of its directives in a script, such as ``#SBATCH``; empty if it has no directives."""
     submit_command: str
     """As a user would type it, for messages."""
     arrays: bool = True
@@ -54,6 +63,8 @@ class BatchSystem(ABC):
     """It has queues and accounts, and jobs run on other nodes than the login node."""
     drops_cancelled_tasks: bool = False
     """An array task that is cancelled while it waits disappears from queue and history, though its array is listed."""
+    id_form: re.Pattern[str] = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\[\]-]*")
+    """What an id of a batch looks like, as ``batch_id`` prints it. Nothing else is recorded or sent as an id."""
     poll_seconds: float = 30.0
     """The shortest time between two polls where the site file has no ``limits.poll_seconds``."""
     core_variables: tuple[str, ...] = ()
@@ -62,6 +73,9 @@ class BatchSystem(ABC):
     """Files of its folder that every bundle contains."""
     log_causes: Mapping[str, Cause] = {}
     """Text that it writes into a job's log when it ends the job → the cause. The first text that is found counts."""
+
+    log_prefixes: tuple[str, ...] = ()
+    """How lines that it writes into a job's log begin."""
 
     @abstractmethod
     def directives(self, request: BatchRequest) -> str:
@@ -82,16 +96,25 @@ class BatchSystem(ABC):
         """
 
     @abstractmethod
-    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
-        """What the queue reports: the lines that ``batch_live`` printed."""
-
-    @abstractmethod
-    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
-        """What the accounting reports: the lines that ``batch_history`` printed.
+    def read_live(self, lines: Iterable[str], counts: Mapping[str, int]) -> Mapping[Key, Observation]:
+        """What the queue reports.
 
         Args:
-            lines: the output.
+            lines: what ``batch_live`` printed.
+            counts: the name of each batch in the request → how many indices it has. A row about another batch or
+                index is skipped, and a range of indices is clipped before it is expanded.
+        """
+
+    @abstractmethod
+    def read_history(
+        self, lines: Iterable[str], names: Mapping[str, str], counts: Mapping[str, int]
+    ) -> Mapping[Key, Observation]:
+        """What the accounting reports.
+
+        Args:
+            lines: what ``batch_history`` printed.
             names: batch id → batch name. A row that has another name belongs to someone else's job.
+            counts: as for `read_live`.
         """
 
     def no_history(self, error: str) -> bool:
@@ -102,16 +125,31 @@ class BatchSystem(ABC):
         """The id of one array task, as the batch system's own commands accept it."""
         return f"{batch_id}_{index}"
 
+    def is_id(self, text: str | None) -> bool:
+        """Whether this is an id of a batch. Older versions have recorded other text."""
+        return text is not None and self.id_form.fullmatch(text) is not None
+
+    def ids_in(self, output: str) -> set[str]:
+        """The ids of batches, each alone on its line, that the submit command printed."""
+        return {line.strip() for line in re.split(r"[\r\n]", output) if self.is_id(line.strip())}
+
     def job_id(self, batch_id: str) -> str:
         """The id of a batch that is not an array, as the batch system's own commands accept it."""
         return batch_id
 
+    def own_lines(self, log: Sequence[str]) -> Sequence[str]:
+        """The lines of a job's log that the batch system or a script of ours wrote; others are not evidence."""
+        causes, prefixes = {**self.log_causes, **_PACK_CAUSES}, (*self.log_prefixes, "scheduler: ")
+        return [line for line in log if line.startswith(prefixes) or any(text in line for text in causes)]
+
     def log_cause(self, log: Sequence[str]) -> Cause | None:
         """Why a job was ended, from the last lines of its log. None if they do not show it."""
-        causes = {**self.log_causes, **_PACK_CAUSES}
+        causes = {_NEVER_STARTS: Cause.DEPENDENCY, **self.log_causes, **_PACK_CAUSES}
         return next((cause for text, cause in causes.items() if any(text in line for line in log)), None)
 
 
+_NEVER_STARTS = "scheduler: cancelled, because its dependency can never be satisfied"
+"""What ``engine/poll/poll.sh`` writes before it cancels such a job."""
 _PACK_CAUSES = {"DUE TO TIME LIMIT": Cause.TIME_LIMIT, "CANCELLED AT": Cause.CANCELLED}
 """What ``render/runtime/pack.sh`` writes when it ends one of the jobs that share a node, on every batch system."""
 

@@ -8,7 +8,9 @@ separated by tabs; every line may be missing::
     live     exit code  output                      the queue was queried
     history  exit code  output                      the accounting was queried
     trial    exit code  output                      the directives of SCRIPT were tried without submitting it
+    variable name  value                            of the login node, which the submit command applies to every job
     array    the most tasks of one array
+    options  the long options of the submit command, separated by blanks, as its help lists them
     account  name  queue                            an account of this user, and the queue it is for, or ""
     queue    name  state  walltime  default         state: "up", or what it is instead; walltime: the longest, as
                                                     D-HH:MM:SS; default: "default" or ""
@@ -21,17 +23,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 
 from scheduler.job.numerals import read_number
+from scheduler.job.remote_text import MESSAGE_CHARACTERS, cut
 from scheduler.job.units import parse_walltime
+
+MOST_LINES = 5000
+"""The most lines that are read: a site has fewer queues, and a user fewer accounts."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The exit code and the output of a remote command."""
+    """The exit code and the output of a remote command, of a long one the beginning and the end."""
 
     code: int
     words: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", cut(self.words, MESSAGE_CHARACTERS))
 
     @property
     def well(self) -> bool:
@@ -67,6 +77,8 @@ class Capabilities:
         trial: the answer to the site's own directives, which were tried without submitting anything.
         queues: all queues.
         array_size: the most tasks of one array.
+        options: the long options of the submit command, without dashes.
+        variables: variables of the login node that change jobs which leave something open: name and value.
         accounts: the user's accounts, each with the queue it is for, or an empty string.
     """
 
@@ -77,6 +89,8 @@ class Capabilities:
     trial: Answer | None = None
     queues: list[Queue] = field(default_factory=list)
     array_size: int | None = None
+    options: frozenset[str] = frozenset()
+    variables: list[tuple[str, str]] = field(default_factory=list)
     accounts: list[tuple[str, str]] = field(default_factory=list)
 
     def queue(self, name: str | None) -> Queue | None:
@@ -87,9 +101,9 @@ class Capabilities:
 def read_capabilities(lines: Iterable[str]) -> Capabilities:
     """Read the lines of ``batch_check``. A line that cannot be read is skipped."""
     found = Capabilities()
-    for line in lines:
-        tag, *fields = line.rstrip("\r").split("\t")
-        fields += [""] * 4
+    for line in islice(lines, MOST_LINES):
+        tag, *fields = line.rstrip("\r").split("\t", 5)
+        fields = [cut(field, MESSAGE_CHARACTERS) for field in fields] + [""] * 4
         if tag == "version":
             found.version = fields[0].strip()
         elif tag == "missing":
@@ -98,8 +112,12 @@ def read_capabilities(lines: Iterable[str]) -> Capabilities:
             setattr(found, tag, Answer(number(fields[0], 1), fields[1].strip()))
         elif tag == "queue":
             found.queues.append(Queue(fields[0], fields[1], _walltime(fields[2]), fields[3] == "default"))
+        elif tag == "variable" and fields[0]:
+            found.variables.append((fields[0], fields[1]))
         elif tag == "array":
             found.array_size = number(fields[0], 0) or None
+        elif tag == "options":
+            found.options = frozenset(word.removeprefix("--") for word in fields[0].split())
         elif tag == "account" and fields[0]:
             found.accounts.append((fields[0], fields[1]))
     return found

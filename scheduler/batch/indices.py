@@ -5,34 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from scheduler.job.numerals import is_number
-
-MOST_INDICES = 4_000_001
-"""The most indices of one expression: Slurm's upper bound of an array index (``MaxArraySize``), plus one."""
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?\Z")
 
 
-def read_indices(text: str) -> list[int]:
+def read_indices(text: str, *, below: int) -> list[int]:
     """Read an array expression: ``0-3,7``, ``[1-9:2%4]``.
 
     Args:
-        text: the expression. ``:2`` is a step; ``%4`` (at most four tasks at once) is ignored.
+        text: the expression, from a cluster. ``:2`` is a step; ``%4`` (at most four tasks at once) is ignored.
+        below: how many indices the array has. A range is clipped before it is expanded, so `text` cannot name more.
 
     Returns:
-        The indices in the order of the expression. Empty if `text` is not an expression or has too many indices.
+        The indices in the order of the expression, each once. Empty if `text` is not an expression.
     """
-    if is_number(text):
-        return [int(text)]
-    found: list[int] = []
+    found: dict[int, None] = {}
+    left = 4 * below  # repeated ranges add nothing, and cost as much
     for part in text.strip("[]").split("%")[0].split(","):
         match = _RANGE.match(part)
         if match:
-            first, last, step = match[1], match[2] or match[1], match[3] or "1"
-            numbers = range(int(first), int(last) + 1, max(1, int(step)))
-            if len(found) + len(numbers) > MOST_INDICES:
-                return []
-            found.extend(numbers)
-    return found
+            first, last, step = int(match[1]), int(match[2] or match[1]), max(1, int(match[3] or "1"))
+            numbers = range(first, min(last + 1, below), step)
+            left -= len(numbers)
+            if left < 0:
+                break
+            found.update(dict.fromkeys(numbers))
+    return list(found)
 
 
 def write_indices(numbers: Iterable[int]) -> str:

@@ -19,6 +19,7 @@ class BatchRequest:
         first: the number of its first job in the bundle.
         resources: complete: the site's defaults are included.
         memory_style: the site's ``memory_style``: per_node, per_cpu or omit.
+        native_options: options that native directives may use although we do not know them.
         exclude: nodes to avoid. Ignored where the batch system has no directive for that.
     """
 
@@ -28,3 +29,4 @@ class BatchRequest:
     resources: Resources
     memory_style: str = "per_node"
     exclude: tuple[str, ...] = ()
+    native_options: tuple[str, ...] = ()

@@ -35,5 +35,8 @@ def shown_id(job: Submitted) -> str:
         return job.batch_id or ""
     from scheduler.batch.base import find  # not before a job has an id: `scheduler status` must start quickly
 
-    system = find(job.batch_system)
+    try:
+        system = find(job.batch_system)
+    except ImportError:  # a batch system of another version, or a damaged record
+        return job.batch_id
     return system.task_id(job.batch_id, job.index) if job.in_array else system.job_id(job.batch_id)

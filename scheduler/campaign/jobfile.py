@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import sys
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from jinja2.sandbox import SandboxedEnvironment
 from pydantic import ValidationError
 
 from scheduler.campaign.keys import FUNCTION, EntryKeys, FileKeys
+from scheduler.campaign.named_function import NotFound, named_function
 from scheduler.campaign.sweep import combinations
 from scheduler.errors import ConfigError, JobError, did_you_mean
 from scheduler.job.job import Job, JobType
 from scheduler.schema.model import problems
+from scheduler.schema.sandbox import Sandbox
+from scheduler.schema.template_errors import FAULTS, explained
 from scheduler.schema.yaml import laid_over, local_path, read_mapping
 
-_JINJA = SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)
+_JINJA = Sandbox()
 
 
 @functools.lru_cache(maxsize=256)
 def _compiled(pattern: str) -> jinja2.Template:
-    return _JINJA.from_string(pattern)
+    return _JINJA.compiled(pattern)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class _Plan:
         return {**self.keys.params, **self.point}
 
     def __str__(self) -> str:
-        return ", ".join(f"{name}={value!r:.40}" for name, value in self.point.items()) or self.default_id
+        """For messages: the number, and the names of the parameters without their values."""
+        return f"{self.default_id} ({', '.join(self.point)})" if self.point else self.default_id
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ class JobFile:
         if plan.id_pattern is not None:
             job_id = self._filled(plan.id_pattern, params, key="id")
         known = {"job_id": job_id, **params}
+        outputs = [self._filled(p, known, key="output_files") for p in keys.output_files]
         try:
             return Job(
                 job_id,
@@ -125,7 +128,7 @@ class JobFile:
                 params=params,
                 env_vars={n: self._filled(v, known, key=f"env_vars.{n}") for n, v in keys.env_vars.items()},
                 working_dir=self._working_dir(keys.working_dir, known),
-                output_files=[self._filled(p, known, key="output_files") for p in keys.output_files],
+                output_files=outputs,
                 resources=keys.resources,
                 input_files=self._inputs(keys.input_files),
                 arguments=keys.arguments,
@@ -133,17 +136,16 @@ class JobFile:
                 template=self._local(keys.template),
             )
         except JobError as error:
-            raise self._wrong(str(error)) from error
+            message = str(error)
+            for made, pattern in zip(outputs, keys.output_files, strict=True):  # which may contain a param
+                message = message.replace(repr(made), repr(pattern))
+            raise self._wrong(message) from None
 
     def _filled(self, pattern: str, params: Mapping[str, Any], *, key: str) -> str:
         try:
-            return _compiled(pattern).render(params)
-        except jinja2.UndefinedError as error:
-            _, name, rest = f"{error}''".split("'", 2)
-            near = did_you_mean(name, params) if rest.startswith(" is undefined") else pattern[:60]
-            raise self._wrong(f"{key}: {error}; {near}") from None
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
-            raise self._wrong(f"{key}: {pattern[:60]!r}: {error}") from None
+            return _JINJA.render(_compiled(pattern), params)
+        except FAULTS as error:
+            raise self._wrong(f"{key}: {_why(error, pattern, params, key)}") from None
 
     def _working_dir(self, own: str | None, params: Mapping[str, Any]) -> str | None:
         """The folder, relative to the current directory. Only the pattern may contain ``..``, not a parameter."""
@@ -153,7 +155,7 @@ class JobFile:
         folder = self._filled(pattern, params, key="working_dir")
         if not folder or "\0" in folder or (".." in folder.split("/") and ".." not in pattern.split("/")):
             raise self._wrong(
-                f"working_dir: {folder[:60]!r} is not a folder: it is empty, or a parameter puts '..' or a NUL into it"
+                f"working_dir: {pattern[:60]!r} is not a folder: it is empty, or a parameter puts '..' or a NUL into it"
             )
         return folder
 
@@ -171,35 +173,22 @@ class JobFile:
         if found is None:
             return None
         try:
-            module = self._module(found["module"])
-        except (ImportError, SyntaxError) as error:
-            raise self._wrong(f"job.function: cannot import {found['module']!r}: {error}") from error
-        function = getattr(module, found["name"], None)
-        if not callable(function):
-            known = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
-            near = did_you_mean(found["name"], known)
-            raise self._wrong(f"job.function: {found['module']!r} has no function {found['name']!r}; {near}")
-        return function  # type: ignore[no-any-return]
-
-    def _module(self, name: str) -> Any:
-        """A module by its name, or ``path.py`` by its file; the file's folder is then also searched for imports."""
-        if not name.endswith(".py"):
-            return importlib.import_module(name)
-        file = local_path(name, beside=self.path)
-        if not file.is_file():
-            raise self._wrong(f"job.function: the file {file} does not exist")
-        folder = str(file.parent)
-        if folder not in sys.path:
-            sys.path.append(folder)  # last, so that it hides no other module
-        module = importlib.import_module(file.stem)
-        if not file.samefile(getattr(module, "__file__", None) or folder):
-            raise self._wrong(
-                f"job.function: another module with the name {file.stem!r} is already imported; rename {file}"
-            )
-        return module
+            return named_function(found["module"], found["name"], beside=self.path)
+        except NotFound as problem:
+            raise self._wrong(f"job.function: {problem}") from problem
 
     def _wrong(self, problem: str) -> ConfigError:
         return ConfigError(f"{self.path}: {problem}")
+
+
+def _why(error: BaseException, pattern: str, params: Mapping[str, Any], key: str) -> str:
+    """What is wrong with a pattern. The pattern of a variable is its value, and is not quoted."""
+    secret = key.startswith("env_vars")
+    text = explained(error, source=None if secret else pattern)
+    unknown = re.match(r"'(\w+)' is undefined", str(error)) if isinstance(error, jinja2.UndefinedError) else None
+    if unknown:
+        return f"{unknown[0]}; {did_you_mean(unknown[1], params)}"
+    return text if secret else f"{pattern[:60]!r}: {text}"
 
 
 def read_job_file(path: str | Path) -> JobFile:

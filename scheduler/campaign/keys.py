@@ -26,7 +26,7 @@ def _function(text: str) -> str:
 
 def _word(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"must be text or a number (in quotes, if it is text), not {str(value)[:60]!r}")
+        raise ValueError(f"must be text or a number (in quotes, if it is text), not a {type(value).__name__}")
     return str(value)
 
 

@@ -51,7 +51,8 @@ def listed_values(values: object) -> list[Any]:
             raise ValueError('is incomplete: inside { } a range with a comma needs quotes, such as "range(1, 5)"')
         values = _counted(values)
     if not isinstance(values, list):
-        raise ValueError(f"must be a list, or text such as 'range(1, 5)', not {str(values)[:60]!r}")
+        found = "other text" if isinstance(values, str) else f"a {type(values).__name__}"
+        raise ValueError(f"must be a list, or text such as 'range(1, 5)', not {found}")
     if not values:
         raise ValueError("has no values, so there would be no jobs")
     return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scheduler.batch.base import find
 from scheduler.batch.capabilities import Answer, Queue
 from scheduler.check.facts import Facts
 from scheduler.check.finding import Finding, failed, note, ok
@@ -37,8 +38,15 @@ def batch_system_findings(facts: Facts, site: Site) -> Iterator[Finding]:
     yield from _queue(facts, site)
     yield from _account(facts, site)
     yield from _limits(facts, site)
+    for name, value in capabilities.variables:
+        words = f"{name}={value} is set on the login node: it applies to each job whose directives leave it open"
+        yield note("environment", words, f"remove {name} from your login files, or set the key of the site file")
     if capabilities.trial is not None:
         yield _directives(capabilities.trial)
+    unknown = [option for option in site.native_options if option not in capabilities.options]
+    if unknown and capabilities.options:
+        words = f"{find(site.scheduler).submit_command.split()[0]} of this site has no option --{', --'.join(unknown)}"
+        yield failed("native_options", words, "remove it from native_options: and native: in the site file")
 
 
 def _history(answer: Answer) -> Finding:
@@ -77,7 +85,11 @@ def _account(facts: Facts, site: Site) -> Iterator[Finding]:
         yield ok("account", f"the batch system's default account; your accounts: {listed}")
     elif site.account not in accounts:
         do = f"set account: to one of {listed}; or ask to be added to this account"
-        yield failed("account", f"{site.account!r} is not one of your accounts", do)
+        words, trial = f"{site.account!r} is not one of your accounts", facts.capabilities.trial
+        if trial is not None and trial.well:  # Slurm does not enforce accounts unless the site sets that
+            yield note("account", f"{words}, but a job with it would be accepted", do)
+        else:
+            yield failed("account", words, do)
     else:
         queues = [queue for name, queue in facts.capabilities.accounts if name == site.account and queue]
         yield ok("account", site.account + (f", for {', '.join(queues[:_MOST_NAMES])}" if queues else ""))

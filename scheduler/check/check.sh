@@ -28,10 +28,11 @@ try_work_dir() {
   head -c 262144 /dev/zero >"$probe/a" || return
   [ "$(wc -c <"$probe/a")" -eq 262144 ] || { echo "only a part of 256 KiB could be written" >&2; return 1; }
   mv "$probe/a" "$probe/b" && ln -s b "$probe/link" || return
+  folder_risk . "$probe" >"$scratch/risk"
   pwd -P
 }
 if [ -n "$work" ]; then
-  if (try_work_dir) >"$scratch/path" 2>"$scratch/why"; then fact work 0 "$(cat "$scratch/path")"; else fact work 1 "$(cat "$scratch/why")"; fi
+  if (try_work_dir) >"$scratch/path" 2>"$scratch/why"; then fact work 0 "$(cat "$scratch/path")"; fact risk 0 "$(cat "$scratch/risk")"; else fact work 1 "$(cat "$scratch/why")"; fi
   at=$work
   while [ ! -d "$at" ] && [ "$at" != / ] && [ "$at" != . ]; do at=$(dirname -- "$at"); done
   fact free 0 "$(df -Pk "$at" 2>/dev/null | awk 'NR == 2 { print $4, $2 }')"

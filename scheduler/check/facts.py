@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scheduler.batch.capabilities import Answer, Capabilities, number, read_capabilities
+from scheduler.batch.capabilities import MOST_LINES, Answer, Capabilities, number, read_capabilities
 from scheduler.job.numerals import read_number
 from scheduler.transports.base import Reply
+
+_LINE_BYTES = 64 << 10
+_MOST_ANSWERS = 100
 
 
 @dataclass
@@ -47,12 +50,12 @@ def read_facts(reply: Reply, *, asked_at: float, answered_at: float) -> Facts:
     """
     facts = Facts(asked_at=asked_at, answered_at=answered_at)
     batch_lines: list[str] = []
-    for name, answer in _answers(reply.out.split("\n")):
+    for name, answer in _answers(reply.lines(_LINE_BYTES)):
         if name == "tool":
-            facts.missing_programs.append(answer.words)
+            facts.missing_programs += [answer.words] if len(facts.missing_programs) < _MOST_ANSWERS else []
         elif name == "batch":
-            batch_lines.append(answer.words)
-        else:
+            batch_lines += [answer.words] if len(batch_lines) < MOST_LINES else []
+        elif len(facts.answers) < _MOST_ANSWERS:
             facts.answers.setdefault(name, answer)
     facts.capabilities = read_capabilities(batch_lines)
     if "clock" in facts.answers:

@@ -9,12 +9,12 @@ from scheduler.batch.base import find
 from scheduler.batch.request import BatchRequest
 from scheduler.check.batch_system import batch_system_findings
 from scheduler.check.facts import Facts, read_facts
-from scheduler.check.finding import Finding, failed, ok
+from scheduler.check.finding import Finding, failed, note, ok
 from scheduler.check.machine import machine_findings, software_findings
 from scheduler.engine import programs
 from scheduler.errors import ConfigError, HostKeyError, LoginError, TransportError
 from scheduler.quoting import quote_path
-from scheduler.render.site_python import python_probe
+from scheduler.render.site_python import python_check
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Transport
 from scheduler.transports.find import traits_of
@@ -39,17 +39,16 @@ def inspect_site(
     try:
         found, facts = _inspected(site, transport, image, now)
     except HostKeyError as error:
-        do = "compare the fingerprint with the one that the site publishes, then follow the message"
-        return [failed("host key", str(error), do)]
+        return [failed("host key", str(error), f"{error.advice}, then follow the message")]
     except LoginError as error:
         do = "log in by hand as the page 'Sites' of the documentation describes, then check again"
-        return [*_host_key(site), failed("login", str(error), do)]
+        return [*_host_key(site, transport), failed("login", str(error), do)]
     except TransportError as error:
         if _NOT_STARTED in str(error):
             do = "the login shell does not run our commands: see its output in the message"
-            return [*_host_key(site), *_login(site), failed("shell", str(error), do)]
+            return [*_host_key(site, transport), *_login(site), failed("shell", str(error), do)]
         return [failed("connection", str(error), "check host, network and VPN, or try later")]
-    return [*_host_key(site), *_login(site), *found, *findings(facts, site, image=image)]
+    return [*_host_key(site, transport), *_login(site), *found, *findings(facts, site, image=image)]
 
 
 def findings(facts: Facts, site: Site, *, image: str | None = None) -> list[Finding]:
@@ -67,9 +66,15 @@ def findings(facts: Facts, site: Site, *, image: str | None = None) -> list[Find
     ]
 
 
-def _host_key(site: Site) -> list[Finding]:
-    uses_ssh = traits_of(site.transport).uses_ssh
-    return [ok("host key", f"{site.host} has the known host key")] if uses_ssh else []
+def _host_key(site: Site, transport: Transport) -> list[Finding]:
+    """Nothing is said of a key that was not seen: of a host behind a jump host that refused the login, for example."""
+    key = transport.verified_host_key()
+    if key:
+        return [ok("host key", f"{site.host} has a known host key: {key}")]
+    if not traits_of(site.transport).uses_ssh:
+        return []
+    words = f"{site.host}: not checked here: the connection was already open, or the host was not reached"
+    return [note("host key", words)]
 
 
 def _login(site: Site) -> list[Finding]:
@@ -96,7 +101,7 @@ def _run_check(
     """The facts, and what was printed on stderr."""
     modules = " ".join(site.container.modules)
     queue, account, runtime = site.queue or "", site.account or "", site.container.runtime
-    args = [work, python_probe(site), runtime, queue, account, image or "", modules]
+    args = [work, python_check(site), runtime, queue, account, image or "", modules]
     asked_at = now()
     program = programs.program("check", site.scheduler)
     reply = transport.run(program, args, stdin=script.encode(), timeout=INSPECTION_SECONDS)
@@ -106,7 +111,8 @@ def _run_check(
 def _trial_script(site: Site) -> tuple[str, list[Finding]]:
     """A script with the directives of a job that requests nothing of its own; a finding if they cannot be rendered."""
     try:
-        request = BatchRequest("scheduler-check", 1, 0, site.resources, site.memory_style)
+        options = site.native_options
+        request = BatchRequest("scheduler-check", 1, 0, site.resources, site.memory_style, native_options=options)
         directives = find(site.scheduler).directives(request)
     except ConfigError as error:
         return "#!/bin/sh\ntrue\n", [failed("directives", str(error), "edit native: in the site file")]

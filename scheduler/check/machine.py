@@ -41,11 +41,28 @@ def _work_dir(facts: Facts, site: Site) -> Iterator[Finding]:
     elif answer is not None:
         do = "set work_dir: to a directory of yours that compute nodes see, on a disk with free space"
         yield failed("work_dir", f"{site.work_dir}: {answer.words or 'not writable'}", do)
+    if "risk" in facts.answers:
+        yield from _other_users(facts.answers["risk"].words, site)
     yield from _free(facts, "free space", "free", LEAST_FREE_KIB, "KiB")
     yield from _free(facts, "free inodes", "inodes", LEAST_FREE_INODES, "")
     if site.limits.purge_days is not None:
         words = f"the site deletes files that are not used for {site.limits.purge_days} days (limits of the site file)"
         yield note("age policy", words, "download outputs before: scheduler wait, or scheduler collect")
+
+
+def _other_users(risk: str, site: Site) -> Iterator[Finding]:
+    """What users other than the owner may do in work_dir, as the function folder_risk of prelude.sh prints it."""
+    kind, _, owner = risk.partition(" ")
+    if kind == "owner":
+        words = f"{site.work_dir} belongs to another user (uid {owner}), who could replace the files of your jobs"
+        yield failed("work_dir access", words, "set work_dir: to a directory of yours; nothing is submitted here")
+    elif kind == "world":
+        words = f"{site.work_dir} is writable by every user, without the sticky bit"
+        do = "remove that permission there (chmod o-w), or set another work_dir; nothing is submitted here"
+        yield failed("work_dir access", words, do)
+    elif kind == "group":
+        words = f"{site.work_dir} is writable by its group, whose members could replace the files of your jobs"
+        yield note("work_dir access", words, "if you do not trust all of them: chmod g-w, on the cluster")
 
 
 def _free(facts: Facts, title: str, name: str, least: int, unit: str) -> Iterator[Finding]:
@@ -127,6 +144,9 @@ def python_finding(version: str, words: str, site: Site) -> Finding:
     """
     digits = version.split(".")[:2]
     if len(digits) != 2 or not all(is_number(part, digits=3) for part in digits):
+        if "standard library" in words:
+            do = "set python: to a complete one (in Debian the package python3, which python3-minimal is not)"
+            return failed("python", f"{site.python}: {words}", do)
         do = "set python: (and modules: or prologue:) so that it is found; only functions and .py scripts need it"
         return failed("python", f"{site.python}: {words or 'printed nothing'}", do)
     if (int(digits[0]), int(digits[1])) < OLDEST_PYTHON:

@@ -29,6 +29,7 @@ from scheduler.transports.base import Transport
 
 WALLTIME = timedelta(minutes=5)
 _OUTPUT = "mark.txt"
+_READ_BYTES = 10_000
 # In a module outside this package, so that it is sent as source: the remote Python may be of any version.
 _FUNCTION = """\
 import os
@@ -106,7 +107,7 @@ def _findings(trial: _Trial, late: str, site: Site) -> Iterator[Finding]:
         yield failed(name, str(error), "see the end of its output; scheduler render prints the script of a job")
         return
     local = Path(job.working_dir) / _OUTPUT
-    if not local.is_file() or local.read_text(encoding="utf-8", errors="replace").strip() != trial.mark:
+    if not local.is_file() or _beginning(local).strip() != trial.mark:
         words = f"the job completed, but the local {_OUTPUT} does not have the content that the job wrote"
         yield failed(name, words, "report this as a bug of scheduler")
         return
@@ -129,7 +130,12 @@ def _node_findings(job: Job, site: Site) -> Iterator[Finding]:
 
 def _stdout(job: Job) -> str:
     path = (job.results or {}).get("stdout")
-    return Path(path).read_text(encoding="utf-8", errors="replace")[:10_000] if path else ""
+    return _beginning(Path(path)) if path else ""
+
+
+def _beginning(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(_READ_BYTES).decode("utf-8", "replace")
 
 
 def _trials(site: Site, folder: Path, image: str | None) -> list[_Trial]:

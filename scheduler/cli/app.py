@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -237,6 +238,30 @@ def check(
     from scheduler.cli.commands import check
 
     _exit(check.check(site, job=job, image=image, timeout=timeout, json=json))
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="New file for the copy.", show_default=False)],
+) -> None:
+    """Copy the ledger, the record of all jobs, into a new file.
+
+    Other commands may run meanwhile. To restore it, copy the file to ledger.sqlite in the state folder.
+    """
+    from scheduler.cli import recovery
+
+    _exit(recovery.backup(file))
+
+
+@app.command()
+def adopt(site: SiteArgument, yes: Yes = False, json: AsJson = False) -> None:
+    """Record the jobs of a site that the ledger does not know, because the ledger was lost.
+
+    Finds them in the work_dir of the site. Nothing is submitted, and nothing there is changed.
+    """
+    from scheduler.cli import recovery
+
+    _exit(recovery.adopt(site, yes=yes, json=json))
 
 
 def _exit(code: int) -> None:

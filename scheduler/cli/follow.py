@@ -93,6 +93,8 @@ def retry(
     refused: dict[int, str] = {}
 
     def retry_at(session: SiteSession, keys: list[int]) -> None:
+        if ledger.lost(keys):  # a job that runs or has completed must not get another attempt
+            session.poll()
         refused.update(session.dispatcher.retry(keys, memory=memory, walltime=walltime))
 
     return refused, _each_site(rows, ledger, retry_at)

@@ -38,7 +38,10 @@ RenderSite = Annotated[
     str, typer.Option("--site", "-s", metavar="SITE", help="Site to render for: its name, or the path of a site file.")
 ]
 OfSite = Annotated[
-    str | None, typer.Option("--site", "-s", metavar="SITE", help="Select only jobs of this site (its name).")
+    str | None,
+    typer.Option(
+        "--site", "-s", metavar="SITE", help="Select only jobs of this site: its name, or the path of its file."
+    ),
 ]
 OfCampaign = Annotated[
     str | None, typer.Option("--campaign", "-c", metavar="NAME", help="Select only jobs of this campaign.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduler.cli.screen import console, format, tables
+from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
 
 WAIT_HINT = "to wait and download outputs: "
@@ -26,6 +27,13 @@ def print_results(jobs: Sequence[JobRow], *, show: Sequence[str], json: bool) ->
 def print_json(jobs: Sequence[JobRow]) -> None:
     """Print jobs as JSON on stdout."""
     console.print_json([format.as_json(job) for job in jobs])
+
+
+def warn_of_loss(ledger: Ledger) -> None:
+    """Report submissions that were recorded in this state folder and are not in the ledger."""
+    lost = ledger.recovery.lost()
+    if lost:
+        console.print_message(ledger.recovery.loss_message(lost), "yellow")
 
 
 def no_jobs(message: str, *, json: bool) -> int:

@@ -25,6 +25,16 @@ class Selection:
     site: str | None = None
     campaign: str | None = None
 
+    def sites(self, ledger: Ledger) -> list[str] | None:
+        """The names under which the ledger has jobs of the selected site; None: any site.
+
+        A path selects the site that the file describes; a name selects all sites that have had it.
+
+        Raises:
+            ConfigError: there is no such file, or it is wrong.
+        """
+        return None if self.site is None else sites_of(self.site, ledger)
+
     @property
     def empty(self) -> bool:
         """Neither ids nor options are given."""
@@ -40,14 +50,14 @@ class Selection:
             return self._rows_without_ids(ledger)
         found: dict[int, JobRow] = {}
         for job_id in self.job_ids:
-            rows = _rows_of_id(job_id, ledger, site=self.site, campaign=self.campaign)
+            rows = _rows_of_id(job_id, ledger, self)
             if len(rows) > 1:
                 console.print_message(_same_id(rows), "dim")
             found |= {row.key: row for row in rows}
         return [found[key] for key in sorted(found)]
 
     def _rows_without_ids(self, ledger: Ledger) -> list[JobRow]:
-        rows = ledger.chosen(site=self.site, campaign=self.campaign)
+        rows = ledger.chosen(sites=self.sites(ledger), campaign=self.campaign)
         if rows or self.campaign is None:
             return rows
         known = {row.campaign for row in ledger.chosen() if row.campaign is not None}
@@ -83,18 +93,33 @@ def newest(ledger: Ledger, job_id: str, *, site: str | None, campaign: str | Non
     Raises:
         SchedulerError: no job has this id.
     """
-    rows = _rows_of_id(job_id, ledger, site=site, campaign=campaign)
+    rows = _rows_of_id(job_id, ledger, Selection([job_id], site, campaign))
     if len(rows) > 1:
         console.print_message(f"{_same_id(rows)}; using the one submitted last", "dim")
     return rows[-1]
 
 
-def _rows_of_id(job_id: str, ledger: Ledger, *, site: str | None, campaign: str | None) -> list[JobRow]:
-    rows = ledger.chosen(site=site, campaign=campaign, job_id=job_id)
+def sites_of(name_or_path: str, ledger: Ledger) -> list[str]:
+    """The names under which the ledger has jobs of a site, given by its name or the path of its file."""
+    named = list(ledger.sites.of_name(name_or_path).values())
+    if named:
+        return named
+    from scheduler.engine.site_identity import known_as
+    from scheduler.site.catalog import find_site, is_path
+
+    if not is_path(name_or_path):
+        return [name_or_path]
+    found = known_as(find_site(name_or_path), ledger)
+    return [found] if found is not None else []
+
+
+def _rows_of_id(job_id: str, ledger: Ledger, within: Selection) -> list[JobRow]:
+    sites, campaign = within.sites(ledger), within.campaign
+    rows = ledger.chosen(sites=sites, campaign=campaign, job_id=job_id)
     if rows:
         return rows
-    known = {row.job_id for row in ledger.chosen(site=site, campaign=campaign)}
-    options = _option_text(site, campaign)
+    known = {row.job_id for row in ledger.chosen(sites=sites, campaign=campaign)}
+    options = _option_text(within.site, campaign)
     if not known:
         raise SchedulerError(
             f"no job {job_id!r}; " + (f"no job matches {options}" if options else "there are no jobs yet")

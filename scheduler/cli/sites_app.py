@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,22 @@ def show(name: SiteArgument, json: AsJson = False) -> None:
     from scheduler.cli.commands import sites
 
     raise typer.Exit(sites.show(name, json=json))
+
+
+@sites_app.command("trust")
+def trust(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="Site file of a folder, or template.", show_default=False)
+    ],
+) -> None:
+    """Trust site files or templates of a folder as they are now.
+
+    A site file in ./site_configs is used only after you have agreed to its content, and to that of the template that
+    it names.
+    """
+    from scheduler.cli.commands import sites
+
+    raise typer.Exit(sites.trust(files))
 
 
 def _setting(metavar: str, text: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,15 @@ from scheduler.campaign.jobfile import JobFile, read_job_file
 from scheduler.cli import campaigns
 from scheduler.cli.screen import console, format
 from scheduler.engine.connect import transport_to
+from scheduler.engine.site_identity import description_of, known_as, others_of_this_name, recorded_as
 from scheduler.errors import BatchError, TransportError
 from scheduler.job.job import Job
-from scheduler.job.state import Cause
+from scheduler.job.state import Cause, JobState
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
 from scheduler.runner import Runner
 from scheduler.site.catalog import find_site
+from scheduler.site.site import Site
 
 
 @dataclass
@@ -52,12 +54,16 @@ class FileSubmission:
         """The jobs that the batch system refused."""
         return [row for row in self.rows() if row.status.cause is Cause.REFUSED]
 
+    def unanswered_rows(self) -> list[JobRow]:
+        """The jobs of which it is not known whether the batch system has accepted them."""
+        return [row for row in self.rows() if _is_unanswered(row)]
+
     def already_submitted(self) -> list[JobRow]:
-        """The jobs that this campaign has submitted before and that were not refused."""
+        """The jobs that this campaign has submitted before: those that were refused or have no answer do not count."""
         ids = {job.job_id for job in self.jobs}
-        earlier = self.runner.ledger.of_campaign(self.campaign, self.runner.site.name)
+        earlier = self.runner.ledger.of_campaign(self.campaign, self.runner.session.context.key)
         newest = {row.job_id: row for row in earlier if row.job_id in ids and row.status.cause is not Cause.REFUSED}
-        return list(newest.values())
+        return [row for row in newest.values() if not _is_unanswered(row)]
 
 
 @contextmanager
@@ -68,14 +74,16 @@ def file_submission(file: Path, site: str, *, campaign: str | None, again: bool)
         SchedulerError: the job file or the site file is wrong.
     """
     job_file = read_job_file(file)
-    jobs, target, ledger = job_file.jobs(), find_site(site), Ledger()
-    run = campaigns.run_of(ledger, campaigns.campaign_of(job_file, campaign), target.name, again=again)
+    jobs, target, ledger = job_file.jobs(), find_site(site, report=console.print_message), Ledger()
+    key = recorded_as(target, ledger)
+    run = campaigns.run_of(ledger, campaigns.campaign_of(job_file, campaign), key, again=again)
+    _print_other_sites(target, ledger)
     transport = transport_to(target, prompter=console.prompter())
     with Runner(target, campaign=run, ledger=ledger, transport=transport) as runner:
         try:
             yield FileSubmission(job_file, runner, run, jobs)
         except KeyboardInterrupt:
-            if ledger.of_campaign(run, target.name):
+            if worth_waiting_for(ledger.of_campaign(run, key)):
                 print_how_to_resume(run)
             else:
                 console.print_message("Interrupted. Nothing was submitted.")
@@ -83,7 +91,8 @@ def file_submission(file: Path, site: str, *, campaign: str | None, again: bool)
 
 
 def submit_new_jobs(submission: FileSubmission) -> None:
-    """Submit the jobs that the campaign has not submitted before, and print how many. Sets `submission.refused`.
+    """Submit the jobs that the campaign has not submitted before, and print how many were accepted, wait for a slot, or
+    have no answer yet. Sets `submission.refused`.
 
     Raises:
         BatchError: the batch system refused, and no job is recorded as refused.
@@ -104,11 +113,12 @@ def submit_new_jobs(submission: FileSubmission) -> None:
         console.print_error(str(error))
         console.print_message("The jobs are recorded. Run the same command again to resume the submission.")
         raise typer.Exit(1) from None
-    accepted = new - len(submission.refused_rows())
-    if accepted:
-        console.print_message(
-            f"{console.number_of(accepted, 'job')} submitted to {site}, campaign {submission.campaign}"
-        )
+    _print_outcome(submission, {row.job_id for row in earlier})
+
+
+def worth_waiting_for(rows: Sequence[JobRow]) -> bool:
+    """Whether one of these jobs is unfinished, or finished with outputs to download. A refused job never is."""
+    return any(not format.finished_and_collected(row) and row.status.cause is not Cause.REFUSED for row in rows)
 
 
 def print_how_to_resume(campaign: str) -> None:
@@ -119,6 +129,49 @@ def print_how_to_resume(campaign: str) -> None:
 def wait_command(campaign: str) -> str:
     """``scheduler wait --campaign b0-scan``, quoted for a shell."""
     return f"scheduler wait --campaign {shlex.quote(campaign)}"
+
+
+def _is_unanswered(row: JobRow) -> bool:
+    return row.status.state is JobState.SUBMITTING and not row.waiting
+
+
+def _print_outcome(submission: FileSubmission, earlier: Collection[str]) -> None:
+    """Print what became of the jobs that were not submitted earlier."""
+    rows = [row for row in submission.rows() if row.job_id not in earlier and row.status.cause is not Cause.REFUSED]
+    waiting = [row for row in rows if row.waiting and not row.status.final]
+    unanswered = [row for row in rows if _is_unanswered(row)]
+    accepted, runner = len(rows) - len(waiting) - len(unanswered), submission.runner
+    if accepted:
+        jobs = console.number_of(accepted, "job")
+        console.print_message(f"{jobs} submitted to {runner.site.name}, campaign {submission.campaign}")
+    if waiting:
+        console.print_message(f"{console.number_of(len(waiting), 'job')} {_is_are(waiting)} {_reason(waiting[0])}")
+    if unanswered:
+        command = runner.session.context.system.submit_command
+        console.print_error(
+            f"{runner.site.name}: {console.number_of(len(unanswered), 'job')} without an answer yet: it is not known"
+            f" whether {command} has accepted {'it' if len(unanswered) == 1 else 'them'}: {_reason(unanswered[0])}"
+        )
+        console.print_message("scheduler wait finds that out, and submits what the batch system does not have.")
+
+
+def _is_are(rows: Sequence[JobRow]) -> str:
+    return "is" if len(rows) == 1 else "are"
+
+
+def _reason(row: JobRow) -> str:
+    return row.status.reason.strip() or "it gave no reason"
+
+
+def _print_other_sites(site: Site, ledger: Ledger) -> None:
+    """Report that jobs were submitted to other sites of the same name."""
+    own = known_as(site, ledger)
+    for key, other in others_of_this_name(site, ledger).items():
+        console.print_message(
+            f"site {site.name!r} is {description_of(site)} here, and its jobs are recorded as {own!r}; jobs of site "
+            f"{key!r} are at {description_of(other)}, and stay there",
+            "yellow",
+        )
 
 
 def _spinner(text: str) -> AbstractContextManager[None]:

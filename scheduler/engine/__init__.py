@@ -4,7 +4,7 @@
     poll():         send interrupted bundles; query all unfinished jobs, settle their statuses   see `poll`
                     plan retries of failed jobs; submit waiting batches and retries that get a slot
     collect(jobs):  of finished jobs that are not due for a retry: download, verify, record      see `collect`
-    cancel(jobs):   record that they get no further attempt; withdraw what never reached the site; cancel.sh
+    cancel(jobs):   record that they are never submitted again; withdraw what never reached the site; cancel.sh
     wait(jobs):     poll and collect, more and more slowly while nothing changes, until all are collected
 
 Jobs are rows of the ledger, so that any later process can continue. Intents are recorded before the site is contacted,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from scheduler.batch.indices import write_indices
 from scheduler.engine import programs
 from scheduler.engine.context import SiteContext
 from scheduler.engine.poll.poll import POLL_SECONDS
-from scheduler.engine.withdraw import withdraw
+from scheduler.engine.withdraw import RECORDED, withdraw
 from scheduler.errors import BatchError
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
@@ -33,7 +33,8 @@ def cancel(keys: Sequence[int], context: SiteContext) -> None:
         TransportError: the site could not be reached.
     """
     site, ledger = context.site, context.ledger
-    ledger.attempts.disable_retry(keys)  # first of all: from now on no process may give them another attempt
+    ledger.attempts.request_cancel(keys)  # first of all: it holds although the site cannot be reached
+    ledger.observe({}, {row.key: "cancel: recorded" for row in ledger.of_keys(keys) if not row.status.final})
     waiting = [row for row in ledger.of_keys(keys) if row.waiting and not row.status.final]
     ledger.slots.cancel_waiting({row.key: replace(_WHILE_WAITING, retries=row.retries) for row in waiting})
     withdraw(keys, context)
@@ -43,16 +44,21 @@ def cancel(keys: Sequence[int], context: SiteContext) -> None:
             batches.setdefault((row.bundle, row.first), []).append(row)
     if not batches:
         return
-    request = "".join(_lines(batches, ledger)).encode()
+    is_id = context.system.is_id
+    request = "".join(_lines(batches, ledger, is_id)).encode()
     reply = context.transport.run(programs.program("cancel", site.scheduler), stdin=request, timeout=POLL_SECONDS)
     if reply.exit_code != 0:
-        words = reply.err.strip() or reply.out.strip()
-        message = f"site {site.name!r}: cancelling failed (exit code {reply.exit_code}): {words}"
+        words = reply.message()
+        message = f"site {site.name!r}: cancelling failed (exit code {reply.exit_code}): {words}. {RECORDED}"
         raise BatchError(message, command="cancel", exit_code=reply.exit_code, words=words)
-    ledger.observe({}, {row.key: "cancel: requested" for rows in batches.values() for row in rows})
+    rows = [row for some in batches.values() for row in some]
+    ledger.attempts.record_cancel_sent((row.bundle, row.element) for row in rows if is_id(row.batch_id))
+    ledger.observe({}, {row.key: "cancel: requested" for row in rows})
 
 
-def _lines(batches: Mapping[tuple[str, int], Sequence[JobRow]], ledger: Ledger) -> Iterator[str]:
+def _lines(
+    batches: Mapping[tuple[str, int], Sequence[JobRow]], ledger: Ledger, is_id: Callable[[str | None], bool]
+) -> Iterator[str]:
     """What cancel.sh reads: a line for each batch. Of a pack, the whole batch if no other of its jobs is unfinished;
     else the elements."""
     packs = {rows[0].bundle for rows in batches.values() if rows[0].packed}
@@ -65,4 +71,5 @@ def _lines(batches: Mapping[tuple[str, int], Sequence[JobRow]], ledger: Ledger) 
             which, kind = write_indices(row.element for row in rows), "members"
         elif one.in_array:
             which, kind = write_indices(row.index for row in rows), "array"
-        yield f"{one.folder or ''}\t{one.name}\t{one.batch_id or '-'}\t{one.first}\t{which}\t{kind}\n"
+        batch_id = one.batch_id if is_id(one.batch_id) else "-"
+        yield f"{one.folder or ''}\t{one.name}\t{batch_id}\t{one.first}\t{which}\t{kind}\n"

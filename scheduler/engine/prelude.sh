@@ -1,14 +1,31 @@
-# The beginning of every program. Bundles are in the work_dir, one folder for each; nothing outside it is changed.
+# What every program has after its environment. Bundles are in the work_dir, one folder for each; nothing outside it is changed.
 umask 077
-LC_ALL=C
-export LC_ALL
 tab=$(printf '\t')
+never_starts=''   # a batch system that keeps jobs which can never start sets it; see batch/base.py
 die() { printf '%s\n' "$*" >&2; exit 70; }
 
 # Makes a temporary folder, which is removed when the program ends for whatever reason.
 make_scratch() {
   scratch=$(mktemp -d "${TMPDIR:-/tmp}/scheduler.XXXXXX") || die "cannot make a temporary folder in ${TMPDIR:-/tmp}"
   trap 'rm -rf "$scratch"' EXIT
+}
+
+# Prints what other users may do in the folder $1: "owner UID" (it belongs to another user, not root), "world" (every user
+# may rename and remove files of ours), "group" (the same for its group); else nothing. $2 is a file or link of ours on the
+# same file system: there, our own number may be another one than here.
+folder_risk() {
+  # shellcheck disable=SC2012
+  { ls -ldn -- "$1/."; ls -ldn -- "$2"; } 2>/dev/null | awk '
+    NR == 1 { mode = $1; owner = $3 } NR == 2 { ours = $3 }
+    END { if (NR < 2) exit; if (owner != ours && owner != 0) print "owner " owner
+      else if (mode ~ /^........w[^tT]/) print "world"; else if (mode ~ /^.....w/) print "group" }'
+}
+# Ends the program if other users could replace files in the work_dir $1. $2 as for folder_risk.
+refuse_unsafe() {
+  case $(folder_risk "$1" "$2") in
+    owner*) die "the work_dir $1 belongs to another user (uid $(folder_risk "$1" "$2" | cut -d ' ' -f 2)), who could replace the files of your jobs; nothing was submitted. Set work_dir: to a directory of yours" ;;
+    world) die "the work_dir $1 is writable by every user, without the sticky bit: they could replace the files of your jobs; nothing was submitted. On the cluster: chmod o-w '$1', or set work_dir: to a directory of yours" ;;
+  esac
 }
 
 # Prints when process $1 began, and in which boot of the machine: this distinguishes it from a later process with the same
@@ -19,6 +36,11 @@ born() {
   else
     ps -o lstart= -p "$1" 2>/dev/null | tr -c 'A-Za-z0-9:\n' '.'
   fi
+}
+# Identifies this machine since it was started, and the space in which its process numbers are unique (a container has its own).
+machine() {
+  boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null) || boot=$(uname -n)
+  printf '%s.%s' "$boot" "$(readlink /proc/self/ns/pid 2>/dev/null | tr -cd 0-9)"
 }
 # Succeeds if the process $1, written as "pid:born", still runs.
 alive() {

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from scheduler.batch.base import text_of
 from scheduler.render.runtime import files as runtime
-from scheduler.transports.base import Program
+from scheduler.transports.base import LONGEST_SECONDS, Program
 
 _FOLDERS = {
     "submit": "engine/submit",
@@ -16,11 +16,16 @@ _FOLDERS = {
     "manifest": "engine/collect",
     "fetch": "engine/collect",
     "cancel": "engine",
+    "adopt": "engine/adopt",
     "tail": "engine",
     "check": "check",
 }
-_SUBMITS = "submit"
-"""The program that unpacks jobs' files on the login node, as a job's script does on the compute node."""
+_LONGEST_SECONDS = {"poll": 600.0, "cancel": 600.0, "tail": 120.0, "check": 1800.0}
+"""How long a program may run, beside the time for its bytes, even if the host sends something from time to time."""
+_RUNTIME = {"submit": "element.sh", "adopt": "element.sh", "manifest": "glob.sh"}
+"""Programs that do on the login node what a job's script does on the compute node → the file that both use."""
+_CANCEL = ("submit", "poll", "cancel")
+"""The programs that withdraw or cancel jobs."""
 
 
 @cache
@@ -37,14 +42,17 @@ def program(name: str, batch: str | None = None) -> Program:
     parts = [prelude()]
     if batch is not None:
         parts.append(text_of(batch, f"{batch}.sh"))
-    if name == _SUBMITS:
-        parts.append(runtime.text("element.sh"))
-    return Program(name, "\n".join([*parts, _text(_FOLDERS[name], f"{name}.sh")]))
+    if name in _RUNTIME:
+        parts.append(runtime.text(_RUNTIME[name]))
+    if name in _CANCEL:
+        parts.append(_text("engine", "withdraw.sh"))
+    text = "\n".join([*parts, _text(_FOLDERS[name], f"{name}.sh")])
+    return Program(name, text, _LONGEST_SECONDS.get(name, LONGEST_SECONDS))
 
 
 def prelude() -> str:
-    """The functions that all programs share."""
-    return _text("engine", "prelude.sh")
+    """What all programs begin with: their environment, and the functions that they share."""
+    return f"{_text('batch', 'environment.sh')}\n{_text('engine', 'prelude.sh')}"
 
 
 @cache

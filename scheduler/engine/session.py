@@ -15,6 +15,7 @@ from scheduler.engine.cancel import cancel
 from scheduler.engine.collect.collect import collect
 from scheduler.engine.collect.fetch import Progress
 from scheduler.engine.context import SiteContext
+from scheduler.engine.one_thread import OneThread
 from scheduler.engine.poll.poll import poll
 from scheduler.engine.submit import retry
 from scheduler.engine.submit.dispatch import Dispatcher
@@ -32,6 +33,7 @@ class SiteSession:
     Attributes:
         context: the site and how to act on it.
         dispatcher: submits and retries its jobs.
+        acting: one thread at a time submits, polls, retries or cancels. Another one may collect at the same time.
         last_error: why the last poll got no answer or could not submit waiting jobs; empty if it had no error.
     """
 
@@ -39,11 +41,12 @@ class SiteSession:
         self.context = context
         self.dispatcher = Dispatcher(context)
         self.last_error = ""
+        self.acting, self._collecting = OneThread(), OneThread()
 
     @property
     def poll_seconds(self) -> float:
         """The least time between two polls of the site."""
-        return self.context.site.limits.poll_seconds or self.context.system.poll_seconds
+        return self.context.poll_seconds
 
     def poll(self) -> None:
         """Update the status of every unfinished job of the site, in one remote command; none if the site has been
@@ -54,16 +57,20 @@ class SiteSession:
         Raises:
             TransportError: the site could not be reached; no status has changed.
         """
-        sites, name = self.context.ledger.sites, self.context.site.name
-        before = sites.polled_at(name)
-        if sites.claim_poll(name, self.poll_seconds):
-            problem = self.dispatcher.resume()
-            self.last_error = poll(self.context, polled_before=before) or problem
-        self.dispatcher.plan_retries()
-        try:
-            self.dispatcher.send_waiting()
-        except (BatchError, JobError) as error:  # the other jobs must still be followed; the next poll submits again
-            self.last_error = str(error)
+        with self.acting:
+            sites, name = self.context.ledger.sites, self.context.key
+            before = sites.polled_at(name)
+            if sites.claim_poll(name, self.poll_seconds):
+                problem = self.dispatcher.resume()
+                self.last_error = poll(self.context, polled_before=before) or problem
+            self.dispatcher.plan_retries()
+            try:
+                self.dispatcher.send_waiting()
+            except (
+                BatchError,
+                JobError,
+            ) as error:  # the other jobs must be followed; the next poll submits again
+                self.last_error = str(error)
 
     def collect(self, keys: Sequence[int], *, progress: Progress | None = None) -> None:
         """Collect the finished jobs among these that are not collected yet and not due for a retry.
@@ -75,9 +82,10 @@ class SiteSession:
         Raises:
             OutputError, TransportError: as `collect.collect.collect`.
         """
-        finished = self.context.ledger.uncollected(keys)
-        due = self.due_for_retry(finished)
-        collect([row for row in finished if row.key not in due], self.context, progress=progress)
+        with self._collecting:
+            finished = self.context.ledger.uncollected(keys)
+            due = self.due_for_retry(finished)
+            collect([row for row in finished if row.key not in due], self.context, progress=progress)
 
     def cancel(self, keys: Sequence[int]) -> None:
         """Cancel the unfinished jobs among these, in one remote command.
@@ -88,7 +96,8 @@ class SiteSession:
         Raises:
             BatchError, TransportError: as `cancel.cancel`.
         """
-        cancel(keys, self.context)
+        with self.acting:
+            cancel(keys, self.context)
 
     def due_for_retry(self, rows: Sequence[JobRow]) -> set[int]:
         """The keys of the jobs that failed and get another attempt by their retry rules."""

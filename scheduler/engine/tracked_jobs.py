@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+from scheduler.engine.one_thread import OneThread
 from scheduler.errors import BatchError, JobError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
@@ -23,11 +24,12 @@ class TrackedJobs:
 
     def __init__(self, ledger: Ledger, *, due: Callable[[Sequence[JobRow]], Collection[int]]) -> None:
         self._ledger, self._due = ledger, due
+        self._one_thread = OneThread()
         self._keys: dict[Job, int] = {}
         self._copied: dict[Job, tuple[object, Status]] = {}
 
     def __iter__(self) -> Iterator[Job]:
-        return iter(self._keys)
+        return iter(list(self._keys))
 
     def __contains__(self, job: Job) -> bool:
         return job in self._keys
@@ -69,16 +71,17 @@ class TrackedJobs:
 
     def refresh(self, jobs: Sequence[Job]) -> None:
         """Copy statuses and results from the ledger to the jobs of which one of the two has changed."""
-        marks = self._ledger.polls.marks(self.keys(jobs))
-        mark_of = {job: marks.get(self._keys.get(job, -1)) for job in jobs}
-        changed = [job for job, mark in mark_of.items() if self._copied.get(job) != (mark, job.status)]
-        rows = {row.key: row for row in self._ledger.of_keys(self.keys(changed))}
-        due = self._due(list(rows.values()))
-        for job in changed:
-            row = rows.get(self._keys.get(job, -1))
-            if row is not None and row.key not in due:
-                job.observe(row.status, row.results)
-                self._copied[job] = (mark_of[job], job.status)
+        with self._one_thread:  # else an earlier observation could replace a later one
+            marks = self._ledger.polls.marks(self.keys(jobs))
+            mark_of = {job: marks.get(self._keys.get(job, -1)) for job in jobs}
+            changed = [job for job, mark in mark_of.items() if self._copied.get(job) != (mark, job.status)]
+            rows = {row.key: row for row in self._ledger.of_keys(self.keys(changed))}
+            due = self._due(list(rows.values()))
+            for job in changed:
+                row = rows.get(self._keys.get(job, -1))
+                if row is not None and row.key not in due:
+                    job.observe(row.status, row.results)
+                    self._copied[job] = (mark_of[job], job.status)
 
     def drop_deleted(self) -> None:
         """Stop tracking jobs whose row was deleted, because they can no longer be submitted: they count as new."""

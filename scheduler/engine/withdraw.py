@@ -14,8 +14,8 @@ from scheduler.engine.submit.record import close, record_statuses
 from scheduler.errors import TransportError
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.owner import is_gone
 from scheduler.ledger.rows import JobRow
+from scheduler.ledger.tables import FORGOTTEN
 
 
 def withdraw(keys: Iterable[int], context: SiteContext) -> None:
@@ -27,26 +27,30 @@ def withdraw(keys: Iterable[int], context: SiteContext) -> None:
         context: their site.
 
     Raises:
-        TransportError: the site could not be reached, so it is not known whether it has the jobs; nothing has changed.
+        TransportError: the site could not be reached, so it is not known whether it has the jobs.
         BatchError: as `submission.send`.
     """
     ledger = context.ledger
     rows = [row for row in ledger.of_keys(keys) if not (row.sent or row.folder or row.waiting or row.status.final)]
     for token in dict.fromkeys(row.bundle for row in rows):
-        if not is_gone(ledger.bundle(token)["owner"]):
-            raise TransportError(
-                f"site {context.site.name!r}: another process is submitting these jobs at the moment; cancel them again"
-            )
-        try:
-            reply = submission.query(token, context)
-        except TransportError as error:
-            raise TransportError(f"{error}. {_UNKNOWN}") from error
+        with ledger.slots.sending(token) as other:
+            if other:
+                raise TransportError(
+                    f"site {context.site.name!r}: another process is submitting these jobs at the moment: {other}. "
+                    f"{RECORDED}"
+                )
+            try:
+                reply = submission.query(token, context)
+            except TransportError as error:
+                raise TransportError(f"{error}. {_UNKNOWN}") from error
         unfinished = [row for row in ledger.of_bundle(token) if not row.status.final]
         if not reply.empty:
             record_statuses(reply, unfinished, context.system, ledger)
-        elif {row.key for row in unfinished} <= {row.key for row in rows}:
-            _finish(unfinished, Status(JobState.CANCELLED, Cause.CANCELLED, reason=_WITHDRAWN), "cancel", ledger)
-            close(token, ledger)
+        else:
+            chosen = [row for row in unfinished if row.key in {one.key for one in rows}]
+            _finish(chosen, Status(JobState.CANCELLED, Cause.CANCELLED, reason=_WITHDRAWN), "cancel", ledger)
+            if len(chosen) == len(unfinished):
+                close(token, ledger)
 
 
 def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:
@@ -56,13 +60,13 @@ def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:
         rows: the jobs, none of them final.
         ledger: where they are recorded.
     """
-    _finish(rows, Status(JobState.FAILED, Cause.LOST, reason=_FORGOTTEN), "forgotten", ledger)
+    _finish(rows, Status(JobState.FAILED, Cause.LOST, reason=FORGOTTEN), "forgotten", ledger)
     results: dict[str, object] = {
         "exit_code": None,
         "output_files": {},
         "stdout": None,
         "stderr": None,
-        "error": _FORGOTTEN,
+        "error": FORGOTTEN,
     }
     ledger.record_results({row.key: results for row in rows}, {row.key: row.retries for row in rows})
     for token in dict.fromkeys(row.bundle for row in rows):
@@ -78,7 +82,8 @@ def _finish(rows: Sequence[JobRow], status: Status, verb: str, ledger: Ledger) -
 
 
 _WITHDRAWN = "withdrawn before it reached the site"
-_FORGOTTEN = "forgotten by its user while its site could not be reached; if it was submitted, it may still run"
+RECORDED = "The cancellation is recorded: the next poll that reaches the site (scheduler status) carries it out"
 _UNKNOWN = (
-    "It is not known whether the site has these jobs; cancel them later, or forget them: scheduler cancel --forget"
+    f"It is not known whether the site has these jobs. {RECORDED}. If the site will never be reached again, forget"
+    " them: scheduler cancel --forget"
 )

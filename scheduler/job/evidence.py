@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from scheduler.job.remote_text import WORD_CHARACTERS, cut, read_id
 from scheduler.job.state import Cause, JobState
+
+
+def _cut(value: End | Observation, *names: str) -> None:
+    """Cut the text in these fields. A cluster's text is recorded once for each job, so that its length must be bounded
+    where it enters: for every batch system, here."""
+    for name in names:
+        text = getattr(value, name)
+        if len(text) > WORD_CHARACTERS:
+            object.__setattr__(value, name, cut(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +31,7 @@ class End:
         started, ended: when the payload started and ended (UTC).
         node: the host name that the node reports.
         cannot: why the payload could not start; empty if it did.
+        killed: whether a signal killed the payload, as its shell noticed; None: not known.
         missing: a declared output that does not exist; empty if there is none.
     """
 
@@ -32,6 +43,10 @@ class End:
     node: str = ""
     cannot: str = ""
     missing: str = ""
+    killed: bool | None = None
+
+    def __post_init__(self) -> None:
+        _cut(self, "signal", "node", "cannot", "missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,11 @@ class Observation:
     started: datetime | None = None
     ended: datetime | None = None
     batch_id: str = ""
+
+    def __post_init__(self) -> None:
+        _cut(self, "raw", "reason", "node")
+        if self.batch_id and not read_id(self.batch_id):
+            object.__setattr__(self, "batch_id", "")
 
     @property
     def active(self) -> bool:

@@ -34,13 +34,16 @@ class Job:
         job_type: which of the next four arguments is used.
         function: for FUNCTION: called on the node as ``function(**params)``.
         script_path: for SCRIPT: a local file, ``.sh``, ``.py`` or with a ``#!`` line.
-        container_image: for CONTAINER, and optional for FUNCTION: a remote ``.sif`` file or folder, or ``docker://…``.
-        container_command: for CONTAINER: shell text (``{{ name }}``: a quoted param); default: the image's run script.
+        container_image: for CONTAINER, and optional for FUNCTION: a remote ``.sif`` file or folder, or ``docker://…``;
+            ``$NAME`` and a leading ``~/`` are expanded on the node.
+        container_command: for CONTAINER: text for bash with pipefail, or sh if the image has no bash (``{{ name }}``: a
+            quoted param); default: the image's run script.
         params: JSON values. The job finds them in the file that the environment variable ``JOB_PARAMS_FILE`` names.
         env_vars: environment variables of the payload, also inside a container.
         working_dir: the local folder of its outputs, default ``./<job_id>/``; with local transport the job runs in it.
         output_files: the outputs to download: patterns relative to the job's remote folder (``*.root``,
-            ``hists/**/*.json``); a folder means everything in it. A job without a match for each of them has failed.
+            ``hists/**/*.json``, ``{a,b}.root``); a folder means all files in it. A job without a match for each of them
+            has failed.
         resources: the requested resources; a field that is None is filled in from the site's defaults.
         input_files: local files and folders to upload, or a mapping from names in the job's folder to local paths.
         arguments: of the script, or of the image's run script; ``{{ name }}`` as in `container_command`.
@@ -85,7 +88,7 @@ class Job:
         self.script_path = None if script_path is None else str(Path(script_path).absolute())
         self.container_image = container_image
         self.container_command = container_command
-        self.params: dict[str, Any] = dict(params or {})
+        self.params: dict[str, Any] = validation.checked_params(params or {}, job_id)
         self.env_vars = validation.checked_environment(env_vars or {}, job_id)
         self.working_dir = str(Path(working_dir if working_dir is not None else str(job_id)).absolute())
         self.output_files = validation.checked_patterns(output_files or (), job_id)
@@ -149,9 +152,13 @@ class Job:
         self.runner = runner
 
     def check_status(self) -> None:
-        """Have the runner update `status` and `results`, unless it is not submitted yet or already collected."""
+        """Have the runner update `status` and `results`, unless it is not submitted yet or already collected.
+
+        A job that is `lost` is looked at again.
+        """
         collected = self.final and (bool(self.results) or not getattr(self.runner, "reports_states", False))
-        if self.runner is not None and self.state is not JobState.CREATED and not collected:
+        done = collected and self._status.cause is not Cause.LOST
+        if self.runner is not None and self.state is not JobState.CREATED and not done:
             self.runner.check_job_status(self)
 
     @property
@@ -185,7 +192,8 @@ class Job:
     def observe(self, status: Status, results: Mapping[str, Any] | None = None) -> None:
         """Store an observation, and the results of a collected job (for runners)."""
         changed = self._status != status
-        if status.retries > self._status.retries:  # results and times of the attempt before are not this one's
+        not_lost = changed and self._status.cause is Cause.LOST
+        if not_lost or status.retries > self._status.retries:  # earlier results and times are not this attempt's
             self.start_time, self.end_time, self.results = None, None, {}
         self._status = status
         self.start_time = status.started or self.start_time

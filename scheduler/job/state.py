@@ -75,6 +75,10 @@ class Cause(Enum):
     NODE_FAILURE = ("node failure", "its node failed")
     PREEMPTED = ("preempted", "it was stopped in favour of another job")
     MISSING_OUTPUT = ("missing output", "the payload ended with exit code 0, but a declared output does not exist")
+    BAD_OUTPUT = (
+        "bad output",
+        "the payload ended with exit code 0, but an output cannot be collected, for example because it cannot be read",
+    )
     CANNOT_START = (
         "cannot start",
         "the payload could not start: no image, container runtime, interpreter or folder",

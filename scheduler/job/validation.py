@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from scheduler.errors import JobError
+from scheduler.errors import ConfigError, JobError
+from scheduler.job import declared_outputs
 from scheduler.job.interface import JobType
+from scheduler.quoting import quote_path
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _OURS = ("JOB_ID", "JOB_DIR", "JOB_PARAMS_FILE", "bundle", "element", "control", "shared", "dir", "image")
@@ -55,12 +57,27 @@ def checked_job_id(job_id: object) -> str:
     return job_id
 
 
+def checked_params(params: object, job_id: str) -> dict[str, Any]:
+    """The params as a new mapping.
+
+    Raises:
+        JobError: they are no mapping of names to values.
+    """
+    if not isinstance(params, Mapping):
+        kind = type(params).__name__
+        raise JobError(f"job {job_id!r}: params must be a mapping of names to values, not a {kind}")
+    return dict(params)
+
+
 def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, str]:
     """The variables, with numbers as text.
 
     Raises:
         JobError: a name that a shell cannot export or that is reserved, or a value with a NUL.
     """
+    if not isinstance(variables, Mapping):
+        kind = type(variables).__name__
+        raise JobError(f"job {job_id!r}: env_vars must be a mapping of names to values, not a {kind}")
     for name, value in variables.items():
         if not isinstance(name, str) or not _NAME.match(name):
             raise JobError(
@@ -78,22 +95,22 @@ def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, 
 
 
 def checked_patterns(patterns: Iterable[str], job_id: str) -> list[str]:
-    """The output patterns, without slashes at their ends.
+    """The output patterns, with their braces expanded.
 
     Raises:
-        JobError: a pattern that is absolute, leads out of the job's folder, or has more than one ``**``.
+        JobError: a pattern that is absolute, leads out of the job's folder, or holds what only a shell would expand.
     """
     if isinstance(patterns, (str, bytes)):
         raise JobError(f"job {job_id!r}: output_files must be a list of patterns, not one string: {patterns!r}")
-    return [_checked_pattern(pattern, job_id) for pattern in patterns]
+    return list(dict.fromkeys(one for pattern in patterns for one in _checked_pattern(pattern, job_id)))
 
 
-def _checked_pattern(pattern: object, job_id: str) -> str:
+def _checked_pattern(pattern: object, job_id: str) -> list[str]:
     text = _inside(pattern, job_id, field="output_files")
-    parts = text.rstrip("/").split("/")
-    if any("**" in part and part != "**" for part in parts) or parts.count("**") > 1:
-        raise JobError(f"job {job_id!r}: output_files: {text!r}: '**' must stand alone between slashes, and only once")
-    return text.rstrip("/")
+    try:
+        return declared_outputs.expanded(text)
+    except ValueError as error:
+        raise JobError(f"job {job_id!r}: output_files: {text[:200]!r}: {error}") from None
 
 
 def checked_inputs(
@@ -136,7 +153,7 @@ def _refuse_surrogates(text: str, where: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise JobError(f"{where}: {text!r:.80} is not valid Unicode text") from None
+        raise JobError(f"{where}: it is not valid Unicode text") from None
 
 
 def _refuse_no_path(path: str, where: str) -> None:
@@ -158,6 +175,8 @@ def check(job: Job) -> None:
         if path is not None:
             _refuse_no_path(path, f"job {job.job_id!r}: {field}")
     _CHECKS[job.job_type](job)
+    if job.container_image:
+        _check_image(job.container_image, f"job {job.job_id!r}: container_image")
     if job.template is not None and not Path(job.template).is_file():
         raise JobError(f"job {job.job_id!r}: template {job.template!r} does not exist")
     if any("\0" in a for a in job.arguments):
@@ -202,15 +221,20 @@ def _has_interpreter(path: Path) -> bool:
 def _check_container(job: Job) -> None:
     if not job.container_image:
         raise JobError(f"job {job.job_id!r}: a CONTAINER job needs container_image=")
-    if any(ord(c) < 32 for c in job.container_image) or job.container_image.startswith("-"):
-        raise JobError(
-            f"job {job.job_id!r}: container_image {job.container_image!r} is not a path or address of an image"
-        )
     if job.container_command is not None and job.arguments:
         raise JobError(
             f"job {job.job_id!r}: arguments are for the image's own run script; write them into container_command"
         )
     params_as_json(job)
+
+
+def _check_image(image: str, what: str) -> None:
+    if any(ord(c) < 32 or ord(c) == 127 for c in image) or image.startswith("-"):
+        raise JobError(f"{what} {image!r} is not a path or address of an image")
+    try:
+        quote_path(image, what=what)
+    except ConfigError as error:
+        raise JobError(str(error)) from None
 
 
 _CHECKS = {JobType.FUNCTION: _check_function, JobType.SCRIPT: _check_script, JobType.CONTAINER: _check_container}
@@ -225,9 +249,14 @@ def params_as_json(job: Job) -> bytes:
     for name, value in job.params.items():
         try:
             json.dumps({name: value}, default=_plain)
-        except (TypeError, ValueError) as error:
-            raise JobError(f"job {job.job_id!r}: params: JSON cannot hold {name!r} = {value!r:.80}: {error}") from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise JobError(f"job {job.job_id!r}: params: JSON cannot hold {name!r}: {_why(value, error)}") from None
     return json.dumps(job.params, default=_plain).encode()
+
+
+def _why(value: object, error: Exception) -> str:
+    """What is wrong with a param, without its value."""
+    return str(error) if isinstance(error, TypeError) else f"a {type(value).__name__} that contains itself or no number"
 
 
 def _plain(value: object) -> object:

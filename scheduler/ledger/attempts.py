@@ -13,9 +13,9 @@ from typing import Any
 
 from scheduler.job.state import JobState
 from scheduler.ledger.database import Database
-from scheduler.ledger.mapping import attempt_row, new_batches
-from scheduler.ledger.owner import owner
-from scheduler.ledger.rows import AttemptRow, JobRow
+from scheduler.ledger.mapping import attempt_rows, new_batches
+from scheduler.ledger.recovery import Recovery
+from scheduler.ledger.rows import AttemptRow, Cancelling, JobRow
 from scheduler.ledger.tables import (
     ADD_REASON,
     ATTEMPTS,
@@ -27,6 +27,8 @@ from scheduler.ledger.tables import (
     OBSERVATION,
     RESTORE_PREVIOUS,
 )
+
+_FINAL = ", ".join(f"'{state.word}'" for state in JobState if state.final)  # no text of a user
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class Attempts:
         """
         now = time.time()
         new = {"bundle": token, "state": JobState.SUBMITTING.word, "now": now}
-        bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": owner(), "created": now,
-                  "python": "", "probe": ""}  # fmt: skip
+        bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": self._database.me(),
+                  "created": now, "python": "", "probe": "", "owned_at": now}  # fmt: skip
         try:
             with self._database.writing() as db:
                 db.execute(NEW_BUNDLE, bundle)
@@ -84,6 +86,7 @@ class Attempts:
                     db.execute(OBSERVATION, {"job": move.row.key, "at": now, "text": move.why})
         except _Changed:
             return False
+        Recovery(self._database).note(token, site)
         return True
 
     def undo(self, refused: Mapping[int, str]) -> None:
@@ -105,10 +108,27 @@ class Attempts:
         with self._database.writing() as db:
             db.executemany("UPDATE jobs SET retry = '{}' WHERE key = ? AND collected = 0", [(key,) for key in keys])
 
+    def request_cancel(self, keys: Iterable[int]) -> None:
+        """Record that these jobs are to be cancelled, unless they have finished: from now on no process may hand them
+        to the batch system, or give them another attempt."""
+        cancel = (
+            f"UPDATE jobs SET retry = '{{}}', cancelling = CASE WHEN state IN ({_FINAL}) THEN 0 ELSE 1 END"  # noqa: S608
+            " WHERE key = ? AND collected = 0"
+        )
+        with self._database.writing() as db:
+            db.executemany(cancel, [(key,) for key in keys])
+
+    def record_cancel_sent(self, elements: Iterable[tuple[str, int]]) -> None:
+        """Record that the batch system has accepted the cancellation of these jobs, each a bundle and an element."""
+        sent = "UPDATE jobs SET cancelling = ? WHERE bundle = ? AND element = ? AND cancelling = ?"
+        values = [(Cancelling.SENT, bundle, element, Cancelling.REQUESTED) for bundle, element in elements]
+        with self._database.writing() as db:
+            db.executemany(sent, values)
+
     def of(self, keys: Iterable[int]) -> list[AttemptRow]:
         """The earlier attempts of these jobs, oldest first."""
         with self._database.reading() as db:
-            return [attempt_row(row) for row in db.execute(ATTEMPTS, (json.dumps(list(keys)),))]
+            return list(attempt_rows(db.execute(ATTEMPTS, (json.dumps(list(keys)),))))
 
 
 class _Changed(Exception):

@@ -9,22 +9,24 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from scheduler.job.state import JobState, Status
 from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.database import Database
-from scheduler.ledger.mapping import batch_row, job_rows, new_batches, state_row, status_values
-from scheduler.ledger.owner import owner
-from scheduler.ledger.polls import Polls
+from scheduler.ledger.mapping import batch_row, job_rows, new_batches, state_rows, status_values
+from scheduler.ledger.polls import LOST_SECONDS, Polls
+from scheduler.ledger.recovery import Recovery
 from scheduler.ledger.rows import BatchRow, JobRow, StateRow
 from scheduler.ledger.sites import Sites
 from scheduler.ledger.slots import Slots
+from scheduler.ledger.soundness import LATEST
 from scheduler.ledger.tables import (
     JOBS,
+    LOST_SINCE,
     NEW_BATCH,
     NEW_BUNDLE,
     NEW_JOB,
@@ -41,7 +43,7 @@ _FINAL = json.dumps([state.word for state in JobState if state.final])
 
 
 class Ledger:
-    """The record of every job. Several processes may use the same file; one object is used by one thread at a time.
+    """The record of every job. Several processes may use the same file, and several threads one object.
 
     Args:
         folder: where the file is; default: ``$SCHEDULER_STATE_DIR``, else the platform's folder for user state.
@@ -82,6 +84,11 @@ class Ledger:
         """When each site was polled last, and its recorded settings."""
         return Sites(self.database)
 
+    @cached_property
+    def recovery(self) -> Recovery:
+        """Copies of the ledger, what it has lost, and what is found on a site."""
+        return Recovery(self.database)
+
     def spool(self, token: str) -> Path:
         """The local file of a bundle, kept until the bundle is uploaded."""
         return self.folder / "spool" / f"{token}.tar.gz"
@@ -104,17 +111,18 @@ class Ledger:
             The keys of the jobs, in order. Empty, and nothing is recorded, if a job's campaign has the job already:
             another process was first.
         """
-        now, jobs = time.time(), list(jobs)
+        now, jobs, me = time.time(), list(jobs), self.database.me()
         with self.database.writing() as db:
             if any(db.execute(TAKEN, {**job, "site": site}).fetchone() for job in jobs if job["campaign"]):
                 return []
-            bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": owner(),
-                      "created": now, "python": python, "probe": probe}  # fmt: skip
+            bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": me,
+                      "created": now, "python": python, "probe": probe, "owned_at": now}  # fmt: skip
             db.execute(NEW_BUNDLE, bundle)
             db.executemany(NEW_BATCH, new_batches(token, batches))
             new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "created": now, "updated": now}
             db.executemany(NEW_JOB, ({**NEW_JOB_DEFAULTS, **job, **new} for job in jobs))
             keys = db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
+        self.recovery.note(token, site)
         return [row["key"] for row in keys]
 
     def delete_bundle(self, token: str) -> None:
@@ -123,6 +131,7 @@ class Ledger:
             for table in ("jobs", "batches"):
                 db.execute(f"DELETE FROM {table} WHERE bundle = ?", (token,))  # noqa: S608
             db.execute("DELETE FROM bundles WHERE token = ?", (token,))
+        self.recovery.forget(token)
 
     def record_folder(self, token: str, folder: str) -> None:
         """Record the remote folder of a bundle."""
@@ -141,6 +150,12 @@ class Ledger:
                 "UPDATE batches SET batch_id = ? WHERE bundle = ? AND first = ?",
                 [(batch_id, token, first) for first, batch_id in ids.items()],
             )
+
+    def count_handovers(self, token: str, firsts: Iterable[int]) -> None:
+        """Record that these batches, by the first element of each, are handed to the batch system once more."""
+        with self.database.writing() as db:
+            count = "UPDATE batches SET handovers = handovers + 1 WHERE bundle = ? AND first = ?"
+            db.executemany(count, [(token, first) for first in firsts])
 
     def observe(self, changes: Mapping[int, Status], texts: Mapping[int, str], *, was: JobState | None = None) -> None:
         """Record new statuses of jobs. A job that is collected, or has another attempt by now, keeps its status.
@@ -171,12 +186,13 @@ class Ledger:
             retries: key of a job → the `retries` of the attempt that the results are of; default: 0.
         """
         now, of = time.time(), retries or {}
+        texts = self.recovery.stored(results)
         with self.database.writing() as db:
             db.executemany(
                 RESULTS,
                 (
-                    {"results": json.dumps(r), "now": now, "key": key, "retries": of.get(key, 0), "final": _FINAL}
-                    for key, r in results.items()
+                    {"results": text, "now": now, "key": key, "retries": of.get(key, 0), "final": _FINAL}
+                    for key, text in texts.items()
                 ),
             )
 
@@ -195,9 +211,9 @@ class Ledger:
 
     def states(self, token: str) -> list[StateRow]:
         """The states of the jobs of a bundle, in order; cheaper than `of_bundle`."""
-        query = "SELECT key, first, element, state FROM jobs WHERE bundle = ? ORDER BY element"
+        query = "SELECT key, first, element, state, silent, cancelling FROM jobs WHERE bundle = ? ORDER BY element"
         with self.database.reading() as db:
-            return [state_row(row) for row in db.execute(query, (token,))]
+            return list(state_rows(db.execute(query, (token,))))
 
     def of_campaign(self, campaign: str, site: str) -> list[JobRow]:
         """The jobs that a campaign has submitted to a site, oldest first."""
@@ -208,19 +224,29 @@ class Ledger:
         where = "j.site = ? AND j.collected = 0 AND j.state = ? AND j.retry != '{}' AND b.folder IS NOT NULL"
         return self._jobs(where, site, JobState.FAILED.word)
 
+    def lost(self, keys: Iterable[int] | None = None) -> list[JobRow]:
+        """The jobs, among `keys` if given, that were declared lost in the last days: polls look at them again."""
+        since = time.time() - LOST_SECONDS
+        if keys is None:
+            return self._jobs(LOST_SINCE, since)
+        of_keys = "j.key IN (SELECT value FROM json_each(?))"
+        return self._jobs(f"{LOST_SINCE} AND {of_keys}", since, json.dumps(list(keys)))
+
     def chosen(
-        self, *, site: str | None = None, campaign: str | None = None, job_id: str | None = None,
+        self, *, sites: Sequence[str] | None = None, campaign: str | None = None, job_id: str | None = None,
         not_done: bool = False, since: float = math.inf,
     ) -> list[JobRow]:  # fmt: skip
         """The jobs that match every given condition, oldest first.
 
         Args:
-            site, campaign, job_id: None: any.
+            sites: the names under which their sites are recorded; None: any.
+            campaign, job_id: None: any.
             not_done: only jobs that are not collected yet, or have changed after `since`.
             since: seconds since 1970.
         """
-        given = {"j.site": site, "j.campaign": campaign, "j.job_id": job_id}
-        conditions = [f"{column} = ?" for column, value in given.items() if value is not None]
+        given = {"j.campaign = ?": campaign, "j.job_id = ?": job_id}
+        given["j.site IN (SELECT value FROM json_each(?))"] = None if sites is None else json.dumps(list(sites))
+        conditions = [condition for condition, value in given.items() if value is not None]
         conditions += ["(j.collected = 0 OR j.updated > ?)"] if not_done else []
         values = [v for v in given.values() if v is not None] + ([since] if not_done else [])
         return self._jobs(" AND ".join(conditions) or "1", *values)
@@ -228,8 +254,7 @@ class Ledger:
     def _jobs(self, where: str, *values: object) -> list[JobRow]:
         """The jobs that match an SQL condition, oldest first. The condition contains no text of a user."""
         query = f"{JOBS} WHERE {where} ORDER BY j.key"
-        with self.database.reading() as db:
-            return job_rows(db.execute(query, values))
+        return self.database.rows(query, values, partial(job_rows, folder=self.folder))
 
     def count(self) -> int:
         """How many jobs are recorded."""
@@ -248,6 +273,16 @@ class Ledger:
         with self.database.reading() as db:
             return db.execute(query, (site,)).fetchall()
 
+    def unsent_tokens(self) -> set[str]:
+        """The tokens of all bundles that may have to be sent."""
+        with self.database.reading() as db:
+            return {row["token"] for row in db.execute("SELECT token FROM bundles WHERE sent = 0")}
+
+    def is_sent(self, token: str) -> bool:
+        """Whether a bundle is recorded, and is not sent a second time."""
+        with self.database.reading() as db:
+            return db.execute("SELECT 1 FROM bundles WHERE token = ? AND sent = 1", (token,)).fetchone() is not None
+
     def bundle(self, token: str) -> sqlite3.Row:
         """The row of a bundle."""
         with self.database.reading() as db:
@@ -258,4 +293,5 @@ class Ledger:
         """Every observation of a job: its time (seconds since 1970) and text."""
         with self.database.reading() as db:
             rows = db.execute("SELECT at, text FROM observations WHERE job = ? ORDER BY at", (key,)).fetchall()
-        return [(row["at"], row["text"]) for row in rows]
+        known = [row for row in rows if isinstance(row["at"], int | float) and 0 <= row["at"] < LATEST]
+        return [(row["at"], str(row["text"])) for row in known]

@@ -9,10 +9,13 @@ from dataclasses import fields
 from datetime import datetime, timezone
 from functools import lru_cache
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 from scheduler.job.state import Cause, JobState, Status
-from scheduler.ledger.rows import AttemptRow, BatchRow, Element, JobRow, Slot, Stand, StateRow
+from scheduler.ledger import large_results
+from scheduler.ledger.rows import AttemptRow, BatchRow, Cancelling, Element, JobRow, PolledBatch, Slot, Stand, StateRow
+from scheduler.ledger.soundness import UNSOUND, Columns, report
 from scheduler.ledger.tables import STATUS
 
 _STATES = {state.word: state for state in JobState}
@@ -31,28 +34,47 @@ def columns(cursor: sqlite3.Cursor, *names: str) -> Callable[[sqlite3.Row], tupl
 _COMMON = ("bundle", "first", "folder", "sent", "name", "batch_id", "campaign", "site", "type", "patterns", "count",
            "packed", "slot", "resources", "retry", "template", "batch_system")  # fmt: skip
 """The columns of the query `JOBS` that many jobs have in common: those jobs share the values in memory."""
-_COMPUTED = ("status", "results", "collected", "in_array", "waiting")
+_COMPUTED = ("status", "results", "collected", "cancelling", "in_array", "waiting")
 _OWN = tuple(field.name for field in fields(JobRow) if field.name not in (*_COMMON, *_COMPUTED))
 
 
-def job_rows(cursor: sqlite3.Cursor) -> list[JobRow]:
-    """The rows of the query `JOBS`."""
+def job_rows(cursor: sqlite3.Cursor, folder: Path) -> list[JobRow]:
+    """The rows of the query `JOBS`. `folder`: the state folder, which has large results."""
     common_of, status_of = columns(cursor, *_COMMON), columns(cursor, *STATUS)
-    own_of = columns(cursor, *_OWN, "collected", "results")
-    common = lru_cache(maxsize=None)(_common_values)
+    own_of = columns(cursor, *_OWN, "collected", "results", "cancelling")
+    common, known = lru_cache(maxsize=None)(_common_values), Columns(cursor)
     found = []
     for row in cursor:
-        *own, collected, results = own_of(row)
-        computed = (_status(status_of(row)), json.loads(results) if results else None, bool(collected))
-        found.append(JobRow(*_in_order((*own, *computed, *common(common_of(row))))))
+        try:
+            known.check(row)
+            *own, collected, results, cancelling = own_of(row)
+            computed = (_status(status_of(row)), _results(results, folder), bool(collected), Cancelling(cancelling))
+            found.append(JobRow(*_in_order((*own, *computed, *common(common_of(row))))))
+        except UNSOUND as error:
+            report(f"job {row['job_id']!r:.100} (key {row['key']!r:.30})", error)
     return found
+
+
+def _results(text: str | None, folder: Path) -> Mapping[str, Any] | None:
+    results = large_results.read(text, folder)
+    if results is None:
+        return None
+    paths = [results.get(kind) for kind in ("stdout", "stderr")]
+    if not isinstance(results.get("output_files", {}), dict) or any(not isinstance(p, str | None) for p in paths):
+        raise ValueError("its results are not those of a job")
+    return results
 
 
 def _common_values(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """The values of the columns `_COMMON`, with what follows from them."""
     row = dict(zip(_COMMON, values, strict=True))
-    in_array, waiting = row["count"] > 1 and not row["packed"], row["slot"] == Slot.WAITS
-    row |= {"sent": bool(row["sent"]), "packed": bool(row["packed"]), "patterns": tuple(json.loads(row["patterns"]))}
+    in_array, waiting = row["count"] > 1 and not row["packed"], Slot(row["slot"]) is Slot.WAITS
+    patterns, options = json.loads(row["patterns"]), [json.loads(row[name]) for name in ("resources", "retry")]
+    if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
+        raise ValueError("its patterns are no list of text")
+    if not all(isinstance(one, dict) for one in options):
+        raise ValueError("its resources or retry are no mapping")
+    row |= {"sent": bool(row["sent"]), "packed": bool(row["packed"]), "patterns": tuple(patterns)}
     return (in_array, waiting, *row.values())
 
 
@@ -63,15 +85,35 @@ _in_order = itemgetter(*((*_OWN, *_COMPUTED, *_COMMON).index(field.name) for fie
 def elements(cursor: sqlite3.Cursor) -> Iterator[tuple[str, int, Element]]:
     """The rows of the query `ELEMENTS`: bundle and first element of the batch, and the element."""
     own_of = columns(cursor, "bundle", "first", "key", "element", "silent", "silent_since")
-    status_of = columns(cursor, *STATUS)
+    status_of, known = columns(cursor, *STATUS), Columns(cursor)
     for row in cursor:
-        bundle, first, key, element, silent, silent_since = own_of(row)
-        yield bundle, first, Element(key, element, _status(status_of(row)), silent, silent_since)
+        try:
+            known.check(row)
+            bundle, first, key, element, silent, silent_since = own_of(row)
+            one = Element(key, element, _status(status_of(row)), silent, silent_since)
+        except UNSOUND as error:
+            report(f"the job with key {row['key']!r:.30}", error)
+            continue
+        yield bundle, first, one
+
+
+def polled_batches(cursor: sqlite3.Cursor) -> Iterator[PolledBatch]:
+    """The rows of the query `POLLED`."""
+    known = Columns(cursor)
+    for row in cursor:
+        try:
+            known.check(row)
+            if not row["elements"].replace(",", "").isdecimal():
+                raise ValueError("its elements are no numbers")
+        except UNSOUND as error:
+            report(f"batch {row['name']!r:.100}", error)
+            continue
+        yield PolledBatch(**row)
 
 
 def batch_row(row: sqlite3.Row) -> BatchRow:
     """A row of the table `batches`."""
-    names = ("bundle", "first", "count", "name", "batch_id")
+    names = ("bundle", "first", "count", "name", "batch_id", "handovers")
     packed, full = bool(row["packed"]), bool(row["full"])
     return BatchRow(**{name: row[name] for name in names}, packed=packed, slot=Slot(row["slot"]), full=full)
 
@@ -87,18 +129,32 @@ def new_batches(token: str, batches: Iterable[tuple[int, int, str, bool]]) -> It
     return ({"bundle": token, "slot": Slot.WAITS} | dict(zip(names, one, strict=True)) for one in batches)
 
 
-def attempt_row(row: sqlite3.Row) -> AttemptRow:
-    """A row of the query `ATTEMPTS`."""
+def attempt_rows(cursor: sqlite3.Cursor) -> Iterator[AttemptRow]:
+    """The rows of the query `ATTEMPTS`."""
     names = ("job", "retries", "folder", "element", "batch_system", "batch_id", "resources", "replaced")
-    status, packed = _status(tuple(row[name] for name in STATUS)), bool(row["packed"])
-    index = 0 if packed else row["element"] - row["first"]
-    in_array = row["count"] > 1 and not packed
-    return AttemptRow(**{name: row[name] for name in names}, index=index, in_array=in_array, status=status)
+    known = Columns(cursor)
+    for row in cursor:
+        try:
+            known.check(row)
+            status, packed = _status(tuple(row[name] for name in STATUS)), bool(row["packed"])
+        except UNSOUND as error:
+            report(f"attempt {row['retries']!r:.30} of the job with key {row['job']!r:.30}", error)
+            continue
+        index = 0 if packed else row["element"] - row["first"]
+        in_array = row["count"] > 1 and not packed
+        yield AttemptRow(**{name: row[name] for name in names}, index=index, in_array=in_array, status=status)
 
 
-def state_row(row: sqlite3.Row) -> StateRow:
-    """A row with the columns of `StateRow`."""
-    return StateRow(row["key"], row["first"], row["element"], _STATES[row["state"]])
+def state_rows(cursor: sqlite3.Cursor) -> Iterator[StateRow]:
+    """Rows with the columns of `StateRow`."""
+    known = Columns(cursor)
+    for row in cursor:
+        try:
+            known.check(row)
+            state, cancelling = _STATES[row["state"]], Cancelling(row["cancelling"])
+            yield StateRow(row["key"], row["first"], row["element"], state, row["silent"], cancelling)
+        except UNSOUND as error:
+            report(f"the job with key {row['key']!r:.30}", error)
 
 
 def stand(row: sqlite3.Row) -> Stand:

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 
 from scheduler.job.state import JobState, Status
 from scheduler.ledger.database import Database
-from scheduler.ledger.mapping import elements, stand, status_values
+from scheduler.ledger.mapping import elements, polled_batches, stand, status_values
 from scheduler.ledger.rows import Element, PolledBatch, Stand
-from scheduler.ledger.tables import ELEMENTS, NEW_STATUS, OBSERVATION_OF_ATTEMPT, POLLED, SETTLED, SILENCE
+from scheduler.ledger.tables import ELEMENTS, NEW_STATUS, OBSERVATION_OF_ATTEMPT, POLLED, REOPEN, SETTLED, SILENCE
 
+LOST_SECONDS = 7 * 86400.0
+"""For how long after its loss each poll of its site looks at a lost job again."""
+_WATCHED_SECONDS = 3600.0
+"""For how long polls look for a job that was cancelled while it was not known whether the batch system had it."""
 _UNFINISHED = json.dumps([state.word for state in JobState if not state.final])
 
 
@@ -22,6 +26,7 @@ class News:
 
     Attributes:
         statuses: key of a job → its new status.
+        reopened: keys of those in `statuses` that were lost.
         observations: key of a job in `statuses` → what was observed, for its history.
         silence: key of a job → for how many polls in a row nothing was found of it, since when (seconds since 1970;
             None: it is not silent), and its `retries`.
@@ -31,6 +36,7 @@ class News:
     """
 
     statuses: dict[int, Status] = field(default_factory=dict)
+    reopened: set[int] = field(default_factory=set)
     observations: dict[int, str] = field(default_factory=dict)
     silence: dict[int, tuple[int, float | None, int]] = field(default_factory=dict)
     ids: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -44,18 +50,18 @@ class Polls:
         self._database = database
 
     def unfinished(self, site: str) -> list[PolledBatch]:
-        """The batches of a site that have unfinished jobs and a known remote folder, oldest first."""
-        with self._database.reading() as db:
-            return [PolledBatch(**row) for row in db.execute(POLLED, (site, _UNFINISHED))]
+        """The batches of a site that have unfinished or recently lost jobs and a known remote folder, oldest first."""
+        values = {"site": site, "unfinished": _UNFINISHED, "lost_since": time.time() - LOST_SECONDS}
+        values |= {"watched_since": time.time() - _WATCHED_SECONDS}
+        return self._database.rows(POLLED, values, polled_batches)
 
     def elements(self, batches: Sequence[PolledBatch]) -> dict[tuple[str, int], list[Element]]:
-        """The elements of `batches` that are still unfinished, by bundle and first element of their batch."""
+        """The elements of `batches` that are still unfinished or lost, by bundle and first element of their batch."""
         found: dict[tuple[str, int], list[Element]] = {(one.bundle, one.first): [] for one in batches}
         keys = f"[{','.join(one.keys for one in batches)}]"
-        with self._database.reading() as db:
-            for bundle, first, one in elements(db.execute(ELEMENTS, (keys, _UNFINISHED))):
-                if (bundle, first) in found:  # else the job has got another attempt meanwhile
-                    found[bundle, first].append(one)
+        for bundle, first, one in self._database.rows(ELEMENTS, (keys, _UNFINISHED), elements):
+            if (bundle, first) in found:  # else the job has got another attempt meanwhile
+                found[bundle, first].append(one)
         return found
 
     def version(self) -> int:
@@ -76,6 +82,8 @@ class Polls:
         now = time.time()
         with self._database.writing() as db:
             unchanged = db.execute("PRAGMA data_version").fetchone()[0] == version
+            reopened = ({"key": key, "retries": news.statuses[key].retries} for key in news.reopened)
+            db.executemany(REOPEN, reopened)
             changed = ({**status_values(status), "key": key, "now": now} for key, status in news.statuses.items())
             db.executemany(NEW_STATUS, changed)
             observed = (

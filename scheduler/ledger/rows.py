@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -21,6 +21,17 @@ class Slot(IntEnum):
     """All of its jobs were cancelled while it waited."""
 
 
+class Cancelling(IntEnum):
+    """How far the cancellation of an unfinished job is. It is recorded before the site is contacted."""
+
+    NO = 0
+    """It is not to be cancelled."""
+    REQUESTED = 1
+    """It must never be handed to the batch system again; if the batch system has it, the next poll cancels it there."""
+    SENT = 2
+    """The batch system has accepted the cancellation; a poll observes the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchRow:
     """What is submitted to the batch system at once: a job, an array, or a pack.
@@ -33,6 +44,7 @@ class BatchRow:
         packed: one job of the batch system runs all of its jobs.
         slot: whether it may be submitted.
         full: it was refused once because the batch system accepted no more jobs.
+        handovers: how often it was handed to the batch system once more, because no poll had observed it.
     """
 
     bundle: str
@@ -43,6 +55,7 @@ class BatchRow:
     packed: bool
     slot: Slot
     full: bool
+    handovers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,7 @@ class JobRow:
         retry: when it is retried automatically, as JSON; ``{}``: never.
         template: the local path of its own template, or None.
         retries: how many retries there were; the attempt number is ``retries + 1``.
+        cancelling: whether its last attempt is to be cancelled.
     """
 
     key: int
@@ -87,7 +101,7 @@ class JobRow:
     silent: int
     silent_since: float | None
     collected: bool
-    results: dict[str, Any] | None
+    results: Mapping[str, Any] | None
     created: float
     updated: float
 
@@ -104,6 +118,7 @@ class JobRow:
     template: str | None = None
     retries: int = 0
     batch_system: str = ""
+    cancelling: Cancelling = Cancelling.NO
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +155,7 @@ class PolledBatch(NamedTuple):
         folder: the bundle's remote folder.
         settled_digest: a digest of the last poll's lines about it, if the same lines would change nothing; else empty.
         elements, keys: the numbers of its unfinished elements, and their keys, separated by commas.
+        cancelling: those of `elements` whose cancellation the batch system has not accepted yet, separated by commas.
     """
 
     bundle: str
@@ -152,6 +168,7 @@ class PolledBatch(NamedTuple):
     settled_digest: str
     elements: str
     keys: str
+    cancelling: str = ""
 
     @property
     def in_array(self) -> bool:
@@ -170,12 +187,14 @@ class Element(NamedTuple):
 
 
 class StateRow(NamedTuple):
-    """The state of one job of a bundle."""
+    """The state of one job of a bundle. `silent`, `cancelling`: as in `JobRow`."""
 
     key: int
     first: int
     element: int
     state: JobState
+    silent: int = 0
+    cancelling: Cancelling = Cancelling.NO
 
 
 class Stand(NamedTuple):

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-VERSION = 4
+VERSION = 5
 SCHEMA = """
 CREATE TABLE bundles (
   token TEXT PRIMARY KEY, site TEXT NOT NULL, site_json TEXT NOT NULL, folder TEXT,
   sent INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '',
-  python TEXT NOT NULL DEFAULT '', probe TEXT NOT NULL DEFAULT '', created REAL NOT NULL);
+  python TEXT NOT NULL DEFAULT '', probe TEXT NOT NULL DEFAULT '', created REAL NOT NULL,
+  owned_at REAL NOT NULL DEFAULT 0);
 CREATE TABLE batches (
   bundle TEXT NOT NULL REFERENCES bundles, first INTEGER NOT NULL, count INTEGER NOT NULL, name TEXT NOT NULL,
   batch_id TEXT, words TEXT NOT NULL DEFAULT '', packed INTEGER NOT NULL DEFAULT 0,
   slot INTEGER NOT NULL DEFAULT 1, full INTEGER NOT NULL DEFAULT 0, settled_digest TEXT NOT NULL DEFAULT '',
-  PRIMARY KEY (bundle, first)) WITHOUT ROWID;
+  handovers INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (bundle, first)) WITHOUT ROWID;
 CREATE TABLE jobs (
   key INTEGER PRIMARY KEY, bundle TEXT NOT NULL REFERENCES bundles, first INTEGER NOT NULL, element INTEGER NOT NULL,
   job_id TEXT NOT NULL, campaign TEXT, site TEXT NOT NULL, type TEXT NOT NULL, working_dir TEXT NOT NULL,
@@ -28,10 +29,12 @@ CREATE TABLE jobs (
   started REAL, ended REAL, requeues INTEGER NOT NULL DEFAULT 0, silent INTEGER NOT NULL DEFAULT 0, silent_since REAL,
   collected INTEGER NOT NULL DEFAULT 0, results TEXT, created REAL NOT NULL, updated REAL NOT NULL,
   resources TEXT NOT NULL DEFAULT '{}', retry TEXT NOT NULL DEFAULT '{}', template TEXT,
-  retries INTEGER NOT NULL DEFAULT 0);
+  retries INTEGER NOT NULL DEFAULT 0, cancelling INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX jobs_element ON jobs (bundle, element);
 CREATE INDEX jobs_campaign ON jobs (campaign, site, job_id);
 CREATE INDEX jobs_open ON jobs (site, collected) WHERE collected = 0;
+CREATE INDEX jobs_lost ON jobs (site, updated) WHERE cause = 'lost';
+CREATE INDEX jobs_cancelling ON jobs (site) WHERE cancelling = 1;
 CREATE TABLE attempts (
   job INTEGER NOT NULL REFERENCES jobs, retries INTEGER NOT NULL, bundle TEXT NOT NULL REFERENCES bundles,
   first INTEGER NOT NULL, element INTEGER NOT NULL, state TEXT NOT NULL, cause TEXT NOT NULL, exit_code INTEGER,
@@ -42,7 +45,9 @@ CREATE TABLE observations (job INTEGER NOT NULL REFERENCES jobs, at REAL NOT NUL
 CREATE INDEX observations_job ON observations (job);
 CREATE TABLE sites (
   site TEXT PRIMARY KEY, polled_at REAL NOT NULL DEFAULT 0, history TEXT NOT NULL DEFAULT '',
-  room INTEGER, full_at REAL NOT NULL DEFAULT 0) WITHOUT ROWID;
+  history_at REAL NOT NULL DEFAULT 0,
+  room INTEGER, full_at REAL NOT NULL DEFAULT 0, name TEXT NOT NULL DEFAULT '', identity TEXT NOT NULL DEFAULT '')
+  WITHOUT ROWID;
 CREATE INDEX batches_waiting ON batches (bundle) WHERE slot = 0;
 CREATE TRIGGER jobs_moved AFTER UPDATE OF bundle, first, element, state, cause, exit_code, raw, reason, node, started,
   ended, requeues, silent, silent_since, retries ON jobs BEGIN UPDATE batches SET settled_digest = ''
@@ -85,6 +90,19 @@ ALTER TABLE batches RENAME COLUMN heard TO settled_digest;
 ALTER TABLE observations RENAME COLUMN said TO text;
 ALTER TABLE sites RENAME COLUMN asked_at TO polled_at;
 """,
+    4: """
+ALTER TABLE bundles ADD COLUMN owned_at REAL NOT NULL DEFAULT 0;
+UPDATE bundles SET owner = '';
+ALTER TABLE sites ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE sites ADD COLUMN identity TEXT NOT NULL DEFAULT '';
+INSERT OR IGNORE INTO sites (site) SELECT DISTINCT site FROM bundles;
+UPDATE sites SET name = site;
+CREATE INDEX jobs_lost ON jobs (site, updated) WHERE cause = 'lost';
+ALTER TABLE jobs ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX jobs_cancelling ON jobs (site) WHERE cancelling = 1;
+ALTER TABLE batches ADD COLUMN handovers INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sites ADD COLUMN history_at REAL NOT NULL DEFAULT 0;
+""",
 }
 """Version → the statements that turn a database of that version into one of the next. A step that was released is
 never changed."""
@@ -100,7 +118,7 @@ def _insert(table: str, *columns: str) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608  (names from this file)
 
 
-NEW_BUNDLE = _insert("bundles", "token", "site", "site_json", "owner", "python", "probe", "created")
+NEW_BUNDLE = _insert("bundles", "token", "site", "site_json", "owner", "python", "probe", "created", "owned_at")
 NEW_BATCH = _insert("batches", "bundle", "first", "count", "name", "packed", "slot")
 NEW_JOB = _insert(
     "jobs", "bundle", "first", "element", "job_id", "campaign", "site", "type", "working_dir", "patterns", "state",
@@ -108,7 +126,10 @@ NEW_JOB = _insert(
 )  # fmt: skip
 NEW_JOB_DEFAULTS: Mapping[str, str | None] = {"resources": "{}", "retry": "{}", "template": None}
 TAKEN = "SELECT 1 FROM jobs WHERE campaign = :campaign AND site = :site AND job_id = :job_id AND cause != 'refused'"
-_BATCH_SYSTEM = "coalesce(json_extract(b.site_json, '$.settings.scheduler'), '') AS batch_system"
+_BATCH_SYSTEM = (
+    "CASE WHEN json_valid(b.site_json) THEN coalesce(json_extract(b.site_json, '$.settings.scheduler'), '') ELSE '' END"
+    " AS batch_system"
+)
 JOBS = (
     f"SELECT j.*, b.folder, b.sent, s.name, s.batch_id, s.count, s.packed, s.slot, {_BATCH_SYSTEM} FROM jobs j"  # noqa: S608
     " JOIN bundles b ON b.token = j.bundle JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"
@@ -120,6 +141,12 @@ NEW_STATUS = (
 )
 """Changes nothing if the job has another attempt by now, or is collected: a later observation has been recorded."""
 NEW_STATUS_IF = f"{NEW_STATUS} AND state = :was"
+FORGOTTEN = "forgotten by its user while its site could not be reached; if it was submitted, it may still run"
+"""The reason of a lost job that is not looked at again."""
+_LOST = f"cause = 'lost' AND reason != '{FORGOTTEN}'"
+REOPEN = f"UPDATE jobs SET collected = 0, results = NULL WHERE key = :key AND retries = :retries AND {_LOST}"  # noqa: S608
+"""Before the new status of a lost job is recorded: what was collected of it is collected anew."""
+LOST_SINCE = f"j.{_LOST} AND j.updated > ? AND b.folder IS NOT NULL"
 OBSERVATION = _insert("observations", "job", "at", "text")
 OBSERVATION_OF_ATTEMPT = (
     "INSERT INTO observations (job, at, text) SELECT key, :at, :text FROM jobs WHERE key = :job AND retries = :retries"
@@ -130,19 +157,28 @@ RESULTS = (
 )
 """Changes nothing if another process has observed meanwhile that the job is not finished."""
 
-POLLED = """
-SELECT j.bundle, j.first, s.count AS size, s.name, s.batch_id, s.packed, b.folder, s.settled_digest, j.elements, j.keys
+POLLED = f"""
+SELECT j.bundle, j.first, s.count AS size, s.name, s.batch_id, s.packed, b.folder, s.settled_digest, j.elements, j.keys,
+  j.cancelling
 FROM (
-  SELECT bundle, first, group_concat(element) AS elements, group_concat(key) AS keys, MIN(key) AS oldest FROM jobs
-  WHERE site = ? AND collected = 0 AND state IN (SELECT value FROM json_each(?)) GROUP BY bundle, first) j
+  SELECT bundle, first, group_concat(element) AS elements, group_concat(key) AS keys, MIN(key) AS oldest,
+    coalesce(group_concat(CASE cancelling WHEN 1 THEN element END), '') AS cancelling FROM (
+    SELECT key, bundle, first, element, cancelling FROM jobs
+    WHERE site = :site AND collected = 0 AND state IN (SELECT value FROM json_each(:unfinished))
+    UNION ALL SELECT key, bundle, first, element, cancelling FROM jobs
+    WHERE site = :site AND updated > :lost_since AND {_LOST}
+    UNION ALL SELECT key, bundle, first, element, cancelling FROM jobs
+    WHERE site = :site AND cancelling = 1 AND state = 'cancelled' AND updated > :watched_since)
+  GROUP BY bundle, first) j
 JOIN bundles b ON b.token = j.bundle JOIN batches s ON s.bundle = j.bundle AND s.first = j.first
 WHERE b.folder NOT NULL AND s.slot = 1 ORDER BY j.oldest
-"""
-"""The batches with unfinished jobs, oldest first: one row for each batch, not for each job."""
+"""  # noqa: S608
+"""The batches with unfinished jobs, recently lost ones, and ones that were cancelled while it was not known whether the
+batch system had them, oldest first: one row for each batch, not for each job."""
 ELEMENTS = (
     f"SELECT key, bundle, first, element, silent, silent_since, {', '.join(STATUS)} FROM jobs"  # noqa: S608
-    " WHERE key IN (SELECT value FROM json_each(?)) AND collected = 0"
-    " AND state IN (SELECT value FROM json_each(?))"
+    " WHERE key IN (SELECT value FROM json_each(?))"
+    f" AND (collected = 0 AND state IN (SELECT value FROM json_each(?)) OR {_LOST})"
 )
 SILENCE = "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ? AND retries = ?"
 SETTLED = "UPDATE batches SET settled_digest = ? WHERE bundle = ? AND first = ?"
@@ -157,8 +193,8 @@ KEEP_ATTEMPT = (
 NEXT_ATTEMPT = (
     "UPDATE jobs SET bundle = :bundle, first = :first, element = :element, state = :state, resources = :resources,"
     " retries = retries + 1, cause = '', exit_code = NULL, raw = '', reason = '', node = '', started = NULL,"
-    " ended = NULL, requeues = 0, silent = 0, silent_since = NULL, collected = 0, results = NULL, updated = :now"
-    " WHERE key = :key"
+    " ended = NULL, requeues = 0, silent = 0, silent_since = NULL, collected = 0, results = NULL, cancelling = 0,"
+    " updated = :now WHERE key = :key"
 )
 RESTORE_PREVIOUS = (
     f"UPDATE jobs SET ({_KEPT}) = (SELECT {_KEPT} FROM attempts"  # noqa: S608

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from scheduler.errors import JobError
 from scheduler.render import tar_writer
+from scheduler.schema.regular_file import open_regular
 
 SMALL_BYTES = 1 << 16
 """The largest input file that travels in its job's tar. A larger one would take its space twice on the cluster."""
@@ -31,7 +32,7 @@ class Elements:
     """
 
     first: int
-    files: Sequence[Mapping[str, Content]]
+    files: Sequence[Mapping[str, Content]] = field(repr=False)
     _sizes: dict[Path, int] = field(default_factory=dict)
 
     @cached_property
@@ -74,7 +75,7 @@ class Elements:
 
     def _read(self, path: Path) -> tuple[bytes, int]:
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 found = file.read(self._size(path) + 1)
                 mode = tar_writer.mode_of(os.fstat(file.fileno()).st_mode, found)
         except OSError as error:

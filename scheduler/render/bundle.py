@@ -67,13 +67,14 @@ class Bundle:
         token: unique; part of the name of every batch, and the name of the remote folder.
         batches: in the order in which they are submitted.
         files: path in the bundle → content, or the local path of a file or folder to copy.
-        python: the minor version of Python that the pickled functions need, ``"3.11"``, or empty.
+        python: the minor version of Python that the pickled functions need, ``"3.11"``, a blank, and what the
+            first of them is and why it is pickled; or empty.
         python_probe: sh text that prints the minor version of the site's Python, or empty.
     """
 
     token: str
     batches: tuple[Batch, ...]
-    files: Mapping[str, bytes | Path]
+    files: Mapping[str, bytes | Path] = field(repr=False)
     python: str = ""
     python_probe: str = ""
 
@@ -98,7 +99,7 @@ class _Making:
     token: str
     label: str
     shared: Shared
-    files: dict[str, bytes | Path] = field(default_factory=dict)
+    files: dict[str, bytes | Path] = field(default_factory=dict, repr=False)
     python: str = ""
 
 
@@ -144,7 +145,8 @@ def _batch(making: _Making, group: Group[Job], first: int) -> Batch:
     jobs, site = group.jobs, making.site
     count = 1 if group.packed else len(jobs)
     name = f"{making.label}.{making.token}-{first}"
-    request = BatchRequest(name, count, first, group.resources, site.memory_style)
+    options = site.native_options
+    request = BatchRequest(name, count, first, group.resources, site.memory_style, native_options=options)
     try:
         directives = making.system.directives(request)
     except ConfigError as error:
@@ -167,7 +169,7 @@ def _files_of_job(
 ) -> None:
     payload = payload_of(job, making.site, making.shared)
     if payload.python:
-        making.python = payload.python
+        making.python = making.python or payload.python
     context = context_of(job, making.site, payload, batch_name=request.name, element=element, directives=directives)
     script = rendered(template, context, job)
     check_includes(template, script, '. "$bundle/harness.sh"')
@@ -187,5 +189,5 @@ def _files_of_bundle(making: _Making, batches: Sequence[Batch]) -> None:
         (one.first, 1 if one.packed else len(one.jobs), one.script) for one in batches
     )
     if making.python:
-        files["needs-python"] = f"{making.python}\n".encode()
+        files["needs-python"] = f"{making.python.split()[0]}\n".encode()
     files.update(making.shared.files)

@@ -46,11 +46,11 @@ def common_files(token: str, system: BatchSystem, *, functions: bool) -> dict[st
     """
     files = {
         MARKER: f"{token}\n".encode(),
-        "harness.sh": (text("family.sh") + text("harness.sh")).encode(),
+        "harness.sh": "".join(map(text, ("options.sh", "family.sh", "glob.sh", "harness.sh"))).encode(),
         **{name: text_of(system.name, name).encode() for name in system.bundle_files},
     }
     if functions:
-        files["run_function.py"] = text("run_function.py").encode()
+        files |= {name: text(name).encode() for name in ("run_function.py", "function_result.py")}
     return files | {"ends/.keep": b"", "guards/.keep": b""}
 
 
@@ -74,8 +74,9 @@ def dispatch_files(system: BatchSystem, *, packed: bool) -> dict[str, bytes]:
     """What the script of an array or pack sources to start the scripts of its jobs."""
     if packed:
         variables = f"core_variables='{' '.join(system.core_variables)}'\n"
-        return {"pack.sh": "".join([variables, *map(text, ("family.sh", "element.sh", "pack.sh"))]).encode()}
-    return {"element.sh": text("element.sh").encode()}
+        parts = map(text, ("options.sh", "family.sh", "element.sh", "pack.sh"))
+        return {"pack.sh": "".join([variables, *parts]).encode()}
+    return {"element.sh": (text("options.sh") + text("element.sh")).encode()}
 
 
 def dispatch_script(
@@ -86,7 +87,8 @@ def dispatch_script(
     Raises:
         ConfigError: the template fails, or does not extend a packaged template.
     """
-    context = {"name": request.name, "array_first": request.first, "directives": directives, "packed": packed}
+    context = {"name": request.name, "array_first": request.first, "directives": directives, "packed": packed,
+               "array": request.count > 1}  # fmt: skip
     script = rendered(template, context, job)
     check_includes(template, script, f'. "$bundle/{"pack" if packed else "element"}.sh"')
     return script.encode()

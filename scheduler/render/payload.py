@@ -10,12 +10,14 @@ from pathlib import Path, PurePosixPath
 
 from scheduler.errors import JobError
 from scheduler.job.job import Job, JobType
-from scheduler.quoting import quote, quote_path
-from scheduler.render import command
+from scheduler.quoting import quote
+from scheduler.render import command, container
 from scheduler.render.array_files import SMALL_BYTES
 from scheduler.render.function.pack import Packer
 from scheduler.render.site_python import python_of
 from scheduler.site.site import Site
+
+_LONGEST_FIRST_LINE = 4096
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Shared:
         """The first line of a script. It is read once for all jobs."""
         if script not in self._first_lines:
             with script.open("rb") as file:
-                self._first_lines[script] = file.readline()
+                self._first_lines[script] = file.readline(_LONGEST_FIRST_LINE)
         return self._first_lines[script]
 
     def is_for_one(self, path: Path) -> bool:
@@ -69,12 +71,12 @@ class Payload:
         command: sh text. Its last command replaces the shell.
         files: name in the control folder → content, or the local path of a file of the user.
         image: the container image, or None.
-        python: the minor version of Python that its pickle needs, or empty.
+        python: the minor version of Python that its pickle needs, a blank, and why it is pickled; or empty.
         pickled: whether its params are inside its pickle.
     """
 
-    command: str
-    files: Mapping[str, bytes | Path] = field(default_factory=dict)
+    command: str = field(repr=False)
+    files: Mapping[str, bytes | Path] = field(default_factory=dict, repr=False)
     image: str | None = None
     python: str = ""
     pickled: bool = False
@@ -146,6 +148,12 @@ def _interpreter(path: Path, first_line: bytes, site: Site) -> tuple[str, str]:
 
 
 _NO_PYTHON = "the site's python or modules are wrong"
+_PYTHON_IN_IMAGE = """\
+command -v python3 >/dev/null 2>&1 || {
+  echo "there is no python3 in the container image" >"${0%/*}/cannot"
+  exit 72
+}
+"""
 
 
 def _guard(program: str, *, why: str) -> str:
@@ -156,38 +164,9 @@ def _guard(program: str, *, why: str) -> str:
 def _container(job: Job, site: Site, shared: Shared) -> Payload:
     image = job.container_image or ""
     if job.container_command is None:
-        return Payload(_run_script(job, site), image=image)
+        return Payload(container.run_script(job, site), image=image)
     text = command.fill(job.container_command, job.params, what=f"job {job.job_id!r}: container_command")
-    return Payload(_inside(site, text), {"environment.sh": _environment(job, site)}, image)
-
-
-def _run_script(job: Job, site: Site) -> str:
-    """Runs the image's own run script. The environment is passed in variables of the runtime, since no shell of ours
-    runs in the container.
-
-    Without ``--no-eval`` the runtime evaluates the values of these variables as shell text (observed on Apptainer
-    1.4.5). Singularity before 3.10 does not have that option.
-    """
-    what = f"job {job.job_id!r}: arguments"
-    arguments = "".join(f" {quote(word)}" for word in command.words(job.arguments, job.params, what=what))
-    values = {**site.environment, **job.env_vars, "JOB_ID": job.job_id}
-    modern = site.container.runtime == "apptainer"
-    for name, value in values.items():
-        if not modern and any(c in value for c in '$`\\"'):
-            raise JobError(
-                f"job {job.job_id!r}: singularity would execute the value of {name} ({value!r:.60}); "
-                "give a container_command, whose environment is passed in another way"
-            )
-        if "\r\n" in value:  # observed on Apptainer 1.4.5
-            raise JobError(
-                f"job {job.job_id!r}: {site.container.runtime} would replace CR LF by LF in the value of {name}; "
-                "give a container_command, whose environment is passed in another way"
-            )
-    prefix = f"{site.container.runtime.upper()}ENV_"
-    exports = [f"export {prefix}{name}={quote(value)}" for name, value in sorted(values.items())]
-    exports.append(f'export {prefix}JOB_DIR="$JOB_DIR" {prefix}JOB_PARAMS_FILE="$JOB_PARAMS_FILE"')
-    verb = "run --no-eval" if modern else "run"
-    return "\n  ".join([*exports, f'{_binds_guard()}exec {_runtime(site, verb)} "$image"{arguments}'])
+    return Payload(container.inside(site, text), {"environment.sh": container.environment(job, site)}, image)
 
 
 def _function(job: Job, site: Site, shared: Shared) -> Payload:
@@ -195,41 +174,11 @@ def _function(job: Job, site: Site, shared: Shared) -> Payload:
         raise JobError(f"job {job.job_id!r}: it has no function")
     packed = shared.packer.pack(job.function, job.params, job_id=job.job_id)
     trust = " --pickle-results" if site.trust_pickles else ""
-    needs = "" if packed.python is None else f"{packed.python[0]}.{packed.python[1]}"
+    needs = "" if packed.python is None else f"{packed.python[0]}.{packed.python[1]} job {job.job_id!r}: {packed.why}"
     if job.container_image:
-        files = {**packed.files, "environment.sh": _environment(job, site)}
-        run = f'exec python3 -u "${{0%/*/*}}/run_function.py" "${{0%/*}}"{trust}'
-        return Payload(_inside(site, run), files, job.container_image, pickled=packed.how == "pickle")
+        files = {**packed.files, "environment.sh": container.environment(job, site)}
+        run = f'{_PYTHON_IN_IMAGE}exec python3 -u "${{0%/*/*}}/run_function.py" "${{0%/*}}"{trust}'
+        return Payload(container.inside(site, run), files, job.container_image, pickled=packed.how == "pickle")
     python = python_of(site)
     start = f'exec {python} -u "$bundle/run_function.py" "$bundle/$element"{trust}'
     return Payload(_guard(python, why=_NO_PYTHON) + start, packed.files, python=needs, pickled=packed.how == "pickle")
-
-
-def _inside(site: Site, text: str) -> str:
-    """Runs `text` in a shell in the container. The environment is read from a file, so no process list shows it."""
-    whole = quote(f'. "$0"\n{text}')
-    return (
-        f'{_binds_guard()}exec {_runtime(site, "exec")} "$image" sh -c {whole} '
-        '"$bundle/$element/environment.sh" "$JOB_DIR" "$JOB_PARAMS_FILE"'
-    )
-
-
-def _binds_guard() -> str:
-    return (
-        'case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac\n  '
-    )
-
-
-def _runtime(site: Site, verb: str) -> str:
-    """``apptainer exec`` with the site's options. The bundle and the job's folder are bound; the latter is current."""
-    options = [*map(quote, site.container.options)]
-    options += [f"--bind {quote_path(bind, what='container.binds')}" for bind in site.container.binds]
-    return " ".join([site.container.runtime, verb, *options, '--bind "$bundle" --bind "$dir" --pwd "$dir"'])
-
-
-def _environment(job: Job, site: Site) -> bytes:
-    """sh text that sets the payload's environment in a container, even with ``--cleanenv``."""
-    lines = [f"export JOB_ID={quote(job.job_id)}", 'export JOB_DIR="$1" JOB_PARAMS_FILE="$2"']
-    values = {**site.environment, **job.env_vars}
-    lines += [f"export {name}={quote(value)}" for name, value in sorted(values.items())]
-    return ("\n".join(lines) + "\n").encode()

@@ -6,7 +6,7 @@ Therefore neither the Job objects nor their functions and input files need to ex
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scheduler.batch.base import BatchSystem
 from scheduler.batch.request import BatchRequest
@@ -61,7 +61,7 @@ class NextBundle:
 
     token: str
     batches: tuple[NextBatch, ...]
-    files: dict[str, bytes]
+    files: dict[str, bytes] = field(repr=False)
 
 
 def render_retries(requests: Sequence[RetryRequest], site: Site, system: BatchSystem, *, token: str) -> NextBundle:
@@ -109,7 +109,7 @@ def _batch_request(
     row = group.jobs[0].row
     name = f"{label(row.campaign or row.job_id)}.{token}-{first}"
     count = 1 if group.packed else len(group.jobs)
-    return BatchRequest(name, count, first, group.resources, site.memory_style, exclude)
+    return BatchRequest(name, count, first, group.resources, site.memory_style, exclude, site.native_options)
 
 
 def _script(group: Group[RetryRequest], site: Site, system: BatchSystem, request: BatchRequest) -> bytes:

@@ -82,7 +82,7 @@ class ShellText:
             raise JobError("a value within a value, perhaps by a {% set %} block or a macro: use the param itself")
         if self._is_evaluated() and not all(_PLAIN.match(str(v)) for v in _listed(value)):
             raise JobError(
-                f"a value is used where a shell runs it as a program (-c, eval, [[…]] and similar), and {value!r:.60}"
+                "a value is used where a shell runs it as a program (-c, eval, [[…]] and similar), and it"
                 " has other characters than letters, digits and _@%+=:,./-; pass it as an argument:"
                 " sh -c '… \"$1\"' sh {{ name }}"
             )

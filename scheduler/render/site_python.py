@@ -15,9 +15,30 @@ def python_of(site: Site) -> str:
     return quote_path(site.python, what="python")
 
 
+_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
+_LIBRARY = """\
+import sys
+version = "%d.%d" % sys.version_info[:2]
+try:
+    import io, json, os, pickle, traceback
+except ImportError as error:
+    sys.exit("Python %s has no complete standard library: %s" % (version, error))
+print(version)
+"""
+"""Debian's package python3-minimal has no `json`, for instance."""
+
+
 def python_probe(site: Site) -> str:
     """sh text that prints the minor version of the site's Python, such as ``3.11``, with its modules and prologue."""
+    return _probe(site, _VERSION)
+
+
+def python_check(site: Site) -> str:
+    """The same, and it fails if the standard library lacks what a function job needs; stderr has the message."""
+    return _probe(site, _LIBRARY)
+
+
+def _probe(site: Site, code: str) -> str:
     load = f"command -v module >/dev/null 2>&1 || . /etc/profile; module load {' '.join(map(quote, site.modules))}\n"
     before = f"{load if site.modules else ''}{site.prologue}"
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
     return f"exec 3>&1 >/dev/null\n{before}\n{python_of(site)} -c {quote(code)} >&3\n"

@@ -1,1 +1,1 @@
-"""Checked values and strict YAML: how every file that a user writes is read."""
+"""Checked values, strict YAML and the sandbox of templates: how every file that a user writes is read."""

@@ -6,7 +6,7 @@ The module that catches an error decides whether it is a ConfigError or a JobErr
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, StrictInt, StrictStr, ValidationError
@@ -14,11 +14,32 @@ from pydantic_core import ErrorDetails
 
 from scheduler.errors import did_you_mean
 
+SECRET_KEYS = frozenset(("params", "env_vars", "environment", "arguments", "matrix", "zip"))
+"""Keys whose values are in no message and no `repr`: each may hold a password or a token."""
+
+
+class Outline:
+    """The `repr` of a value without its content: its type, and the keys of a mapping."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        if isinstance(self._value, Mapping):
+            return "{" + ", ".join(f"{key!r}: {type(one).__name__}" for key, one in self._value.items()) + "}"
+        count = f" of {len(self._value)}" if isinstance(self._value, (list, tuple)) else ""
+        return f"<{type(self._value).__name__}{count}>"
+
 
 class Checked(BaseModel):
     """A frozen value with known keys only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """The fields for `repr`; of those that may hold a secret, the names and types of their values."""
+        for name, value in super().__repr_args__():
+            yield name, Outline(value) if name in SECRET_KEYS else value
 
 
 def _plain_int(value: object) -> object:
@@ -47,6 +68,8 @@ Whole = Annotated[StrictInt, BeforeValidator(_plain_int)]
 Text = StrictStr
 Flag = StrictBool
 
+_KINDS = {dict: "a mapping", list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false",
+          type(None): "empty"}  # fmt: skip
 _MEANING: dict[str, Callable[[dict[str, Any]], str]] = {
     "int_type": lambda _: "must be a whole number",
     "float_type": lambda _: "must be a number",
@@ -91,12 +114,22 @@ def _lines(detail: ErrorDetails, model: type[BaseModel]) -> list[str]:
         return [f"{key}: no such key; {did_you_mean(str(detail['loc'][-1]), known)}"]
     say = _MEANING.get(kind)
     text = say(context) if say else detail["msg"][:1].lower() + detail["msg"][1:]
-    return [f"{key}: {text}{_instead(kind, detail['input'])}" if key else text]
+    return [f"{key}: {text}{_instead(kind, detail)}" if key else text]
 
 
-def _instead(kind: str, value: object) -> str:
-    """The value that was found, if the message does not contain it already."""
-    return "" if kind in ("value_error", "missing") else f", not {repr(value)[:60]}"
+def _instead(kind: str, detail: ErrorDetails) -> str:
+    """The value that was found, or only its type: lists, mappings and values of some keys may hold a secret."""
+    if kind in ("value_error", "missing"):
+        return ""
+    value = detail["input"]
+    container = kind.startswith(("dict", "list", "tuple", "model"))
+    if (
+        isinstance(value, (str, int, float, type(None)))
+        and not container
+        and not SECRET_KEYS & {str(part) for part in detail["loc"]}
+    ):
+        return f", not {repr(value)[:60]}"
+    return f", not {_KINDS.get(type(value), type(value).__name__)}"
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:

@@ -7,6 +7,7 @@ NaN and infinity are text too, because JSON does not have them.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -16,7 +17,9 @@ from typing import Any
 import yaml
 
 from scheduler.errors import ConfigError
+from scheduler.schema.regular_file import read_regular
 
+NO_CURRENT_FOLDER = "the current directory no longer exists: change to another one (cd ~), or give absolute paths"
 MAX_BYTES = 1 << 22
 MAX_VALUES = 100_000  # with aliases expanded: a few hundred bytes can expand to billions of values
 
@@ -72,20 +75,24 @@ _Loader.yaml_constructors = {
 }
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path, *, sha256: str | None = None) -> dict[str, Any]:
     """The mapping in the YAML file at `path`; of an empty file an empty mapping.
+
+    Args:
+        path: the file.
+        sha256: the digest that its bytes must have; None: any.
 
     Raises:
         ConfigError: the file cannot be read, is not valid YAML (with line and column), has a duplicate key or a tag, or
             is not a mapping.
     """
-    text = _text_of(path)
+    text = _text_of(path, sha256)
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader with fewer tags)
-    except yaml.MarkedYAMLError as error:
-        raise ConfigError(f"{path}: {_position(error)}{_words(error)}") from error
+    except yaml.MarkedYAMLError as error:  # its own text has an excerpt of the file, which may hold a secret
+        raise ConfigError(f"{path}: {_position(error)}{_words(error)}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {_without_quotes(str(error))}") from None
     except RecursionError as error:
         raise ConfigError(f"{path}: is nested too deeply") from error
     if value is None:
@@ -101,9 +108,21 @@ def local_path(text: str | os.PathLike[str], *, beside: Path | None = None) -> P
     Args:
         text: the path; a leading ``~`` is the user's home directory.
         beside: the file to whose folder a relative path is relative; None: relative to the current directory.
+
+    Raises:
+        ConfigError: the path is relative to the current directory, which no longer exists.
     """
-    folder = Path.cwd() if beside is None else beside.absolute().parent
-    return folder / os.path.expanduser(text)  # noqa: PTH111 (Path's own raises when there is no such user)
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 (Path's own raises when there is no such user)
+    if path.is_absolute():
+        return path
+    return (_current_folder() if beside is None else beside.absolute().parent) / path
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigError(NO_CURRENT_FOLDER) from error
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,11 +135,14 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def _text_of(path: Path) -> str:
+def _text_of(path: Path, sha256: str | None) -> str:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        content = read_regular(path, most=MAX_BYTES)
+        if content is None:
             raise ConfigError(f"{path}: is larger than {MAX_BYTES >> 20} MiB; is it the right file?")
-        return path.read_text(encoding="utf-8")
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            raise ConfigError(f"{path}: has changed while it was read; try again")
+        return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"
@@ -130,11 +152,21 @@ def _text_of(path: Path) -> str:
 
 
 def _at(node: Any, problem: str) -> yaml.MarkedYAMLError:
-    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    return _Problem(None, None, problem, node.start_mark)
 
 
 def _words(error: yaml.MarkedYAMLError) -> str:
-    return " ".join(part for part in (error.context, error.problem) if part)
+    words = " ".join(part for part in (error.context, error.problem) if part)
+    return words if isinstance(error, _Problem) else _without_quotes(words)
+
+
+class _Problem(yaml.constructor.ConstructorError):
+    """Found here, not by PyYAML. Its message quotes keys only."""
+
+
+def _without_quotes(words: str) -> str:
+    """PyYAML's words without what they quote of the file, but for single characters and its own ``<token>`` names."""
+    return re.sub(r"'(?!<)(?:[^'\\]|\\.){2,}'|\"[^\"]{2,}\"", "…", words)
 
 
 def _position(error: yaml.MarkedYAMLError) -> str:

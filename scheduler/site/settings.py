@@ -84,6 +84,9 @@ Module = Annotated[
     Text, AfterValidator(_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+/:@=-]*", "the name of a module, such as gcc/12.2"))
 ]
 Modules = Annotated[tuple[Module, ...], BeforeValidator(listed)]
+NativeOption = Annotated[
+    Text, AfterValidator(_pattern(r"[A-Za-z][A-Za-z0-9-]*", "the long name of an option without dashes: oom-kill-step"))
+]
 RemotePath = Annotated[Text, AfterValidator(remote_path)]
 Program = Annotated[Text, AfterValidator(_program)]
 LocalFile = Annotated[Text, AfterValidator(_file)]

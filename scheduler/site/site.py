@@ -20,6 +20,7 @@ from scheduler.site.settings import (
     Limits,
     LocalFile,
     Modules,
+    NativeOption,
     Program,
     RemotePath,
     SshSettings,
@@ -58,7 +59,7 @@ def _environment(variables: object) -> object:
         if not isinstance(name, str) or not _VARIABLE.match(name) or name in RESERVED_NAMES:
             raise ValueError(f"{name!r} is not a valid name of a variable, or is reserved; use letters, digits and '_'")
         if isinstance(value, bool) or not isinstance(value, str | int | float) or "\0" in str(value):
-            raise ValueError(f"{name} must be text or a number, not {value!r}")
+            raise ValueError(f"{name} must be text or a number without a NUL, not a {type(value).__name__}")
     return {name: str(value) for name, value in variables.items()}
 
 
@@ -91,6 +92,7 @@ class Site(Checked):
         environment: environment variables of every job.
         prologue: shell text that runs before every payload.
         native: directives that are passed to the batch system unchanged.
+        native_options: options of sbatch that `native` may use although simple-slurm does not know them.
         template: the local path of a Jinja template that replaces the batch system's own.
         retry: the default of a job's `Retry`.
         trust_pickles: whether functions may return values that JSON cannot hold.
@@ -117,6 +119,7 @@ class Site(Checked):
     environment: Annotated[dict[str, str], BeforeValidator(_environment)] = Field(default_factory=dict)
     prologue: Annotated[Text, AfterValidator(_shell_lines)] = ""
     native: Annotated[tuple[Directive, ...], BeforeValidator(listed)] = ()
+    native_options: Annotated[tuple[NativeOption, ...], BeforeValidator(listed)] = ()
     template: LocalFile | None = None
     retry: Retry = Retry()
     trust_pickles: Flag = False
@@ -124,15 +127,19 @@ class Site(Checked):
     _name: str = PrivateAttr(default="")
     _path: Path | None = PrivateAttr(default=None)
     _sources: tuple[Path, ...] = PrivateAttr(default=())
+    _guarded: bool = PrivateAttr(default=False)
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], *, name: str, sources: Sequence[Path] = ()) -> Self:
+    def from_mapping(
+        cls, values: Mapping[str, Any], *, name: str, sources: Sequence[Path] = (), guarded: bool = False
+    ) -> Self:
         """Make a site from the keys of a site file.
 
         Args:
             values: the keys and their values. A key with the value null counts as missing.
             name: the site's name.
             sources: the files that the keys come from; later ones override earlier ones.
+            guarded: its template is of a folder that needs trust.
 
         Returns:
             The site.
@@ -146,7 +153,7 @@ class Site(Checked):
         except ValidationError as error:
             where = " over ".join(str(path) for path in reversed(sources)) or f"site {name!r}"
             raise ConfigError("\n".join(f"{where}: {line}" for line in problems(error, cls))) from error
-        site._name, site._sources = name, tuple(sources)
+        site._name, site._sources, site._guarded = name, tuple(sources), guarded
         site._path = site._sources[-1] if site._sources else None
         return site
 
@@ -176,6 +183,11 @@ class Site(Checked):
     def sources(self) -> tuple[Path, ...]:
         """The files that it was read from; later ones override earlier ones."""
         return self._sources
+
+    @property
+    def guarded(self) -> bool:
+        """Whether its template is used only as long as the user's trust in it is recorded."""
+        return self._guarded
 
     @property
     def is_local(self) -> bool:
@@ -226,7 +238,9 @@ class Site(Checked):
     def to_json(self) -> dict[str, Any]:
         """The name, the files and all settings, as JSON values. A site contains no secrets."""
         settings = self.model_dump(mode="json")
-        return {"name": self.name, "sources": [str(path) for path in self.sources], "settings": settings}
+        sources = [str(path) for path in self.sources]
+        guarded = {"guarded": True} if self.guarded else {}
+        return {"name": self.name, "sources": sources, "settings": settings, **guarded}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -236,7 +250,8 @@ class Site(Checked):
             ConfigError: it has a key that this version does not know.
         """
         sources = [Path(path) for path in values["sources"]]
-        return cls.from_mapping(values["settings"], name=values["name"], sources=sources)
+        guarded = values.get("guarded") is True
+        return cls.from_mapping(values["settings"], name=values["name"], sources=sources, guarded=guarded)
 
 
 def _without_nulls(values: Any) -> Any:

@@ -9,20 +9,37 @@ exit code (see wire.py).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
 _Self = TypeVar("_Self", bound="Transport")
+_QUOTED_BYTES = 4000
+"""The most bytes of a program's output that a message quotes."""
+
+
+LONGEST_SECONDS = 3600.0
+BYTES_PER_SECOND = 4096
 
 
 @dataclass(frozen=True)
 class Program:
-    """A sh program: `text` is its source, `name` is what messages and tests call it."""
+    """A sh program.
+
+    A host that sends a byte from time to time is never silent, so a run has a second limit: it fails with `TimedOut`
+    after `longest_seconds`, and a second more for each `BYTES_PER_SECOND` of its own input and output so far. So a
+    transfer of any size may take its time, and where the caller bounds the output, it bounds the time.
+
+    Attributes:
+        name: what messages and tests call it.
+        text: its source.
+        longest_seconds: how long it may run, beside the time for its bytes.
+    """
 
     name: str
     text: str
+    longest_seconds: float = LONGEST_SECONDS
 
 
 @dataclass(frozen=True)
@@ -46,10 +63,31 @@ class Reply:
         """Standard output as text; bytes that are not UTF-8 are shown as escapes."""
         return self.stdout.decode("utf-8", "backslashreplace")
 
+    def message(self) -> str:
+        """Why the program failed: its standard error, or else its standard output."""
+        return self.err.strip() or _quoted(self.stdout).strip()
+
+    def lines(self, most: int) -> Iterator[str]:
+        """The lines of standard output as text, decoded one by one, of each at most `most` bytes."""
+        start = 0
+        while start < len(self.stdout):
+            end = self.stdout.find(b"\n", start)
+            end = len(self.stdout) if end < 0 else end
+            yield self.stdout[start : min(end, start + most)].decode("utf-8", "backslashreplace")
+            start = end + 1
+
     @property
     def err(self) -> str:
-        """Standard error as text; bytes that are not UTF-8 are shown as escapes."""
-        return self.stderr.decode("utf-8", "backslashreplace")
+        """Standard error as text, of a long one the beginning and the end; bytes that are not UTF-8 are shown as
+        escapes."""
+        return _quoted(self.stderr)
+
+
+def _quoted(output: bytes) -> str:
+    """Output as text; of a long one the beginning and the end."""
+    if len(output) > _QUOTED_BYTES:
+        output = output[: _QUOTED_BYTES // 2] + b" ... " + output[-_QUOTED_BYTES // 2 :]
+    return output.decode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True)
@@ -95,7 +133,8 @@ class Transport(ABC):
         Raises:
             TransportError: the host was not reached, or the connection was lost before the end marker arrived: the
                 program may have run completely, partly or not at all.
-            TimedOut: likewise, because no byte was sent or received for `timeout` seconds.
+            TimedOut: likewise, because no byte was sent or received for `timeout` seconds, or because the program did
+                not end in its time (`Program.longest_seconds`).
         """
 
     def prepare(self) -> None:  # noqa: B027  (most have nothing to prepare)
@@ -103,6 +142,10 @@ class Transport(ABC):
 
         Returns at once, never prompts, and raises nothing: the next `run` raises what went wrong.
         """
+
+    def verified_host_key(self) -> str:
+        """The key of the host itself that was verified, for messages; empty if this transport has not seen it."""
+        return ""
 
     def upload_streams(self) -> int:
         """How many programs at once upload fastest. The first call may measure the round trip.

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_identity,
 )
 
+from scheduler.schema.regular_file import read_settings
+
 EXPIRED = "which expired on"
 """Part of the text that `validity_problem` returns for an expired certificate."""
 _RENEWALS = {"nersc": "`sshproxy.sh` at NERSC", "cineca": "`step ssh login` at CINECA"}
@@ -67,7 +69,7 @@ def renewal(about: str) -> str:
 
 def _read(path: Path) -> SSHCertificate | None:
     try:
-        identity = load_ssh_public_identity(path.read_bytes())
+        identity = load_ssh_public_identity(read_settings(path))
     except (ValueError, UnsupportedAlgorithm):
         return None
     return identity if isinstance(identity, SSHCertificate) else None

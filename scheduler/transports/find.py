@@ -1,7 +1,8 @@
 """Transports by name: ``transport: NAME`` in a site file is the folder ``scheduler/transports/NAME/``. No registry.
 
 The folder's ``__init__.py`` declares ``TRAITS`` and imports nothing heavy; its ``transport.py`` has a function
-``connect`` and is imported when a connection is first needed.
+``connect`` and is imported when a connection is first needed. If the transport uses SSH, it also has a function
+``account``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,17 @@ class Connect(Protocol):
         """
 
 
+class Account(Protocol):
+    """The function ``account`` in ``transport.py`` of a transport that uses SSH."""
+
+    def __call__(self, host: str, *, user: str | None, port: int | None) -> tuple[str, str, int]:
+        """User, host name and port of a connection, as the user's ``~/.ssh/config`` completes the given ones.
+
+        Raises:
+            ConfigError: the configuration cannot be read.
+        """
+
+
 def transport_names() -> list[str]:
     """The values that ``transport:`` may have: the folders beside this file that hold a ``transport.py``."""
     return sorted(found.parent.name for found in Path(__file__).parent.glob("*/transport.py"))
@@ -46,3 +58,9 @@ def connect_function(name: str) -> Connect:
     """The function `connect` of the transport `name`; this imports the transport's libraries."""
     connect: Connect = importlib.import_module(f"scheduler.transports.{name}.transport").connect
     return connect
+
+
+def account_function(name: str) -> Account:
+    """The function `account` of the transport `name`, which uses SSH; this imports the transport's libraries."""
+    account: Account = importlib.import_module(f"scheduler.transports.{name}.transport").account
+    return account

@@ -72,6 +72,7 @@ class Hop:
         agent: the agent's socket; None means ``$SSH_AUTH_SOCK``, empty means no agent (IdentityAgent).
         known_as: its names in a known_hosts file, the most specific first.
         known_hosts: the known_hosts files to read.
+        revoked_keys: the files with revoked host keys (RevokedHostKeys).
         new_keys_go_to: the known_hosts file for new host keys, if any.
         accept_new_host_key: add an unknown host's key to that file.
         proxy_command: the ProxyCommand that connects to it, if any.
@@ -90,6 +91,7 @@ class Hop:
     agent: str | None
     known_as: tuple[str, ...]
     known_hosts: tuple[Path, ...]
+    revoked_keys: tuple[Path, ...]
     new_keys_go_to: Path | None
     accept_new_host_key: bool
     proxy_command: str | None

@@ -6,7 +6,8 @@ random nonce::
 
     output of login files … ==NONCE:begin==\\n the program's output ==NONCE:end:EXITCODE==\\n
 
-Standard error has the same two markers. The program runs by `eval` in a subshell, so that neither its `exit` nor a
+Standard error has the same two markers. The first lines check that this shell, and no other one, reads the program from
+its first byte on. The program runs by `eval` in a subshell, so that neither its `exit` nor a
 syntax error in it can skip the end marker.
 """
 
@@ -24,7 +25,16 @@ from scheduler.transports.base import Expanded, Program
 _COMMAND = """exec /bin/sh -c 'eval "$(head -c {count})"'"""
 
 # printf assembles the markers: under `set -x`, the trace of this source must not look like a marker.
+# A shell that a login file or forced command has started reads commands from standard input (`s` in `$-`): it must not
+# execute the program's data. A login file that reads lines takes the first one or some more.
+# An exported SHELLOPTS may set options of bash: `set -e` would end it before the end marker.
 _FRAME = """\
+case $- in *s*) printf '==%s:other-shell==\\n' {nonce} >&2; exit 97 ;; esac; scheduler_first_line={nonce}
+[ "${{scheduler_first_line-}}" = {nonce} ] || {{ printf '==%s:input-read==\\n' {nonce} >&2; exit 97; }}
+[ "${{scheduler_first_line-}}" = {nonce} ] || {{ printf '==%s:input-read==\\n' {nonce} >&2; exit 97; }}
+[ "${{scheduler_first_line-}}" = {nonce} ] || {{ printf '==%s:input-read==\\n' {nonce} >&2; exit 97; }}
+[ "${{scheduler_first_line-}}" = {nonce} ] || {{ printf '==%s:input-read==\\n' {nonce} >&2; exit 97; }}
+set +aefuvxC
 printf '==%s:begin==\\n' {nonce}
 printf '==%s:begin==\\n' {nonce} >&2
 (
@@ -37,6 +47,11 @@ printf '==%s:end:%s==\\n' {nonce} "$1"
 """
 
 _PREAMBLE_BYTES = 2000
+_CULPRIT = "a login file (~/.bashrc, ~/.profile, ~/.cshrc) or a forced command"
+_NOT_READ = {
+    "other-shell": f"{_CULPRIT} starts another shell, which reads the program as its own input",
+    "input-read": f"{_CULPRIT} reads standard input, so the first lines of the program are missing",
+}
 _LONGEST_CODE = len(b"255==\n")
 
 
@@ -71,6 +86,11 @@ def encode(program: Program, args: Sequence[str | Expanded] = (), *, nonce: str 
     text = _FRAME.format(nonce=nonce, args=words, program=quote(program.text))
     opening = text.encode()
     return Call(command=_COMMAND.format(count=len(opening)), opening=opening, nonce=nonce)
+
+
+def why_not_read(nonce: str, stderr: str) -> str:
+    """Why the program was not started, if its first lines report that; else empty."""
+    return next((why for mark, why in _NOT_READ.items() if f"=={nonce}:{mark}==" in stderr), "")
 
 
 class Decoder:

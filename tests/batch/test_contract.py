@@ -12,7 +12,9 @@ from scheduler.job.state import Cause
 from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import batch_systems
 
-FUNCTIONS = ("batch_submit", "batch_submitted", "batch_live", "batch_history", "batch_cancel", "batch_check")
+FUNCTIONS = (
+    "batch_submit", "batch_id", "batch_submitted", "batch_live", "batch_history", "batch_cancel", "batch_check",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,17 @@ def test_the_causes_that_a_pack_writes_are_read_on_every_batch_system(name: str)
     line = "scheduler: job 3 of 7 CANCELLED AT 2026-01-01T00:05:00"
     assert find(name).log_cause([line]) is Cause.CANCELLED
     assert find(name).log_cause([f"{line} DUE TO TIME LIMIT"]) is Cause.TIME_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("slurm", CANCELLED),
+        ("slurm", "srun: error: n1: task 0: Exited with exit code 3"),
+        ("pbs", "=>> PBS: job killed: walltime 3605 exceeded limit 3600"),
+        ("shell", "scheduler: job 3 of 7 CANCELLED AT 2026-01-01T00:05:00"),
+    ],
+)
+def test_only_lines_of_the_batch_system_and_of_our_scripts_are_evidence(name: str, line: str) -> None:
+    others = ["script.sh: line 84: wait: pid 4711 is not a child of this shell", "module: loaded", "Terminated"]
+    assert find(name).own_lines([others[0], line, *others[1:]]) == [line]

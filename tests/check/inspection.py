@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scheduler.check.finding import Finding, Mark
 from scheduler.check.look import inspect_site
 from scheduler.engine.connect import transport_to
+from scheduler.engine.programs import prelude
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from tests.wrapped import Counting, Streams
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
 
 
 class Recording(Counting):
-    """A transport that records the names of programs and puts the sh lines `before` before each program."""
+    """A transport that records the names of programs and puts the sh lines `before` behind the prelude of each."""
 
     def __init__(self, inner: Transport, before: str = "") -> None:
         super().__init__(inner)
         self.before = before
 
     def run(self, program: Program, args: Sequence[str | Expanded] = (), **streams: Unpack[Streams]) -> Reply:
-        return super().run(Program(program.name, self.before + program.text), args, **streams)
+        start, rest = prelude(), program.text.removeprefix(prelude())  # the prelude unsets functions with such names
+        text = start + "\n" + self.before + rest if rest != program.text else self.before + program.text
+        return super().run(Program(program.name, text), args, **streams)
 
 
 def findings_at(site: Site, **options: Any) -> dict[str, Finding]:

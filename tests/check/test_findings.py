@@ -43,6 +43,23 @@ def one(name: str, among: list[Finding]) -> Finding:
     return match
 
 
+def test_an_option_that_the_sites_sbatch_does_not_have_is_a_failure() -> None:
+    keys = {"native_options": ["oom-kill-step", "spread-segments"]}
+    lines = [*BATCH, "options\t--account --oom-kill-step --nodes"]
+    failure = one("native_options", found(lines, keys=keys))
+    assert failure.mark is Mark.FAILED
+    assert failure.words == "sbatch of this site has no option --spread-segments"
+    assert not [finding for finding in found(BATCH, keys=keys) if finding.name == "native_options"]
+
+
+def test_a_python_without_its_standard_library_is_a_failure() -> None:
+    words = "Python 3.13 has no complete standard library: No module named 'json'"
+    failure = one("python", found(bad=("python",), python=words))
+    assert failure.mark is Mark.FAILED
+    assert words in failure.words
+    assert "python3-minimal" in failure.do
+
+
 def without(tag: str) -> list[str]:
     return [line for line in BATCH if not line.startswith(f"{tag}\t")]
 
@@ -56,7 +73,6 @@ def test_without_problems_there_is_no_failure_and_nothing_to_do() -> None:
     [
         ({"queue": "mian"}, "queue", "'mian' does not exist", "set queue: to one of main, debug, long"),
         ({"queue": "debug"}, "queue", "'debug' is down", "wait until it is open"),
-        ({"account": "atlas"}, "account", "'atlas' is not one of your accounts", "set account: to one of eic"),
         ({"limits": {"walltime": "72:00:00"}}, "walltime", "main allows 2-00:00:00; the site file allows 3-", "2-00"),
         ({"limits": {}, "defaults": {"walltime": "3 days"}}, "walltime", "default for jobs is 3-", "set defaults"),
         ({"limits": {"array_size": 5000}}, "array size", "allows 1001 array tasks", "array_size: 1001"),
@@ -106,6 +122,19 @@ def test_missing_accounting_is_a_note() -> None:
 def test_refused_directives_are_reported_with_the_batch_systems_message() -> None:
     finding = one("directives", found([*without("trial"), "trial\t1\tInvalid qos specification"]))
     assert finding.mark is Mark.FAILED and "Invalid qos specification" in finding.words
+
+
+@pytest.mark.parametrize(("code", "mark"), [(0, Mark.NOTE), (1, Mark.FAILED)])
+def test_another_account_is_a_failure_unless_a_job_with_it_would_be_accepted(code: int, mark: Mark) -> None:
+    trial = f"trial\t{code}\tInvalid account or account/partition combination specified"
+    finding = one("account", found([*without("trial"), trial], keys={"account": "atlas"}))
+    assert finding.mark is mark
+    assert "'atlas' is not one of your accounts" in finding.words and "set account: to one of eic" in finding.do
+
+
+def test_a_variable_that_changes_jobs_is_a_note_with_its_value() -> None:
+    note = one("environment", found([*BATCH, "variable\tSBATCH_RESERVATION\tbeam time"]))
+    assert (note.mark, note.words.split(" is ")[0]) == (Mark.NOTE, "SBATCH_RESERVATION=beam time")
 
 
 def test_missing_programs_are_listed() -> None:

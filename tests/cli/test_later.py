@@ -5,6 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from scheduler import Cause, JobState
+from scheduler.job.state import Status
+from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.polls import News
 
 from .workspace import Workspace, wait_for
 
@@ -74,11 +83,14 @@ def test_cancel_all_needs_a_confirmation_or_yes(workspace: Workspace) -> None:
     assert "Nothing to cancel" in workspace.scheduler("cancel", "--all", "--yes").err
 
 
-def test_ctrl_c_prints_that_jobs_keep_running_and_the_command_that_resumes_waiting(workspace: Workspace) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_prints_that_jobs_keep_running_and_the_command_that_resumes_waiting(
+    workspace: Workspace, number: signal.Signals, code: int
+) -> None:
     with workspace.running_scheduler("run", workspace.sweep("slow"), "-s", "local", until="submitted") as process:
         wait_for(lambda: len(workspace.ran) == 2, what="the start of both jobs")
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(300) == 130
+        process.send_signal(number)
+        assert process.wait(300) == code
     assert "Submitted jobs keep running" in workspace.stderr and "Traceback" not in workspace.stderr
     workspace.end_slow_jobs()
     resume = shlex.split(workspace.stderr.splitlines()[-1])
@@ -141,6 +153,37 @@ def test_jobs_of_a_site_that_no_longer_exists_can_be_recorded_as_lost(workspace:
     (job,) = workspace.scheduler("status", "--json", "job-good-0").json
     assert (job["state"], job["cause"]) == ("failed", "lost")
     assert "Nothing to wait for" in workspace.scheduler("wait").err
+
+
+def test_a_lost_job_is_looked_at_again_by_status_wait_and_retry(workspace: Workspace) -> None:
+    workspace.killed_after_submit("run", workspace.sweep("slow", count=2), "--site", "local")
+    wait_for(lambda: len(workspace.ran) == 2, what="the start of the jobs")
+    wait_for(lambda: set(states(workspace).values()) == {"running"}, what="that all are seen running")
+    _declare_lost(workspace)
+    assert set(states(workspace, "--no-refresh").values()) == {"failed"}
+    time.sleep(0.3)  # no site is polled faster than its floor
+    assert set(states(workspace).values()) == {"running"}
+    _declare_lost(workspace)
+    time.sleep(0.3)
+    refused = workspace.scheduler("retry", "job-slow-0", code=1)
+    assert "it has not finished (running)" in refused.out
+    _declare_lost(workspace)
+    time.sleep(0.3)
+    workspace.end_slow_jobs()
+    assert "2 completed" in workspace.scheduler("wait").lines[-1]
+    assert sorted(workspace.ran) == ["job-slow-0", "job-slow-1"]
+    assert "not lost: running" in workspace.scheduler("status", "--history", "job-slow-0").out
+
+
+def _declare_lost(workspace: Workspace) -> None:
+    """What `wait` records after five minutes of silence."""
+    ledger = Ledger(Path(workspace.environment["SCHEDULER_STATE_DIR"]))
+    rows = ledger.chosen()
+    lost = Status(JobState.FAILED, Cause.LOST, reason="it left no end file")
+    ledger.observe({row.key: lost for row in rows}, {})
+    ledger.polls.record(News(silence={row.key: (6, 1.0, 0) for row in rows}), version=0)
+    ledger.record_results({row.key: {"error": "lost"} for row in rows})
+    ledger.close()
 
 
 def test_a_site_file_that_now_describes_another_site_is_not_used(workspace: Workspace) -> None:

@@ -25,9 +25,12 @@ NAMES = {
     "logs": f"--attempt {SELECTION} --lines --stderr",
     "render": "--array --site",
     "check": "--image --job --json --timeout",
+    "backup": "",
+    "adopt": "--json --yes",
     "sites": "--json",
     "sites new": "--account --force --host --queue --scheduler --transport --user --walltime --work-dir --yes",
     "sites show": "--json",
+    "sites trust": "",
 }
 HEAVY = {"paramiko", "cryptography", "jinja2", "simple_slurm", "cloudpickle", "yaml", "scheduler.site.site"}
 MODELS = {"scheduler.job.resources", "scheduler.schema.model"}

@@ -47,7 +47,7 @@ def test_an_existing_file_is_overwritten_only_with_force(workspace: Workspace) -
     assert find_site(site_file(workspace, "mine")).work_dir == "/a"
     workspace.scheduler(*command, "/b", "--force")
     assert find_site(site_file(workspace, "mine")).work_dir == "/b"
-    assert [path.name for path in site_file(workspace, "mine").parent.iterdir()] == ["mine.yaml"]
+    assert {path.name for path in site_file(workspace, "mine").parent.iterdir()} == {"local.yaml", "mine.yaml"}
 
 
 @pytest.mark.parametrize(

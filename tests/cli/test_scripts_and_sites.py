@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 from scheduler.site.catalog import find_site
 
@@ -59,7 +60,8 @@ def test_sites_are_listed_and_an_invalid_one_with_its_error(workspace: Workspace
     workspace.write("site_configs/wrong.yaml", CLUSTER + "queu: production\n")
     done = workspace.scheduler("sites")
     assert done.lines[0].split() == ["SITE", "TRANSPORT", "BATCH", "SYSTEM", "FILE", "DESCRIPTION"]
-    assert "far ssh slurm ./site_configs/far.yaml" in [" ".join(line.split()) for line in done.lines]
+    own = Path(workspace.environment["SCHEDULER_CONFIG_DIR"]) / "sites/far.yaml"
+    assert f"far ssh slurm {own}" in [" ".join(line.split()) for line in done.lines]
     assert "invalid site file" in done.out and "did you mean 'queue'?" in done.err
     sites = {site["name"]: site for site in workspace.scheduler("sites", "--json").json}
     assert list(sites["far"]) == ["name", "description", "transport", "scheduler", "path", "error"]

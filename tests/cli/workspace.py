@@ -137,6 +137,8 @@ def workspace_in(folder: Path, **environment: str) -> Workspace:
     """A new workspace whose current directory has a hostile name."""
     current = folder / 'a folder that\'s "here" $HOME `id` é'
     (current / "site_configs").mkdir(parents=True)
+    (folder / "settings").mkdir()
+    (folder / "settings" / "sites").symlink_to(current / "site_configs")  # the user's own files
     site = LOCAL.format(folder=json.dumps(str(folder / "work it's")))
     (current / "site_configs" / "local.yaml").write_text(site)
     unwanted = ("COLUMNS", "FORCE_COLOR", "SSH_AUTH_SOCK", "PYTHONWARNINGS")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from scheduler import Job, Runner
+from scheduler.engine.connect import transport_to
+from scheduler.engine.programs import prelude
 from scheduler.ledger.ledger import Ledger
 from scheduler.site.site import Site
+from scheduler.transports.base import Program
 
 from .sites import Target
 
@@ -60,3 +66,13 @@ def changed(target: Target, **keys: Any) -> Target:
     """The same target, with other keys in its site."""
     site = Site.from_mapping({**target.site.to_json()["settings"], **keys}, name=target.site.name)
     return replace(target, site=site)
+
+
+def skip_without_enforced_accounts(target: Target) -> None:
+    """Skip a test that needs a Slurm that refuses unknown accounts and enforces the limits of a QOS."""
+    show = Program("look", f"{prelude()}\nfind_command scontrol && scontrol show config")
+    with transport_to(target.site) as transport:
+        settings = transport.run(show).out
+    enforced = re.search(r"^AccountingStorageEnforce *= *(\S+)", settings, re.M)
+    if enforced is None or enforced[1] == "none":
+        pytest.skip(f"Slurm on {target.site.name} enforces no accounts and limits (AccountingStorageEnforce)")

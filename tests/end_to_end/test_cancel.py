@@ -152,7 +152,7 @@ def test_a_job_that_is_cancelled_with_the_batch_systems_own_command_is_cancelled
     if site.scheduler not in _CANCEL_COMMANDS:
         pytest.skip("this batch system has no command that cancels a job")
     job = cancelled.jobs["from outside"]
-    (row,) = [row for row in ledger.chosen(site=site.name) if row.job_id == job.job_id]
+    (row,) = [row for row in ledger.chosen(sites=[site.name]) if row.job_id == job.job_id]
     cancelled.do(_CANCEL_COMMANDS[site.scheduler], shown_id(row))
     cancelled.runner.wait([job], timeout=cancelled.target.patience)
     if ledger.sites.history_of(site.name) == "none":

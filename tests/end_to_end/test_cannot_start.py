@@ -15,12 +15,18 @@ from small_functions import representing
 from tests.unpacked import PBS_FUNCTIONS
 
 from .job_kinds import kinds, why_missing
-from .running import FinishedJobs, Jobs, changed, run_to_the_end, runner_in
+from .running import FinishedJobs, Jobs, changed, run_to_the_end, runner_in, skip_without_enforced_accounts
 from .sites import Target
 
 BARE = 'bare=$(mktemp -d); ln -s "$(command -v uname)" "$bare/uname"; PATH=$bare'
 """A prologue after which PATH has one program only."""
-NO_IMAGE = "/no such/it's $HOME.sif"
+NO_IMAGE = "/no such/it's `here`.sif"
+NOT_STARTED = {
+    "damaged": ("/etc/passwd", "image format not recognized"),
+    "address": ("docker://127.0.0.1:1/no/such", "connection refused"),
+    "no shell": ("/etc", "executable file not found"),
+}
+"""Images that Apptainer does not start, and a part of its message."""
 _SBATCH = 'sbatch --parsable -A "$1" --wrap=true'
 _QSUB = f'{PBS_FUNCTIONS}\nfind_pbs qsub; echo true | qsub -q "$1"'
 REFUSED = {
@@ -37,11 +43,20 @@ def _run(job_id: str, image: str) -> Job:
 
 @pytest.fixture(scope="module")
 def without_image(run_jobs: Callable[[Callable[[], Jobs]], FinishedJobs], target: Target) -> FinishedJobs:
-    """A container, a run script and a function in an image that does not exist."""
+    """Containers, a run script and functions in images that do not exist, do not start, or do."""
     if not target.images:
         pytest.skip(f"no container image for tests on {target.site.name}")
+    here, real = {"IMAGES": target.images[0].rpartition("/")[0]}, target.images[0].rpartition("/")[2]
     return run_jobs(
         lambda: {
+            **{name: _run(name, image) for name, (image, _) in NOT_STARTED.items()},
+            "a pipeline": Job(
+                "a pipeline",
+                JobType.CONTAINER,
+                container_image=f"$IMAGES/{real}",
+                env_vars=here,
+                container_command="(echo lines; exit 4) | cat >log",
+            ),
             "command": _run("command", NO_IMAGE),
             "run script": Job("run script", JobType.CONTAINER, container_image=NO_IMAGE),
             "function": Job("function", function=end, params={"how": "success"}, container_image=NO_IMAGE),
@@ -56,6 +71,21 @@ def test_a_missing_image_is_named(without_image: FinishedJobs, name: str) -> Non
     assert f"container image {NO_IMAGE} does not exist on {job.status.node}" in job.status.reason
     assert NO_IMAGE in job.get_results()["error"]
     assert Path(job.get_results()["stderr"]).read_text().startswith("scheduler: container image")
+
+
+@pytest.mark.parametrize("name", NOT_STARTED)
+def test_a_container_that_does_not_start_is_reported_with_the_message_of_the_runtime(
+    without_image: FinishedJobs, name: str
+) -> None:
+    status = without_image.jobs[name].status
+    assert (status.state, status.cause) == (JobState.FAILED, Cause.CANNOT_START)
+    assert status.reason.startswith(f"apptainer could not start the container on {status.node}: FATAL:")
+    assert NOT_STARTED[name][1] in status.reason
+
+
+def test_a_program_of_a_pipeline_fails_in_an_image_whose_path_has_a_variable(without_image: FinishedJobs) -> None:
+    status = without_image.jobs["a pipeline"].status
+    assert (status.cause, status.exit_code) == (Cause.EXIT_CODE, 4)
 
 
 def test_a_missing_container_runtime_is_named(target: Target, tmp_path: Path) -> None:
@@ -105,6 +135,8 @@ def refused(target: Target) -> tuple[str, str, str]:
     """The row of REFUSED for this site."""
     if target.site.scheduler not in REFUSED:
         pytest.skip("a site without a batch system refuses nothing")
+    if target.site.scheduler == "slurm":
+        skip_without_enforced_accounts(target)
     return REFUSED[target.site.scheduler]
 
 

@@ -9,13 +9,14 @@ import pytest
 from scheduler import Job, JobType
 from tests.testcluster import Cluster
 
-from .running import in_hostile_folder, runner_in
+from .running import in_hostile_folder, runner_in, skip_without_enforced_accounts
 from .sites import RUN, Target
 
 
 @pytest.mark.cluster
 def test_jobs_over_slurms_limit_wait_locally_until_others_have_finished(cluster: Cluster, tmp_path: Path) -> None:
     target = Target(cluster.site("few", qos="few"))  # that QOS accepts three jobs of a user
+    skip_without_enforced_accounts(target)
     with in_hostile_folder(tmp_path) as folder, runner_in(folder, target) as runner:
         script = Path("s.sh")
         script.write_text("echo $JOB_ID >>~/ran-$1; until [ -e ~/go-$1 ]; do sleep 0.2; done")

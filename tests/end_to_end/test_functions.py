@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from job_payloads import answer, raise_deeply
+from job_payloads import answer, leave, raise_deeply
 from scheduler import Cause, Job, JobState
 from small_functions import multiplying
 
@@ -34,6 +34,7 @@ def called(target: Target, run_jobs: Callable[[Callable[[], Jobs]], FinishedJobs
                 f"raises{where}", function=raise_deeply, params={"text": "it's “$HOME”"}, **more
             )
             jobs[f"answers{where}"] = Job(f"answers{where}", function=answer, **more)
+            jobs[f"leaves{where}"] = Job(f"leaves{where}", function=leave, **more)
         jobs |= {f"closure{where}": _closure(f"closure{where}", **more) for where, more in images.items() if where}
         if target.python and target.same_python:
             jobs["closure"] = _closure("closure")
@@ -74,6 +75,12 @@ def test_a_value_that_is_not_a_dict_is_the_result(called: FinishedJobs, where: s
     job = called.jobs[f"answers{where}"]
     assert job.is_completed(), job.get_results()["error"]
     assert job.get_results()["result"] == [42, None, "é"]
+
+
+def test_a_function_that_ends_its_process_before_it_returns_has_failed(called: FinishedJobs, where: str) -> None:
+    job = called.jobs[f"leaves{where}"]
+    assert (job.status.state, job.status.cause, job.status.exit_code) == (JobState.FAILED, Cause.EXIT_CODE, 1)
+    assert "ended with exit code 0 before the function returned" in job.get_results()["error"]
 
 
 def test_a_closure_runs_by_cloudpickle_on_the_same_python(called: FinishedJobs) -> None:

@@ -22,7 +22,7 @@ ODD_NAMES = [
     b" .root", b"back\\slash\\n.root", b"\xff not UTF-8.root", b"*.root", b"a\tb.root", b"{{ x }}.root", b"#.root",
     b"trailing\n.root",
 ]  # fmt: skip
-PATTERNS = ["*.root", "hists/**/*.json", "plots", "exact name's $HOME.txt", "run[0-9].bin", "x?.dat", "deep/**", "one"]
+PATTERNS = ["*.root", "hists/**/*.json", "plots", "exact name[']s [$]HOME.txt", "run[0-9].bin", "x?.dat", "deep/**", "one"]
 MADE_BY = r"""
 import os
 def put(name, content):
@@ -116,7 +116,7 @@ def test_a_folder_means_everything_in_it(collected: FinishedJobs) -> None:
 def test_brackets_and_question_marks_are_patterns_and_everything_else_is_a_name(collected: FinishedJobs) -> None:
     assert _found(collected, "run[0-9].bin") == {"run7.bin": b"7"}
     assert _found(collected, "x?.dat") == {"xy.dat": b"y"}
-    assert _found(collected, "exact name's $HOME.txt") == {"exact name's $HOME.txt": b"exact"}
+    assert _found(collected, "exact name[']s [$]HOME.txt") == {"exact name's $HOME.txt": b"exact"}
 
 
 def test_undeclared_files_are_not_downloaded(collected: FinishedJobs) -> None:

@@ -17,7 +17,7 @@ from scheduler.engine.connect import transport_to
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Program
 from tests.testcluster import Cluster
-from tests.unpacked import until
+from tests.unpacked import PBS_FUNCTIONS, until
 from tests.wrapped import Counting
 
 from .job_kinds import kinds
@@ -70,10 +70,10 @@ def test_retrying_any_number_of_jobs_takes_one_more_command(
         runner.submit(jobs)
         ask = next(f"{row.folder}/ends" for row in runner.ledger.of_keys(runner.keys(jobs)))
         until(lambda: len(_listed(runner, ask)) == count, seconds=600.0)
-        if target.site.scheduler == "slurm":  # a job stays in its queue for a moment after its end
-            names = ",".join({row.name for row in runner.ledger.of_keys(runner.keys(jobs))})
-            busy = Program("list", 'squeue -h -t PD,R,CG -n "$1"')
-            until(lambda: not runner.transport.run(busy, [names]).out, seconds=600.0)
+        if target.site.scheduler in _BUSY:  # a job stays in the queue for a moment after its end
+            names = {row.name for row in runner.ledger.of_keys(runner.keys(jobs))}
+            busy = Program("list", _BUSY[target.site.scheduler])
+            until(lambda: not runner.transport.run(busy, [",".join(names), *names]).out, seconds=600.0)
         poll_until(runner, lambda: all(job.final or job.status.retries for job in jobs))
         asked = [name for name in transport.take() if name != "list"]
         assert asked.count("submit") == 2 and set(asked) == {"submit", "poll"}
@@ -84,6 +84,13 @@ def test_retrying_any_number_of_jobs_takes_one_more_command(
         runner.wait(jobs, timeout=600)
         assert transport.take().count("submit") == 0
     assert [str(job.status) for job in jobs] == ["failed: exit code 7" if n % 3 else "completed" for n in range(count)]
+
+
+_BUSY = {
+    "slurm": 'squeue -h -t PD,R,CG -n "$1"',
+    "pbs": f'{PBS_FUNCTIONS}\nshift; find_pbs qselect && for name; do qselect -u "$me" -N "$name" || echo; done',
+}
+"""Prints something as long as a batch with one of these names is in the queue: the names, joined and one by one."""
 
 
 def _listed(runner: Runner, folder: str) -> list[str]:

@@ -70,9 +70,12 @@ def send(settings: Settings, **request: Any) -> Any:
 
 def main(command: str, prefix: str, arguments: list[str]) -> int:
     """Run a command; return its exit code."""
-    from . import qdel, qselect, qstat, qsub, usage
+    from . import qdel, qhold, qselect, qstat, qsub, usage
 
-    run = {"qsub": qsub.run, "qstat": qstat.run, "qdel": qdel.run, "qselect": qselect.run}[command]
+    run = {
+        "qsub": qsub.run, "qstat": qstat.run, "qdel": qdel.run, "qselect": qselect.run,
+        "qhold": qhold.hold, "qrls": qhold.release,
+    }[command]  # fmt: skip
     settings = Settings.of(Path(prefix))
     if arguments == ["--version"]:
         print(usage.VERSION, end="")

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-COMMANDS = ("qsub", "qstat", "qdel", "qselect")
+COMMANDS = ("qsub", "qstat", "qdel", "qselect", "qhold", "qrls")
 _COMMAND = """\
 #!{python} -ES
 import sys

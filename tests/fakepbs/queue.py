@@ -154,6 +154,20 @@ class Queue:
         same = [job for job in self.listed(history=False) if job.request["queue"] == "limitq" and job.owner == owner]
         if request["queue"] == "limitq" and len(same) >= 2:
             raise Refusal("qsub: would exceed queue generic's per-user limit\n", 38)
+        self._check_limits_of_users(owner, request, int(wanted["ncpus"]))
+
+    def _check_limits_of_users(self, owner: str, request: dict[str, Any], cpus: int) -> None:
+        """The limits of the server on each user's jobs, from a file with a line for each, such as ``jobs 2``."""
+        file = self.home / "limits"
+        most = dict(line.split() for line in file.read_text().splitlines()) if file.exists() else {}
+        first, last = re.match(r"(\d+)-(\d+)", request["array"] or "0-0").groups()  # type: ignore[union-attr]
+        count = int(last) - int(first) + 1
+        queued = [job for job in self.listed(history=False) if job.owner == owner]
+        tasks = [one for job in queued for one in (job.elements if isinstance(job, Array) else [job]) if not one.over]
+        if len(tasks) + count > int(most.get("jobs", 1e6)):
+            raise Refusal("qsub: would exceed complex's per-user limit\n", 38)
+        if sum(one.cpus for one in tasks) + count * cpus > int(most.get("ncpus", 1e6)):
+            raise Refusal("qsub: would exceed per-user limit on resource ncpus in complex\n", 39)
 
     def _hold(self, job: Job) -> None:
         begin = job.request["begin"]
@@ -262,6 +276,28 @@ class Queue:
                 element.state = "F"
                 if not element.own_record:
                     element.substate = array.substate
+
+    # holding
+
+    def hold(self, owner: str, text: str, *, held: bool) -> None:
+        """Hold the job or array with an id, or release it. What runs continues.
+
+        Raises:
+            Refusal: there is none, or it is a task of an array.
+        """
+        command = "qhold" if held else "qrls"
+        for job in self.find(text, command):
+            if job.array is not None:
+                raise Refusal(f"{command}: Invalid request  {text}\n", 156)
+            job.request["hold"] = held
+            if held:
+                job.comment = f"Job held by {owner} on {time.strftime('%a %b %e %H:%M:%S %Y')}"
+            begun = isinstance(job, Array) and job.started is not None
+            if held and (job.state in "QWB"):
+                job.set("H", 20)
+            elif not held and job.state == "H":
+                job.set(*(("B", 70) if begun else ("Q", 10)))
+                job.eligible = time.time()
 
     # deleting
 

@@ -85,6 +85,8 @@ class Server:
                 self.queue.tick()
             elif kind == "delete":
                 self.queue.delete(user, request["id"], force=request["force"], erase=request["erase"])
+            elif kind in ("hold", "release"):
+                self.queue.hold(user, request["id"], held=kind == "hold")
             elif kind == "select":
                 result = list(self._selected(**request))
             elif kind == "status":
@@ -128,11 +130,15 @@ class Server:
             if jobs[0].state == "F" and not history:
                 message = "Job has finished, use -x or -H to obtain historical job information"
                 raise Refusal(f"qstat: {jobs[0].id} {message}\n", 35)
-        shown = [one for job in jobs for one in (self._with_elements(job) if elements else [job])]
+        shown = [one for job in jobs for one in _shown(job, elements=elements, selected=owner is not None)]
         return [[job.id, job.attributes()] for job in shown if owner in (None, job.owner)]
 
-    def _with_elements(self, job: Job) -> list[Job]:
-        return [job, *job.elements] if isinstance(job, Array) else [job]
+
+def _shown(job: Job, *, elements: bool, selected: bool) -> list[Job]:
+    """The rows of a job. With -t an array has a row for each task below its own; -u selects the tasks alone."""
+    if not elements or not isinstance(job, Array):
+        return [job]
+    return job.elements if selected else [job, *job.elements]
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ class Task:
         state: its final state.
         ends: how often its payload runs to its end.
         output: its output is collected completely.
+        cancelled: it is cancelled before the batch system has it, so its payload may never begin.
     """
 
     exit_code: int = 0
@@ -52,6 +53,7 @@ class Task:
     state: JobState = JobState.COMPLETED
     ends: int = 1
     output: bool = True
+    cancelled: bool = False
 
     @property
     def first_pause(self) -> float:
@@ -75,14 +77,15 @@ class Counts:
     twice: int = 0
     false_states: int = 0
     broken_outputs: int = 0
+    cancelled_but_ran: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
     @property
     def clean(self) -> bool:
-        """Every job ran exactly once, its state is true, its output is complete."""
-        return not (self.lost or self.twice or self.false_states or self.broken_outputs)
+        """Every job ran exactly once, or never if it was cancelled; its state is true, its output is complete."""
+        return not (self.lost or self.twice or self.false_states or self.broken_outputs or self.cancelled_but_ran)
 
 
 @dataclass
@@ -118,9 +121,10 @@ class Campaign:
         ]  # fmt: skip
 
     def runner(self, transport: Transport | None = None, *, campaign: str | None = None) -> Runner:
-        """A runner with the campaign's own ledger."""
+        """A runner with the campaign's own ledger. No other one at the site has the same name of a campaign."""
         ledger = Ledger(self.folder / "ledger")
-        return Runner(self.site, campaign=campaign, ledger=ledger, transport=transport or self.transport)
+        name = campaign and f"{campaign} {Path(self.runs).name}"
+        return Runner(self.site, campaign=name, ledger=ledger, transport=transport or self.transport)
 
     def recorded(self) -> dict[str, int]:
         """``0.begun``, ``0.ended`` … → how often."""
@@ -143,6 +147,7 @@ class Campaign:
             broken_outputs=sum(
                 task.output and task.ends > 0 and not is_complete(job, n) for n, (job, task) in enumerate(pairs)
             ),
+            cancelled_but_ran=sum(task.cancelled and f"{n}.begun" in recorded for n, task in enumerate(self.tasks)),
         )
         if not counts.clean:
             self._print(recorded)

@@ -31,5 +31,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(
             f"{total.campaigns} faulted campaigns: submissions tried {total.submitted}, "
             f"faults injected {total.faults}, lost {total.lost}, twice {total.twice}, "
-            f"false states {total.false_states}, broken outputs {total.broken_outputs}"
+            f"false states {total.false_states}, broken outputs {total.broken_outputs}, "
+            f"cancelled but ran {total.cancelled_but_ran}"
         )

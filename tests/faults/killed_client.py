@@ -7,6 +7,7 @@ finishes the work.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -41,7 +42,8 @@ class Steps:
     def begin(self) -> None:
         """Start counting."""
         for database in self._databases:
-            database.set_trace_callback(self.take)
+            with contextlib.suppress(sqlite3.ProgrammingError):  # it made the file, and is closed
+                database.set_trace_callback(self.take)
         self.counting = True
 
     def take(self, _: object = None) -> None:

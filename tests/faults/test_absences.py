@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from scheduler import JobState, Runner, WaitTimeout
+from scheduler import Cause, JobState, Runner, WaitTimeout
 from scheduler.engine.connect import transport_to
+from scheduler.engine.poll.settle import SILENT_POLLS, SILENT_SECONDS
 from scheduler.errors import LoginError
 from scheduler.transports.base import Reply
 from scheduler.transports.local.transport import LocalTransport
@@ -108,3 +109,47 @@ def test_without_a_name_server_waiting_reports_it_and_continues_later(
         drive(runner, campaign.jobs)
     plain.close()
     check_counts(campaign.counts())
+
+
+def _lose(campaign: Campaign) -> None:
+    """Poll a filtered queue, which has none of the jobs, until all are lost and collected, and a user has seen it."""
+    transport = FaultyTransport(campaign.transport, lambda name, _: Fault(change=_silent) if name == "poll" else None)
+    with campaign.runner(transport) as runner:
+        runner.submit(campaign.jobs)
+        for _ in range(SILENT_POLLS + 1):
+            time.sleep(campaign.site.limits.poll_seconds or 0)
+            runner.poll()
+            with runner.ledger.database.writing() as db:
+                db.execute("UPDATE jobs SET silent_since = silent_since - ?", (SILENT_SECONDS,))
+        runner.collect()
+        assert {job.status.cause for job in campaign.jobs} == {Cause.LOST}
+        assert all(row.collected for row in runner.ledger.chosen()) and all(job.results for job in campaign.jobs)
+
+
+def test_jobs_that_were_lost_and_are_not_are_followed_to_their_true_ends(
+    campaign: Campaign, check_counts: Check
+) -> None:
+    _lose(campaign)
+    jobs = campaign.make_jobs()
+    wait_with_a_new_runner(campaign, jobs)
+    check_counts(campaign.counts(jobs))
+
+
+@pytest.mark.cluster
+def test_so_are_those_of_a_slurm_with_a_filtered_queue_and_none_is_retried_while_it_runs(
+    cluster: Cluster, tmp_path: Path, check_counts: Check
+) -> None:
+    site = cluster.site("filtered", limits={"poll_seconds": 0.2})
+    plain = transport_to(site)
+    campaign = campaign_at(site, plain, tmp_path / "campaign", (Task(seconds=4), FAILS))
+    _lose(campaign)
+    with campaign.runner() as runner:
+        keys = [row.key for row in runner.ledger.chosen()]
+        time.sleep(0.3)  # no site is polled faster than its floor
+        runner.session.poll()
+        assert runner.ledger.of_keys(keys)[0].status.cause is not Cause.LOST
+        assert runner.session.dispatcher.retry(keys[:1]) or campaign.recorded()["0.ended"] == 1
+    jobs = campaign.make_jobs()
+    wait_with_a_new_runner(campaign, jobs)
+    plain.close()
+    check_counts(campaign.counts(jobs))

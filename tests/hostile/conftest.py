@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-LEAST = 2000
-EVERYWHERE = {"files", "jobs", "replies", "screen", "secrets"}
+LEAST = 10_000
+EVERYWHERE = {"cluster", "files", "folders", "inputs", "jobs", "replies", "screen", "secrets", "trust"}
 _TRIED = pytest.StashKey[Counter[str]]()
 
 

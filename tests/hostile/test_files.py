@@ -44,7 +44,11 @@ CODE = ("{{ cycler.__init__.__globals__.os.popen('touch %s').read() }}",
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "{{ self._TemplateReference__context.environment }}", "{{ job.run() }}", "{{ job.set_runner(1) }}",
         "{{ lipsum.__globals__['os'].system('touch %s') }}", "{{ namespace.__init__.__globals__ }}",
-        "{{ joiner.__init__.__globals__.os.system('touch %s') }}", "{{ params.__class__ }}")  # fmt: skip
+        "{{ joiner.__init__.__globals__.os.system('touch %s') }}", "{{ params.__class__ }}",
+        "{{ job.resources.parse_raw('x', proto='pickle', allow_pickle=true) }}", "{{ job.function() }}",
+        "{{ job.input_files.values() | first | attr('write_text') }}", "{{ params.update({'a': 1}) }}",
+        "{{ '{0.__class__.__init__}'.format(job_id) }}", "{{ 'x' * 10 ** 10 }}", "{{ range(10 ** 9) | list }}",
+        "{{ [params.pop] | map('string') | list }}", "{{ job_id.__init__ }}", "{{ 9 ** (9 ** 9) }}")  # fmt: skip
 
 
 def placed(values: Mapping[str, Any], key: str, text: str) -> dict[str, Any]:

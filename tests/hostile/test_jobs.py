@@ -16,7 +16,7 @@ from scheduler import Job, JobType, Resources, SchedulerError, Site
 from scheduler.batch.base import find
 from scheduler.batch.request import BatchRequest
 from scheduler.render.bundle import Bundle, render
-from tests.end_to_end.hostile import CANARY
+from tests.end_to_end.hostile import CANARY, VALUES
 from tests.unpacked import LOCAL_SLURM, SHELLS, installed, unpack
 
 from .values import LARGE, carried, hostile
@@ -167,6 +167,14 @@ def script_of(bundle: Bundle) -> str:
     content = bundle.files["0/script.sh"]
     assert isinstance(content, bytes)
     return content.decode()
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_literal_arguments_arrive_byte_for_byte(shell: str, room: Room, tried: Tried) -> None:
+    literals = ["a\rb", "\r", "\r\n", "\n\r", "a\r\r\nb\r", "'\r\n'", "\r{}", *(v for v in VALUES if "{" not in v)]
+    tried(len(literals))
+    ran_in = room.run(room.job(arguments=literals), shell)
+    assert (ran_in / "words").read_bytes().decode().split("\0")[:-1] == literals
 
 
 @FEW

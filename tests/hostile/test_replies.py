@@ -17,17 +17,19 @@ from hypothesis import strategies as st
 
 from scheduler import Cause, Job, JobState, JobType, OutputError, Runner, Site, Status, TransportError
 from scheduler.batch.base import find
-from scheduler.batch.indices import MOST_INDICES, read_indices
+from scheduler.batch.indices import read_indices
 from scheduler.engine.collect.fetch import fetch
 from scheduler.engine.collect.manifest import Manifest, Output, manifest
 from scheduler.engine.collect.results import MOST_RESULT_BYTES, results_of
 from scheduler.engine.collect.tar_reader import LONGEST_HEADER
 from scheduler.engine.context import SiteContext
 from scheduler.engine.poll.poll import poll
-from scheduler.engine.poll.reply import read_poll_reply
+from scheduler.engine.poll.reply import PollReader
 from scheduler.engine.submit.reply import read_submit_reply
 from scheduler.errors import SchedulerError
+from scheduler.job.remote_text import WORD_CHARACTERS
 from scheduler.ledger.ledger import Ledger
+from scheduler.ledger.rows import PolledBatch
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import MOST_PREAMBLE_BYTES, MOST_REPLY_BYTES, Exchange
 from scheduler.transports.local.transport import LocalTransport
@@ -46,6 +48,7 @@ WORDS = [
     "host=x", "\0", "id=$(id)", "missing=", " cannot=", "Job Id: 1.x", "job_state=F", "Exit_status=-99", "files 1\n",
     "gone 0\n", "gone -1\n", "\n", "\n",
 ]  # fmt: skip
+ASKED = PolledBatch("tok", 4, 3, "b0.aaaaaaaaaa-0", "1", 0, "/w/tok", "", "4,5,6", "1,2,3")
 junk = st.lists(st.sampled_from(WORDS), max_size=25).map("".join)
 
 
@@ -93,16 +96,19 @@ def test_any_reply_to_a_submission_is_an_outcome_or_none(words: str, code: str, 
 def test_any_output_of_a_queue_or_history_command_can_be_read(lines: list[str], system: str, tried: Tried) -> None:
     tried(len(lines))
     dialect = find(system)
-    for observations in (dialect.read_live(lines), dialect.read_history(lines, {"1": "b0.tok-0"})):
-        assert all(index >= -1 for _, index in observations)
+    counts = {"b0.tok-0": 3}
+    for observations in (dialect.read_live(lines, counts), dialect.read_history(lines, {"1": "b0.tok-0"}, counts)):
+        assert all(name == "b0.tok-0" and -1 <= index < 3 for name, index in observations)
+        assert all(len(one.raw + one.reason + one.node) <= 3 * WORD_CHARACTERS for one in observations.values())
 
 
 @MANY
 @given(text=st.lists(junk, max_size=12).map("\n".join))
 def test_any_reply_to_a_poll_can_be_read_and_concerns_only_the_bundles_of_the_poll(text: str, tried: Tried) -> None:
     tried(1)
-    heard = read_poll_reply(Reply("poll", 0, text.encode(errors="replace"), b""), ["tok"])
-    assert {bundle for bundle, _ in (*heard.ends, *heard.ids, *heard.started, *heard.logs)} <= {"tok"}
+    heard = PollReader([ASKED]).read(Reply("poll", 0, text.encode(errors="replace"), b""))
+    assert {*heard.ends, *heard.started, *heard.logs} <= {("tok", 4), ("tok", 5), ("tok", 6)}
+    assert set(heard.ids) <= {("tok", 4)} and set(heard.live) <= {ASKED.name}
 
 
 @pytest.fixture(scope="module")
@@ -132,17 +138,20 @@ def test_after_any_reply_to_a_poll_every_job_has_a_state(
     assert states and all(isinstance(state, JobState) for state in states)
 
 
-def test_a_range_of_indices_that_would_fill_the_memory_is_not_read(tried: Tried) -> None:
+def test_a_range_of_indices_is_clipped_before_it_is_expanded(tried: Tried) -> None:
     for text in (
         "0-99999999",
         "0-9999999999999999999",
         "[0-4000000,0-4000000]",
         "0-999999999:1",
         ",".join(["0-4000000"] * 9),
+        ",".join(["0-4"] * 100_000),
+        "4000000",
+        "[7-9]",
     ):
         tried(1)
-        assert len(read_indices(text)) <= MOST_INDICES
-    assert read_indices("0-99999999") == []
+        assert set(read_indices(text, below=5)) <= set(range(5))
+    assert read_indices("0-99999999", below=3) == [0, 1, 2]
 
 
 # Ids

@@ -45,8 +45,8 @@ PURE = (
     *("transports.base", "transports.wire", "transports.exchange", "transports.settings"),
     "transports.ssh.known_hosts",
 )
-ALONE = ("render.runtime.run_function",)
-"""Runs on the node by itself: it imports nothing of this package, and does I/O."""
+ALONE = ("render.runtime.run_function", "render.runtime.function_result")
+"""They run on the node by themselves: they import nothing of this package, and do I/O."""
 DOES_IO = {
     *("subprocess", "socket", "select", "selectors", "ssl", "http", "urllib", "ftplib", "asyncio", "threading"),
     *("multiprocessing", "concurrent", "signal", "pty", "tempfile", "shutil", "time", "paramiko"),
@@ -60,11 +60,11 @@ ONLY_IN = {
     "subprocess": ("transports.*",),
     "sqlite3": ("ledger.*",),
     "pickle": ("render.function.pack", *ALONE),
-    "cloudpickle": ("render.function.pack", *ALONE),
+    "cloudpickle": ("render.function.state", *ALONE),
     "simple_slurm": ("batch.slurm.directives",),
     "yaml": ("schema.yaml",),
-    "jinja2": ("render.*", "campaign.jobfile"),
-    "platformdirs": ("ledger.*", "site.catalog"),
+    "jinja2": ("render.*", "campaign.jobfile", "schema.*"),
+    "platformdirs": ("ledger.*", "site.catalog", "site.trust"),
     "typer": ("cli*",),
     "rich": ("cli*",),
 }

@@ -16,7 +16,21 @@ VERBS = {
     *("submit", "poll", "wait", "cancel", "collect", "retry", "close", "keys"),
     *("run_job", "check_job_status", "cancel_job"),  # for one job: AID2E's schedulers call these
 }
-COMMANDS = {"run", "submit", "status", "wait", "collect", "cancel", "retry", "logs", "render", "sites", "check"}
+COMMANDS = {
+    "adopt",
+    "backup",
+    "run",
+    "submit",
+    "status",
+    "wait",
+    "collect",
+    "cancel",
+    "retry",
+    "logs",
+    "render",
+    "sites",
+    "check",
+}
 
 
 def test_the_package_has_these_names_and_no_others() -> None:

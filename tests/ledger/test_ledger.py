@@ -16,7 +16,6 @@ import pytest
 from scheduler import LedgerError
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.owner import is_gone, owner
 from scheduler.ledger.tables import VERSION
 from tests import CASES, ROOT
 
@@ -41,7 +40,7 @@ def _record(ledger: Ledger, token: str, count: int = 3, campaign: str | None = N
 def test_a_later_process_reads_what_was_recorded(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     keys = _record(ledger, "aaa", campaign="scan")
-    assert ledger.slots.assign("hpc", None, owner=owner()) == {"aaa": [0]}
+    assert ledger.slots.assign("hpc", None, owner=ledger.database.me()) == {"aaa": [0]}
     ledger.record_folder("aaa", "/far/aaa")
     ledger.record_ids("aaa", {0: "77"})
     status = Status(JobState.FAILED, Cause.TIME_LIMIT, exit_code=143, raw="TIMEOUT", reason="too long", node="n1")
@@ -216,16 +215,6 @@ def test_only_its_user_can_read_it(tmp_path: Path) -> None:
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
     assert ledger.path.stat().st_mode & 0o777 == 0o600
     ledger.close()
-
-
-def test_an_ended_process_is_distinguished_from_a_running_one() -> None:
-    host = owner().rpartition(":")[0]
-    with subprocess.Popen(["sleep", "60"]) as sleeper:
-        assert not is_gone(f"{host}:{sleeper.pid}")
-        sleeper.kill()
-    assert is_gone(f"{host}:{sleeper.pid}")
-    assert is_gone(owner())
-    assert not is_gone("another-host:1")
 
 
 def test_thousands_of_keys_are_read_in_one_query(tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from scheduler.batch.pbs.system import SYSTEM as PBS
 from scheduler.batch.slurm.system import SYSTEM as SLURM
 from scheduler.job.state import Status
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.owner import owner
-from scheduler.ledger.slots import PROBE_SECONDS
+from scheduler.ledger.slots import EXPIRY_SECONDS, PROBE_SECONDS
 from scheduler.transports.base import Program, Reply
 from scheduler.transports.local.transport import LocalTransport
 
@@ -43,7 +42,7 @@ def record(ledger: Ledger, token: str, *sizes: int, packed: bool = False) -> lis
 
 
 def assigned(ledger: Ledger, most: int | None, now: float | None = None) -> dict[str, list[int]]:
-    return ledger.slots.assign("hpc", most, owner=owner(), now=now)
+    return ledger.slots.assign("hpc", most, owner=ledger.database.me(), now=now)
 
 
 def test_slots_are_assigned_up_to_the_limit_and_to_the_oldest_first(ledger: Ledger) -> None:
@@ -96,8 +95,61 @@ def test_a_full_queue_is_probed_with_one_batch_after_a_time(ledger: Ledger) -> N
     later = time.time() + PROBE_SECONDS + 1
     assert assigned(ledger, None, later - 60) == {}
     assert assigned(ledger, None, later) == {"a": [3]}
-    ledger.slots.record_accepted("hpc")
+    assert assigned(ledger, None, later + 60) == {}  # its outcome is not known yet
+    ledger.slots.record_full("hpc", "a", [3])
     assert assigned(ledger, None) == {}
+
+
+def test_while_a_queue_accepts_more_than_before_the_room_doubles(ledger: Ledger) -> None:
+    """The limit was raised, or lifted: that is noticed at once, and not by one batch in five minutes."""
+    record(ledger, "a", *[1] * 60)
+    assigned(ledger, 100)
+    ledger.slots.record_full("hpc", "a", range(2, 60))
+    given = assigned(ledger, 100, time.time() + PROBE_SECONDS + 1)
+    assert given == {"a": [2]}
+    sizes = []
+    while given:
+        ledger.slots.record_accepted("hpc")
+        given = assigned(ledger, 100)
+        sizes += [len(firsts) for firsts in given.values()]
+    assert sizes == [4, 8, 16, 29]
+    record(ledger, "b", *[1] * 60)
+    assert assigned(ledger, 100) == {"b": [*range(40)]}  # nothing is left of the old room
+
+
+def test_a_queue_without_jobs_of_ours_is_tried_again_at_the_next_poll_but_not_sooner(ledger: Ledger) -> None:
+    keys = record(ledger, "a", *[1] * 8)
+    assigned(ledger, None)
+    ledger.slots.record_full("hpc", "a", range(2, 8))
+    ledger.observe({key: Status(JobState.COMPLETED) for key in keys[:2]}, {})
+    now = time.time()
+    assert ledger.slots.assign("hpc", None, owner=ledger.database.me(), pause=60, now=now + 30) == {"a": [2, 3]}
+    ledger.slots.record_full("hpc", "a", [2, 3])
+    for later, given in ((30, {}), (61, {"a": [2]}), (90, {})):
+        assert ledger.slots.assign("hpc", None, owner=ledger.database.me(), pause=60, now=now + later) == given
+    ledger.slots.record_accepted("hpc")
+    assert assigned(ledger, None) == {"a": [3, 4]}
+
+
+def test_a_limit_of_long_ago_is_forgotten_and_one_from_the_future_is_tried(ledger: Ledger) -> None:
+    record(ledger, "a", *[1] * 20)
+    assigned(ledger, None)
+    ledger.slots.record_full("hpc", "a", range(5, 20))
+    set_back = time.time() - 1e6
+    assert assigned(ledger, None, set_back) == {"a": [5]}
+    ledger.slots.record_full("hpc", "a", [5])
+    assert assigned(ledger, None, time.time() + EXPIRY_SECONDS + 1) == {"a": [*range(5, 20)]}
+
+
+def test_what_was_learned_of_a_site_can_be_forgotten(ledger: Ledger) -> None:
+    record(ledger, "a", *[1] * 6)
+    assigned(ledger, None)
+    ledger.slots.record_full("hpc", "a", [3, 4, 5])
+    ledger.sites.record_history("hpc", "none")
+    assert not ledger.sites.keeps_history("hpc")
+    ledger.sites.forget_learned("hpc")
+    assert ledger.sites.keeps_history("hpc")
+    assert assigned(ledger, None) == {"a": [3, 4, 5]}
 
 
 def test_a_batch_cancelled_while_it_waits_gets_no_slot(ledger: Ledger) -> None:
@@ -116,12 +168,34 @@ def test_a_batch_cancelled_while_it_waits_gets_no_slot(ledger: Ledger) -> None:
         (SLURM.read_submit(1, "sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: …"), True),
         (SLURM.read_submit(1, "sbatch: error: QOSMaxCpuPerJobLimit\nsbatch: error: …"), False),
         (SLURM.read_submit(1, "sbatch: error: invalid partition specified: nosuch\n"), False),
-        (PBS.read_submit(38, "qsub: would exceed queue generic's per-user limit\n"), True),
+        (PBS.read_submit(38, "qsub: a message of another version"), True),
         (PBS.read_submit(188, "qsub: Job violates queue and/or server resource limits\n"), False),
     ],
 )  # fmt: skip
 def test_a_full_queue_is_distinguished_from_a_refusal(outcome: object, full: bool) -> None:
     assert isinstance(outcome, Full if full else Refused)
+
+
+_PLACES = ("queue generic's", "complex's")
+_OF = ("", "user anna ", "group eic ", "project p1 ")
+PBS_LIMITS = [
+    *(f"would exceed {place} per-{who} limit{only}" for place in _PLACES for who in ("user", "group", "project")
+      for only in ("", " of jobs in 'Q' state")),
+    *(f"Maximum number of jobs {only}{of and 'for ' + of}already in {place}"
+      for of in _OF for place in ("queue q", "complex") for only in ("", "in 'Q' state ")),
+    *(f"would exceed {whose} on resource ncpus in {place}{only}"
+      for whose in ("limit", "per-user limit", "per-group limit", "per-project limit", "user anna's limit",
+                    "group eic's limit", "project p1's limit")
+      for place in ("queue q", "complex") for only in ("", " for jobs in 'Q' state")),
+]  # fmt: skip
+"""The messages of PBS's limits per queue and server, for everybody, one of a kind, and each of a kind."""
+
+
+@pytest.mark.parametrize("words", PBS_LIMITS)
+def test_every_limit_of_pbs_on_jobs_and_their_resources_means_full(words: str) -> None:
+    for code in (38, 39, 198):
+        outcome = PBS.read_submit(code, f"qsub: {words}\n")
+        assert outcome == Full(f"qsub: {words}", code)
 
 
 # From submission to the end, on this machine

@@ -161,7 +161,7 @@ def test_templates_are_filled_in(template: str, params: dict[str, Any], text: st
         ("echo {{ d.nothing }}", "nothing"),
         ("echo {{ events", "unexpected end of template"),
         ("echo {{ events.__class__.__mro__ }}", "unsafe"),
-        ("echo {% for i in range(10 ** 9) %}x{% endfor %}", "Range too big"),
+        ("echo {% for i in range(10 ** 9) %}x{% endfor %}", "a range has more than 100000 numbers"),
         ("echo {{ 1 // 0 }}", "division"),
         ("echo {% set x %}{{ events }}{% endset %}{{ x }}", "a value within a value"),
         ("echo {% filter replace('0', '7') %}{{ events }}{% endfilter %}", "a value was changed"),
@@ -194,3 +194,11 @@ def test_arguments_are_not_quoted() -> None:
 def test_a_wrong_argument_is_named_by_its_number() -> None:
     with pytest.raises(JobError, match=r"^job 'b0': arguments\[1\]: \{\{ w \}\} is not among the params"):
         words(["{{ v }}", "{{ w }}"], {"v": 1}, what="job 'b0': arguments")
+
+
+def test_a_literal_argument_keeps_its_carriage_returns() -> None:
+    templates = ["a\rb\r\nc", "\r", "x\r{{ v }}\r\n{# a\r comment #}{{ v\r\n}}", "{% if v %}\r{% endif %}\n"]
+    value = "V\r\ue002"  # the first mark that is tried
+    assert words(templates, {"v": value}, what="arguments") == [
+        "a\rb\r\nc", "\r", f"x\r{value}\r\n{value}", "\r\n",
+    ]  # fmt: skip

@@ -85,7 +85,7 @@ def test_a_scripts_values_arrive_and_none_is_executed(tmp_path: Path, shell: lis
 
 
 def container(folder: Path, **more: Any) -> Job:
-    image = folder / "it's an $image.sif"
+    image = folder / "it's an `image`.sif"
     image.touch()
     return Job("b0", JobType.CONTAINER, container_image=str(image), working_dir=folder / "out", **more)
 

@@ -54,8 +54,9 @@ HEADER = """\
 # b0-scan.bbb-0: an array. Each job has its own script.
 first=0
 bundle=${SLURM_SUBMIT_DIR:?}
-batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-index=${SLURM_ARRAY_TASK_ID:-0}
+index=0
+batch_id=${SLURM_JOB_ID:?}
+[ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 . "$bundle/element.sh"
 unpack_element "$bundle" "$first" $((first + index)) || exit   # it has printed why
 . "$bundle/$((first + index))/script.sh"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler import ConfigError, Job, JobError, JobType, Site
+from scheduler import ConfigError, Job, JobError, JobType, Resources, Site
 from scheduler.render.bundle import render
 
 
@@ -72,6 +72,55 @@ def test_a_template_sees_the_job_and_its_params(tmp_path: Path) -> None:
     content = render([job], site()).files["0/script.sh"]
     assert isinstance(content, bytes)
     assert b"echo 'it'\\''s'" in content
+
+
+def test_a_template_sees_the_fields_of_a_job_as_plain_values_and_items_before_methods(tmp_path: Path) -> None:
+    path = tmp_path / "own.j2"
+    path.write_text(
+        '{% extends "slurm.sh.j2" %}{% block prologue %}{{ job.resources.cpus }} {{ job.resources["memory"] }} '
+        "{{ job.resources.walltime }} {{ params.items }} {{ job.params['items'] }} {{ job.env_vars.A }} "
+        "{{ job.job_type }} {{ job.output_files | join }} {{ job.retry }} {{ job.input_files | length }}{% endblock %}"
+    )
+    (tmp_path / "x.sh").write_text("")
+    job = Job(
+        "b0", JobType.SCRIPT, script_path=tmp_path / "x.sh", params={"items": 5}, env_vars={"A": "1"}, template=path,
+        output_files=["*.root"], input_files=[tmp_path / "x.sh"],
+        resources=Resources(cpus=2, memory="2GB", walltime="1h"),
+    )  # fmt: skip
+    content = render([job], site()).files["0/script.sh"]
+    assert isinstance(content, bytes)
+    assert b"2 2048M 01:00:00 5 5 1 script *.root None 1" in content, content
+
+
+def test_a_template_cannot_call_a_function_or_reach_an_object_of_a_job(tmp_path: Path) -> None:
+    called = []
+    (tmp_path / "own.j2").write_text(
+        '{% extends "slurm.sh.j2" %}{% block prologue %}{{ job.function() }}{{ params.f }}{% endblock %}'
+    )
+    job = Job("b0", function=lambda f: called.append(f), params={"f": 1}, template=tmp_path / "own.j2")
+    with pytest.raises(ConfigError, match=r"own\.j2, line 1, job 'b0': it calls something"):
+        render([job], site())
+    assert called == []
+
+
+def test_an_error_names_the_line_in_the_users_template(tmp_path: Path) -> None:
+    text = '{% extends "slurm.sh.j2" %}\n{% block prologue %}\n\n{{ "x" * 10 ** 10 }}\n{% endblock %}'
+    with pytest.raises(ConfigError, match=r"own\.sh\.j2, line 4, job 'b0': it makes more than .* make less"):
+        script(tmp_path, text)
+
+
+def test_an_include_reads_no_link_out_of_the_folder_and_not_itself_for_ever(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("password")
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "link").symlink_to(secret)
+    (folder / "zero").symlink_to("/dev/zero")
+    own = '{% extends "slurm.sh.j2" %}{% block prologue %}{% include "@" %}{% endblock %}'
+    refused = {"link": "outside its folder", "zero": "does not exist", "../secret": "does not exist"}
+    for name, words in {**refused, "own.sh.j2": "contain itself"}.items():
+        with pytest.raises(ConfigError, match=words):
+            script(folder, own.replace("@", name))
 
 
 @pytest.mark.parametrize(

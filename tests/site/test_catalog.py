@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from scheduler.errors import ConfigError
-from scheduler.site.packaged import packaged_folder
 from scheduler.site.catalog import find_site, list_sites, site_folders
+from scheduler.site.packaged import packaged_folder
 
 BELOW = """\
 transport: ssh
@@ -29,9 +29,7 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 def test_a_users_file_needs_only_the_keys_that_differ(tmp_path: Path) -> None:
     packaged = written(tmp_path / "packaged", "far.yaml", BELOW)
-    user = written(
-        tmp_path / "user", "far.yaml", "account: eic\nlimits: {queued: 9}\nmodules: [c]\nssh: {user: me}\n"
-    )
+    user = written(tmp_path / "user", "far.yaml", "account: eic\nlimits: {queued: 9}\nmodules: [c]\nssh: {user: me}\n")
     found = find_site("far", folders=[tmp_path / "current", tmp_path / "user", tmp_path / "packaged"])
     assert (found.account, found.host, found.ssh.user, found.modules) == ("eic", "far", "me", ("c",))
     assert (found.limits.queued, found.limits.array_size) == (9, 7)
@@ -63,12 +61,16 @@ def test_a_site_file_given_by_path_is_not_merged(tmp_path: Path) -> None:
     assert find_site(whole).path == whole
 
 
-def test_a_file_in_the_current_directory_does_not_hide_the_site_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_the_current_directory_does_not_hide_the_site_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     written(tmp_path, "local", "not a site")
     written(tmp_path, "lonely", BELOW)
     assert find_site("local").transport == "local"
-    assert find_site("lonely").host == "far"
+    with pytest.raises(ConfigError, match=r"no site is called 'lonely'.* write \./lonely"):
+        find_site("lonely")
+    assert find_site("./lonely").host == "far"
 
 
 def test_an_unknown_site_is_refused_with_the_nearest_name_and_the_folders(tmp_path: Path) -> None:
@@ -80,20 +82,20 @@ def test_an_unknown_site_is_refused_with_the_nearest_name_and_the_folders(tmp_pa
             find_site(nonsense, folders=[tmp_path / "a"])
 
 
-def test_sites_are_searched_in_the_current_directory_the_users_folder_and_the_package(
+def test_sites_are_searched_in_the_users_folder_the_current_directory_and_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SCHEDULER_CONFIG_DIR", str(tmp_path / "mine"))
     assert site_folders() == [
-        tmp_path / "site_configs",
         tmp_path / "mine/sites",
+        tmp_path / "site_configs",
         packaged_folder("site_configs"),
     ]
-    monkeypatch.delenv("SCHEDULER_CONFIG_DIR")
-    assert site_folders()[1].parts[-2:] == ("scheduler", "sites")
-    written(tmp_path / "site_configs", "local.yaml", "limits: {running: 3}")
+    written(tmp_path / "mine/sites", "local.yaml", "limits: {running: 3}")
     assert find_site("local").limits.running == 3
+    monkeypatch.delenv("SCHEDULER_CONFIG_DIR")
+    assert site_folders()[0].parts[-2:] == ("scheduler", "sites")
 
 
 def test_a_list_of_sites_includes_invalid_ones_with_their_errors(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from small_functions import echo
-from tests import ROOT
 
 from scheduler import Job, JobType
-from scheduler.site.packaged import packaged_folder
 from scheduler.render.bundle import render
 from scheduler.site.catalog import find_site
+from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import Site
+from small_functions import echo
+from tests import ROOT
 
 FOLDER = packaged_folder("site_configs")
 PACKAGED = sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -15,10 +15,10 @@ from pydantic import BaseModel
 
 from scheduler.errors import ConfigError, JobError
 from scheduler.job.resources import Resources
-from scheduler.site.packaged import packaged_folder
-from scheduler.site.catalog import find_site
-from scheduler.site.site import Site, batch_systems
 from scheduler.schema.yaml import read_mapping
+from scheduler.site.catalog import find_site
+from scheduler.site.packaged import packaged_folder
+from scheduler.site.site import Site, batch_systems
 
 MINIMAL = {"transport": "local", "scheduler": "shell", "work_dir": "/tmp/work"}
 PACKAGED = sorted(path.stem for path in packaged_folder("site_configs").glob("*.yaml"))
@@ -147,7 +147,10 @@ def test_the_batch_systems_are_the_folders_that_exist() -> None:
         ({"limits": {"poll_seconds": 0}}, r"limits\.poll_seconds: must be above 0"),
         ({"limits": {"poll_seconds": True}}, r"limits\.poll_seconds: must be a number"),
         ({"limits": {"running": "4"}}, r"limits\.running: must be a whole number, not '4'"),
-        ({"transport": "carrier pigeon"}, r"transport: no such transport: 'carrier pigeon'; known: local, openssh, ssh"),
+        (
+            {"transport": "carrier pigeon"},
+            r"transport: no such transport: 'carrier pigeon'; known: local, openssh, ssh",
+        ),
         ({"transport": "ssh"}, "host: is missing"),
         ({"host": "-oProxyCommand=x"}, "host: must be the name of a host"),
         ({"host": "me@there"}, r"host: must be the name of a host \(the user is ssh\.user\)"),
@@ -175,7 +178,7 @@ def test_the_batch_systems_are_the_folders_that_exist() -> None:
         ({"python": "-c"}, "python: must be a command"),
         ({"environment": {"A-B": "x"}}, "environment: 'A-B' is not a valid name of a variable"),
         ({"environment": {"JOB_ID": "x"}}, "environment: 'JOB_ID' is not a valid name of a variable, or is reserved"),
-        ({"environment": {"A": True}}, "environment: A must be text or a number, not True"),
+        ({"environment": {"A": True}}, "environment: A must be text or a number without a NUL, not a bool"),
         ({"environment": {"A": "\0"}}, "environment: A must be text"),
         ({"prologue": "a\0b"}, "prologue: must be lines of shell text"),
         ({"native": ["--x\n#SBATCH --uid=0"]}, r"native\[0\]: must be one line"),

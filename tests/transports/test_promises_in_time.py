@@ -37,6 +37,31 @@ def test_a_slow_program_that_prints_sometimes_does_not_time_out(plain_transport:
     assert plain_transport.run(Program("slow", text), timeout=6).out.split() == list("123456")
 
 
+def test_a_program_that_prints_a_byte_from_time_to_time_ends_at_its_deadline(transport: Transport) -> None:
+    for where in ("", " >&2"):
+        program = Program("dripping", f"while :; do printf x{where}; sleep 0.1; done", longest_seconds=1.0)
+        with pytest.raises(TimedOut, match="dripping: timed out: data still arrives"):
+            transport.run(program, timeout=600)
+    assert transport.run(ECHO, ["still here"]).stdout == b"still here\0"
+
+
+def test_the_deadline_grows_with_the_bytes_of_a_transfer(plain_transport: Transport) -> None:
+    text = "for i in 1 2 3 4; do head -c 1000000 /dev/zero; sleep 0.6; done"
+    received: list[int] = []
+    program = Program("large", text, longest_seconds=0.5)
+    plain_transport.run(program, stdout=lambda piece: received.append(len(piece)), timeout=600)
+    assert sum(received) == 4_000_000
+    text = "for i in 1 2 3 4; do head -c 100000 >/dev/null; sleep 0.6; done; cat >/dev/null; echo read"
+    reply = plain_transport.run(Program("large", text, longest_seconds=0.5), stdin=bytes(8_000_000), timeout=600)
+    assert reply.out == "read\n"
+
+
+def test_a_program_that_reads_a_byte_from_time_to_time_ends_at_its_deadline(plain_transport: Transport) -> None:
+    text = "while :; do printf .; head -c 1 >/dev/null; sleep 0.1; done"
+    with pytest.raises(TimedOut, match="has not ended"):
+        plain_transport.run(Program("sipping", text, longest_seconds=1.0), stdin=bytes(8_000), timeout=600)
+
+
 def test_a_program_that_reads_slowly_does_not_time_out(plain_transport: Transport) -> None:
     text = "for i in 1 2 3 4 5 6; do head -c 1000000 >/dev/null; sleep 1.2; done; wc -c"
     reply = plain_transport.run(Program("slow reader", text), stdin=bytes(8_000_000), timeout=6)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
@@ -186,3 +188,35 @@ def test_chunks_of_input_are_produced_on_demand() -> None:
     assert (feed.peek(100), made) == (b"abc", [0, 1, 2])
     feed.advance(3)
     assert feed.peek(100) == b""
+
+
+LOGIN_FILES = {
+    "exec sh": "starts another shell",
+    "exec bash --login": "starts another shell",
+    "read first": "reads standard input",
+    "read first; read second; read third": "reads standard input",
+    "cat >/dev/null": "must neither end the shell nor read standard input",
+    "head -c 10 >/dev/null": "must neither end the shell nor read standard input",
+    "exit": "must neither end the shell nor read standard input",
+}
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash", "busybox sh"])
+@pytest.mark.parametrize(("line", "words"), LOGIN_FILES.items())
+def test_a_login_file_that_takes_the_program_is_named_and_no_data_is_executed(
+    tmp_path: Path, shell: str, line: str, words: str
+) -> None:
+    if not shutil.which(shell.split()[0]):
+        pytest.skip(f"{shell} is not installed")
+    run = exchange()
+    sent = run.input.peek(1 << 20) + b"touch executed\n" * 9
+    done = subprocess.run(
+        [*shell.split(), "-c", f"{line}; {run.command}"], input=sent, capture_output=True, cwd=tmp_path, timeout=60
+    )
+    run.receive_stdout(done.stdout)
+    run.receive_stderr(done.stderr)
+    with pytest.raises(TransportError, match="was not started") as caught:
+        run.reply()
+    assert words in str(caught.value) and "~/.bashrc" in str(caught.value)
+    assert "quota" not in str(caught.value)
+    assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 from scheduler.batch.pbs.states import DELETED, ENDED, FAILED, LIMIT_SIGNALS, LIMITS, NEGATIVE, STATES
 from scheduler.job.evidence import Observation
-from scheduler.job.numerals import read_number
+from scheduler.job.numerals import MOST_EXIT_CODE, read_number, read_time
 from scheduler.job.state import Cause, JobState
 
 Attributes = Mapping[str, str]
@@ -21,6 +21,7 @@ Attributes = Mapping[str, str]
 TASK = re.compile(r"[0-9]{1,18}\[([0-9]{1,9})\]")
 """The id of an array task, with its index."""
 _ESCAPED = re.compile(r"\\(.)", re.S)
+_OF_ARRAY = re.compile(r"Subjob (finished|failed|terminated)\b|Job Array Began at\b")
 _EXCEEDED = re.compile(r"exceeded resource ([a-z]+)")
 
 
@@ -43,6 +44,12 @@ def unescaped(text: str) -> str:
     return _ESCAPED.sub(lambda match: {"n": "\n", "t": "\t"}.get(match[1], match[1]), text)
 
 
+def why_it_waits(comment: str) -> str:
+    """A job's comment, without what PBS writes for a task that has none: ``Subjob finished`` for one that was deleted
+    before it started, ``Job Array Began at …`` for one that waits."""
+    return "" if _OF_ARRAY.match(comment.strip()) else comment.strip()
+
+
 def observation(job: Attributes) -> Observation:
     """What the attributes of one job mean.
 
@@ -56,7 +63,9 @@ def observation(job: Attributes) -> Observation:
         shown += f" Exit_status={job['Exit_status']}" if "Exit_status" in job else ""
     if word == "Q" and job.get("Hold_Types", "n") != "n":
         state = JobState.HELD  # a task of an array that is held
-    reason = job.get("comment", "").strip() if state is not JobState.RUNNING else ""
+    if (_number(job.get("run_count", "")) or 0) > 1:
+        shown += f" run_count={job['run_count']}"  # PBS itself has started it several times
+    reason = why_it_waits(job.get("comment", "")) if state is not JobState.RUNNING else ""
     return Observation(
         shown, state, cause, code, reason=reason, node=job.get("exec_host", "").split("/")[0],
         started=_time(job.get("stime", "")), ended=_time(job.get("obittime", "")) if word in ENDED else None,
@@ -113,7 +122,8 @@ def _as_shell(code: int | None) -> int | None:
     """The exit code as a shell reports it: 128 + signal. None for a negative one: PBS has set it, not the payload."""
     if code is None or code < 0:
         return None
-    return 128 + code - 256 if code >= 256 else code
+    shown = 128 + code - 256 if code >= 256 else code
+    return shown if shown <= MOST_EXIT_CODE else None
 
 
 _SIZES = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40, "pb": 2**50, "": 1}
@@ -143,6 +153,7 @@ def _batch_id(job_id: str) -> str:
 def _time(text: str) -> datetime | None:
     """``Mon Nov 23 22:05:43 2026``. qstat prints times in the time zone of its environment: pbs.sh sets UTC."""
     try:
-        return datetime.strptime(" ".join(text.split()), "%a %b %d %H:%M:%S %Y").replace(tzinfo=timezone.utc)
+        time = datetime.strptime(" ".join(text[:100].split()), "%a %b %d %H:%M:%S %Y").replace(tzinfo=timezone.utc)
     except ValueError:
         return None
+    return read_time(f"{time.timestamp():.0f}")

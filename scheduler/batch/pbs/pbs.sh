@@ -1,7 +1,6 @@
 # PBS on the login node: submit a script, query queue and history, cancel. A frozen server never answers, so every
 # command has a time limit. qstat connects to the server for every id on its command line, so the queue is queried with
 # one table of the user's jobs, and the history only for the few jobs that left the queue without an end file.
-unset PBS_DPREFIX   # it would make qsub read directives with another prefix than #PBS
 me=$(id -un)
 most_queries=100       # the most queries of the history in one poll
 
@@ -36,29 +35,45 @@ placed() {
       !/^#/ && !done { print ENVIRON["line"]; done = 1 } { print }' "$1"
 }
 
-# Submits from the folder /, for the same reason. Therefore -o, relative in the script, is given as an absolute path.
+# If no job of the user is in the queue, a batch that exceeds a limit on resources can never fit.
+explain_limit() {
+  queued=$(limited 60 qselect -u "$me" </dev/null 2>/dev/null) && [ -z "$queued" ] || return 0
+  echo "no job of this user is in the queue" >&2
+}
+
+# Submits from the folder /, for the same reason as in `placed`. Therefore -o, relative in the script, is given as an absolute path.
 batch_submit() {
   find_pbs qsub || return
   log=$PWD/batches/$2/log.0
   [ "$3" -eq 1 ] || log=$PWD/batches/$2/log.^array_index^
   placed "$1" >"batches/$2/placed.sh" || return
-  (exec <"batches/$2/placed.sh" && cd / && limited 120 qsub -o "$log") >"batches/$2/said"
+  (exec <"batches/$2/placed.sh" && cd / && as_login limited 120 qsub -o "$log") >"batches/$2/said"
   code=$?
-  # Print the id alone: a site's hooks may print more.
-  grep -x '[0-9][0-9]*\(\[\]\)\{0,1\}\.[A-Za-z0-9_.-]*' "batches/$2/said" | tail -n 1 | grep . || cat "batches/$2/said"
+  [ "$code" -ne 39 ] || explain_limit
+  cat "batches/$2/said"
   return "$code"
 }
 batch_submitted() { :; }
 
+# Reads what qsub printed: the id, and perhaps more, by a wrapper or a hook of the site. Prints the id if it is certain.
+batch_id() {
+  tr -d '\r' | sed -n 's/^\([0-9][0-9]*\(\[\]\)\{0,1\}\.[0-9_.-]*[A-Za-z][A-Za-z0-9_.-]*\) *$/\1/p' | sort -u | awk '{ id = $0 } END { if (NR == 1) print id }'
+}
+
 # Reads lines: bundle number, folder, name, id, first job, indices, kind ("one", "array" or "pack").
 # Prints lines: name|index|id|state|comment
 # The table truncates names, so its rows are matched by id; an unknown id is queried by name. The tasks of a held array
-# are listed as queued, below the row of the array. "deleted": qdel accepted the job, and the table no longer has it.
-# Without a history nothing else shows that.
+# are listed as queued, and with -u and -t the table has no row for the array itself: if any task is queued, the table
+# without -t shows which arrays are held. "deleted": qdel accepted the job, and the table no longer has it. Without a
+# history nothing else shows that.
 unfinished='^[^|]*[|][^|]*[|][^|]*[|][HQRW][|]'
 batch_live() {
   find_pbs qstat || return
   limited 60 qstat -u "$me" -w -t -s >"$scratch/table" || return
+  : >"$scratch/arrays"
+  if grep -q '^[0-9][0-9]*\[[0-9][0-9]*\].* Q ' "$scratch/table"; then
+    limited 60 qstat -u "$me" -w >"$scratch/arrays" || return
+  fi
   cut -f 3,4 "$1" >"$scratch/ids"
   awk -F '\t' '$2 == "-" { print $1 }' "$scratch/ids" | while read -r name; do
     limited 60 qselect -u "$me" -N "$name" </dev/null | sed "s/^/$name$tab/"
@@ -70,7 +85,8 @@ batch_live() {
     function show() { if (row != "") print row "|" comment; row = "" }
     FILENAME == ARGV[3] { split($0, f, "\t"); gone[f[1]] = gone[f[1]] "," (f[4] == "all" ? f[3] : f[4])
       wanted[f[1]] = f[3]; deleted[f[1]] = f[2]; next }
-    FILENAME != ARGV[4] { split($0, f, "\t"); if (f[2] != "-") { id = f[2]; sub(/[^0-9].*/, "", id); name[id] = f[1]; whole[id] = f[2] }; next }
+    FILENAME == ARGV[4] { if ($1 ~ /^[0-9]+\[\]/) { id = $1; sub(/[^0-9].*/, "", id); parent[id] = NF > 6 ? $10 : $5 }; next }
+    FILENAME != ARGV[5] { split($0, f, "\t"); if (f[2] != "-") { id = f[2]; sub(/[^0-9].*/, "", id); name[id] = f[1]; whole[id] = f[2] }; next }
     /^ / { sub(/^ +/, ""); if ($0 !~ /^-- *$/) comment = comment $0; next }
     { show() }
     /^[0-9]/ && NF >= 6 {
@@ -86,7 +102,7 @@ batch_live() {
         split("", which); split("", some); numbers(substr(gone[one], 2), which); numbers(wanted[one], some)
         for (at in which) if ((at in some) && !((one, at) in listed)) print one "|" at "|" deleted[one] "|deleted|"
       } }
-  ' "$scratch/ids" "$scratch/found" "$scratch/deleted" "$scratch/table"
+  ' "$scratch/ids" "$scratch/found" "$scratch/deleted" "$scratch/arrays" "$scratch/table"
 }
 
 # Queries the history once. Prints no line for a job that PBS does not know. TZ: qstat prints times in the time zone of
@@ -124,7 +140,10 @@ batch_history() {
   done <"$1" >"$scratch/queries"
   head -n "$most_queries" "$scratch/queries" >"$scratch/now"
   while IFS=$tab read -r name how id list; do
-    query_history "$name" "$how" "$id" "$list" || return
+    query_history "$name" "$how" "$id" "$list"
+    code=$?
+    # What fails for one job says nothing about the others; a server that does not answer is not asked again.
+    case $code in 0) ;; 1 | 2 | 124 | 160 | 16[2-4] | 18[3-6] | 255) return "$code" ;; *) echo "unanswered|$name" ;; esac
   done <"$scratch/now"
   [ "$(wc -l <"$scratch/queries")" -le "$most_queries" ] || { echo "queried $most_queries jobs; the next poll queries the rest" >&2; return 75; }
 }

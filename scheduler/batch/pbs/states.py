@@ -70,8 +70,16 @@ IN_DOUBT = frozenset({124, 162, 163, 164, 183, 185, 186, 255})
 """Exit codes of qsub after which the job may exist, or with which the server could not be queried. 124: our own time
 limit for a server that does not answer (the job existed afterwards). 255: a background qsub that was lost. The others
 are connection errors (15010, 15011, 15012, 15031, 15033, 15034; qsub returns the last 8 bits)."""
-FULL = re.compile(r"would exceed .* limit|Maximum number of jobs already in queue", re.I)
-"""Limits on the number of jobs of a user, project or queue (exit code 38 and others), as qsub prints them."""
+COUNT_LIMIT, RESOURCE_LIMIT = 38, 39
+"""Exit codes of qsub for a limit on the number of jobs, or on the resources of all jobs together, of a user, group,
+project, queue or server ("complex"): 15142 and 15143."""
+FULL = re.compile(r"would exceed .*\blimit\b|Maximum number of jobs\b", re.I)
+"""The messages of these limits, and of older servers for ``max_queuable``, whatever the exit code:
+``would exceed queue generic's per-user limit``, ``would exceed complex's per-project limit of jobs in 'Q' state``,
+``Maximum number of jobs for group eic already in queue prod``, ``Maximum number of jobs in 'Q' state already in
+complex``, ``would exceed user anna's limit on resource ncpus in queue prod for jobs in 'Q' state``. OpenPBS has 54."""
+NOTHING_QUEUED = "no job of this user is in the queue"
+"""Printed by pbs.sh after a RESOURCE_LIMIT."""
 
 LOG_CAUSES: Mapping[str, Cause] = {
     "PBS: job killed: walltime": Cause.TIME_LIMIT,

@@ -32,6 +32,9 @@ batch_submit() {
   printf '%s\n' "$(basename "$PWD")-$first"
 }
 
+# Reads what batch_submit printed, and prints the id if it is one.
+batch_id() { sed -n 's/^\([A-Za-z0-9]\{1,\}-[0-9]\{1,\}\) *$/\1/p'; }
+
 # Starts a worker for every free slot, if there is work. A worker that finds its slot taken ends at once.
 start_workers() {
   [ -n "$(ls "$base/queue" 2>/dev/null | head -n 1)" ] || return 0
@@ -39,7 +42,7 @@ start_workers() {
   slot=1
   while [ "$slot" -le "$slots" ]; do
     if ! alive "$(readlink "$base/slots/$slot" 2>/dev/null)"; then
-      (detached sh "$base/worker.sh" "$base" "$slot" </dev/null >>"$base/workers.log" 2>&1) &
+      (as_login detached sh "$base/worker.sh" "$base" "$slot" </dev/null >>"$base/workers.log" 2>&1) &
     fi
     slot=$((slot + 1))
   done
@@ -87,7 +90,7 @@ batch_history() { :; }
 # Reads lines: folder, name, id, first job, indices (empty: all). Queued jobs leave the queue first, so that no worker
 # starts one; then running jobs get TERM, and KILL 5 seconds later.
 batch_cancel() {
-  awk -F '\t' "$awk_numbers"'{ split("", some); numbers($5 == "" ? 0 : $5, some); for (i in some) print $1 "\t" ($4 + i) }' "$1" >"$scratch/which"
+  awk -F '\t' "$awk_numbers"'{ split("", some); numbers($5 == "" ? 0 : $5, some); if ($1 != "") for (i in some) print $1 "\t" ($4 + i) }' "$1" >"$scratch/which"
   while IFS=$tab read -r folder element; do
     find_queue "$(dirname "$folder")"
     ! proved "$folder" "$element" || continue

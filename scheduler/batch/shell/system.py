@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from scheduler.batch.base import BatchSystem, Key
@@ -9,7 +10,7 @@ from scheduler.batch.outcome import Accepted, Outcome, Refused, Unknown
 from scheduler.batch.request import BatchRequest
 from scheduler.errors import ConfigError
 from scheduler.job.evidence import Observation
-from scheduler.job.numerals import is_number
+from scheduler.job.numerals import read_number
 from scheduler.job.state import Cause, JobState
 
 STATES: Mapping[str, tuple[JobState, Cause, str]] = {
@@ -26,6 +27,7 @@ class Shell(BatchSystem):
     """Runs a limited number of jobs at once on the login node. It enforces the walltime, but no memory limit."""
 
     name = "shell"
+    id_form = re.compile(r"[A-Za-z0-9]+-[0-9]+")
     submit_command = "queue"
     has_queues = False
     poll_seconds = 0.5
@@ -40,20 +42,24 @@ class Shell(BatchSystem):
 
     def read_submit(self, exit_code: int, output: str) -> Outcome:
         if exit_code == 0:
-            return Accepted(output.strip())
+            ids = self.ids_in(output)
+            return Accepted(*ids) if len(ids) == 1 else Unknown(output, exit_code)
         return Unknown(output, exit_code) if exit_code > 128 else Refused(output.strip(), exit_code)
 
-    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
+    def read_live(self, lines: Iterable[str], counts: Mapping[str, int]) -> Mapping[Key, Observation]:
         """Lines ``name|index|state|node``."""
         found: dict[Key, Observation] = {}
         for line in lines:
             fields = line.split("|")
-            if len(fields) == 4 and is_number(fields[1]) and fields[2] in STATES:
+            index = read_number(fields[1]) if len(fields) == 4 and fields[2] in STATES else None
+            if index is not None and index < counts.get(fields[0], 0):
                 state, cause, reason = STATES[fields[2]]
-                found[fields[0], int(fields[1])] = Observation(fields[2], state, cause, reason=reason, node=fields[3])
+                found[fields[0], index] = Observation(fields[2], state, cause, reason=reason, node=fields[3])
         return found
 
-    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
+    def read_history(
+        self, lines: Iterable[str], names: Mapping[str, str], counts: Mapping[str, int]
+    ) -> Mapping[Key, Observation]:
         """There is no history."""
         return {}
 

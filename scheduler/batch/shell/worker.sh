@@ -6,7 +6,7 @@ born() {
   if [ -r "/proc/$1/stat" ]; then
     printf '%s.%s' "$(cat /proc/sys/kernel/random/boot_id)" "$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20)"
   else
-    ps -o lstart= -p "$1" 2>/dev/null | tr -c 'A-Za-z0-9:\n' '.'
+    LC_ALL=C ps -o lstart= -p "$1" 2>/dev/null | tr -c 'A-Za-z0-9:\n' '.'
   fi
 }
 me=$$:$(born $$)
@@ -25,7 +25,9 @@ put_back() {
   { read -r bundle && read -r element; } <"$base/new/taken.$slot"
   begun=$bundle/guards/$element
   [ ! -e "$bundle/batches/$element/members" ] || begun=$bundle/batches/$element/begun
-  if [ -e "$begun" ] || [ -L "$begun" ]; then rm -f "$base/new/taken.$slot"; return; fi
+  withdrawn=''
+  case $(readlink "$begun") in cancelled | cancelled/*) withdrawn=1 ;; esac   # its script finds that, and ends
+  if [ -z "$withdrawn" ] && { [ -e "$begun" ] || [ -L "$begun" ]; }; then rm -f "$base/new/taken.$slot"; return; fi
   mv "$base/new/taken.$slot" "$base/queue/0-$(printf '%s-%08d' "$(basename "$bundle")" "$element")"
 }
 

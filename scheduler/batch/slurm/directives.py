@@ -20,6 +20,8 @@ from typing import Any
 from scheduler.errors import ConfigError, did_you_mean
 
 _PLAIN = re.compile(r"[\x21-\x7e][\x20-\x7e]*\Z")
+_BARE = re.compile(r"[A-Za-z0-9_.,:;=@%+/\[\]|*()&!~^{}<>?-]+\Z")
+"""A value that needs no quotes in a directive."""
 MANAGED = {
     "job-name", "array", "output", "error", "open-mode", "no-requeue", "requeue", "time", "nodes", "ntasks",
     "cpus-per-task", "gpus-per-node", "partition", "account", "qos", "constraint", "mem", "mem-per-cpu", "mem-per-gpu",
@@ -29,23 +31,36 @@ MANAGED = {
 """Options that we set, and those with which a job could not be followed or started."""
 
 
-def header(options: Mapping[str, object], native: Sequence[str]) -> str:
+def header(options: Mapping[str, object], native: Sequence[str], allowed: Sequence[str] = ()) -> str:
     """The directives of one batch, one per line.
 
     Args:
         options: long option of sbatch → value, or True for an option without a value.
         native: directives of the site or job, as on the command line of sbatch.
+        allowed: options that native directives may use although simple-slurm does not know them.
 
     Raises:
         ConfigError: a native directive is unknown (the message names the nearest one) or sets what `scheduler`
             sets itself, or a value cannot be written as a directive.
     """
-    return _header(tuple((k, _checked(k, v)) for k, v in options.items()), tuple(native))
+    return _header(tuple((k, _checked(k, v)) for k, v in options.items()), tuple(native), tuple(allowed))
 
 
 @lru_cache(maxsize=64)
-def _header(options: tuple[tuple[str, object], ...], native: tuple[str, ...]) -> str:
-    pairs = _with_one_exclude([*options, *(_native(text) for text in native)])
+def _header(options: tuple[tuple[str, object], ...], native: tuple[str, ...], allowed: tuple[str, ...]) -> str:
+    every = _with_one_exclude([*options, *(_native(text, allowed) for text in native)])
+    newer = set(allowed) - set(_option_names().values()) if allowed else set[str]()
+    lines = [_line(key, value) for key, value in every if key in newer]
+    written = _written([pair for pair in every if pair[0] not in newer], options)
+    return "\n".join([written, *lines]).strip("\n")
+
+
+def _line(key: str, value: object) -> str:
+    return f"#SBATCH --{key}" + ("" if value is True else f"={_quote(str(value))}")
+
+
+def _written(pairs: Sequence[tuple[str, object]], options: tuple[tuple[str, object], ...]) -> str:
+    """The directives of options that simple-slurm knows. `options`: those that are not native directives."""
     with _quiet():
         slurm = _simple_slurm()
         for key, value in pairs:
@@ -54,7 +69,22 @@ def _header(options: tuple[tuple[str, object], ...], native: tuple[str, ...]) ->
             except SystemExit:
                 raise ConfigError(f"#SBATCH --{key}: simple-slurm does not accept {value!r}") from None
         script = str(slurm.script())
-    return "\n".join(line.rstrip() for line in script.splitlines() if line.startswith("#SBATCH"))
+    quoted = {key: value for key, value in pairs if value is not True and _is_quoted(key, str(value), options)}
+    lines = [line.rstrip() for line in script.splitlines() if line.startswith("#SBATCH")]
+    written = {f"--{key}": f"#SBATCH --{key}={_quote(str(value))}" for key, value in quoted.items()}
+    return "\n".join(written.get(line.split()[1], line) for line in lines)
+
+
+def _is_quoted(key: str, value: str, options: tuple[tuple[str, object], ...]) -> bool:
+    """Whether we write the value ourselves: with "=", which options with an optional value need, and with quotes."""
+    return key not in dict(options) or _BARE.match(value) is None
+
+
+def _quote(value: str) -> str:
+    """A value as sbatch reads it in a directive: it takes `#` for a comment, and removes quotes and backslashes."""
+    if _BARE.match(value):
+        return value
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _with_one_exclude(pairs: list[tuple[str, object]]) -> list[tuple[str, object]]:
@@ -76,19 +106,28 @@ def _checked(key: str, value: object) -> object:
     return text
 
 
-def _native(text: str) -> tuple[str, object]:
-    """Read ``--key=value``, ``--key value``, ``--key`` or ``-C value``: the long name of the option, and the value."""
+def _native(text: str, allowed: Sequence[str]) -> tuple[str, object]:
+    """Read ``--key=value``, ``--key value``, ``--key`` or ``-C value``: the long name of the option, and the value. It
+    may have blanks.
+
+    `allowed`: options that simple-slurm need not know.
+    """
     match = re.match(r"(--[A-Za-z][A-Za-z0-9-]*|-[A-Za-z])(?:=|\s+|(?<=^-.)(?=.)|$)(.*)\Z", text)
     if match is None or not all(" " <= c <= "~" for c in text):
         raise ConfigError(f"native: {text!r} is not an option of sbatch")
     key, value = match[1].lstrip("-"), match[2].strip()
     names = _option_names()
-    if key not in names:
-        raise ConfigError(f"native: sbatch has no option {match[1]}; {did_you_mean(key, names)}")
-    key = names[key]
-    if key in MANAGED:
+    if key not in names and key not in allowed:
+        do = f"; if the site's sbatch has it, add it to the site file: native_options: [{key}]" if len(key) > 1 else ""
+        raise ConfigError(f"native: simple-slurm does not know {match[1]}; {did_you_mean(key, names)}{do}")
+    key = names.get(key, key)
+    if key in MANAGED or (key not in names and any(one.startswith(key) for one in MANAGED)):  # sbatch accepts prefixes
         raise ConfigError(f"native: {text!r} sets --{key}, which scheduler sets itself; use the key of the site or job")
-    return (key, _checked(key, value)) if value else (key, True)
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]  # as on a command line
+    if value.startswith("-"):
+        _checked(key, value)
+    return (key, value) if value else (key, True)
 
 
 @cache

@@ -1,6 +1,6 @@
 """The words of Slurm's queue, accounting and logs, and what they mean. Tables only.
 
-States: https://slurm.schedmd.com/job_state_codes.html. Everything else was observed on Slurm 22.05 and 24.11.
+States: https://slurm.schedmd.com/job_state_codes.html. Everything else was observed on Slurm 22.05, 24.11 and 26.05.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ STATES: Mapping[str, tuple[JobState, Cause]] = {
     "COMPLETING": (JobState.RUNNING, Cause.NONE),
     "CONFIGURING": (JobState.QUEUED, Cause.NONE),
     "POWER_UP_NODE": (JobState.QUEUED, Cause.NONE),
+    "EXPEDITING": (JobState.QUEUED, Cause.NONE),  # its node failed, and it is started again first of all (26.05)
     "REQUEUED": (JobState.QUEUED, Cause.NONE),
     "REQUEUE_FED": (JobState.QUEUED, Cause.NONE),
     "REQUEUE_HOLD": (JobState.HELD, Cause.NONE),
@@ -48,22 +49,20 @@ HELD_REASONS = (
     "JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "job requeued in held state", "launch failed requeued held",
 )  # fmt: skip
 """Reasons with which a PENDING job is held: it does not start until someone releases it."""
+KILLED_REASONS = ("RaisedSignal", "JobLaunchFailure")
+"""How a reason begins with which a FAILED job was killed by a signal: the second one is what Slurm 22.05 reports for a
+script that was killed by SIGKILL. It has another meaning too: the accounting is asked as well."""
 NEVER_STARTS = "DependencyNeverSatisfied"
 """The reason with which a PENDING job can never start."""
 
-IN_DOUBT = (
-    "timed out",
-    "Unable to contact",
-    "Connection reset",
-    "Connection refused",
-    "Zero Bytes",
-    "Unexpected message",
-    "Message send failure",
-    "Message receive failure",
-    "Communication connection failure",
-    "Communication shutdown failure",
+IN_DOUBT = re.compile(
+    r"timed?[ -]?out|unable to contact|connecting|connection|connect failure|communicat|zero bytes"
+    r"|unexpected message|message (send|receive)|incomplete message|header lengths|broken pipe|network is"
+    r"|no route to host|transport endpoint|standby mode|socket (error|closed)|stream socket",
+    re.I,
 )
-"""Errors of sbatch after which the controller may have accepted the job: in 3 of 3 trials a frozen one ran it."""
+"""Errors of sbatch after which the controller may have accepted the job: in 3 of 3 trials a frozen one ran it. They are
+no refusal, whatever the exit code is."""
 FULL = re.compile(r"\b(QOS|Assoc)(Grp|Max)\w*Submit\w*Limit\b|temporarily unable to accept job|Job limit exceeded")
 """Limits on a user's queued jobs, as sbatch prints them when it refuses a job (Slurm's list of job reason codes,
 https://slurm.schedmd.com/job_reason_codes.html). A limit on running jobs keeps a job pending and is not among them."""

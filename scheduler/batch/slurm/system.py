@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from scheduler.batch.base import BatchSystem, Key
@@ -11,22 +12,25 @@ from scheduler.batch.slurm.directives import header
 from scheduler.batch.slurm.rows import read_sacct, read_squeue
 from scheduler.batch.slurm.states import FULL, IN_DOUBT, LOG_CAUSES, LOG_OF_REQUEUE
 from scheduler.job.evidence import Observation
-from scheduler.job.numerals import is_number
 from scheduler.job.state import Cause
 from scheduler.job.units import format_walltime
 
+_SENTENCE = re.compile(r"^Submitted batch job ([0-9]+)(?: on cluster \S+)?[ \t]*(?=[\r\n]|\Z)", re.M)
 _USAGE = 255
-"""The exit code of sbatch for an option that it does not know."""
+"""The exit code of sbatch for an option or a value that it does not accept: a refusal, if its output has a reason."""
 
 
 class Slurm(BatchSystem):
     """Slurm 20 and later."""
 
     name = "slurm"
+    directive = "#SBATCH"
+    id_form = re.compile(r"[1-9][0-9]{0,17}(;[A-Za-z0-9_.-]+)?")
     submit_command = "sbatch --parsable"
     drops_cancelled_tasks = True
     core_variables = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
     log_causes = LOG_CAUSES
+    log_prefixes = ("slurmstepd", "slurmd", "srun: ", "slurm_script: ")
 
     def directives(self, request: BatchRequest) -> str:
         """The ``#SBATCH`` lines."""
@@ -49,24 +53,31 @@ class Slurm(BatchSystem):
             "exclude": ",".join(request.exclude) or None,
             **_memory(request),
         }
-        return header({k: v for k, v in options.items() if v is not None}, want.native)
+        return header({k: v for k, v in options.items() if v is not None}, want.native, request.native_options)
 
     def read_submit(self, exit_code: int, output: str) -> Outcome:
         """``sbatch --parsable`` prints the id, in a federation with ``;cluster`` after it. Warnings go to stderr."""
-        first = output.split()[0] if output.split() else ""
-        if exit_code == 0:
-            return Accepted(first) if is_number(first.split(";")[0], digits=18) else Unknown(output, exit_code)
+        ids = self.ids_in(output)
+        if exit_code == 0 and len(ids) == 1:
+            return Accepted(*ids)
         wrong_option = exit_code == _USAGE and "sbatch --help" in output
-        if (exit_code > 128 and not wrong_option) or any(doubt in output for doubt in IN_DOUBT):
+        killed = exit_code > 128 and exit_code != _USAGE
+        if ids or exit_code == 0 or killed or (IN_DOUBT.search(output) and not wrong_option) or not output.strip():
             return Unknown(output, exit_code)
         message = output.replace("\r", "\n").strip()
         return Full(message, exit_code) if FULL.search(output) else Refused(message, exit_code)
 
-    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
-        return read_squeue(lines)
+    def ids_in(self, output: str) -> set[str]:
+        """A wrapper of the site may print what sbatch prints without ``--parsable``."""
+        return super().ids_in(_SENTENCE.sub(r"\1", output))
 
-    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
-        return read_sacct(lines, names)
+    def read_live(self, lines: Iterable[str], counts: Mapping[str, int]) -> Mapping[Key, Observation]:
+        return read_squeue(lines, counts)
+
+    def read_history(
+        self, lines: Iterable[str], names: Mapping[str, str], counts: Mapping[str, int]
+    ) -> Mapping[Key, Observation]:
+        return read_sacct(lines, names, counts)
 
     def no_history(self, error: str) -> bool:
         return "accounting storage is disabled" in error or "sacct: command not found" in error

@@ -6,15 +6,18 @@ import textwrap
 from collections.abc import Sequence
 
 from scheduler.check.finding import Finding, Mark
+from scheduler.check.learned import forget_learned
 from scheduler.check.look import inspect_site
+from scheduler.check.state_folder import state_folder_findings
 from scheduler.cli.screen import console
 from scheduler.engine.connect import transport_to
+from scheduler.ledger.database import state_folder
 from scheduler.site.catalog import find_site
 
 _STYLES = {Mark.OK: "green", Mark.NOTE: "yellow", Mark.FAILED: "bold red"}
 _INDENT = " " * 8
 _WIDTH = 80
-_NEEDED_BY_JOBS = ("host key", "login", "shell", "connection", "batch system", "work_dir")
+_NEEDED_BY_JOBS = ("host key", "login", "shell", "connection", "batch system", "work_dir", "work_dir access")
 """If one of these checks fails, no trial job can be submitted."""
 
 
@@ -27,9 +30,11 @@ def check(name: str, *, job: bool, image: str | None, timeout: float, json: bool
         image: the remote path of a container image to check and, with `job`, to run; None skips both.
         timeout: seconds to wait for the jobs.
     """
-    site = find_site(name)
+    site = find_site(name, report=console.print_message)
     with transport_to(site) as transport:
-        findings = inspect_site(site, transport, image=image)
+        findings = [*state_folder_findings(state_folder()), *inspect_site(site, transport, image=image)]
+        if not any(one.name == "batch system" and one.mark is Mark.FAILED for one in findings):
+            findings += forget_learned(site)
         if not json:
             _print_findings(findings)
         usable = not any(one.mark is Mark.FAILED and one.name in _NEEDED_BY_JOBS for one in findings)

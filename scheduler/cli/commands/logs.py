@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
 from scheduler.cli import selection
 from scheduler.cli.screen import console
+from scheduler.engine.file_end import end_of_file, last_lines, window
 from scheduler.errors import SchedulerError
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
@@ -38,7 +38,7 @@ def logs(job_id: str, stream: str, *, site: str | None, campaign: str | None, li
         )
     else:
         output = _end_of_remote_file(job, stream, ledger, lines)
-    last = output.decode("utf-8", "backslashreplace").splitlines()[-lines:]
+    last = last_lines(output, lines)
     for line in last:
         console.print_line(line)
     if not last:
@@ -61,8 +61,7 @@ def _at_attempt(job: JobRow, number: int, ledger: Ledger) -> JobRow:
 
 def _end_of_file(path: Path, lines: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            return b"".join(deque(file, maxlen=lines))
+        return end_of_file(path, window(lines))
     except OSError as error:
         raise SchedulerError(f"cannot read {path}: {error.strerror}") from error
 
@@ -73,8 +72,8 @@ def _end_of_remote_file(job: JobRow, stream: str, ledger: Ledger, lines: int) ->
     from scheduler.engine import programs
 
     with open_session(job.site, ledger) as session:
-        arguments = [job.folder or "", str(job.element), stream, str(lines)]
+        arguments = [job.folder or "", str(job.element), stream, str(lines), str(window(lines))]
         reply = session.context.transport.run(programs.program("tail"), arguments)
     if reply.exit_code != 0:
         raise SchedulerError(f"job {job.job_id!r} on {job.site}: {reply.err.strip()}")
-    return reply.stdout
+    return reply.stdout[-window(lines) :]

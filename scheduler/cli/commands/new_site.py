@@ -16,7 +16,7 @@ from scheduler.batch.base import find
 from scheduler.cli.commands.sites import yaml_lines
 from scheduler.cli.screen import console
 from scheduler.errors import ConfigError
-from scheduler.site.catalog import find_site, site_folders
+from scheduler.site.catalog import find_site, own_folders
 from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import Site, batch_systems
 from scheduler.transports.find import traits_of
@@ -188,7 +188,7 @@ def _path_of(name: str, *, force: bool) -> Path:
         raise ConfigError(
             f"{name[:60]!r} is not a valid site name: use letters, digits, '-', '_' and '.', and no .yaml at the end"
         )
-    path = site_folders()[1] / f"{name}.yaml"
+    path = own_folders()[0] / f"{name}.yaml"
     if path.exists() and not force:
         raise ConfigError(f"{path} already exists; edit it, or overwrite it with --force")
     return path

@@ -49,7 +49,7 @@ def array_script(file: Path, site: str, job_id: str | None) -> int:
 
 def _rendered(file: Path, site: str) -> Bundle:
     job_file = read_job_file(file)
-    return render(job_file.jobs(), find_site(site), campaign=campaign_of(job_file, None))
+    return render(job_file.jobs(), find_site(site, report=console.print_message), campaign=campaign_of(job_file, None))
 
 
 def _hint(job_id: str, known: dict[str, int]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scheduler.cli import follow, report
 from scheduler.cli.screen import console
-from scheduler.cli.submission import file_submission, print_how_to_resume, submit_new_jobs
+from scheduler.cli.submission import file_submission, print_how_to_resume, submit_new_jobs, worth_waiting_for
 from scheduler.errors import SchedulerError
 
 
@@ -29,7 +29,8 @@ def run(file: Path, site: str, *, campaign: str | None, again: bool, timeout: fl
             no_errors = True
         except SchedulerError as error:
             console.print_error(str(error))
-            print_how_to_resume(submission.campaign)
+            if worth_waiting_for(submission.rows()):
+                print_how_to_resume(submission.campaign)
             no_errors = False
         jobs = submission.rows()
     report.print_results(jobs, show=show, json=json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_text
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 from scheduler.cli.screen import console
 from scheduler.cli.screen.columns import column, print_columns
 from scheduler.errors import ConfigError
+from scheduler.site import trust as trusted
 from scheduler.site.catalog import Entry, find_site, list_sites
 from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import Site
@@ -59,6 +61,18 @@ def show(name: str, *, json: bool) -> int:
     return 0
 
 
+def trust(files: Sequence[Path]) -> int:
+    """Record that the user trusts site files or templates as they are now, and print what is recorded.
+
+    Raises:
+        ConfigError: a file cannot be read, or could be changed by other users.
+    """
+    for path in files:
+        for file, digest in trusted.trust(path, report=console.print_message).items():
+            console.print_line(f"trusted: {file} (SHA-256 {digest})")
+    return 0
+
+
 def _site(entry: Entry) -> Site | None:
     try:
         return None if entry.error else find_site(entry.name)
@@ -81,9 +95,11 @@ def _short(path: Path) -> str:
     """A path for the table. The full path is in the JSON and in the first lines of `show`."""
     if path.parent == packaged_folder("site_configs"):
         return "packaged"
-    for folder, short in ((Path.cwd(), "."), (Path.home(), "~")):
-        if path.is_relative_to(folder):
-            return f"{short}/{path.relative_to(folder)}"
+    for find, short in ((Path.cwd, "."), (Path.home, "~")):
+        with contextlib.suppress(FileNotFoundError):  # the current directory was removed
+            folder = find()
+            if path.is_relative_to(folder):
+                return f"{short}/{path.relative_to(folder)}"
     return str(path)
 
 

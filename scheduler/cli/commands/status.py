@@ -19,17 +19,18 @@ def status(selection: Selection, *, everything: bool, refresh: bool, json: bool)
 
     Args:
         everything: print also jobs that finished more than a day ago.
-        refresh: poll the sites of unfinished jobs first.
+        refresh: poll the sites of unfinished and recently lost jobs first.
     """
     ledger = Ledger()
+    report.warn_of_loss(ledger)
     jobs = selection.rows(ledger) if everything or selection.job_ids else _recent(ledger, selection)
-    unfinished = [job for job in jobs if not job.status.final]
+    open_jobs = [job for job in jobs if not job.status.final] + ledger.lost(job.key for job in jobs)
     no_errors = True
-    if refresh and unfinished:
+    if refresh and open_jobs:
         from scheduler.cli import follow
 
         with console.on_interrupt("Interrupted. scheduler status --no-refresh prints the last known states."):
-            no_errors = follow.poll(unfinished, ledger)
+            no_errors = follow.poll(open_jobs, ledger)
         jobs = ledger.of_keys([job.key for job in jobs])
     why_none = "" if jobs else _why_none(ledger, selection)
     if json:
@@ -45,7 +46,7 @@ def status(selection: Selection, *, everything: bool, refresh: bool, json: bool)
 def _recent(ledger: Ledger, selection: Selection) -> list[JobRow]:
     """The selected jobs that are unfinished or not collected, or have changed in the last 24 hours."""
     since = time.time() - _RECENT_SECONDS
-    return ledger.chosen(site=selection.site, campaign=selection.campaign, not_done=True, since=since)
+    return ledger.chosen(sites=selection.sites(ledger), campaign=selection.campaign, not_done=True, since=since)
 
 
 def _why_none(ledger: Ledger, selection: Selection) -> str:

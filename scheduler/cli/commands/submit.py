@@ -7,8 +7,8 @@ from pathlib import Path
 
 from scheduler.batch.shown_id import shown_id
 from scheduler.cli import report
-from scheduler.cli.screen import console, format
-from scheduler.cli.submission import file_submission, submit_new_jobs, wait_command
+from scheduler.cli.screen import console
+from scheduler.cli.submission import file_submission, submit_new_jobs, wait_command, worth_waiting_for
 from scheduler.ledger.rows import JobRow
 
 
@@ -16,16 +16,16 @@ def submit(file: Path, site: str, *, campaign: str | None, again: bool, json: bo
     """Submit the jobs of a file, print a line for each job. Returns the exit code."""
     with file_submission(file, site, campaign=campaign, again=again) as submission:
         submit_new_jobs(submission)
-        jobs = submission.rows()
+        jobs, unanswered = submission.rows(), submission.unanswered_rows()
     if submission.refused:
         console.print_error(submission.refused)
     if json:
         report.print_json(jobs)
     else:
         _print_lines(jobs)
-    if not all(map(format.finished_and_collected, jobs)):
+    if worth_waiting_for(jobs):
         console.print_message(f"{report.WAIT_HINT}{wait_command(submission.campaign)}", "dim")
-    return 1 if submission.refused else 0
+    return 1 if submission.refused or unanswered else 0
 
 
 def _print_lines(jobs: Sequence[JobRow]) -> None:

@@ -19,6 +19,9 @@ def wait(selection: Selection, *, timeout: float | None, show: Sequence[str], js
         show: results that get a column in the table.
     """
     ledger = Ledger()
+    report.warn_of_loss(ledger)
+    if selection.empty and (lost := ledger.lost()):
+        follow.poll(lost, ledger)  # a job that is not lost after all is waited for
     jobs = ledger.chosen(not_done=True) if selection.empty else selection.rows(ledger)
     if not jobs:
         return report.no_jobs("Nothing to wait for: all jobs are finished and collected.", json=json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from scheduler.batch.shown_id import shown_id
 from scheduler.cli.screen import console, format
 from scheduler.cli.screen.columns import Column, column, print_columns
-from scheduler.job.state import JobState
+from scheduler.job.state import Cause, JobState
 from scheduler.ledger.rows import JobRow
 
 _STYLES = {
@@ -83,11 +84,11 @@ def _print_counts(jobs: Sequence[JobRow]) -> None:
 
 
 def _print_errors(jobs: Sequence[JobRow]) -> None:
-    """For each different status of failed jobs: the reason and the last lines of output of one of the jobs."""
-    by_status: dict[str, list[JobRow]] = {}
+    """For each different failure: the reason and the last lines of output of one of the jobs."""
+    by_status: dict[tuple[str, str], list[JobRow]] = {}
     for job in jobs:
         if job.status.state is JobState.FAILED:
-            by_status.setdefault(str(job.status), []).append(job)
+            by_status.setdefault((str(job.status), _what_differs(job)), []).append(job)
     groups = list(by_status.values())
     for group in groups[:_MOST_ERRORS]:
         first = group[0]
@@ -101,6 +102,16 @@ def _print_errors(jobs: Sequence[JobRow]) -> None:
     if hidden or any((job.results or {}).get("stderr") for group in groups for job in group):
         more = f"{console.number_of(hidden, 'more job')} failed with other errors; " if hidden else ""
         console.print_message(f"{more}to print a job's standard error: scheduler logs --stderr JOB_ID\n", "dim")
+
+
+def _what_differs(job: JobRow) -> str:
+    """What distinguishes a failure from others of the same cause: its reason, without the names of node and job and
+    without numbers."""
+    status = job.status
+    if status.cause in (Cause.EXIT_CODE, Cause.SIGNAL):
+        return ""
+    reason = status.reason.replace(status.node or "\n", "").replace(job.job_id, "")
+    return re.sub(r"[0-9]+", "", reason)
 
 
 def _last_lines(job: JobRow) -> list[str]:

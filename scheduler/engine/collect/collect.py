@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from scheduler.engine.collect import local_files
 from scheduler.engine.collect.fetch import Progress, fetch
-from scheduler.engine.collect.manifest import Manifest, manifest
+from scheduler.engine.collect.listing import Manifest
+from scheduler.engine.collect.manifest import manifest
 from scheduler.engine.collect.results import results_of
 from scheduler.engine.context import SiteContext
 from scheduler.errors import OutputError
@@ -37,19 +40,22 @@ def collect(rows: Sequence[JobRow], context: SiteContext, *, progress: Progress 
     submitted = [row for row in rows if row.folder is not None and row.status.cause is not Cause.REFUSED]
     with tempfile.TemporaryDirectory(prefix="scheduler-") as scratch:
         listed = manifest(submitted, context.transport, Path(scratch)) if submitted else Manifest()
-        error = _fetch(listed, context, progress)
+        kept = dict[str, str]()
+        error = _fetch(listed, context, progress, kept)
         complete = [row for row in rows if error is None or row.key not in error.jobs]
         for start in range(0, len(complete), JOBS_PER_TRANSACTION):
-            _record(complete[start : start + JOBS_PER_TRANSACTION], listed, context.ledger)
+            _record(complete[start : start + JOBS_PER_TRANSACTION], listed, kept, context.ledger)
     if error is not None:
         context.ledger.observe({}, dict.fromkeys(error.jobs, f"collect: {error}"))
         raise error
 
 
-def _fetch(listed: Manifest, context: SiteContext, progress: Progress | None) -> OutputError | None:
+def _fetch(
+    listed: Manifest, context: SiteContext, progress: Progress | None, kept: dict[str, str]
+) -> OutputError | None:
     """Download all outputs. An error that names its jobs is returned, so that the other jobs are recorded first."""
     try:
-        fetch(listed.outputs, context.transport, progress)
+        fetch(listed.outputs, context.transport, progress, kept=kept)
     except OutputError as error:
         if not error.jobs:
             raise
@@ -57,12 +63,36 @@ def _fetch(listed: Manifest, context: SiteContext, progress: Progress | None) ->
     return None
 
 
-def _record(rows: Sequence[JobRow], listed: Manifest, ledger: Ledger) -> None:
+def _record(rows: Sequence[JobRow], listed: Manifest, kept: Mapping[str, str], ledger: Ledger) -> None:
     """Record the results of jobs whose outputs are in place."""
     found = {row.key: results_of(row, listed) for row in rows}
+    notes = {row.key: _notes(row, listed, kept) for row in rows}
+    for row in rows:
+        local_files.remove_leftovers([output.where for output in listed.of(row.key)])
+        status, results = found[row.key]
+        if notes[row.key]:
+            reason = "; ".join(filter(None, [status.reason, *notes[row.key]]))
+            found[row.key] = replace(status, reason=reason), results
     changed = {row.key: found[row.key][0] for row in rows if found[row.key][0] != row.status}
-    texts = {row.key: f"collected: {len(listed.of(row.key))} files downloaded" for row in rows}
-    texts |= {key: f"outputs: {status}: {status.reason}" for key, status in changed.items()}
+    texts = {row.key: _text(row, listed, notes[row.key]) for row in rows}
+    texts |= {key: f"outputs: {status}: {status.reason}" for key, status in changed.items() if not notes[key]}
     ledger.observe(changed, texts)
     retries = {row.key: row.retries for row in rows}
     ledger.record_results({key: results for key, (_, results) in found.items()}, retries)
+
+
+def _text(row: JobRow, listed: Manifest, notes: Sequence[str]) -> str:
+    """What happened to the outputs of a job, for its history."""
+    return "; ".join([f"collected: {len(listed.of(row.key))} files downloaded", *notes])
+
+
+def _notes(row: JobRow, listed: Manifest, kept: Mapping[str, str]) -> list[str]:
+    """What the user should know about the outputs of a job, whatever its state is."""
+    notes = [
+        f"{Path(output.local_path).name} had been changed locally; the changed file is now {kept[output.local_path]}"
+        for output in listed.of(row.key)
+        if output.local_path in kept
+    ]
+    if listed.of_git[row.key]:
+        notes.append(f"{listed.of_git[row.key]} files in .git folders were not downloaded")
+    return list(dict.fromkeys(notes))

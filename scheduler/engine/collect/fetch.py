@@ -10,11 +10,10 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from scheduler.engine import programs
-from scheduler.engine.collect import atomic_write, resumable, stripes
-from scheduler.engine.collect.manifest import SHA256_OF_EMPTY, Output
+from scheduler.engine.collect import local_files, resumable, stripes
+from scheduler.engine.collect.output import SHA256_OF_EMPTY, Output
 from scheduler.engine.collect.small_files import keep, unpack
 from scheduler.errors import OutputError, TransportError
 from scheduler.transports.base import Transport
@@ -23,79 +22,124 @@ FETCH_SECONDS = 900.0
 """The longest time without data from fetch.sh while it compares the local part of a large file with the remote file."""
 REPORT_BYTES = 1 << 18
 """The least number of bytes between two calls of a progress callback."""
+MOST_BROKEN = 20
+"""After so many breaks of the stream, nothing more is requested."""
 Progress = Callable[[int, int], None]
 """Called with the bytes that have been downloaded, and the bytes to download in all."""
 
 
-def fetch(outputs: Sequence[Output], transport: Transport, progress: Progress | None = None) -> None:
+class _Broken(OutputError):
+    """The stream cannot be read on. `left`: what has not been read of it, first the output at which it broke."""
+
+    def __init__(self, message: str, left: Sequence[Output]) -> None:
+        super().__init__(message)
+        self.left = left
+
+
+def fetch(
+    outputs: Sequence[Output],
+    transport: Transport,
+    progress: Progress | None = None,
+    *,
+    kept: dict[str, str] | None = None,
+) -> None:
     """Download the outputs that are not local yet, in one remote command; no command if all are.
 
-    Empty files are created locally.
+    Empty files are created locally. If the stream breaks at an output of a job, the outputs of the others are requested
+    in another command.
 
     Args:
         outputs: what to download.
         transport: the connection to the site.
         progress: called while bytes arrive, and at the end.
+        kept: receives the local paths at which somebody else had written a file, and the name that this file has now.
 
     Raises:
         OutputError: a file differs from the manifest, or cannot be written locally. It names the jobs of such files;
             all other files are in place.
         TransportError: the connection was lost. What has arrived is kept, and the next call continues.
     """
-    failed: dict[int, str] = {}
-    wanted = {
-        output.remote_path: output for output in outputs if not (_is_created(output, failed) or _is_local(output))
-    }
-    if wanted:
-        with contextlib.ExitStack() as open_files:
-            large = {
-                path: open_files.enter_context(
-                    contextlib.closing(resumable.part_of(Path(output.local_path), output.size))
-                )
-                for path, output in wanted.items()
-                if not output.sha256
-            }
-            _fetch(wanted, large, transport, progress, failed)
+    failed, kept = dict[int, str](), {} if kept is None else kept
+    wanted = [output for output in outputs if not (_is_local(output) or _is_created(output, failed, kept))]
+    for attempt in range(MOST_BROKEN, -1, -1):
+        try:
+            _fetch_once(wanted, transport, progress, failed, kept)
+            break
+        except _Broken as error:
+            blamed = error.left[:1] if attempt else error.left
+            failed = {output.job: str(error) for output in blamed} | failed
+            wanted = [output for output in error.left if output.job not in failed]
     if failed:
         raise OutputError(next(iter(failed.values())), jobs=failed)
 
 
-def _fetch(
-    wanted: dict[str, Output],
-    large: Mapping[str, resumable.Part],
+def _fetch_once(
+    outputs: Sequence[Output],
     transport: Transport,
     progress: Progress | None,
     failed: dict[int, str],
+    kept: dict[str, str],
 ) -> None:
-    """`failed` receives the jobs of files that could not be kept, and why. The other files continue."""
+    wanted = {output.remote_path: output for output in outputs}
+    with contextlib.ExitStack() as open_files:
+        large = dict[str, resumable.Part]()
+        for path, output in list(wanted.items()):
+            if not output.sha256:
+                try:
+                    part = resumable.part_of(output.where, output.size, output.properties)
+                    large[path] = open_files.enter_context(contextlib.closing(part))
+                except OutputError as error:
+                    failed.setdefault(output.job, str(error))
+                    del wanted[path]
+        if wanted:
+            _fetch(wanted, large, _Run(transport, progress, failed, kept))
+
+
+@dataclass
+class _Run:
+    """A call of `fetch`.
+
+    Attributes:
+        failed: receives the jobs of files that could not be kept, and why. The other files continue.
+        kept: as for `fetch`.
+    """
+
+    transport: Transport
+    progress: Progress | None
+    failed: dict[int, str]
+    kept: dict[str, str]
+
+
+def _fetch(wanted: Mapping[str, Output], large: Mapping[str, resumable.Part], run: _Run) -> None:
     small = {path: output for path, output in wanted.items() if path not in large}
     small_request = b"".join(os.fsencode(path[1:]) + b"\0" for path in small)
     local_bytes = sum(part.offset for part in large.values())
-    meter = _Meter(sum(output.size for output in wanted.values()) - local_bytes, progress)
+    meter = _Meter(sum(output.size for output in wanted.values()) - local_bytes, run.progress)
     left, not_kept, reply = dict(large), dict[str, str](), None
-    channels = stripes.channels_for(transport, sum(part.size for part in large.values()) - local_bytes)
+    channels = stripes.channels_for(run.transport, sum(part.size for part in large.values()) - local_bytes)
     while channels:
         large_request = b"".join(_request(wanted[path], part) for path, part in left.items())
-        run = stripes.open_channels(
-            transport,
+        with stripes.open_channels(
+            run.transport,
             programs.program("fetch"),
             [large_request, small_request],
             channels=channels,
             timeout=FETCH_SECONDS,
-        )
-        with run as source:
+        ) as source:
             try:
                 channels = stripes.receive(source, left, meter.add, not_kept)
                 if small and not left:
-                    unpack(source, small, meter.add, failed)
-            except TransportError as error:
-                raise _interrupted(source, error) from error
+                    unpack(source, small, meter.add, run.failed, run.kept)
+            except (TransportError, OutputError) as error:
+                raise _interrupted(source, error, [*(wanted[path] for path in left), *small.values()]) from error
+            finally:
+                run.failed.update({wanted[path].job: why for path, why in not_kept.items()})
+                run.kept.update({part.target.path: part.kept for part in large.values() if part.kept})
             reply = source.reply
-    failed |= {wanted[path].job: why for path, why in not_kept.items()}
     if small:
         words = reply.err.strip() if reply is not None else ""
         message = f"{len(small)} outputs were not sent, {next(iter(small))!r} first: {words[:500]}"
-        failed |= {output.job: message for output in small.values()}
+        run.failed.update({output.job: message for output in small.values()})
 
 
 def _request(output: Output, part: resumable.Part) -> bytes:
@@ -103,10 +147,12 @@ def _request(output: Output, part: resumable.Part) -> bytes:
     return f"{part.offset}\0{part.digest.hexdigest()}\0{part.size}\0".encode() + os.fsencode(output.remote_path) + b"\0"
 
 
-def _interrupted(source: stripes.Channels, error: TransportError) -> Exception:
-    """The error that fetch.sh printed, if it failed; else the connection's."""
+def _interrupted(source: stripes.Channels, error: Exception, left: Sequence[Output]) -> Exception:
+    """The error that fetch.sh printed, if it failed; else the connection's, or what is wrong with the stream."""
+    if isinstance(error, OutputError):
+        return _Broken(str(error), left)
     if source.reply is not None and source.reply.exit_code != 0:
-        return OutputError(f"the outputs were not sent completely: {source.reply.err.strip()[:500]}")
+        return _Broken(f"the outputs were not sent completely: {source.reply.err.strip()[:500]}", left)
     return error
 
 
@@ -129,32 +175,37 @@ class _Meter:
             self.reported = self.done
 
 
-def _is_created(output: Output, failed: dict[int, str]) -> bool:
+def _is_created(output: Output, failed: dict[int, str], kept: dict[str, str]) -> bool:
     """Create an empty file (most often a log) instead of downloading it; False if it is not empty."""
     if output.size or not output.sha256:
         return False
     try:
         if output.sha256 == SHA256_OF_EMPTY:
-            atomic_write.put_empty(output.local_path)
-            return True
-    except FileExistsError:
-        if _is_local(output):
+            local_files.put_empty(output.where, output.properties)
             return True
     except OSError:
-        pass  # `keep` fails for the same reason, and reports it
+        pass  # it exists, or `keep` fails for the same reason, and reports it
     try:
-        keep(output, b"")
+        keep(output, b"", kept)
     except OutputError as error:
         failed.setdefault(output.job, str(error))
     return True
 
 
 def _is_local(output: Output) -> bool:
+    """Whether the local file is the remote one (on a local site, where the job ran in its working_dir) or equals it."""
+    folder = output.folder or output.local_path.rpartition("/")[0]
     try:
-        size = atomic_write.size_of(output.local_path)
-        if os.path.realpath(output.local_path) == output.remote_path:
-            return True  # a local site, where the job ran in its working_dir
-        same_size = bool(output.sha256) and size == output.size
-        return same_size and atomic_write.sha256_of(output.local_path) == output.sha256
+        if os.path.realpath(folder) + output.local_path[len(folder) :] == output.remote_path:
+            return os.path.lexists(output.local_path)
+        if not output.sha256:
+            return False
+        file = local_files.open_file(output.where)
     except OSError:
         return False
+    try:
+        return os.fstat(file).st_size == output.size and local_files.sha256_of(file) == output.sha256
+    except OSError:
+        return False
+    finally:
+        os.close(file)

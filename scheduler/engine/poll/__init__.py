@@ -4,6 +4,8 @@
         claim the site in the ledger                no process polls it faster than its floor
         poll.sh gets a line for each batch with unfinished jobs, and prints, in this order:
             the live queue, all states              one query; its exit code is printed: an error is not evidence
+                then it cancels                     jobs whose cancellation is recorded and not accepted yet; jobs that
+                                                    can never start because of a failed dependency
             the end files                           read after the queue: a job that leaves it has written its end file
             the history                             only of jobs that are not in the queue and did not end by themselves
             log lines, ids, what has started        only where they matter

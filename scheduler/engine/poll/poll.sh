@@ -1,9 +1,10 @@
 # Queries all jobs of one site at once. Reads a line for each batch, fields separated by tabs:
 #   n (number of its bundle)  folder  name  id or -  first element  indices of unfinished jobs (0-39,41)  one, array or pack
+#   and, for jobs whose cancellation the batch system has not accepted yet: one, array or members, ":", indices or elements
 # The jobs of a pack share a node: the batch system has one element for all of them.
 #   $1 "yes" if the history may be queried
 # Prints tagged lines, which reply.py and the batch system's readers read:
-#   clock SECONDS · live CODE ERROR · l LINE of the queue · history CODE ERROR · h LINE of the history · missing n ·
+#   clock SECONDS · live CODE ERROR · cancel CODE ERROR · l LINE of the queue · history CODE ERROR · h LINE of the history · missing n ·
 #   e n END-FILE · b n ELEMENT has started · g n ELEMENT LINE of its log · i n FIRST ID
 # The queue is queried before the end files are read: a job that leaves the queue in between has written its end file.
 query_history=$1
@@ -16,6 +17,30 @@ error_text() { [ ! -s "$scratch/error" ] || head -c 1000 "$scratch/error" | tr '
 batch_live "$scratch/request" >"$scratch/live" 2>"$scratch/error" </dev/null
 code=$?
 printf 'live %s %s\n' "$code" "$(error_text)"
+
+# Jobs that are to be cancelled are withdrawn, and cancelled in the queue if it has them, or if their id is known.
+awk -F '\t' -v OFS='\t' -v code="$code" 'FILENAME == ARGV[1] { split($0, f, "|"); queued[f[1]] = 1; next }
+  $8 != "" { split($8, c, ":"); known = code == 0 && ($3 in queued || $4 != "-")
+    print $2, (known ? $3 : ""), (known ? $4 : "-"), $5, c[2], c[1] }' "$scratch/live" "$scratch/request" >"$scratch/cancelling"
+if [ -s "$scratch/cancelling" ]; then
+  cancel_batches "$scratch/cancelling" 2>"$scratch/error" </dev/null >&2
+  printf 'cancel %s %s\n' "$?" "$(error_text)"
+fi
+
+# Jobs that can never start are cancelled, so that they count against no limit. Their logs say so first: from now on the
+# queue reports only that they were cancelled. Nothing is printed: the lines of the queue show why they have failed.
+if [ "$code" -eq 0 ] && [ -n "$never_starts" ] && grep -E "$never_starts" "$scratch/live" >"$scratch/dead"; then
+  awk -F '\t' -v OFS='\t' -v logs="$scratch/logs_of_dead" 'FILENAME == ARGV[1] { split($0, f, "|"); dead[f[1]] = dead[f[1]] "," f[2]; next }
+    $3 in dead { list = substr(dead[$3], 2); if (list !~ /^[][0-9%,:-]+$/) list = $6
+      print $2, $3, $4, $5, $7 == "array" ? list : "", $7 == "array" ? "array" : "one"
+      print $2, $5, $7 == "array" ? list : "0" >logs }' "$scratch/dead" "$scratch/request" >"$scratch/dying"
+  while IFS=$tab read -r folder first list; do
+    for index in $(numbered "$list"); do
+      echo 'scheduler: cancelled, because its dependency can never be satisfied' >>"$folder/batches/$first/log.$index"
+    done
+  done <"$scratch/logs_of_dead" 2>/dev/null
+  cancel_batches "$scratch/dying" >/dev/null 2>&1 </dev/null
+fi
 
 # The end files of the elements in the request, a line for each; of one element, the newest run last.
 while IFS=$tab read -r n folder; do
@@ -33,11 +58,13 @@ while IFS=$tab read -r n folder; do
 done <"$scratch/folders" >"$scratch/ends"
 
 # Prints the lines of the queue and the end files. Then selects, among the jobs whose end file does not show that they ended
-# by themselves: those that are not in the queue (only they are looked up in the history), and those whose log is read (not
+# by themselves: those that are not in the queue, or of which it does not know why they failed (only they are looked up in
+# the history), and those whose log is read (not
 # that of a job that waits or runs and has no end file). If the queue shows the rest of an array as one line, its elements
 # are not counted.
-awk -F '\t' -v unfinished="$unfinished" -v to="$scratch/" "$awk_numbers"'
+awk -F '\t' -v unfinished="$unfinished" -v unexplained="${unexplained:-}" -v to="$scratch/" "$awk_numbers"'
   FILENAME == ARGV[1] { print "l " $0; split($0, f, "|"); if (f[2] == "rest") next
+    if (unexplained != "" && $0 ~ unexplained) next
     at = f[2] ~ /^[0-9]/ ? f[2] : 0; sub(/%.*/, "", at); on = $0 ~ unfinished; if (on) whole[f[1], at] = 1
     if (at !~ /^[0-9]+$/) { if (on) going[f[1]] = going[f[1]] "," at; else lists[f[1]] = lists[f[1]] "," at; next }
     live[f[1], at + 0] = 1; if (on) busy[f[1], at + 0] = 1; next }
@@ -62,7 +89,8 @@ fi
 
 # Which of these have started: a job that was cancelled while it waited has not.
 while IFS=$tab read -r n number folder; do
-  [ ! -L "$folder/guards/$number" ] || printf 'b %s %s\n' "$n" "$number"
+  [ -L "$folder/guards/$number" ] || continue
+  case $(readlink "$folder/guards/$number") in cancelled | cancelled/*) ;; *) printf 'b %s %s\n' "$n" "$number" ;; esac
 done <"$scratch/left"
 
 # The last lines of these logs, and ids that the ledger does not have yet. The logs that are not empty are listed at once: to
@@ -79,7 +107,7 @@ fi
 while IFS=$tab read -r n number file; do
   [ -s "$file" ] || continue
   case $file in
-    */id) printf 'i %s %s %s\n' "$n" "$number" "$(tr '\n\t' '  ' <"$file")" ;;
-    *) tail -n 4 "$file" | cut -c 1-300 | sed "s/^/g $n $number /" ;;
+    */id) printf 'i %s %s %s\n' "$n" "$number" "$(batch_id <"$file")" ;;
+    *) tail -c 8192 "$file" | tr '\r' '\n' | sed '/./!d' | tail -n 4 | cut -c 1-300 | sed "s/^/g $n $number /" ;;
   esac
 done <"$scratch/files"

@@ -1,4 +1,6 @@
-"""From one poll reply to what the ledger has to record: each unfinished job of a batch is settled with its evidence."""
+"""From one poll reply to what the ledger has to record: each unfinished job of a batch is settled with its evidence.
+
+So is each job that was declared lost in the last days: it becomes what new evidence proves, or stays as it is."""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from scheduler.batch.base import BatchSystem, Key
 from scheduler.engine.poll.reply import PollReply
 from scheduler.engine.poll.settle import settle
 from scheduler.job.evidence import Evidence, Observation
-from scheduler.job.state import Status
+from scheduler.job.state import Cause, Status
 from scheduler.ledger.polls import News
 from scheduler.ledger.rows import Element, PolledBatch
 
@@ -41,6 +43,8 @@ class Reconciler:
         self._known = {name for name, _ in (*live, *history)} if system.drops_cancelled_tasks else set[str]()
         self._active: dict[tuple[int, int], tuple[Status, Evidence, bool]] = {}
         self._now = time.time()
+        unanswered = (line.partition("|") for line in reply.history if line.startswith("unanswered|"))
+        self._unanswered = {of.strip() for _, _, of in unanswered}
 
     def reconcile(self, batch: PolledBatch, elements: Sequence[Element], digest: str) -> None:
         """Settle the unfinished jobs of a batch.
@@ -57,14 +61,20 @@ class Reconciler:
         kept = digest if settled else ""
         if kept != batch.settled_digest:
             self.news.settled_digests[batch.bundle, batch.first] = kept
-        if batch.batch_id is None:
+        if not self._system.is_id(batch.batch_id):
             self._learn_id(batch, elements)
 
     def _settle(self, batch: PolledBatch, one: Element) -> bool:
         """Settle one job; whether the same evidence would change nothing more."""
         status, evidence, stable = self._outcome(batch, one)
+        lost = one.status.cause is Cause.LOST
+        if lost and status.cause is Cause.LOST:
+            return False
+        if lost:
+            self.news.reopened.add(one.key)
         if status != one.status:
-            self.news.statuses[one.key], self.news.observations[one.key] = status, _observation_text(status, evidence)
+            text = _observation_text(one.status, status, evidence)
+            self.news.statuses[one.key], self.news.observations[one.key] = status, f"not lost: {text}" if lost else text
         count, since = 0, None
         if evidence.silent:
             count, since = evidence.silent_polls, self._silent_since(one) or self._now
@@ -92,7 +102,8 @@ class Reconciler:
         self, batch: PolledBatch, one: Element, live: Observation | None, history: Observation | None
     ) -> Evidence:
         key, reply = (batch.bundle, one.element), self._reply
-        end, since, log = reply.ends.get(key), self._silent_since(one), reply.logs.get(key, ())
+        end, since = reply.ends.get(key), self._silent_since(one)
+        log = self._system.own_lines(reply.logs.get(key, ()))
         age = (reply.clock - end.ended).total_seconds() if reply.clock and end and end.ended else math.inf
         evidence = Evidence(
             end=end,
@@ -102,13 +113,18 @@ class Reconciler:
             log=log,
             log_cause=self._system.log_cause(log),
             queue_answered=reply.live_answered,
-            history_answered=reply.history_answered,
+            history_answered=False if self._is_unanswered(batch) else reply.history_answered,
             silent_polls=one.silent + 1,
             silent_seconds=self._now - since if since else 0.0,
             shared=bool(batch.packed),
         )
         struck_out = batch.name in self._known and self._is_struck_out(batch, one, evidence)
         return replace(evidence, struck_out=True) if struck_out else evidence
+
+    def _is_unanswered(self, batch: PolledBatch) -> bool:
+        """Whether the query of the history has failed for this batch alone."""
+        own = {batch.name, self._system.job_id(batch.batch_id)} if batch.batch_id else {batch.name}
+        return not own.isdisjoint(self._unanswered)
 
     def _silent_since(self, one: Element) -> float | None:
         return one.silent_since + self._unwatched if one.silent_since else None
@@ -123,9 +139,9 @@ class Reconciler:
         """The id of a batch whose submission was interrupted: from its id file, or from an observation by its name."""
         at = [(batch.name, _index(batch, one)) for one in elements]
         observations = (self._live.get(key) or self._history.get(key) for key in at)
-        observed = (one.batch_id for one in observations if one is not None and one.batch_id)
-        batch_id = self._reply.ids.get((batch.bundle, batch.first)) or next(observed, "")
-        if batch_id:
+        found = [one.batch_id for one in observations if one is not None]
+        ids = (one for one in (self._reply.ids.get((batch.bundle, batch.first)), *found) if self._system.is_id(one))
+        if batch_id := next(ids, None):
             self.news.ids[batch.bundle, batch.first] = batch_id
 
 
@@ -134,9 +150,13 @@ def _index(batch: PolledBatch, one: Element) -> int:
     return 0 if batch.packed else one.element - batch.first
 
 
-def _observation_text(status: Status, evidence: Evidence) -> str:
+def _observation_text(before: Status, status: Status, evidence: Evidence) -> str:
     """What was observed, for the job's history."""
     parts = [str(status)]
+    if status.requeues > before.requeues:
+        parts.append(f"run {status.requeues + 1} of this attempt: the batch system had requeued the job")
+    if not status.final and status.reason and evidence.live is None:
+        parts.append(status.reason)
     if evidence.end is not None:
         parts.append(f"end file: exit={evidence.end.exit_code} signal={evidence.end.signal or '-'}")
     sources = (("queue", evidence.live), ("history", evidence.history))

@@ -67,7 +67,8 @@ def _decide(before: Status, observed: Observation | None, end: End | None, evide
         lagging = observed is not evidence.live and observed.cause in _NODE_TAKEN
         if lagging and evidence.silent_polls < PATIENT_POLLS:
             return before if before.final else replace(before, raw=observed.raw, reason=_PERHAPS_REQUEUED)
-        return _killed(before, observed, end, observed.cause, evidence)
+        dead = observed.cause is Cause.CANCELLED and end is None and evidence.log_cause is Cause.DEPENDENCY
+        return _killed(before, observed, end, Cause.DEPENDENCY if dead else observed.cause, evidence)
     if end is not None and observed is not None:
         return _proved(before, observed, end, evidence)
     if end is not None:
@@ -102,6 +103,9 @@ def _newest_observation(evidence: Evidence) -> Observation | None:
     if live is None or (live.state is None and history is not None and not history.active):
         return history
     if not live.active and live.cause in (Cause.UNKNOWN, Cause.SIGNAL) and history is not None and not history.active:
+        code = history.exit_code or 0
+        if live.cause is Cause.SIGNAL and history.cause is Cause.EXIT_CODE and code in _SIGNALS:
+            return replace(history, cause=Cause.SIGNAL, exit_code=128 + code)  # sacct of Slurm 22.05 has 9 for 137
         return history
     return live
 
@@ -177,14 +181,21 @@ def _proved(before: Status, observed: Observation | None, end: End, evidence: Ev
 def _by_exit_code(before: Status, observed: Observation | None, end: End) -> Status:
     if end.cannot:
         return _final(before, observed, end, Cause.CANNOT_START, end.cannot)
-    if end.exit_code > 128 and end.exit_code - 128 in _SIGNALS:
-        name = _SIGNALS[end.exit_code - 128]
-        return _final(before, observed, end, Cause.SIGNAL, f"the payload was ended by signal {name}")
+    if name := _signal_that_killed(end):
+        doubt = f", or exited with {end.exit_code}" if end.killed is None and name in _RARE_SIGNALS.values() else ""
+        return _final(before, observed, end, Cause.SIGNAL, f"the payload was ended by signal {name}{doubt}")
     if end.exit_code != 0:
         return _final(before, observed, end, Cause.EXIT_CODE, f"the payload ended with exit code {end.exit_code}")
     if end.missing:
         return _final(before, observed, end, Cause.MISSING_OUTPUT, f"no declared output matches {end.missing}")
     return replace(_final(before, observed, end, Cause.NONE, ""), state=JobState.COMPLETED)
+
+
+def _signal_that_killed(end: End) -> str:
+    """The signal that killed the payload or the last program that it ran; empty if none did."""
+    number = end.exit_code - 128
+    rare = number in _RARE_SIGNALS and end.killed is not False  # else a payload's own exit code, such as 140
+    return (_SIGNALS | _RARE_SIGNALS)[number] if number in _SIGNALS or rare else f"{number}" if end.killed else ""
 
 
 def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:
@@ -218,8 +229,10 @@ def _without_end_file(before: Status, observed: Observation, evidence: Evidence)
 
 def _absent(before: Status, evidence: Evidence) -> Status:
     """Neither the batch system nor an end file reports on the job."""
-    if before.state is JobState.CREATED or before.final or not evidence.silent:
+    if before.state is JobState.CREATED or before.final:
         return before
+    if not evidence.silent:
+        return replace(before, reason=_LEFT_UNEXPLAINED) if _is_unexplained(before, evidence) else before
     from_log = evidence.log_cause
     if from_log is not None and evidence.silent_polls >= PATIENT_POLLS:
         return _killed(before, None, None, from_log, evidence)
@@ -227,10 +240,24 @@ def _absent(before: Status, evidence: Evidence) -> Status:
         cancelled = _final(before, None, None, Cause.CANCELLED, "removed from its array before it started")
         return replace(cancelled, state=JobState.CANCELLED)
     silent = evidence.silent_polls >= SILENT_POLLS and evidence.silent_seconds >= SILENT_SECONDS
-    if before.state is JobState.SUBMITTING or not silent:
+    if before.state is JobState.SUBMITTING:
         return before
+    if not silent:
+        return replace(before, reason=_LEFT)
     reason = "it left no end file, and neither the queue nor the history has it"
     return _final(before, None, None, Cause.LOST, reason)
+
+
+_LEFT = (
+    "it left the queue without an end file; waiting for its end file or a report of the batch system,"
+    f" {SILENT_SECONDS / 60:.0f} min at least before it counts as lost"
+)
+_LEFT_UNEXPLAINED = "it left the queue without an end file; waiting for the history, which cannot be queried now"
+
+
+def _is_unexplained(before: Status, evidence: Evidence) -> bool:
+    """The queue does not have the job any more, and the history could not be queried."""
+    return before.state is not JobState.SUBMITTING and evidence.queue_answered and evidence.live is None
 
 
 def _killed(before: Status, observed: Observation | None, end: End | None, cause: Cause, evidence: Evidence) -> Status:
@@ -265,4 +292,6 @@ _SIGNALS = {
     1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE",
     14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 30: "PWR", 31: "SYS",
 }  # fmt: skip
+_RARE_SIGNALS = {5: "TRAP", 10: "USR1", 12: "USR2", 16: "STKFLT", 26: "VTALRM", 27: "PROF", 29: "IO"}
+"""Programs are rarely killed by these, unless they are sent as a warning."""
 _NUMBERS = {name: number for number, name in _SIGNALS.items()}

@@ -14,9 +14,13 @@
         record the folder, the ids, and the new status of each job
         if every batch has a definite outcome: delete the bundle from the spool
 
-    outcome accepted: queued · refused: failed · full: wait for a slot · no reply or no exit code: unknown
+    outcome accepted: queued · refused: failed · full: wait for a slot
+    no reply, no exit code, an exit code with an id, or words that leave it open: unknown
     unknown: polls look for the id file, and for the batch's name (it has the token) in queue and history. After
     UNOBSERVED_POLLS answered polls without either, the batch is submitted once more; its scripts let only one run.
+    After MOST_HANDOVERS submissions it is withdrawn, and has failed.
+    cancelled while unknown: it is never submitted again, and withdrawn: its run-once guards lead to `cancelled`. If the
+    queue shows it later, a poll cancels it there; if not, it is cancelled after UNOBSERVED_POLLS.
     A retry is a new bundle with the same jobs: it has new headers; submit.sh copies the rest from the earlier attempt.
 
 Terms:

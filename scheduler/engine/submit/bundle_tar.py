@@ -21,6 +21,7 @@ from scheduler.engine.submit.upload import LARGE_BYTES
 from scheduler.errors import JobError
 from scheduler.render import tar_writer
 from scheduler.render.array_files import Elements
+from scheduler.schema.regular_file import open_regular
 
 _CHUNK_BYTES = 1 << 20
 _SAMPLE_BYTES = 1 << 16
@@ -58,6 +59,7 @@ class BundleTar:
     compressed: gzip.GzipFile
     folder: Path
     _large: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    _open_folders: list[tuple[int, int]] = field(default_factory=list)
 
     def write(self, files: Mapping[str, bytes | Path], elements: Iterable[Elements]) -> None:
         """Write all of it.
@@ -104,16 +106,24 @@ class BundleTar:
 
     def _add_path(self, name: str, path: Path) -> None:
         """A file of the user, with links followed, or a folder with everything in it."""
-        if path.is_dir():
-            self.compressed.write(tar_writer.header(name, 0, mode=0o700, kind=tarfile.DIRTYPE))
-            for inside in sorted(path.iterdir()):
-                self._add_path(f"{name}/{inside.name}", inside)
-            return
         try:
-            with path.open("rb", buffering=0) as content:
+            if path.is_dir():
+                self._add_folder(name, path)
+                return
+            with open_regular(path) as content:
                 self._add_file(name, path, content)
         except OSError as error:
-            raise JobError(f"the file {str(path)!r} cannot be sent: {error}") from error
+            raise JobError(f"the file {str(path)!r} cannot be sent: {error.strerror or error}") from error
+
+    def _add_folder(self, name: str, path: Path) -> None:
+        itself = path.stat()
+        if (itself.st_dev, itself.st_ino) in self._open_folders:
+            raise OSError(0, "a link leads back to a folder that contains it")
+        self._open_folders.append((itself.st_dev, itself.st_ino))
+        self.compressed.write(tar_writer.header(name, 0, mode=0o700, kind=tarfile.DIRTYPE))
+        for inside in sorted(path.iterdir()):
+            self._add_path(f"{name}/{inside.name}", inside)
+        self._open_folders.pop()
 
     def _add_file(self, name: str, path: Path, content: IO[bytes]) -> None:
         status = os.fstat(content.fileno())

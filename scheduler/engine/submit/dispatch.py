@@ -6,19 +6,19 @@ How a bundle is made, recorded and sent is in `retry`, `record` and `submission`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from scheduler.engine.context import SiteContext
 from scheduler.engine.submit import retry, submission
-from scheduler.engine.submit.record import record_statuses
+from scheduler.engine.submit.record import close, record_statuses
+from scheduler.engine.submit.submission import UNOBSERVED_POLLS
+from scheduler.engine.withdraw import withdraw
 from scheduler.errors import BatchError, ConfigError, JobError, TransportError
-from scheduler.job.state import JobState
-from scheduler.ledger.owner import is_gone, owner
-from scheduler.ledger.rows import Slot
+from scheduler.job.state import Cause, JobState, Status
+from scheduler.ledger.rows import Cancelling, JobRow, Slot
 
-UNOBSERVED_POLLS = 3
-"""A batch whose submission has no known outcome is submitted once more after this many answered polls that did not
-observe it. If both arrive, the run-once guard of its scripts lets one run."""
 _RESUBMITTED = "submit: no poll has observed it; submitted once more (its script runs the payload only once)"
+_UNOBSERVED = Status(JobState.CANCELLED, Cause.CANCELLED, reason="cancelled; the batch system does not have it")
 
 
 class Dispatcher:
@@ -42,15 +42,24 @@ class Dispatcher:
             TransportError, JobError, BatchError: as `submission.send`.
         """
         ledger = self.context.ledger
-        self._note(token, _RESUBMITTED if resubmit else f"submit: to {self.context.site.name}")
-        try:
-            reply = submission.send(token, self.context, resubmit=resubmit)
-        except (TransportError, BatchError) as error:
-            self._note(token, f"submit: {error}")
-            raise
-        if reply.busy and firsts:
-            ledger.slots.release(token, firsts)
-        return record_statuses(reply, ledger.of_bundle(token), self.context.system, ledger)
+        with ledger.slots.sending(token) as other:
+            if other:
+                self._record_busy(token, f"being submitted by {other}")
+                return {}
+            if not resubmit:
+                self._note(token, f"submit: to {self.context.site.name}")
+            elif submission.due(token, self.context)[0]:
+                self._note(token, _RESUBMITTED)
+            try:
+                reply = submission.send(token, self.context, resubmit=resubmit)
+            except (TransportError, BatchError) as error:
+                self._note(token, f"submit: {error}")
+                raise
+            if reply.busy:
+                if firsts:
+                    ledger.slots.release(token, firsts)
+                self._record_busy(token, f"an earlier submission of it is still at work on the site: {reply.busy}")
+            return record_statuses(reply, ledger.of_bundle(token), self.context.system, ledger)
 
     def send_waiting(self) -> dict[int, str]:
         """Give free slots of the site to waiting batches, and submit them: one remote command for each bundle with
@@ -62,11 +71,15 @@ class Dispatcher:
         Raises:
             TransportError, JobError, BatchError: as `submission.send`.
         """
-        site = self.context.site
-        given = self.context.ledger.slots.assign(site.name, site.limits.queued, owner=owner())
-        refused: dict[int, str] = {}
-        for token, firsts in given.items():
-            refused |= self.send(token, firsts=firsts)
+        site, pause = self.context.site, self.context.poll_seconds
+        slots, refused = self.context.ledger.slots, dict[int, str]()
+        me = self.context.ledger.database.me()
+        given = slots.assign(self.context.key, site.limits.queued, owner=me, pause=pause)
+        try:
+            for token, firsts in given.items():
+                refused |= self.send(token, firsts=firsts)
+        finally:
+            slots.leave(given)
         return refused
 
     def resume(self) -> str:
@@ -79,26 +92,48 @@ class Dispatcher:
             TransportError, JobError: as `submission.send`.
         """
         ledger, problem = self.context.ledger, ""
-        for bundle in ledger.unsent(self.context.site.name):
-            if not is_gone(bundle["owner"]):
+        for bundle in ledger.unsent(self.context.key):
+            if ledger.slots.other_sender(bundle["token"]):
                 continue
-            rows = ledger.of_bundle(bundle["token"])
-            with_slot = [row for row in rows if not row.waiting]
-            unknown = [row for row in with_slot if row.status.state is JobState.SUBMITTING and row.batch_id is None]
-            resubmit = bool(unknown) and all(row.silent >= UNOBSERVED_POLLS for row in unknown)
-            can_be_closed = not unknown and len(with_slot) == len(rows)
-            if with_slot and (bundle["folder"] is None or resubmit or can_be_closed):
-                try:
-                    self.send(bundle["token"], resubmit=resubmit)
-                except BatchError as error:
-                    problem = str(error)
+            try:
+                self._resume(bundle["token"], known=bundle["folder"] is not None)
+            except BatchError as error:
+                problem = str(error)
         return problem
+
+    def _resume(self, token: str, *, known: bool) -> None:
+        """Send a bundle once more, if that is due. `known`: the site has the bundle."""
+        ledger = self.context.ledger
+        rows = self._without_cancelled(token)
+        with_slot = [row for row in rows if not row.waiting]
+        unknown = [row for row in with_slot if row.status.state is JobState.SUBMITTING and row.batch_id is None]
+        wanted = [row for row in unknown if row.cancelling is Cancelling.NO]
+        if not known and unknown and not wanted and len(with_slot) == len(rows):
+            withdraw([row.key for row in unknown], self.context)
+        elif not unknown and len(with_slot) == len(rows) and (known or all(row.status.final for row in rows)):
+            close(token, ledger)
+        elif with_slot and (not known or (wanted and any(submission.due(token, self.context)))):
+            self.send(token, resubmit=known)
+
+    def _without_cancelled(self, token: str) -> list[JobRow]:
+        """The jobs of a bundle, after those that are cancelled and that no poll has observed were recorded as such."""
+        ledger, rows = self.context.ledger, self.context.ledger.of_bundle(token)
+        gone = {
+            row.key: replace(_UNOBSERVED, retries=row.retries)
+            for row in rows
+            if row.cancelling is not Cancelling.NO and row.status.state is JobState.SUBMITTING
+            and row.silent >= UNOBSERVED_POLLS and row.batch_id is None
+        }  # fmt: skip
+        if not gone:
+            return rows
+        ledger.observe(gone, dict.fromkeys(gone, f"cancel: {_UNOBSERVED.reason}"), was=JobState.SUBMITTING)
+        return ledger.of_bundle(token)
 
     def plan_retries(self) -> None:
         """Record the next attempt of each failed job that is due for one; `send_waiting` submits them."""
         token = None
         while token is None:  # another process planned one of them first: the others are left
-            rows = self.context.ledger.failed(self.context.site.name)
+            rows = self.context.ledger.failed(self.context.key)
             decisions = retry.decide(rows, self.context)
             retry.record_why_not_retried(rows, decisions, self.context.ledger)
             requests = retry.requests_for(rows, decisions, self.context.site)
@@ -135,6 +170,13 @@ class Dispatcher:
             requests = retry.requests_by_user(rows, self.context, memory=memory, walltime=walltime)
             token = retry.plan(requests, self.context) if requests else ""
         return refused | (self.send_waiting() if token else {})
+
+    def _record_busy(self, token: str, reason: str) -> None:
+        """Record why those jobs of a bundle that are submitting are not submitted by this process."""
+        rows = [row for row in self.context.ledger.of_bundle(token) if row.status.state is JobState.SUBMITTING]
+        changes = {row.key: replace(row.status, reason=reason) for row in rows if row.status.reason != reason}
+        texts = dict.fromkeys(changes, f"submit: {reason}")
+        self.context.ledger.observe(changes, texts, was=JobState.SUBMITTING)
 
     def _note(self, token: str, text: str) -> None:
         """Add to the history of those jobs of a bundle that are submitting and do not wait for a slot."""

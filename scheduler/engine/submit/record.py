@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
 from scheduler.batch.base import BatchSystem
 from scheduler.batch.outcome import Accepted, Full, Refused, Unknown
 from scheduler.engine.context import SiteContext
-from scheduler.engine.submit import spool
+from scheduler.engine.site_identity import identity_of
+from scheduler.engine.submit import jobs_file, leftovers, spool
+from scheduler.engine.submit.jobs_file import JobsFile
 from scheduler.engine.submit.reply import CANNOT_WRITE, MISSING_FOLDER, SubmitReply, status_of
+from scheduler.errors import LedgerError
 from scheduler.job.job import Job
 from scheduler.job.state import Cause, JobState, Status
+from scheduler.ledger.folder.state_folder import refuse_unsafe
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.rows import BatchRow, JobRow, Slot
+from scheduler.ledger.rows import BatchRow, Cancelling, JobRow, Slot
 from scheduler.render.bundle import Bundle
 from scheduler.site.site import Site
 
 
-def record_intent(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str | None) -> list[int]:
+def record_intent(bundle: Bundle, context: SiteContext, *, campaign: str | None) -> list[int]:
     """Write a bundle to the spool, and the intent to submit it to the ledger. Both are on disk when this returns.
 
     Args:
         bundle: what is to be submitted.
-        site: where to.
-        ledger: where it is recorded.
+        context: the site, and the ledger.
         campaign: the name of the campaign, or None.
 
     Returns:
@@ -34,11 +38,14 @@ def record_intent(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str |
         recorded a job of this campaign in the meantime.
 
     Raises:
-        LedgerError: the spool or the ledger cannot be written.
+        LedgerError: the spool or the ledger cannot be written, or other users could change them.
         JobError: a file of the user cannot be read.
     """
+    site, ledger = context.site, context.ledger
+    refuse_unsafe(ledger.folder)
+    if lost := ledger.recovery.lost():
+        raise LedgerError(f"nothing was submitted: {ledger.recovery.loss_message(lost)}")
     resources_json = cache(lambda resources: json.dumps(resources.to_json()))
-    spool.write(bundle.files, ledger.spool(bundle.token), together=bundle.together)
     batches = [(one.first, len(one.jobs), one.name, one.packed) for one in bundle.batches]
     jobs = [
         {
@@ -49,13 +56,20 @@ def record_intent(bundle: Bundle, site: Site, ledger: Ledger, *, campaign: str |
         for one in bundle.batches
         for element, (job, want) in enumerate(zip(one.jobs, one.resources, strict=True), start=one.first)
     ]
-    keys = ledger.record_intent(
-        token=bundle.token, site=site.name, site_json=site.to_json(), python=bundle.python,
-        probe=bundle.python_probe, batches=batches, jobs=jobs,
-    )  # fmt: skip
+    with leftovers.claimed(bundle.token, ledger) as path:
+        spool.write({**bundle.files, jobs_file.NAME: _jobs_file(jobs, site)}, path, together=bundle.together)
+        keys = ledger.record_intent(
+            token=bundle.token, site=context.key, site_json=site.to_json(), python=bundle.python,
+            probe=bundle.python_probe, batches=batches, jobs=jobs,
+        )  # fmt: skip
     if not keys:
         spool.discard(ledger.spool(bundle.token))
     return keys
+
+
+def _jobs_file(jobs: Sequence[Mapping[str, object]], site: Site) -> bytes:
+    described = [{**job, "earlier": None} for job in jobs]
+    return JobsFile(site.name, identity_of(site), site.scheduler, time.time(), described).content()
 
 
 def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteContext) -> None:
@@ -68,12 +82,13 @@ def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteC
         batches: the batches of the bundle, at least one.
         context: the site.
     """
-    token, site, ledger = batches[0].bundle, context.site.name, context.ledger
+    token, site, ledger = batches[0].bundle, context.key, context.ledger
     if reply.folder and not reply.empty:
         ledger.record_folder(token, reply.folder)
     ids = {first: one.batch_id for first, one in reply.outcomes.items() if isinstance(one, Accepted)}
     if ids:
         ledger.record_ids(token, ids)
+    _refuse_what_never_fits(reply, token, context)
     full = [first for first, one in reply.outcomes.items() if isinstance(one, Full)]
     if full:
         ledger.slots.record_full(site, token, full)
@@ -82,6 +97,14 @@ def record_reply(reply: SubmitReply, batches: Sequence[BatchRow], context: SiteC
     definite = {first for first, one in reply.outcomes.items() if not isinstance(one, Unknown | Full)}
     if definite >= {batch.first for batch in batches if batch.slot is not Slot.NEVER}:
         close(token, ledger)
+
+
+def _refuse_what_never_fits(reply: SubmitReply, token: str, context: SiteContext) -> None:
+    """A batch that alone exceeds a limit is refused, not waiting: unless a job of ours may have used up the limit."""
+    full = {first: one for first, one in reply.outcomes.items() if isinstance(one, Full)}
+    never = {first: one for first, one in full.items() if one.never_fits}
+    if never and not context.ledger.slots.in_use(context.key, besides=(token, full)):
+        reply.outcomes.update({first: Refused(one.words, one.exit_code) for first, one in never.items()})
 
 
 def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSystem, ledger: Ledger) -> dict[int, str]:
@@ -102,7 +125,9 @@ def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSys
     for row in rows:
         if row.status.state is JobState.SUBMITTING and row.first in reply.outcomes:
             outcome, status = reply.outcomes[row.first], status_after(row.first, row.retries)
-            if row.retries and isinstance(outcome, Refused):
+            if row.cancelling is not Cancelling.NO and isinstance(outcome, Refused):
+                changes[row.key] = Status(JobState.CANCELLED, Cause.CANCELLED, reason=_REFUSED, retries=row.retries)
+            elif row.retries and isinstance(outcome, Refused):
                 ours = outcome.exit_code in (MISSING_FOLDER, CANNOT_WRITE)
                 refused[row.key] = f"not retried: {outcome.words if ours else status.reason}"
             else:
@@ -111,6 +136,9 @@ def record_statuses(reply: SubmitReply, rows: Sequence[JobRow], system: BatchSys
     ledger.observe(changes, texts, was=JobState.SUBMITTING)  # another process may have seen it run, or finish, by now
     ledger.attempts.undo(refused)
     return refused
+
+
+_REFUSED = "cancelled; the batch system had not accepted it"
 
 
 def record_lost(token: str, ledger: Ledger) -> None:

@@ -6,18 +6,23 @@ A job is retried by its own retry rule, or at the user's request.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scheduler.engine.context import SiteContext
-from scheduler.engine.submit import spool
+from scheduler.engine.site_identity import identity_of
+from scheduler.engine.submit import jobs_file, leftovers, spool
+from scheduler.engine.submit.jobs_file import JobsFile
 from scheduler.errors import ConfigError, JobError
 from scheduler.job.resources import Resources, Retry, memory_mib
 from scheduler.job.retry_policy import Again, Bounds, Enough, difference, next_attempt, single_nodes, with_other
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.attempts import Move
+from scheduler.ledger.folder.state_folder import refuse_unsafe
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
+from scheduler.ledger.soundness import report
 from scheduler.render.frame import new_token
 from scheduler.render.retry import NextBundle, RetryRequest, render_retries
 from scheduler.site.site import Site
@@ -41,9 +46,14 @@ def decide(rows: Sequence[JobRow], context: SiteContext) -> dict[int, Again | En
     failed_nodes = _failed_nodes(rows, context.ledger)
     decisions: dict[int, Again | Enough] = {}
     for row in rows:
+        try:
+            rule, resources = Retry.from_json(json.loads(row.retry)), resources_of(row, context.site)
+        except (JobError, TypeError) as error:
+            report(f"the retry of job {row.job_id!r:.100}", error)
+            continue
         decision = next_attempt(
-            row.status, Retry.from_json(json.loads(row.retry)), retries=row.retries,
-            resources=resources_of(row, context.site), bounds=_bounds(context.site), failed_nodes=failed_nodes[row.key],
+            row.status, rule, retries=row.retries, resources=resources, bounds=_bounds(context.site),
+            failed_nodes=failed_nodes[row.key],
         )  # fmt: skip
         if decision is not None:
             decisions[row.key] = decision
@@ -114,18 +124,35 @@ def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
 
     Raises:
         ConfigError: a template or a directive is invalid now.
+        LedgerError: other users could change the bundle (see `refuse_unsafe`).
     """
     site, ledger = context.site, context.ledger
+    refuse_unsafe(ledger.folder)
     bundle = render_retries(requests, site, context.system, token=new_token())
-    path = ledger.spool(bundle.token)
-    spool.write(bundle.files, path)
+    files = {**bundle.files, jobs_file.NAME: _jobs_file(bundle, context).content()}
     batches = [(one.first, len(one.requests), one.name, one.packed) for one in bundle.batches]
-    if ledger.attempts.record(
-        token=bundle.token, site=site.name, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
-    ):
-        return bundle.token
+    with leftovers.claimed(bundle.token, ledger) as path:
+        spool.write(files, path)
+        if ledger.attempts.record(
+            token=bundle.token, site=context.key, site_json=site.to_json(), batches=batches, moves=_moves(bundle)
+        ):
+            return bundle.token
     spool.discard(path)
     return None
+
+
+def _jobs_file(bundle: NextBundle, context: SiteContext) -> JobsFile:
+    jobs = [
+        {
+            "element": element, "job_id": row.job_id, "campaign": row.campaign, "working_dir": row.working_dir,
+            "type": row.type, "patterns": json.dumps(row.patterns), "earlier": (row.bundle, row.element),
+            "resources": json.dumps(request.again.resources.to_json()),
+        }
+        for one in bundle.batches
+        for element, request in enumerate(one.requests, start=one.first)
+        for row in [request.row]
+    ]  # fmt: skip
+    return JobsFile(context.site.name, identity_of(context.site), context.site.scheduler, time.time(), jobs)
 
 
 def _moves(bundle: NextBundle) -> list[Move]:

@@ -92,7 +92,8 @@ def mark_upload(path: Path) -> bool:
 def discard(path: Path) -> None:
     """Delete a bundle from the spool."""
     path.unlink(missing_ok=True)
-    _upload_mark(path).unlink(missing_ok=True)
+    for suffix in (".begun", ".part", ".owner"):
+        path.with_suffix(suffix).unlink(missing_ok=True)
     shutil.rmtree(_large_folder(path), ignore_errors=True)
 
 

@@ -4,37 +4,44 @@
 #   $5 batches to submit, by their first elements (0-3,7); the others wait for a slot, or have been submitted
 #   $6 those of $5 that are submitted although they were tried before: no poll has observed them since, and the run-once
 #      guard lets one script run
-#   $7 elements that were cancelled while their batch waited for a slot: they must never run
+#   $7 elements that were cancelled before their batch has a known id: they must never run
 #   $8 the uploaded ranges of large files, a line for each, in order: the number of the file (or "bundle"), the name of the
 #      range, how many of its bytes to take
+#   $9 a digest of the campaign, or empty  ${10} the tokens of its bundles that the ledger knows, separated by blanks
+#   ${11} batches that are given up, because no poll has observed them after several submissions: they must never run
 # Reads the bundle as a gzipped tar (empty if it was unpacked before, or uploaded). Prints a line for each batch that was
 # ever tried: first element, exit code, output; before these folder, busy, empty, python (see reply.py).
 trap '' PIPE HUP INT
-work=$1 token=$2 running=$3 probe=$4 now=$5 again=$6 cancelled=$7 ranges=$8
+work=$1 token=$2 running=$3 probe=$4 now=$5 again=$6 cancelled=$7 ranges=$8 campaign=$9 known=${10} given_up=${11}
 mkdir -p "$work" || die "cannot make the work_dir $work"
 work=$(cd "$work" && pwd -P) || die "cannot enter the work_dir $1"
 [ -w "$work" ] || die "the work_dir $work is not writable"
 bundle=$work/$token
 printf 'folder\t%s\n' "$bundle"
 
-# Only one process at a time may work on a bundle. Its claim is a link to the host, the number of the process and when it
-# began, since after a reboot another process may have the same number.
+# Only one process at a time may work on a bundle. Its claim is a link to what identifies the process: its number, when it
+# began, the machine; host name and time are for messages. Whether a process of this machine still runs can be seen; a claim of
+# another machine counts while it is renewed.
 claim=$work/.claim-$token
-me=$(uname -n):$$:$(born $$)
+me="$(uname -n) $$:$(born $$) $(machine) $(date +%Y-%m-%dT%H:%M:%S%z)"
 claimed=''
 for _ in 1 2 3 4 5; do
-  if ln -s "$me" "$claim" 2>/dev/null; then claimed=1; break; fi
+  if message=$(ln -s "$me" "$claim" 2>&1); then claimed=1; break; fi
   holder=$(readlink "$claim" 2>/dev/null) || continue   # the claim has just been released
   busy=''
+  process=${holder#* } process=${process%% *}
   case $holder in
-    "$(uname -n):"*) alive "${holder#*:}" && busy=1 ;;
-    *) busy=$(find "$claim" -prune -mmin -30 2>/dev/null) ;;
+    *" $(machine) "*) alive "$process" && busy=1 ;;
+    *) busy=$(find "$claim" -prune -mmin -10 2>/dev/null) ;;
   esac
-  if [ -n "$busy" ]; then printf 'busy\t%s\n' "$holder"; exit 0; fi
+  if [ -n "$busy" ]; then printf 'busy\tprocess %s on %s, since %s\n' "${process%%:*}" "${holder%% *}" "${holder##* }"; exit 0; fi
   mv "$claim" "$claim.$$" 2>/dev/null && rm -f "$claim.$$"
 done
-[ -n "$claimed" ] || die "cannot write in the work_dir $work (is the disk full?)"
-trap 'rm -f "$claim"' EXIT
+[ -n "$claimed" ] || die "cannot write in the work_dir $work (is the disk full?): $message"
+(while sleep 20 && kill -0 $$ && touch -h "$claim"; do :; done) </dev/null >/dev/null 2>&1 &
+renewer=$!
+trap 'kill "$renewer" 2>/dev/null; rm -f "$claim"' EXIT
+refuse_unsafe "$work" "$claim"
 
 # Prints large file $1: its ranges, joined.
 joined() {
@@ -53,6 +60,17 @@ put_large() {
     joined "$1" >"$target"
   fi && [ "$(($(wc -c <"$target")))" -eq "$2" ]
 }
+
+# The bundles of a campaign are noted in a folder, so that jobs which a lost ledger has submitted do not run twice.
+if [ -n "$campaign" ] && [ ! -e "$bundle/.scheduler" ]; then
+  unknown=''
+  for other in "$work/.campaigns/$campaign"/*; do
+    other=${other##*/}
+    case " $known $token " in *" $other "*) continue ;; esac
+    [ ! -e "$work/$other/.scheduler" ] || unknown="$unknown $other"
+  done
+  if [ -n "$unknown" ]; then printf 'unknown\t%s\n' "$unknown"; exit 0; fi
+fi
 
 staged=$work/.staged-$token
 if [ ! -e "$bundle/.scheduler" ]; then
@@ -77,6 +95,8 @@ if [ ! -e "$bundle/.scheduler" ]; then
     rm -rf .large
     cd "$work" || die "cannot enter $work"
   fi
+  [ -z "$campaign" ] || { mkdir -p "$work/.campaigns/$campaign" && : >"$work/.campaigns/$campaign/$token"; } ||
+    die "cannot write in the work_dir $work (is the disk full?)"
   mv "$incoming" "$bundle" || die "cannot rename the unpacked bundle to $bundle"
 else
   cat >/dev/null
@@ -93,8 +113,36 @@ if [ -n "$probe" ]; then
   fi
 fi
 
-numbered() { awk "$awk_numbers"'BEGIN { numbers(ARGV[1], some); for (i in some) print i }' "$1"; }
-[ -z "$cancelled" ] || numbered "$cancelled" | while read -r element; do ln -s cancelled "guards/$element" 2>/dev/null; done
+[ -z "$cancelled" ] || numbered "$cancelled" | withdraw_elements "$bundle"
+# Succeeds if all elements of the batch $1 are withdrawn: none of them has started or can start.
+all_withdrawn() {
+  [ -n "$(ls guards)" ] || return
+  elements_of "$1" | (
+    cd guards || exit
+    while read -r element; do
+      case $(readlink "$element") in cancelled | cancelled/*) ;; *) exit 1 ;; esac
+    done
+  )
+}
+some_started() {
+  elements_of "$1" | (
+    while read -r element; do
+      case $(readlink "guards/$element") in '' | cancelled | cancelled/*) ;; *) exit 0 ;; esac
+    done
+    exit 1
+  )
+}
+elements_of() {
+  if [ -e "batches/$1/members" ]; then cut -f 1 "batches/$1/members"
+  else awk -v first="$1" '$1 == first { for (i = 0; i < $2; i++) print first + i }' batches/list; fi
+}
+# What the batch system printed when batch $1 was submitted last: errors, then output.
+last_words() { cat "batches/$1/err" "batches/$1/out" 2>/dev/null | head -c 2000 | tr '\n\t' '\r '; }
+[ -z "$given_up" ] || for first in $(numbered "$given_up"); do
+  some_started "$first" || elements_of "$first" | withdraw_elements "$bundle"
+  ! all_withdrawn "$first" || printf '%s\tgiven up %s\t%s\n' "$first" "$(cat "batches/$first/code" 2>/dev/null)" "$(last_words "$first")"
+done
+
 # The bundle of a retry does not contain the files of its jobs. `copies` has, for each element, the bundle and the element of
 # the earlier attempt, and the first element of its batch there. Its files are copied, but not what the earlier attempt wrote.
 # The link `shared` leads to the files that were sent with the first attempt.
@@ -131,13 +179,15 @@ copy_batch() {
 }
 
 # Submits each batch: its first element, how many elements, the script. The output of the batch system is kept beside the
-# script, and the id gets its name by rename. The reply is printed from memory: on a full disk it is the only copy.
+# script, and the id gets its name by rename. The reply is printed from memory: on a full disk it is the only copy. If the
+# command fails and prints an id all the same, the batch may have been accepted: its exit code is recorded as "-".
 awk -F '\t' -v now="$now" -v again="$again" "$awk_numbers"'BEGIN { numbers(now, may); numbers(again, twice) }
   ($1 + 0) in may { print $0 "\t" (($1 + 0) in twice ? "again" : "once") }' batches/list |
 while IFS=$tab read -r first count script how; do
   b=batches/$first
   code='' output=''
-  if [ ! -e "$b/id" ] && { [ ! -e "$b/tried" ] || [ "$how" = again ]; }; then
+  id=$(batch_id 2>/dev/null <"$b/id")
+  if [ -z "$id" ] && { [ ! -e "$b/tried" ] || [ "$how" = again ]; } && ! all_withdrawn "$first"; then
     jobs=$count   # for a pack the count is 1, and its jobs are listed in `members`
     [ ! -e "$b/members" ] || jobs=$(($(wc -l <"$b/members")))
     output=$(copy_batch "$first" "$jobs" 2>&1)
@@ -147,15 +197,17 @@ while IFS=$tab read -r first count script how; do
     { date >"$b/tried" && [ -s "$b/tried" ]; } 2>/dev/null || { rm -f "$b/tried"; printf '%s\t-\tcannot write in %s (is the disk full?)\n' "$first" "$bundle"; continue; }
     output=$({ batch_submit "$script" "$first" "$count" 2>"$b/err" </dev/null; printf '%s' "x$?"; })
     code=${output##*x} output=${output%x*}
-    if [ "$code" -eq 0 ] && [ -n "$output" ]; then
-      { printf '%s' "$output" >"$b/out" && mv "$b/out" "$b/id"; } 2>/dev/null
-      printf '%s\t0\t%s\n' "$first" "$(printf %s "$output" | tr '\n\t' '  ')"
+    id=$(printf '%s\n' "$output" | batch_id)
+    if [ "$code" -eq 0 ] && [ -n "$id" ]; then
+      { printf '%s\n' "$id" >"$b/out" && mv "$b/out" "$b/id"; } 2>/dev/null
+      printf '%s\t0\t%s\n' "$first" "$id"
       continue
     fi
+    [ -z "$id" ] || code=- id=''
     { printf '%s' "$output" >"$b/out"; printf '%s\n' "$code" >"$b/code"; } 2>/dev/null
   fi
-  if [ -s "$b/id" ]; then
-    printf '%s\t0\t%s\n' "$first" "$(tr '\n\t' '  ' <"$b/id")"
+  if [ -n "$id" ]; then
+    printf '%s\t0\t%s\n' "$first" "$id"
   elif [ -n "$code" ] || [ -s "$b/code" ]; then
     printf '%s\t%s\t%s\n' "$first" "${code:-$(cat "$b/code")}" "$({ cat "$b/err" 2>/dev/null; [ -z "$output" ] && cat "$b/out" 2>/dev/null || printf %s "$output"; } | head -c 2000 | tr '\n\t' '\r ')"
   fi

@@ -22,6 +22,7 @@ LARGE_BYTES = 16 << 20
 """From this size on, a file, or the tar of a bundle, is uploaded ahead: for less, opening channels costs more time
 than it saves."""
 STAGE_SECONDS = 300.0
+_LINE_BYTES = 1000
 """The longest time without data while a range is uploaded."""
 _LEAST_RANGE_BYTES = 4 << 20
 _CHUNK_BYTES = 1 << 18
@@ -96,7 +97,7 @@ def _list_stored(to: tuple[Expanded, str], transport: Transport) -> list[_Stored
     reply = transport.run(programs.program("upload"), [*to, ""], timeout=STAGE_SECONDS)
     if reply.exit_code != 0:
         raise _cannot_write(reply.err)
-    lines = reply.out.splitlines()
+    lines = list(reply.lines(_LINE_BYTES))
     return None if "there" in lines else [stored for line in lines for stored in _read(line)]
 
 
@@ -169,9 +170,10 @@ def _upload(missing: _MissingRange, to: tuple[Expanded, str], transport: Transpo
     reply = transport.run(programs.program("upload"), [*to, stored], stdin=chunks, timeout=STAGE_SECONDS)
     if reply.exit_code != 0:
         raise _cannot_write(reply.err)
-    if reply.out.split() != [str(missing.count), stored]:
+    printed = next(reply.lines(_LINE_BYTES), "").strip()
+    if printed.split() != [str(missing.count), stored]:
         raise TransportError(
-            f"the site has not stored all {missing.count} bytes of a range of the bundle: {reply.out.strip()[:200]!r}; "
+            f"the site has not stored all {missing.count} bytes of a range of the bundle: {printed[:200]!r}; "
             "submit again"
         )
     return _StoredRange(missing.large.name, missing.offset, missing.count, stored)

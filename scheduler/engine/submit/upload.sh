@@ -6,6 +6,7 @@ work=$1 token=$2 range=$3
 mkdir -p "$work/.staged-$token" || die "cannot make the work_dir $work"
 cd "$work" || die "cannot enter the work_dir $work"
 touch ".staged-$token" ".staged-$token/.scheduler" || die "cannot write in $work (is the disk full?)"
+refuse_unsafe "$PWD" ".staged-$token/.scheduler"
 for old in .staged-*; do
   [ ! -e "$old/.scheduler" ] || find "$old" -prune -type d -mtime +30 -exec rm -rf '{}' +
 done

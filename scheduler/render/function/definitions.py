@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from scheduler.render.function import Unfit
 from scheduler.render.function.fixed import evaluated_at_once, is_fixed
 from scheduler.render.function.names import first_line
+from scheduler.render.function.values import PLAIN_OF_NUMPY
 
 _PLAIN = (int, float, str, bytes, bool, list, tuple, dict, set, type(None))
 
@@ -79,6 +81,96 @@ def defaults(arguments: ast.arguments, function: FunctionType) -> list[tuple[ast
     named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     keyword = [(node, by_name[arg.arg]) for arg, node in named if node is not None and arg.arg in by_name]
     return [*zip(arguments.defaults, function.__defaults__ or (), strict=False), *keyword]
+
+
+def simplify(tree: ast.AST, foreign: Set[str]) -> dict[ast.expr, str]:
+    """Replace what is evaluated when a definition is made, and needs a package only for that: an annotation by None, a
+    default such as ``np.float64(2.)`` by its number.
+
+    Args:
+        tree: of the definition; it is changed.
+        foreign: the names that are imported from installed packages.
+
+    Returns:
+        The new nodes, at the places of the old ones, and their text.
+    """
+    made: dict[ast.expr, str] = {}
+    for node, name, at, text in list(_simpler(tree, foreign)):
+        old = getattr(node, name) if at is None else getattr(node, name)[at]
+        new = ast.copy_location(ast.Constant(ast.literal_eval(text)), old)
+        if at is None:
+            setattr(node, name, new)
+        else:
+            getattr(node, name)[at] = new
+        made[new] = text
+    return made
+
+
+def _simpler(tree: ast.AST, foreign: Set[str]) -> Iterator[tuple[ast.AST, str, int | None, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            values = node.args
+            for name in ("defaults", "kw_defaults"):
+                for at, default in enumerate(getattr(values, name)):
+                    text = _number(default, foreign)
+                    if text:
+                        yield values, name, at, text
+            if all(_name_of(one) in _KEEPS_NONE for one in node.decorator_list):
+                arguments = [*values.posonlyargs, *values.args, *values.kwonlyargs, values.vararg, values.kwarg]
+                parts = [(one, "annotation") for one in arguments if one is not None] + [(node, "returns")]
+                yield from ((one, name, None, "None") for one, name in parts if _needs(getattr(one, name), foreign))
+        elif isinstance(node, ast.ClassDef) and not any(map(_is_foreign(foreign), [*node.bases, *node.decorator_list])):
+            for inner in node.body:
+                if isinstance(inner, ast.AnnAssign) and _needs(inner.annotation, foreign):
+                    yield inner, "annotation", None, "None"
+                if isinstance(inner, (ast.Assign, ast.AnnAssign)) and _number(inner.value, foreign):
+                    yield inner, "value", None, _number(inner.value, foreign)
+
+
+_KEEPS_NONE = (
+    "staticmethod",
+    "classmethod",
+    "property",
+    "setter",
+    "cache",
+    "lru_cache",
+    "abstractmethod",
+    "contextmanager",
+)
+_OF_DATACLASSES = {"ClassVar", "InitVar", "KW_ONLY"}
+
+
+def _name_of(decorator: ast.expr) -> str:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return ast.unparse(called).rpartition(".")[2]
+
+
+def _is_foreign(foreign: Set[str]) -> Callable[[ast.expr], bool]:
+    return lambda node: bool(_names_in(node) & foreign)
+
+
+def _needs(annotation: ast.expr | None, foreign: Set[str]) -> bool:
+    """Whether an annotation needs an installed package, and means nothing to Python itself."""
+    if annotation is None or not _names_in(annotation) & foreign:
+        return False
+    words = _names_in(annotation) | {node.attr for node in ast.walk(annotation) if isinstance(node, ast.Attribute)}
+    return not words & _OF_DATACLASSES
+
+
+def _names_in(node: ast.AST) -> set[str]:
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+
+
+def _number(node: ast.expr | None, foreign: Set[str]) -> str:
+    """The literal that equals `np.float64(2.)`, `np.bool_(True)`, …; else empty."""
+    if not isinstance(node, ast.Call) or len(node.args) != 1 or node.keywords or not _names_in(node.func) & foreign:
+        return ""
+    kind, literal = PLAIN_OF_NUMPY.get(ast.unparse(node.func).rpartition(".")[2]), _literal(node.args[0])
+    if kind is None or type(literal) not in (bool, int, float, str) or (kind is str) != isinstance(literal, str):
+        return ""
+    if isinstance(literal, float) and (kind is int or not math.isfinite(literal)):
+        return ""
+    return ascii(kind(literal))
 
 
 def _attributes(statement: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:

@@ -80,6 +80,22 @@ def imported_by(source: bytes, path: str) -> Iterator[str]:
             yield from (f"{base}.{name.name}" for name in node.names)
 
 
+def foreign_names(statements: Iterable[ast.stmt]) -> set[str]:
+    """The names that statements bind, anywhere in them, by importing installed packages."""
+    found = set()
+    for node in (inner for statement in statements for inner in ast.walk(statement)):
+        if isinstance(node, ast.Import):
+            found |= {(name.asname or name.name).partition(".")[0] for name in node.names if _is_package(name.name)}
+        elif isinstance(node, ast.ImportFrom) and not node.level and _is_package(node.module or ""):
+            found |= {name.asname or name.name for name in node.names}
+    return found
+
+
+def _is_package(module: str) -> bool:
+    top = module.partition(".")[0]
+    return top not in sys.stdlib_module_names and not _is_ours(top)
+
+
 def modules_in_pickle(pickled: bytes) -> list[str]:
     """The user's modules that a pickle names, in its code too. Perhaps one too many, never one too few."""
     _forget_folders()

@@ -19,7 +19,9 @@ from scheduler.render.function.definitions import (
     defaults,
     is_literal,
     made_by,
+    simplify,
 )
+from scheduler.render.function.modules import foreign_names
 from scheduler.render.function.names import (
     Uses,
     bound_by,
@@ -29,6 +31,7 @@ from scheduler.render.function.names import (
     root_of,
     used_by,
 )
+from scheduler.render.function.state import GENERATOR, is_unseeded, kind_of_state
 from scheduler.render.function.values import Spelling, is_defined, spell
 
 _OF_EVERY_MODULE = {
@@ -118,6 +121,7 @@ class _Search:
         self.places = script.bindings()
         self.changed = changed_from_outside(script.statements)
         self.lazy = script.has_lazy_annotations()
+        self.foreign = foreign_names(script.statements)
         self.seen: dict[int, object] = {}
         self.named = {name: value for name, value in script.values.items() if self.is_source(name)}
         self.defined = {name: value for name, value in self.named.items() if self.is_only_defined(name)}
@@ -140,6 +144,8 @@ class _Search:
             return self.take_unbound(name, value)
         if all(map(is_definition, statements.values())):
             return self.keep_definitions(name, value, statements)
+        if len(statements) == 1 and kind_of_state(value) == GENERATOR and _is_unseeded(*statements.values()):
+            return self.keep(statements)  # it is made anew on the node
         if len(statements) == 1 and _says(next(iter(statements.values())), value):
             self.seen[id(value)] = value
             return self.keep(statements)
@@ -165,12 +171,19 @@ class _Search:
         check_unedited(name, value, statements.values(), self.script.name)
         itself = {at: node for at, node in statements.items() if value is not None and made_by(node, value) is value}
         names: set[str] = set()
-        for at, statement in (itself or statements).items():
+        for at, original in (itself or statements).items():
+            statement = copy.deepcopy(original)
             names |= self.keep_function(at, statement, value)
+            self.simplify(at, statement)
             if isinstance(statement, ast.ClassDef):
                 check_class(statement, value)
             check_same_everywhere(self.needs.kept.get(at, statement), self.script.values)
         return names | self.keep([*(itself or statements), *self.related(name, value)])
+
+    def simplify(self, at: int, statement: ast.stmt) -> None:
+        """Keep a definition without what needs an installed package only in an annotation or a default."""
+        made = simplify(self.needs.kept.setdefault(at, statement), self.foreign)
+        self.needs.replaced |= {node: Spelling(text, frozenset(), frozenset()) for node, text in made.items()}
 
     def related(self, name: str, value: object) -> list[int]:
         """Definitions that register themselves with `name`: `@name.register`, and subclasses if there is a hook."""
@@ -184,14 +197,12 @@ class _Search:
                 found.append(at)
         return found
 
-    def keep_function(self, at: int, statement: ast.stmt, value: object) -> set[str]:
+    def keep_function(self, at: int, own: ast.stmt, value: object) -> set[str]:
         """Keep a function with the values that its defaults have now. If `value` is this very function, its decorators
         returned it unchanged, and are left out."""
-        function = made_by(statement, value)
-        if function is None or not isinstance(statement, ast.FunctionDef):
+        function = made_by(own, value)
+        if function is None or not isinstance(own, ast.FunctionDef):
             return set()
-        own = copy.copy(statement)
-        own.args = copy.deepcopy(statement.args)
         if function is value and not function.__dict__:
             own.decorator_list = []
         self.needs.kept[at] = own
@@ -267,3 +278,7 @@ def _says(statement: ast.stmt, value: object) -> bool:
     if isinstance(statement, ast.Assign):
         return all(isinstance(t, ast.Name) for t in statement.targets) and is_literal(statement.value, value)
     return isinstance(statement, ast.AnnAssign) and statement.value is not None and is_literal(statement.value, value)
+
+
+def _is_unseeded(statement: ast.stmt) -> bool:
+    return isinstance(statement, (ast.Assign, ast.AnnAssign)) and is_unseeded(statement.value)

@@ -60,7 +60,7 @@ def _plain(value: Any, where: str) -> Any:
         return [_plain(item, f"{where}[{at}]") for at, item in enumerate(value)]
     if type(value) is dict:
         if odd := [key for key in value if type(key) is not str]:
-            raise Unfit(f"{where} has the key {odd[0]!r}, which is not text")
+            raise Unfit(f"{where} has a {type(odd[0]).__name__} as a key, which is not text")
         return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
     if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () and hasattr(value, "item"):
         item = value.item()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 import tokenize
 from pathlib import Path
 
 from scheduler.render.function import Unfit
-from scheduler.render.function.modules import imported_by, is_ours, sources_of
-from scheduler.render.function.names import first_line
+from scheduler.render.function.definitions import simplify
+from scheduler.render.function.modules import foreign_names, imported_by, is_ours, sources_of
+from scheduler.render.function.names import bound_by, first_line
 from scheduler.render.function.needs import Needs, Script, is_future, needs_of
 from scheduler.render.function.values import Spelling
 
@@ -46,6 +48,44 @@ def from_script(module: str, qualname: str) -> tuple[str, dict[str, bytes]]:
     spellings = [*needs.spelled.values(), *needs.replaced.values()]
     modules = {used for spelling in spellings for used in spelling.modules} | set(imported_by(content, path))
     return name, sources_of(modules | ({script.package} - {""})) | {path: content}
+
+
+@functools.lru_cache(maxsize=1000)
+def without_unused_packages(content: bytes) -> bytes:
+    """The source of a module without the imports of installed packages that only annotations and defaults need, so that
+    it also runs where they are missing. Other modules are returned as they are; lines keep their numbers."""
+    try:
+        text, statements = content.decode(), ast.parse(content).body
+        changed = ast.parse(content).body
+    except (SyntaxError, ValueError, RecursionError):
+        return content
+    foreign = foreign_names(statements)
+    if not foreign or "\r" in text:
+        return content
+    new = {
+        node: Spelling(as_text, frozenset(), frozenset())
+        for tree in changed
+        for node, as_text in simplify(tree, foreign).items()
+    }
+    unused = (_loaded(statements) - _loaded(changed)) & foreign
+    if not unused:
+        return content
+    page = _Page(text)
+    for statement in changed:
+        if not (isinstance(statement, (ast.Import, ast.ImportFrom)) and bound_by(statement) <= unused):
+            page.copy(statement, new)
+    return page.text().encode()
+
+
+def _loaded(statements: list[ast.stmt]) -> set[str]:
+    """The names that statements use; words of text count, as `__all__` and annotations that are text may use them."""
+    found: set[str] = set()
+    for node in (inner for statement in statements for inner in ast.walk(statement)):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            found.add(node.value)
+    return found
 
 
 def _read(module: str) -> Script:
@@ -120,6 +160,6 @@ def _replace(lines: list[bytes], node: ast.expr, first: int, text: bytes) -> Non
     """Replace `node` by `text`, keeping the number of lines."""
     start, end = node.lineno - 1 - first, (node.end_lineno or node.lineno) - 1 - first
     tail = lines[end][node.end_col_offset :]
-    lines[start] = lines[start][: node.col_offset] + text + (tail if start == end else b"")
+    lines[start] = lines[start][: node.col_offset] + (text + tail if start == end else b"(" + text)
     if end > start:
-        lines[start + 1 : end + 1] = [b""] * (end - start - 1) + [tail]
+        lines[start + 1 : end + 1] = [b""] * (end - start - 1) + [b")" + tail]

@@ -28,6 +28,8 @@ _REDUCED = {
     "pathlib",
     "uuid",
 }
+PLAIN_OF_NUMPY = {"float64": float, "int64": int, "bool": bool, "bool_": bool, "str_": str}
+"""numpy's scalars that equal a number, a truth value or a text of Python."""
 _MADE_SPECIALLY = ("__new__", "__reduce__", "__reduce_ex__", "__setstate__", "__slots__")
 SCRIPT = ("__main__", "__mp_main__")
 
@@ -127,7 +129,7 @@ class _Speller:
                 return name
         module, qualname = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
         if not module or not qualname or module in SCRIPT or _found(module, qualname) is not value:
-            raise Unfit(f"{qualname or value!r} has no name in a module")
+            raise Unfit(f"{qualname or f'a {type(value).__name__}'} has no name in a module")
         public = [name for name in _above(module) if _found(name, qualname) is value]  # pathlib, not pathlib._local
         return f"{self.imported(public[0])}.{qualname}"
 
@@ -146,7 +148,8 @@ class _Speller:
         if isinstance(value, re.Pattern):
             return f"{self.imported('re')}.compile({self.of(value.pattern)}, {value.flags})"
         if kind.__module__ == "numpy" and hasattr(value, "dtype") and hasattr(value, "tolist"):
-            return self.of_array(value)
+            plain = kind.__name__ in PLAIN_OF_NUMPY
+            return self.of(value.item()) if plain else self.of_array(value)
         if _above(kind.__module__)[0] in _REDUCED:
             if kind.__module__ in ("collections", "argparse"):
                 self.note(value)

@@ -12,7 +12,7 @@ unpack_element() {
   for pause in ${pauses-1 2 5 10 20} 0; do
     words=$({
       where=$(sed -n "$(($3 - $2 + 1))p" "$1/batches/$2/index") && [ -n "$where" ] && mkdir "$unpacked" &&
-        dd if="$1/batches/$2/elements" bs=512 skip="${where% *}" count="${where#* }" 2>/dev/null | tar -xmf - -C "$unpacked" &&
+        dd if="$1/batches/$2/elements" bs=512 skip="${where% *}" count="${where#* }" 2>/dev/null | (unset TAR_OPTIONS TAPE POSIXLY_CORRECT && tar -xmf - -C "$unpacked") &&
         [ -e "$unpacked/script.sh" ]
     } 2>&1) && break
     rm -rf "$unpacked"

@@ -20,6 +20,8 @@ is_over() {
 start_job() {
   element=$1
   (
+    # shellcheck disable=SC2086
+    trap '' $others   # until its script passes them on
     OMP_NUM_THREADS=$3 NCPUS=$3
     export OMP_NUM_THREADS NCPUS
     for name in $core_variables; do export "$name=$3"; done
@@ -41,11 +43,11 @@ record_reason() {
 # Writes the end file of a job whose script was killed before it could, unless another copy of this batch runs the job.
 #   $1 number  $2 process
 write_end() {
-  wait "$2"
+  wait "$2" 2>/dev/null
   code=$?
   [ "$code" -ne 0 ] && [ "$(readlink "$bundle/guards/$1")" = "$batch_id" ] || return 0
   # shellcheck disable=SC2012
-  attempt=$(ls -t "$bundle/$1"/stdout.* 2>/dev/null | sed -n '1s/.*\.//p')
+  attempt=$(QUOTING_STYLE=literal ls -t "$bundle/$1"/stdout.* 2>/dev/null | sed -n '1s/.*\.//p')
   end=ends/$1.${attempt:-0}
   [ ! -e "$bundle/$end" ] || return 0
   printf '%s %s exit=%s signal= started= ended=%s host=%s id=%s missing= cannot=\n' \
@@ -59,7 +61,8 @@ pass_on() {
     kill -s "$1" "${target%%:*}" 2>/dev/null
   done
 }
-for name in TERM INT XCPU USR1; do
+others=$(other_signals)
+for name in TERM INT XCPU $others; do
   # shellcheck disable=SC2064
   trap "pass_on $name" "$name"
 done

@@ -5,31 +5,39 @@
 CONTROL_DIR/function/call.json names the function. Its source files are in function/src; or the function is pickled in
 function/call.pkl, and cloudpickle is in the same folder. Its parameters are in CONTROL_DIR/params.json. The function
 runs in the current directory. It leaves CONTROL_DIR/result.json (the dict that it returned, or {"result": value}), or
-CONTROL_DIR/error.json and an exit code other than 0; each file is complete or does not exist.
+CONTROL_DIR/error.json and an exit code other than 0; each file is complete or does not exist. harness.sh finds neither
+file if the function ended the process by other means (os._exit, exec).
 
-In result.json tuples, sets and numpy arrays are lists, numpy scalars are numbers, paths are text, enum members are
-their values, times are ISO 8601, dataclasses and namedtuples are objects, keys are text; NaN and Infinity are written
-as Python's json writes them. A value that JSON cannot hold is an error, unless --pickle-results allows result.pkl.
+function_result.py, in the same folder, converts the result. NaN and Infinity are written as Python's json writes them.
+A value that JSON cannot hold is an error, unless --pickle-results allows result.pkl.
 """
 
+import ast
 import io
 import json
 import os
 import sys
 import traceback
 
-try:
-    from collections.abc import Mapping, Set
-except ImportError:  # Python 2 must reach the message that it is too old
-    from collections import Mapping, Set
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)  # it is not there with PYTHONSAFEPATH=1
+written, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # all jobs of the bundle share this folder
+from function_result import Mapping, Plain, Unsuitable  # noqa: E402
+
+sys.dont_write_bytecode = written
+del sys.path[0], sys.modules["function_result"]  # a module of the user may have this name
 
 FAILED = 1
 WRONG_PYTHON = 87  # exit code: the function needs another Python version
-DEEPEST = 200  # nested levels of a result
+LONGEST = 200000  # characters of a traceback or message in error.json
+KEPT = 20000  # characters at the beginning and at the end of a longer one
 WAYS_OUT = (
     "make it a module-level function with parameters that JSON can hold, set the site's `python:` to a Python {0}, "
     "or run it in a container that has one"
 )
+
+
+DOING = ["the function"]  # the last one is at work
 
 
 class Refused(Exception):
@@ -53,15 +61,19 @@ def main(arguments):
         run(control, process, "--pickle-results" in arguments)
     except Refused as refusal:
         text = "error: {0}\n".format(refusal)
-        sys.stderr.write(text)
         leave_error(control, "JobError", str(refusal), text)
+        say(text)
         return refusal.exit_code
     except SystemExit as leaving:
         if os.getpid() != process:  # in a child process that the function has forked
             raise
         return exited(control, leaving.code)
-    except Exception as error:
-        return failed(control, error)
+    except BaseException as error:
+        code = failed(control if os.getpid() == process else None, error)
+        if not isinstance(error, KeyboardInterrupt):
+            return code
+        sys.excepthook = lambda *_: None  # it is reported already; Python ends as SIGINT ends it
+        raise
     return 0
 
 
@@ -71,6 +83,7 @@ def run(control, process, pickle_results):
     find_modules_in(os.path.join(control, "function"), call)
     sys.argv[:] = [call["qualname"]]
     function, params = load(control, call)
+    set_values(call)
     value = function(**params)
     if os.getpid() == process:
         leave_result(control, value, pickle_results)
@@ -93,9 +106,8 @@ def this_python():
 
 def find_modules_in(folder, call):
     """Put the sent modules first on sys.path, instead of this file's folder, and the current directory last."""
-    here = os.path.dirname(os.path.abspath(__file__))
     sent = [os.path.join(folder, "src")] + ([os.path.join(folder, "cloudpickle")] if call["python"] else [])
-    others = [path for path in sys.path if os.path.abspath(path or ".") != here]
+    others = [path for path in sys.path if os.path.abspath(path or ".") != HERE]
     sys.path[:] = sent + others + [os.getcwd()]
     taken = [name for name in call["modules"] if name in sys.modules]
     if taken:
@@ -112,24 +124,48 @@ def load(control, call):
             return pickle.load(stream)
     own = os.path.join(control, "function", "params.json")
     params = read_json(own if os.path.exists(own) else os.path.join(control, "params.json"))
+    DOING.append("the module {0}, when it was imported,".format(call["module"]))
     __import__(call["module"])
+    DOING.pop()
     found = sys.modules[call["module"]]
     for name in call["qualname"].split("."):
         found = getattr(found, name)
     return found, params
 
 
+def set_values(call):
+    """Give variables of modules the values that they had when the function was sent, if they differ from the source.
+    Variables with the same number have one and the same object."""
+    made = {}
+    for module, values in sorted(call.get("values", {}).items()):
+        __import__(module)
+        for name, (number, text) in sorted(values.items()):
+            owner = sys.modules[module]
+            for part in name.split(".")[:-1]:
+                owner = getattr(owner, part)
+            setattr(owner, name.split(".")[-1], made.setdefault(number, ast.literal_eval(text)))
+
+
 def leave_result(control, value, pickle_results):
     is_dict = isinstance(value, Mapping)
     try:
         plain = Plain().of(value, "result")
-    except Refused:
+        text = json.dumps(plain if is_dict else {"result": plain}).encode("ascii")
+    except Unsuitable as unsuitable:
         if not pickle_results:
-            raise
-        write(os.path.join(control, "result.pkl"), pickled(dict(value) if is_dict else {"result": value}))
-        return
-    text = json.dumps(plain if is_dict else {"result": plain})
-    write(os.path.join(control, "result.json"), text.encode("ascii"))
+            raise Refused(str(unsuitable))
+        write_result(control, "result.pkl", pickled(dict(value) if is_dict else {"result": value}))
+    except (ValueError, OverflowError) as error:  # a number of more than 4300 digits
+        raise Refused("the function ran, but JSON cannot hold its result: {0}".format(error))
+    else:
+        write_result(control, "result.json", text)
+
+
+def write_result(control, name, content):
+    try:
+        write(os.path.join(control, name), content)
+    except EnvironmentError as error:
+        raise Refused("the function ran, but its result cannot be written: {0}".format(error))
 
 
 def pickled(results):
@@ -140,110 +176,39 @@ def pickled(results):
     return pickle.dumps(results, protocol=4)  # every Python from 3.4 on can read it
 
 
-class Plain(object):
-    """Converts a value to what JSON can hold. An error names the part of the value that cannot be converted."""
-
-    def __init__(self):
-        self.above = []
-
-    def of(self, value, where):
-        if value is None or value is True or value is False or type(value) in (int, float, str):
-            return value
-        if isinstance(value, type):
-            raise cannot(value, where)
-        if id(value) in self.above or len(self.above) > DEEPEST:
-            raise Refused("the function ran, but {0} contains itself, or is nested too deeply".format(where[:200]))
-        self.above.append(id(value))
-        plain = self.of_object(value, where)
-        self.above.pop()
-        return plain
-
-    def of_object(self, value, where):
-        if hasattr(value, "_value_"):  # an enum member
-            return self.of(value._value_, where)
-        for kind in (str, int, float):  # and their subclasses, such as numpy.float64
-            if isinstance(value, kind):
-                return getattr(kind, "__{0}__".format(kind.__name__))(value)
-        if isinstance(value, Mapping):
-            return self.of_pairs(value.items(), where)
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return self.of_pairs(zip(value._fields, value), where)
-        if hasattr(value, "__dataclass_fields__"):
-            return self.of_pairs([(name, getattr(value, name)) for name in value.__dataclass_fields__], where)
-        if isinstance(value, Set):
-            return [self.of(item, where + " (an item)") for item in in_order(value)]
-        if isinstance(value, (list, tuple, range)):
-            return [self.of(item, "{0}[{1}]".format(where, at)) for at, item in enumerate(value)]
-        return self.of(plainer(value, where), where)
-
-    def of_pairs(self, pairs, where):
-        plain = {}
-        for key, value in pairs:
-            name = key_name(key)
-            inside = "{0}[{1}]".format(where, json.dumps(name, ensure_ascii=False))
-            if name in plain:
-                raise Refused("the function ran, but two keys become the same text in JSON: {0}".format(inside))
-            plain[name] = self.of(value, inside)
-        return plain
-
-
-def plainer(value, where):
-    """Returns an array, a number, a time or a path as one of Python's own types."""
-    for method in ("tolist", "item", "isoformat", "__fspath__"):
-        if hasattr(value, method):
-            try:
-                plain = getattr(value, method)()
-            except Exception:  # a method of the same name that does something else
-                continue
-            if type(plain) in (bool, int, float, str, list):
-                return plain
-    raise cannot(value, where)
-
-
-def cannot(value, where):
-    kind = value if isinstance(value, type) else type(value)
-    name = kind.__name__ if kind.__module__ == "builtins" else kind.__module__ + "." + kind.__name__
-    what = "the class " + name if isinstance(value, type) else "of type " + name
-    return Refused(
-        "the function ran, but {0} is {1}, which JSON cannot hold: return numbers, text, and lists and dicts of these, "
-        "or write it to an output file".format(where, what)
-    )
-
-
-def key_name(key):
-    key = getattr(key, "_value_", key)
-    return json.dumps(key) if key is None or isinstance(key, bool) else str(key)
-
-
-def in_order(items):
-    try:
-        return sorted(items)
-    except TypeError:
-        return list(items)
-
-
 def failed(control, error):
     """Report the error as Python does, without the frames of this file."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
-        frames = frames.tb_next
-    text = "".join(traceback.format_exception(type(error), error, frames))
-    hint = advice(error)
-    sys.stderr.write(text + ("error: {0}\n".format(hint) if hint else ""))
-    leave_error(control, type(error).__name__, message_of(error) + (": " + hint if hint else ""), text)
+    kind, text, hint = type(error).__name__[:200], shown(error), advice(error)
+    leave_error(control, kind, message_of(error) + (": " + hint if hint else ""), text)
+    if len(text) > LONGEST:
+        text += "error: {0}: its traceback and message have {1} characters\n".format(kind, len(text))
+    say(text + ("error: {0}\n".format(hint) if hint else ""))
     return FAILED
+
+
+def shown(error):
+    ours, frames = (main.__code__.co_filename, Plain.of.__code__.co_filename), error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename in ours:
+        frames = frames.tb_next
+    try:
+        return "".join(traceback.format_exception(type(error), error, frames))
+    except BaseException:  # a method of the user's exception has failed
+        return "{0}: {1}\n".format(type(error).__name__, message_of(error))
 
 
 def message_of(error):
     try:
         return str(error)
-    except Exception:
+    except BaseException:
         return "(its message cannot be shown)"
 
 
 def advice(error):
     if isinstance(error, ImportError) and type(error).__name__ == "ModuleNotFoundError" and error.name:
-        message = "the module {0} was not sent with the function, and {1} has none: install it, or set `python:`"
+        message = (
+            "the module {0} was not sent with the function, and {1} has none. Three ways out: install it there; set `python:` "
+            "in the site file to a Python that has it; or run the function in a container that has it (container_image)"
+        )
         return message.format(error.name, this_python())
     if isinstance(error, SyntaxError) and str(error.filename).startswith(sys.path[0]):
         return "{0} cannot read this source; it may be written for another version of Python".format(this_python())
@@ -251,21 +216,49 @@ def advice(error):
 
 
 def exited(control, code):
-    """The function called sys.exit(). Its exit code is kept; a message means 1."""
-    if code is None or code == 0:
-        leave_result(control, None, False)
-        return 0
-    if isinstance(code, int):
-        leave_error(control, "SystemExit", "the function called sys.exit({0})".format(code), "")
-        return code
-    sys.stderr.write("{0}\n".format(code))
-    leave_error(control, "SystemExit", str(code), "")
-    return FAILED
+    """The function called sys.exit(), so it has not returned: this is a failure even with 0. Returns the exit code that
+    a shell sees, or 1 where it would see 0."""
+    if code is not None and not isinstance(code, int):
+        text = message_of(code)
+        leave_error(control, "SystemExit", text, "")
+        say(text + "\n")
+        return FAILED
+    seen = 0 if code is None else code & 255 if -(2 ** 63) <= code < 2 ** 63 else 255  # an overflow is -1 in Python
+    message = "{0} called sys.exit({1})".format(DOING[-1], "" if code is None else message_of(code)[:60])
+    if seen == 0:
+        message += ", so the function did not return, and there is no result: a function that succeeds must return"
+        say("error: {0}\n".format(message))
+    leave_error(control, "SystemExit", message, "")
+    return seen or FAILED
 
 
 def leave_error(control, kind, message, trace):
-    error = {"type": kind, "message": message, "traceback": trace}
-    write(os.path.join(control, "error.json"), json.dumps(error).encode("ascii"))
+    if control is None:
+        return
+    error = {"type": kind, "message": shortened(message, kind), "traceback": shortened(trace, kind)}
+    try:
+        write(os.path.join(control, "error.json"), json.dumps(error).encode("ascii"))
+    except EnvironmentError as problem:
+        say("error: the error cannot be written to a file: {0}\n".format(problem))
+
+
+def shortened(text, kind):
+    if len(text) <= LONGEST:
+        return text
+    cut = "\n[{0} characters of this {1} are left out]\n".format(len(text) - 2 * KEPT, kind)
+    return text[:KEPT] + cut + text[-KEPT:]
+
+
+def say(text):
+    """Write to stderr, even if the function has closed or replaced it."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except Exception:
+        try:
+            os.write(2, text.encode("utf-8", "backslashreplace"))
+        except EnvironmentError:
+            pass  # error.json has the text
 
 
 def read_json(path):

@@ -36,6 +36,9 @@ class ControlMaster:
     Args:
         settings: the host, and how to log in.
         prompter: decides whether ssh may prompt the user.
+
+    Attributes:
+        has_verified: an ssh of ours has logged in, with strict checking of the host's key.
     """
 
     def __init__(self, settings: SshSettings, prompter: Prompter) -> None:
@@ -43,7 +46,9 @@ class ControlMaster:
         self._prompter = prompter
         self._lock = threading.Lock()
         self._folder: Path | None = None
+        self._remove_folder: weakref.finalize[..., ControlMaster] | None = None
         self._was_connected = False
+        self.has_verified = False
 
     def ssh_command(self) -> list[str]:
         """The ssh command line, without the remote command, that uses an open connection.
@@ -68,7 +73,7 @@ class ControlMaster:
             except LoginError:
                 self._was_connected = False  # the next call may prompt: the caller knows of the login
                 raise
-            self._was_connected = True
+            self._was_connected = self.has_verified = True
             return ours
 
     def drop(self) -> None:
@@ -84,6 +89,12 @@ class ControlMaster:
             folder, self._folder, self._was_connected = self._folder, None, False
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def forget(self) -> None:
+        """In a forked process: leave our master and its folder to the parent."""
+        if self._remove_folder is not None:
+            self._remove_folder.detach()
+        self._lock, self._folder, self._remove_folder = threading.Lock(), None, None
 
     def error(self, stderr: str) -> TransportError:
         """The error for an ssh that failed with this standard error."""
@@ -120,7 +131,7 @@ class ControlMaster:
             self._folder = Path(tempfile.mkdtemp(prefix="sched-", dir=parent))
             for name, text in texts.items():
                 (self._folder / name).write_text(text, "utf-8", "surrogateescape")
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            self._remove_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         return self._folder
 
     def _command(self, config: str, *extra: str) -> list[str]:

@@ -13,6 +13,7 @@ _HOST_KEY = re.compile(
     r"host key verification failed|host identification has changed|host key is known for|revoked", re.I
 )
 _CHANGED = re.compile(r"host identification has changed", re.I)
+_REVOKED_FILE = re.compile(r"error checking host key .* in revoked keys file", re.I)
 _LOGIN = re.compile(
     r"permission denied \(|too many authentication failures|authentication methods available|unable to authenticate",
     re.I,
@@ -135,15 +136,22 @@ def error_of(
             f"Compare the fingerprint with the one that the site publishes; then run {user_command(settings)} once, or "
             "set accept_new_host_key: true"
         )
+    if _REVOKED_FILE.search(stderr):
+        do = "correct RevokedHostKeys in your ssh_config: a file that it names cannot be used, so no key is accepted"
+        return HostKeyError(f"{host}: host key verification failed. {printed}\n{do.capitalize()}", advice=do)
     if _HOST_KEY.search(stderr) and not _CHANGED.search(stderr):
+        do = "ask the site's support for its present key, by another way than this host"
         return HostKeyError(
-            f"{host}: host key verification failed: the host key is revoked. {printed}\nDo not connect to this host"
+            f"{host}: host key verification failed: the host key is revoked: whoever has this key may pretend to be "
+            f"the host. {printed}\nDo not connect to this host; {do}",
+            advice=do,
         )
     if _HOST_KEY.search(stderr):
         return HostKeyError(
             f"{host}: host key verification failed: REMOTE HOST IDENTIFICATION HAS CHANGED. {printed}\nThis may be a "
             "man-in-the-middle attack, or the host was reinstalled: ask the site. Only if the site confirms the new "
-            "key, remove the old one with the command that ssh names above, and retry"
+            "key, remove the old one with the command that ssh names above, and retry",
+            advice="ask the site whether its host key has changed, and compare the new fingerprint with theirs",
         )
     if _LOGIN.search(stderr):
         return LoginError(f"{host}: authentication failed. {printed}\n{_login_advice(settings, no_prompt, expired)}")

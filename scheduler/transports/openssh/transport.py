@@ -11,14 +11,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
+from scheduler.errors import ConfigError
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
+from scheduler.transports.forking import forget_after_fork, keep
 from scheduler.transports.openssh.control_master import ControlMaster, start_ssh
 from scheduler.transports.pipes import Pipes, reap
 from scheduler.transports.prompt import Prompter, TerminalPrompter
-from scheduler.transports.settings import SshSettings
+from scheduler.transports.settings import SshSettings, check_host, check_user
 
 __all__ = ["OpensshTransport", "SshSettings"]
 
@@ -28,6 +31,7 @@ _ONE_STREAM_SECONDS = 0.008
 _SESSION_REFUSED = "Session open refused by peer"  # ssh then opens another connection, which is another login
 _ECHO = Program("echo", "read -r line && echo")
 _EXIT_SECONDS = 5.0
+_ACCOUNT_SECONDS = 20.0
 _SSH_FAILED = 255
 """The exit code of ssh if ssh itself failed (ssh(1), EXIT STATUS)."""
 
@@ -43,9 +47,9 @@ class OpensshTransport(Transport):
     def __init__(self, settings: SshSettings, *, prompter: Prompter | None = None) -> None:
         self._settings = settings
         self._master = ControlMaster(settings, prompter or TerminalPrompter())
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._sessions = threading.BoundedSemaphore(_MOST_SESSIONS)
         self._round_trip: float | None = None
+        self._begin()
+        forget_after_fork(self)
 
     def run(
         self,
@@ -70,6 +74,9 @@ class OpensshTransport(Transport):
             raise self._master.error(exchange.stderr_before_start)
         return exchange.reply(connection_lost=code < 0)
 
+    def verified_host_key(self) -> str:
+        return "checked by ssh when it logged in" if self._master.has_verified else ""
+
     def upload_streams(self) -> int:
         if self._round_trip is None:
             self._round_trip = self._measure_round_trip()
@@ -77,6 +84,15 @@ class OpensshTransport(Transport):
 
     def download_streams(self) -> int:
         return self.upload_streams()
+
+    def forget_connection(self) -> None:
+        keep(self._running, self._sessions)
+        self._master.forget()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._sessions = threading.BoundedSemaphore(_MOST_SESSIONS)
 
     def close(self) -> None:
         for process in list(self._running):
@@ -116,6 +132,25 @@ def connect(host: str | None, ssh: Mapping[str, Any], *, prompter: Prompter | No
         ConfigError: the host, user or port is not usable for SSH.
     """
     return OpensshTransport(SshSettings(host or "", **ssh), prompter=prompter)
+
+
+@cache
+def account(host: str, *, user: str | None, port: int | None) -> tuple[str, str, int]:
+    """User, host name and port of a connection, as ``ssh -G`` prints them; see `transports.find.Account`."""
+    check_host(host, "host")
+    if user is not None:
+        check_user(user, "user")
+    own = [*(["-l", user] if user else []), *(["-p", str(port)] if port else [])]
+    try:
+        done = subprocess.run(
+            ["ssh", "-G", *own, host],
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=_ACCOUNT_SECONDS, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ConfigError(f"ssh -G {host}: the ssh configuration cannot be read: {error}") from error
+    words = [line.split(None, 1) for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    found = {pair[0]: pair[1] for pair in words if len(pair) == 2}
+    return found["user"], found["hostname"], int(found["port"])
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int:

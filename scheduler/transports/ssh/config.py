@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import getpass
 import glob
+import os
 import re
 import shlex
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import paramiko
 
 from scheduler.errors import ConfigError
+from scheduler.schema.regular_file import read_settings
 from scheduler.transports.settings import Hop, SshSettings, check_host, check_user
 
 _JUMP = re.compile(r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?P<host>\[[^]]+\]|[^:\[\]]+)(?::(?P<port>\d+))?/?\Z")
@@ -27,6 +30,8 @@ _MATCH_CRITERIA = {"all", "canonical", "final", "host", "originalhost", "user", 
 _USE_OPENSSH = "`transport: openssh` supports every option of ssh_config"
 _DEFAULT_KEEPALIVE_SECONDS = 30
 _MOST_NESTED_INCLUDES = 16
+_NO_FILE = ("none", "/dev/null")
+"""Names that stand for no file: nothing can be looked up or remembered there."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +116,10 @@ def _hop(alias: str, entry: paramiko.SSHConfigDict, settings: SshSettings) -> Ho
         raise ConfigError(f"{settings.config_file or _DEFAULT_CONFIG}: Host {alias}: {error}") from error
     hostname = entry["hostname"]
     check_host(hostname, "HostName")
-    identity_files = _identity_files(entry)
     tokens = {"h": hostname, "n": alias, "p": str(port), "k": entry.get("hostkeyalias", alias)}
     tokens |= {"r": entry.get("user") or getpass.getuser(), "u": getpass.getuser(), "d": str(Path.home())}
+    tokens |= {"i": str(os.getuid()), "L": socket.gethostname().partition(".")[0]}
+    identity_files = _identity_files(entry, tokens)
     user_files, global_files = _known_hosts(entry, settings, tokens)
     return Hop(
         alias=alias,
@@ -124,9 +130,10 @@ def _hop(alias: str, entry: paramiko.SSHConfigDict, settings: SshSettings) -> Ho
         certificate_files=_certificate_files(entry, tokens),
         identity_files_given=bool(identity_files),
         identities_only=entry.get("identitiesonly", "no").lower() == "yes",
-        agent=_agent(entry),
+        agent=_agent(entry, tokens),
         known_as=_known_as(entry, hostname, port),
         known_hosts=(*user_files, *global_files),
+        revoked_keys=_paths(_expanded(entry.get("revokedhostkeys", "none"), tokens)),
         new_keys_go_to=user_files[0] if user_files else None,
         accept_new_host_key=settings.accept_new_host_key,
         proxy_command=None if _jumps(entry) else entry.get("proxycommand"),
@@ -135,10 +142,11 @@ def _hop(alias: str, entry: paramiko.SSHConfigDict, settings: SshSettings) -> Ho
     )
 
 
-def _identity_files(entry: Mapping[str, str]) -> tuple[Path, ...]:
+def _identity_files(entry: Mapping[str, str], tokens: Mapping[str, str]) -> tuple[Path, ...]:
     # The type stubs have a string for every value, but that of IdentityFile is a list (paramiko/config.py).
     files: Iterable[str] = entry.get("identityfile", ())
-    return tuple(Path(name.strip('"')).expanduser() for name in files if name.lower() != "none")
+    names = (name.strip('"') for name in files if name.lower() != "none")
+    return tuple(Path(_expanded(name, tokens)).expanduser() for name in names)
 
 
 def _certificate_files(entry: Mapping[str, str], tokens: Mapping[str, str]) -> tuple[Path, ...]:
@@ -154,11 +162,13 @@ def _existing_default_keys() -> Iterator[Path]:
             yield path
 
 
-def _agent(entry: Mapping[str, str]) -> str | None:
+def _agent(entry: Mapping[str, str], tokens: Mapping[str, str]) -> str | None:
     named = entry.get("identityagent", "SSH_AUTH_SOCK")
-    if named in ("SSH_AUTH_SOCK", "$SSH_AUTH_SOCK"):
+    if named in ("SSH_AUTH_SOCK", "$SSH_AUTH_SOCK", "${SSH_AUTH_SOCK}"):
         return None
-    return "" if named.lower() == "none" else str(Path(named).expanduser())
+    if re.fullmatch(r"\$\w+", named):  # the one option in which ssh expands $NAME without braces
+        named = f"${{{named[1:]}}}"
+    return "" if named.lower() == "none" else str(Path(_expanded(named, tokens)).expanduser())
 
 
 def _known_as(entry: Mapping[str, str], hostname: str, port: int) -> tuple[str, ...]:
@@ -170,8 +180,19 @@ def _known_as(entry: Mapping[str, str], hostname: str, port: int) -> tuple[str, 
 
 
 def _expanded(value: str, tokens: Mapping[str, str]) -> str:
-    """Expand the tokens of ssh_config(5) in the options where Paramiko does not; unknown tokens stay."""
-    return re.sub("%(.)", lambda found: {**tokens, "%": "%"}.get(found[1], found[0]), value)
+    """Expand the tokens and ``${NAME}`` of ssh_config(5) in options where Paramiko does not; unknown tokens stay.
+
+    Raises:
+        ConfigError: a variable is not set; ssh ends there too.
+    """
+
+    def variable(found: re.Match[str]) -> str:
+        if found[1] not in os.environ:
+            raise ConfigError(f"ssh's configuration uses {found[0]} in {value!r}, but {found[1]} is not set")
+        return os.environ[found[1]]
+
+    value = re.sub("%(.)", lambda found: {**tokens, "%": "%"}.get(found[1], found[0]), value)
+    return re.sub(r"\$\{(\w+)\}", variable, value)
 
 
 def _known_hosts(
@@ -186,7 +207,12 @@ def _known_hosts(
 
 
 def _paths(value: str) -> tuple[Path, ...]:
-    return tuple(Path(name).expanduser() for name in shlex.split(value) if name.lower() != "none")
+    """The paths of an option with several. Paramiko removes a quote at the beginning and at the end of the value."""
+    if value not in _NO_FILE and Path(value).expanduser().exists():
+        return (Path(value).expanduser(),)  # one path, which may contain blanks
+    if '"' in value.strip('"') and value == value.strip('"'):
+        value = f'"{value}"'
+    return tuple(Path(name).expanduser() for name in shlex.split(value) if name.lower() not in _NO_FILE)
 
 
 def _config_lines(settings: SshSettings) -> list[str]:
@@ -229,7 +255,7 @@ def _check_match(keyword: str, value: str, path: Path) -> None:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        return path.read_text("utf-8", "surrogateescape").splitlines()
+        return read_settings(path).decode("utf-8", "surrogateescape").splitlines()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
 

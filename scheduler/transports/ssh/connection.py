@@ -17,7 +17,7 @@ from scheduler.transports.settings import Hop
 from scheduler.transports.ssh.auth import auth_methods, log_in
 from scheduler.transports.ssh.channel_buffer import ChannelBuffer
 from scheduler.transports.ssh.errors import PARAMIKO_ERRORS, errors_mapped
-from scheduler.transports.ssh.handshake import handshake
+from scheduler.transports.ssh.handshake import DISABLED_ALGORITHMS, handshake
 from scheduler.transports.ssh.keyboard_interactive import INTERACTIVE_LOGIN_SECONDS
 from scheduler.transports.ssh.keys import KeyCredentials
 from scheduler.transports.ssh.proxy import WINDOW_BYTES, ProxyCommand, Tunnel, connect_tcp
@@ -66,6 +66,10 @@ class Connection:
     Args:
         hops: the jump hosts, then the host itself.
         credentials: the prompter, and what the user has entered before.
+
+    Attributes:
+        watchdog: closes the connection when a call hangs.
+        verified_key: the key of the host itself, for messages, once it is verified; empty before.
     """
 
     def __init__(self, hops: Sequence[Hop], credentials: KeyCredentials) -> None:
@@ -80,6 +84,7 @@ class Connection:
         self._preparation: threading.Thread | None = None
         self._preparation_error: SchedulerError | None = None
         self._closed = False
+        self.verified_key = ""
         self.watchdog = Watchdog(self)
 
     def prepare(self) -> None:
@@ -208,12 +213,20 @@ class Connection:
         if self._proxy is not None:
             self._proxy.close()
 
+    def abandon(self) -> None:
+        """In a forked process: never write to the sockets of the parent, not even when this object is deleted."""
+        self._closed = True
+        for transport in self._transports:
+            transport.active = False  # type: ignore[attr-defined]  # the stubs lack it
+
     def _connect(self, hop: Hop) -> None:
         with self._errors_mapped(hop):
-            transport = paramiko.Transport(self._stream_to(hop))
+            transport = paramiko.Transport(self._stream_to(hop), disabled_algorithms=DISABLED_ALGORITHMS)
             self._transports.append(transport)
             with self.watchdog.within(3 * hop.connect_seconds):
-                handshake(transport, hop)
+                key = handshake(transport, hop)
+            if hop is self._hops[-1]:
+                self.verified_key = str(key)
 
     def _request_methods(self, hop: Hop) -> None:
         with self._errors_mapped(hop), self.watchdog.within(3 * hop.connect_seconds):

@@ -12,14 +12,20 @@ import paramiko
 from scheduler.errors import HostKeyError, TimedOut, TransportError
 from scheduler.transports.settings import Hop
 from scheduler.transports.ssh.errors import LOGGER, PARAMIKO_ERRORS
-from scheduler.transports.ssh.known_hosts import HostIdentity, HostKey, identify
+from scheduler.transports.ssh.known_hosts import HostIdentity, HostKey, identify, refuse_revoked
 
 _FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
+_SHA1_SIGNATURES = ("ssh-rsa", "ssh-rsa-cert-v01@openssh.com", "ssh-dss", "ssh-dss-cert-v01@openssh.com")
+DISABLED_ALGORITHMS = {"keys": list(_SHA1_SIGNATURES), "pubkeys": list(_SHA1_SIGNATURES)}
+"""Signatures with SHA-1, by hosts and by users, as Paramiko's Transport expects them. RSA keys sign with SHA-2."""
 
 
-def handshake(transport: paramiko.Transport, hop: Hop) -> None:
+def handshake(transport: paramiko.Transport, hop: Hop) -> HostKey:
     """Perform the SSH handshake with `hop` over `transport`, and verify its host key.
+
+    Returns:
+        The host key, which is verified.
 
     Raises:
         HostKeyError: the host key is unknown, has changed or is revoked.
@@ -35,8 +41,11 @@ def handshake(transport: paramiko.Transport, hop: Hop) -> None:
     options.ciphers = tuple(sorted(options.ciphers, key=lambda name: name not in _FAST_CIPHERS))
     options.key_types = _preferred(identity.kinds, options.key_types)
     _exchange_keys(transport, hop)
-    key = transport.get_remote_server_key()
-    _verify(identity, HostKey(key.get_name(), key.asbytes()), hop)
+    sent = transport.get_remote_server_key()
+    key = HostKey(sent.get_name(), sent.asbytes())
+    refuse_revoked(hop.where, key, hop.revoked_keys)
+    _verify(identity, key, hop)
+    return key
 
 
 def _exchange_keys(transport: paramiko.Transport, hop: Hop) -> None:
@@ -69,7 +78,13 @@ def _preferred(kinds: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]:
 def _verify(identity: HostIdentity, key: HostKey, hop: Hop) -> None:
     if identity.knows(key):
         return
-    if not hop.accept_new_host_key or hop.new_keys_go_to is None:
+    if hop.new_keys_go_to is None:
+        raise HostKeyError(
+            f"{hop.where}: host key verification failed: the host is unknown, and ssh's configuration names no file "
+            f"that remembers host keys (UserKnownHostsFile /dev/null or none). The host sent its {key}. Set `ssh: "
+            "{known_hosts: ~/.ssh/known_hosts}` in the site file, and compare the fingerprint with the site's own"
+        )
+    if not hop.accept_new_host_key:
         raise HostKeyError(identity.unknown_host(key, ssh_command=_ssh_command(hop)))
     identity.remember(key, hop.new_keys_go_to)
 

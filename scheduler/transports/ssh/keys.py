@@ -12,6 +12,7 @@ from pathlib import Path
 import paramiko
 from paramiko.agent import AgentKey, AgentSSH
 
+from scheduler.schema.regular_file import open_regular
 from scheduler.transports.certificates import certificates_of, validity_problem
 from scheduler.transports.settings import Hop
 from scheduler.transports.ssh.credentials import Credentials
@@ -106,6 +107,7 @@ def _load(path: Path, note: Note, passphrase: str | None = None) -> paramiko.PKe
         return None
     for key_class in _KEY_CLASSES:
         try:
+            open_regular(path).close()
             return key_class.from_private_key_file(str(path), passphrase)
         except paramiko.PasswordRequiredException:
             raise

@@ -15,10 +15,15 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from scheduler.errors import HostKeyError
+from scheduler.schema.regular_file import read_settings
 
+_REVOKED_ADVICE = "ask the site's support for its present key, by another way than this host"
+_CHANGED_ADVICE = "ask the site whether its host key has changed, and compare the new fingerprint with theirs"
+_KRL = b"SSHKRL\n\0"
 _KIND_NAMES = {"ssh-ed25519": "ED25519", "ssh-rsa": "RSA"}
 
 
@@ -92,14 +97,12 @@ class HostIdentity:
             HostKeyError: the key is revoked, or the files have other keys for the host.
         """
         if any(entry.marker == "@revoked" and entry.key == key for entry in self.known):
-            raise HostKeyError(
-                f"{self.where}: host key verification failed: its {key} is marked @revoked in {self._files()}. "
-                "Do not connect to this host"
-            )
+            files = " and ".join(sorted({str(one.path) for one in self.known if one.marker and one.key == key}))
+            raise _revoked(self.where, key, f"is marked @revoked in {files}")
         if any(not entry.marker and entry.key == key for entry in self.known):
             return True
         if self.is_known:
-            raise HostKeyError(self._changed(key))
+            raise HostKeyError(self._changed(key), advice=_CHANGED_ADVICE)
         return False
 
     @property
@@ -114,7 +117,7 @@ class HostIdentity:
             HostKeyError: the files have another key for the host, or the file cannot be written.
         """
         if self.is_known:
-            raise HostKeyError(self._changed(key))
+            raise HostKeyError(self._changed(key), advice=_CHANGED_ADVICE)
         line = f"{self.names[0]} {key.kind} {base64.b64encode(key.blob).decode()}\n"
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -152,6 +155,43 @@ class HostIdentity:
         return " or ".join(str(path) for path in self.paths)
 
 
+def refuse_revoked(where: str, key: HostKey, paths: Sequence[Path]) -> None:
+    """Check the key of a host against the files of ssh_config's RevokedHostKeys: one public key on each line.
+
+    Raises:
+        HostKeyError: the key is in one of them; or a file cannot be read, or is a key revocation list (KRL): then no
+            key is accepted, as by ssh for a file that it cannot read.
+    """
+    for path in paths:
+        try:
+            content = read_settings(path)
+        except OSError as error:
+            raise _unusable(where, path, f"cannot be read: {error.strerror}") from error
+        if content.startswith(_KRL):
+            raise _unusable(where, path, "is a key revocation list (KRL), which `transport: ssh` does not support")
+        for line in content.decode("utf-8", "replace").splitlines():
+            words = line.split()
+            if any(_key(kind, text) == key for kind, text in pairwise(words) if not line.lstrip().startswith("#")):
+                raise _revoked(where, key, f"is listed in {path} (RevokedHostKeys)")
+
+
+def _revoked(where: str, key: HostKey, why: str) -> HostKeyError:
+    return HostKeyError(
+        f"{where}: host key verification failed: its {key} {why}: whoever has this key may pretend to be the host. "
+        f"Do not connect to this host. {_REVOKED_ADVICE[:1].upper()}{_REVOKED_ADVICE[1:]}",
+        advice=_REVOKED_ADVICE,
+    )
+
+
+def _unusable(where: str, path: Path, why: str) -> HostKeyError:
+    do = "correct RevokedHostKeys in your ssh_config, or set `transport: openssh`"
+    return HostKeyError(
+        f"{where}: host key verification failed: {path}, which RevokedHostKeys names, {why}; so no host key is "
+        f"accepted. {do[:1].upper()}{do[1:]}",
+        advice=do,
+    )
+
+
 def identify(where: str, names: Sequence[str], paths: Sequence[Path]) -> HostIdentity:
     """Look a host up in known_hosts files.
 
@@ -169,7 +209,7 @@ def identify(where: str, names: Sequence[str], paths: Sequence[Path]) -> HostIde
 
 def _known_keys(path: Path, names: Sequence[str], where: str) -> Iterator[KnownKey]:
     try:
-        lines = path.read_text("utf-8", "replace").splitlines()
+        lines = read_settings(path).decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return
     except OSError as error:

@@ -14,6 +14,7 @@ import paramiko
 from scheduler.errors import LoginError, SchedulerError
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from scheduler.transports.exchange import Exchange
+from scheduler.transports.forking import forget_after_fork, keep
 from scheduler.transports.prompt import Prompter, TerminalPrompter
 from scheduler.transports.settings import SshSettings
 from scheduler.transports.ssh.config import route
@@ -59,11 +60,11 @@ class SshTransport(Transport):
     def __init__(self, settings: SshSettings, *, prompter: Prompter | None = None) -> None:
         self._settings = settings
         self._credentials: KeyCredentials = Credentials(prompter or TerminalPrompter())
-        self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._prepared: Connection | None = None
-        self._running: dict[object, Connection] = {}
-        self._sessions = threading.BoundedSemaphore(_MOST_SESSIONS)
+        self._verified_key = ""
+        self._begin()
+        forget_after_fork(self)
 
     def run(
         self,
@@ -81,12 +82,27 @@ class SshTransport(Transport):
                 raise exchange.timed_out(timeout)
             return exchange.reply(connection_lost=not connection.is_alive)
 
+    def forget_connection(self) -> None:
+        for connection in filter(None, (self._connection, self._prepared)):
+            connection.abandon()
+        keep(self._connection, self._prepared, self._running, self._lock)
+        self._connection = self._prepared = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[object, Connection] = {}
+        self._sessions = threading.BoundedSemaphore(_MOST_SESSIONS)
+
     def prepare(self) -> None:
         with self._lock:
             if self._connection is None and self._prepared is None:
                 with contextlib.suppress(SchedulerError):
                     self._prepared = Connection(route(self._settings), self._credentials)
                     self._prepared.prepare()
+
+    def verified_host_key(self) -> str:
+        return self._verified_key
 
     def upload_streams(self) -> int:
         with errors_mapped(self._settings.host):
@@ -141,6 +157,8 @@ class SshTransport(Transport):
             except LoginError:
                 self._credentials.connection_lost = False  # the next `run` may prompt: the caller knows of the login
                 raise
+            finally:
+                self._verified_key = connection.verified_key
             self._connection, self._credentials.connection_lost = connection, True
             return connection, True
 
@@ -158,6 +176,12 @@ def connect(host: str | None, ssh: Mapping[str, Any], *, prompter: Prompter | No
         ConfigError: the host, user or port is not usable for SSH.
     """
     return SshTransport(SshSettings(host or "", **ssh), prompter=prompter)
+
+
+def account(host: str, *, user: str | None, port: int | None) -> tuple[str, str, int]:
+    """User, host name and port of a connection; see `transports.find.Account`."""
+    hop = route(SshSettings(host, user=user, port=port, proxy_jump="none"))[-1]
+    return hop.user, hop.hostname, hop.port
 
 
 def _execute_when_possible(connection: Connection, command: str, seconds: float) -> paramiko.Channel:

@@ -9,6 +9,7 @@ import pytest
 from scheduler.batch.pbs.attributes import observation, read_dsv
 from scheduler.batch.pbs.system import SYSTEM
 from scheduler.job.state import Cause, JobState
+from tests.batch.counts import EVERY
 
 from .qstat_forms import read_jobs
 
@@ -108,16 +109,19 @@ def test_one_unreadable_line_of_the_history_does_not_affect_the_others() -> None
         "one|Job Id: 1.host|job_state=Q|substate=10",
         "two|\udcff",
     ]
-    assert list(SYSTEM.read_history(lines, {})) == [("one", 0)]
+    assert list(SYSTEM.read_history(lines, {}, EVERY)) == [("one", 0)]
 
 
 def test_a_job_of_another_name_with_the_id_of_our_job_is_ignored() -> None:
-    assert SYSTEM.read_history(["one|Job Id: 1.host|Job_Name=other|job_state=F|substate=91"], {"1.host": "one"}) == {}
+    assert (
+        SYSTEM.read_history(["one|Job Id: 1.host|Job_Name=other|job_state=F|substate=91"], {"1.host": "one"}, EVERY)
+        == {}
+    )
 
 
 def test_unreadable_lines_of_the_queue_do_not_affect_the_others() -> None:
     lines = ["", "one", "one|x|1.host|R|", "one|0|1.host|R", "two|3|2[].host|Z|what|is this", "three|0|3.host|H|a | b"]
-    seen = SYSTEM.read_live(lines)
+    seen = SYSTEM.read_live(lines, EVERY)
     assert list(seen) == [("two", 3), ("three", 0)]
     assert (seen["two", 3].state, seen["two", 3].active) == (None, True)
     assert (seen["three", 0].state, seen["three", 0].reason) == (JobState.HELD, "a | b")
@@ -170,7 +174,7 @@ def test_an_array_task_that_shows_the_attributes_of_its_array_was_deleted_whatev
     for words in ("substate=70|Exit_status=0", "substate=92|Exit_status=0", "substate=91|Exit_status=1"):
         seen = observation(read_dsv(f"Job Id: 5[2].host|job_state=F|{words}|comment=Subjob finished"))
         assert (seen.state, seen.cause, seen.exit_code) == (JobState.CANCELLED, Cause.CANCELLED, None)
-        assert seen.batch_id == "5[].host"
+        assert (seen.batch_id, seen.reason) == ("5[].host", "")  # the comment is not about this task
 
 
 def test_the_exit_status_of_an_earlier_run_is_ignored_while_the_requeued_job_runs() -> None:
@@ -213,3 +217,16 @@ SUBMITTED = {
 @pytest.mark.parametrize(("code", "words"), SUBMITTED)
 def test_only_a_certain_answer_is_accepted_or_refused(code: int, words: str) -> None:
     assert type(SYSTEM.read_submit(code, words)).__name__ == SUBMITTED[code, words]
+
+
+def test_a_comment_is_the_reason_unless_pbs_wrote_it_for_the_whole_array_and_reruns_are_shown() -> None:
+    held = "Job held by anna on Mon Nov 23 22:05:22 2026"
+    of_array = ["Subjob terminated", "Subjob failed", "Subjob finished", "Job Array Began at Mon Nov 23 at 22:09"]
+    own = ["Not Running: Not enough free nodes available and terminated", held]
+    for comment, reason in [*((one, "") for one in of_array), *((one, one) for one in own)]:
+        assert observation(read_dsv(f"Job Id: 1.host|job_state=Q|comment={comment}")).reason == reason
+        (live,) = SYSTEM.read_live([f"name|0|1.host|Q|{comment}"], EVERY).values()
+        assert live.reason == reason
+    for count, shown in ((1, "F 93 Exit_status=2"), (3, "F 93 Exit_status=2 run_count=3")):
+        line = f"Job Id: 1.host|job_state=F|substate=93|Exit_status=2|run_count={count}"
+        assert observation(read_dsv(line)).raw == shown

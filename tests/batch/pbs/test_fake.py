@@ -10,14 +10,19 @@ import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from scheduler.batch.base import Key
+from scheduler.batch.pbs.system import SYSTEM
+from scheduler.job.evidence import Observation
+from tests.batch.counts import EVERY
 from tests.fakepbs import show
 from tests.fakepbs_host import LocalFakePbs
+from tests.unpacked import PBS_FUNCTIONS
 
 from .qstat_forms import read_jobs
 from .replay import BUILDS, CASES, Case, case, expected, names
@@ -200,11 +205,38 @@ def test_the_table_of_a_users_own_jobs_has_the_same_columns_and_comments_with_ar
     shown = server.run("qstat -u $(id -un) -w -t -s").stdout.decode()
     number = server.ids["two"].split("[")[0]
     rows = [line.split() for line in shown.splitlines() if line.startswith(f"{number}[")]
-    assert [(row[0].split(".")[0], row[9]) for row in rows] == [
-        (f"{number}[]", "H"),
-        (f"{number}[0]", "Q"),
-        (f"{number}[1]", "Q"),
-    ]
+    assert [(row[0].split(".")[0], row[9]) for row in rows] == [(f"{number}[0]", "Q"), (f"{number}[1]", "Q")]
+    whole = server.run("qstat -u $(id -un) -w").stdout.decode().splitlines()
+    assert [line.split()[9] for line in whole if line.startswith(f"{number}[")] == ["H"]
+
+
+def test_the_tasks_of_an_array_are_held_with_it_and_those_that_run_continue(server: Server) -> None:
+    server.submit("waits", "-a 203001010000 -J 0-1")
+    server.submit("begun", "-J 0-1%1")
+    number = server.ids["begun"].split("[")[0]
+    server.until(lambda: seen_of(server, "begun") == ["running", "queued"])
+    server.run(f"qhold '{number}[]'")
+    assert seen_of(server, "begun") == ["running", "held"]
+    reason = listed(server)["begun", 1].reason
+    assert reason.startswith(f"Job held by {pwd.getpwuid(os.getuid()).pw_name} on ")
+    assert seen_of(server, "waits") == ["queued", "queued"]
+    server.run(f"qrls '{number}[]'")
+    assert seen_of(server, "begun") == ["running", "queued"]
+    server.run(f"qdel '{number}[]'")
+
+
+def seen_of(server: Server, name: str) -> list[str]:
+    """The states of the tasks of an array, by index."""
+    return [str(one.state) for (of, _), one in sorted(listed(server).items()) if of == name]
+
+
+def listed(server: Server) -> Mapping[Key, Observation]:
+    """The tasks of the arrays that tests know by a name, as a poll reads them."""
+    arrays = {name: job_id for name, job_id in server.ids.items() if "[]" in job_id}
+    asked = "".join(f"0\t/f\t{name}\t{job_id}\t0\t0-9\tarray\n" for name, job_id in arrays.items())
+    (server.home / "asked").write_text(asked)
+    program = f"{PBS_FUNCTIONS}\nmake_scratch\nbatch_live asked"
+    return SYSTEM.read_live(server.run(program).stdout.decode().splitlines(), EVERY)
 
 
 ENDED = {

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.batch.outcome import Full
 from scheduler.batch.pbs.system import SYSTEM
+from tests.batch.counts import EVERY
 
 from .replay import FakeCommands
 
@@ -40,7 +42,7 @@ def pbs(tmp_path: Path) -> FakeCommands:
 def test_one_query_of_the_queue_lists_the_users_jobs_and_truncated_columns_do_no_harm(pbs: FakeCommands) -> None:
     pbs.answers("qstat", TABLE)
     pbs.answers("qselect")
-    seen = SYSTEM.read_live(pbs.run("batch_live asked", {"asked": ASKED}).stdout.decode().splitlines())
+    seen = SYSTEM.read_live(pbs.run("batch_live asked", {"asked": ASKED}).stdout.decode().splitlines(), EVERY)
     assert {key: (one.raw, one.reason) for key, one in seen.items()} == {
         ("a.token-0", 0): ("Q", "Not Running: 3 | of 4 nodes are busy"),
         ("b.token-1", 7): ("R", ""),
@@ -49,11 +51,34 @@ def test_one_query_of_the_queue_lists_the_users_jobs_and_truncated_columns_do_no
     assert call.startswith("qstat -u ") and call.endswith(" -w -t -s")
 
 
+def test_held_tasks_are_found_in_the_table_without_tasks_as_the_other_one_has_no_row_for_an_array(
+    pbs: FakeCommands,
+) -> None:
+    row = "{} alice prod b.tokentokento* -- 1 1 -- -- {} --\n    {}\n"
+    tasks = [("5[0].h", "R", "--"), ("5[1].h", "Q", "--"), ("6[0].h", "Q", "--"), ("7[0].h", "Q", "Not Running: full")]
+    arrays = [("5[].h", "H"), ("6[].h", "W"), ("7[].h", "Q")]
+    pbs.answers("qstat", "".join(row.format(*one) for one in tasks).encode(), when="*-t*")
+    pbs.answers("qstat", "".join(row.format(*one, "--") for one in arrays).encode(), when="*-w")
+    asked = "".join(f"0\t/f\tb{n}\t{n}[].h\t0\t0-9\tarray\n" for n in (5, 6, 7))
+    seen = SYSTEM.read_live(pbs.run("batch_live asked", {"asked": asked}).stdout.decode().splitlines(), EVERY)
+    assert {key: (one.raw, one.reason) for key, one in seen.items()} == {
+        ("b5", 0): ("R", ""), ("b5", 1): ("H", ""), ("b6", 0): ("W", ""), ("b7", 0): ("Q", "Not Running: full"),
+    }  # fmt: skip
+    assert [call.split()[3:] for call in pbs.calls()] == [["-w", "-t", "-s"], ["-w"]]
+
+
+def test_if_the_second_table_cannot_be_had_the_queue_has_not_answered(pbs: FakeCommands) -> None:
+    pbs.answers("qstat", b"5[1].h alice prod b.token* -- 1 1 -- -- Q --\n    --\n", when="*-t*")
+    pbs.answers("qstat", err=b"qstat: cannot connect\n", exit_code=255, when="*-w")
+    reply = pbs.run("batch_live asked", {"asked": "0\t/f\tb\t5[].h\t0\t0-9\tarray\n"})
+    assert (reply.returncode, reply.stdout, reply.stderr) == (255, b"", b"qstat: cannot connect\n")
+
+
 def test_a_batch_without_a_known_id_is_found_by_its_name(pbs: FakeCommands) -> None:
     pbs.answers("qstat", TABLE)
     pbs.answers("qselect", b"5607150.polaris-pbs-01\n")
     reply = pbs.run("batch_live asked", {"asked": "0\t/f\ta.token-0\t-\t0\t0\tone\n"})
-    (one,) = SYSTEM.read_live(reply.stdout.decode().splitlines()).values()
+    (one,) = SYSTEM.read_live(reply.stdout.decode().splitlines(), EVERY).values()
     assert one.batch_id == "5607150.polaris-pbs-01"
 
 
@@ -67,7 +92,7 @@ def test_the_history_is_queried_for_single_ids_but_only_once_for_many_tasks_of_a
         "qstat", b"Job Id: 7[2].h|Job_Name=c|job_state=X|substate=93|Exit_status=5|array_index=2\n", when="* 7*"
     )
     reply = pbs.run("batch_history gone", {"gone": "b\t5[].h\t1,2,3,4,8\na\t6.h\t0\nc\t7[].h\t2\n"})
-    seen = SYSTEM.read_history(reply.stdout.decode().splitlines(), {})
+    seen = SYSTEM.read_history(reply.stdout.decode().splitlines(), {}, EVERY)
     assert reply.returncode == 0
     assert sorted(seen) == [("a", 0), ("b", 1), ("b", 2), ("b", 3), ("b", 4), ("b", 8), ("c", 2)]
     assert [call.removeprefix("qstat ") for call in pbs.calls()] == [
@@ -123,7 +148,7 @@ def test_a_job_that_qdel_accepted_and_that_left_the_queue_is_deleted(pbs: FakeCo
     cancelled = "".join(f"{folder}\t{line}\n" for line in rest)
     files = {f"it's a bundle/batches/{first}/name": "" for first in (0, 1, 11, 12)}
     reply = pbs.run("batch_cancel cancelled; batch_live asked", {"cancelled": cancelled, "asked": asked, **files})
-    seen = SYSTEM.read_live(reply.stdout.decode().splitlines())
+    seen = SYSTEM.read_live(reply.stdout.decode().splitlines(), EVERY)
     assert {key: str(one.state) for key, one in seen.items()} == {
         ("a.token-0", 0): "queued", ("b.token-1", 7): "running", ("b.token-1", 6): "cancelled",
         ("b.token-1", 8): "cancelled", ("c.token-2", 0): "cancelled",
@@ -152,7 +177,7 @@ def test_a_script_is_submitted_with_its_folder_in_it_and_only_the_id_is_kept(
     pbs.answers("qsub", b"a hook says: welcome\n12.host\n")
     folder = "it's a $folder"
     script = "#!/bin/bash\n#PBS -N a\n# a comment\nbundle=${SCHEDULER_BUNDLE:-x}\n"
-    reply = pbs.run(f'cd "{folder.replace("$", chr(92) + "$")}" && batch_submit script.sh 0 {count}', {
+    reply = pbs.run(f'cd "{folder.replace("$", chr(92) + "$")}" && batch_submit script.sh 0 {count} | batch_id', {
         f"{folder}/script.sh": script, f"{folder}/batches/0/name": "a\n",
     })  # fmt: skip
     assert (reply.returncode, reply.stdout) == (0, b"12.host\n")
@@ -168,3 +193,16 @@ def test_a_refusal_by_qsub_is_reported(pbs: FakeCommands) -> None:
     pbs.answers("qsub", err=b"qsub: Unknown queue\n", exit_code=170)
     reply = pbs.run("batch_submit script.sh 0 1", {"script.sh": "#!/bin/bash\necho\n", "batches/0/name": "a\n"})
     assert (reply.returncode, reply.stderr) == (170, b"qsub: Unknown queue\n")
+
+
+@pytest.mark.parametrize(("queued", "never_fits"), [(b"", True), (b"7.h\n", False)])
+def test_a_limit_on_resources_can_be_met_later_only_if_the_user_has_other_jobs_in_the_queue(
+    pbs: FakeCommands, queued: bytes, never_fits: bool
+) -> None:
+    pbs.answers("qsub", err=b"qsub: would exceed user anna's limit on resource ncpus in queue q\n", exit_code=39)
+    pbs.answers("qselect", queued)
+    reply = pbs.run("batch_submit script.sh 0 1", {"script.sh": "#!/bin/bash\necho\n", "batches/0/name": "a\n"})
+    outcome = SYSTEM.read_submit(reply.returncode, reply.stderr.decode())
+    assert isinstance(outcome, Full)
+    assert outcome.never_fits is never_fits
+    assert outcome.words.startswith("qsub: would exceed user anna's limit on resource ncpus in queue q")

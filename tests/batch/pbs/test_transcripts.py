@@ -12,6 +12,7 @@ from scheduler.batch.pbs.system import SYSTEM
 from scheduler.engine.poll.settle import settle
 from scheduler.job.evidence import End, Evidence, Observation
 from scheduler.job.state import Cause, JobState, Status
+from tests.batch.counts import EVERY
 
 from .qstat_forms import read_jobs
 from .replay import BUILDS, Expected, FakeCommands, case, expected, names
@@ -47,7 +48,7 @@ def test_a_table_gives_the_states_of_unfinished_jobs(row: Expected, tmp_path: Pa
     ids = sorted({re.sub(r"\[\d+\]", "[]", word) for word in re.findall(r"^\d+\S*", found.text, re.M)})
     asked = "".join(f"0\t/f\tname-{job_id}\t{job_id}\t0\t0-9\tarray\n" for job_id in ids)
     reply = commands.run("batch_live asked", {"asked": asked})
-    seen = SYSTEM.read_live(reply.stdout.decode().splitlines())
+    seen = SYSTEM.read_live(reply.stdout.decode().splitlines(), EVERY)
     if row.outcome == "no answer":
         assert reply.returncode == found.exit_code
         assert reply.stderr == found.err
@@ -83,7 +84,7 @@ def test_a_query_that_returns_no_job_shows_why(row: Expected, tmp_path: Path) ->
     dsv = b"" if found.out.lstrip().startswith(b"{") else found.out  # the prologue of the JSON exists in no other form
     commands.answers("qstat", dsv, found.err, found.exit_code)
     reply = commands.run("batch_history gone", {"gone": "name\t1.pbslogin\t0\n"})
-    assert SYSTEM.read_history(reply.stdout.decode().splitlines(), {"1.pbslogin": "name"}) == {}
+    assert SYSTEM.read_history(reply.stdout.decode().splitlines(), {"1.pbslogin": "name"}, EVERY) == {}
     assert (reply.returncode == 0, SYSTEM.no_history(reply.stderr.decode())) == HISTORY[row.outcome]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -23,7 +24,7 @@ def directives(count: int = 1, first: int = 0, style: str = "per_node", **resour
     """The directives of a batch, option → value."""
     lines = SLURM.directives(BatchRequest("b0.k3-0", count, first, Resources(**resources), style)).splitlines()
     assert all(line.startswith("#SBATCH --") for line in lines)
-    return {words[1]: " ".join(words[2:]) for words in map(str.split, lines)}
+    return {words[0]: " ".join(words[1:]) for words in (re.split(r"[ =]+", line[8:], maxsplit=1) for line in lines)}
 
 
 def test_a_job_that_requests_nothing_has_a_name_and_a_log_and_is_not_requeued() -> None:
@@ -81,34 +82,40 @@ def test_a_value_that_begins_with_a_dash_does_not_end_the_process(capfd: pytest.
 @pytest.mark.parametrize(
     ("native", "line"),
     [
-        ("--gres=disk:4G", "#SBATCH --gres disk:4G"),
-        ("--gres disk:4G", "#SBATCH --gres disk:4G"),
+        ("--gres=disk:4G", "#SBATCH --gres=disk:4G"),
+        ("--gres disk:4G", "#SBATCH --gres=disk:4G"),
         ("--exclusive", "#SBATCH --exclusive"),
-        ("--exclusive=user", "#SBATCH --exclusive user"),
-        ("-w node7", "#SBATCH --nodelist node7"),
-        ("-wnode7", "#SBATCH --nodelist node7"),
-        ("--signal=B:USR1@60", "#SBATCH --signal B:USR1@60"),
-        ("--mail-type=FAIL,TIME_LIMIT", "#SBATCH --mail-type FAIL,TIME_LIMIT"),
-        ("--ntasks-per-node=4", "#SBATCH --ntasks-per-node 4"),
+        ("--exclusive=user", "#SBATCH --exclusive=user"),
+        ("-w node7", "#SBATCH --nodelist=node7"),
+        ("-wnode7", "#SBATCH --nodelist=node7"),
+        ("--signal=B:USR1@60", "#SBATCH --signal=B:USR1@60"),
+        ("--mail-type=FAIL,TIME_LIMIT", "#SBATCH --mail-type=FAIL,TIME_LIMIT"),
+        ("--ntasks-per-node=4", "#SBATCH --ntasks-per-node=4"),
+        ("--nice 100", "#SBATCH --nice=100"),
+        ("--propagate NONE", "#SBATCH --propagate=NONE"),
+        ("--comment=two words", '#SBATCH --comment="two words"'),
+        ('--comment="two words"', '#SBATCH --comment="two words"'),
+        ("--comment=a#b", '#SBATCH --comment="a#b"'),
+        ("--comment=it's", '#SBATCH --comment="it\'s"'),
+        ('--comment=say "a\\b"', '#SBATCH --comment="say \\"a\\\\b\\""'),
     ],
 )
 def test_native_directives_are_passed_on(native: str, line: str) -> None:
     (written,) = header({}, [native]).splitlines()
-    assert written.split() == line.split()
+    assert re.sub(" +", " ", written) == line
 
 
 @pytest.mark.parametrize(
     ("native", "words"),
     [
-        ("--partiton=x", "no option --partiton; did you mean 'partition'?"),
-        ("--par=x", "no option --par;"),
-        ("--gre=x", "no option --gre; did you mean 'gres'?"),
-        ("-Z 1", "no option -Z;"),
+        ("--partiton=x", "simple-slurm does not know --partiton; did you mean 'partition'?"),
+        ("--par=x", "does not know --par;"),
+        ("--gre=x", "does not know --gre; did you mean 'gres'?"),
+        ("-Z 1", "does not know -Z;"),
         ("gres=x", "is not an option of sbatch"),
         ("--", "is not an option of sbatch"),
         ("-", "is not an option of sbatch"),
         ("--gres=a\n#SBATCH --uid=0", "is not an option of sbatch"),
-        ("--comment=two words", "cannot be written as a directive"),
         ("--comment=--wrap=x", "cannot be written as a directive"),
         ("--comment=é", "is not an option of sbatch"),
     ],
@@ -119,9 +126,25 @@ def test_an_unknown_native_directive_is_refused_and_the_message_names_the_neares
     assert words in str(error.value)
 
 
+def test_an_option_of_a_newer_sbatch_is_passed_on_if_the_site_file_lists_it() -> None:
+    native = ["--oom-kill-step=1", "--gres=disk:4G", "--spread-segments", "--oom-kill-step 0"]
+    with pytest.raises(ConfigError, match=r"simple-slurm does not know --oom-kill-step.*native_options: \[oom-kill"):
+        header({}, native)
+    lines = header({"nodes": 2}, native, ["oom-kill-step", "spread-segments"]).splitlines()
+    assert [" ".join(line.split()) for line in lines] == [
+        "#SBATCH --gres=disk:4G", "#SBATCH --nodes 2", "#SBATCH --oom-kill-step=1", "#SBATCH --spread-segments",
+        "#SBATCH --oom-kill-step=0",
+    ]  # fmt: skip
+    assert header({}, ["--spread-segments"], ["spread-segments"]) == "#SBATCH --spread-segments"
+    for hidden in ("outpu", "job-nam", "arr", "output"):
+        with pytest.raises(ConfigError, match="scheduler sets itself"):
+            header({}, [f"--{hidden}=x"], [hidden])
+    assert header({}, ["--newer='two words'"], ["newer"]) == '#SBATCH --newer="two words"'
+
+
 @pytest.mark.parametrize("option", sorted(MANAGED))
 def test_a_native_directive_cannot_set_an_option_that_scheduler_sets(option: str) -> None:
-    with pytest.raises(ConfigError, match=r"scheduler sets itself|has no option"):
+    with pytest.raises(ConfigError, match=r"scheduler sets itself|does not know"):
         header({}, [f"--{option}=1"])
 
 

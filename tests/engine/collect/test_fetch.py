@@ -112,16 +112,54 @@ def test_a_file_is_downloaded_once(tmp_path: Path) -> None:
 )
 def test_a_name_that_leads_out_of_the_jobs_folder_is_rejected(tmp_path: Path, name: str) -> None:
     site = Scripted(manifest=a_list(("0", "/remote/tok/0/dir", name, b"x")), fetch=b"")
-    with pytest.raises(OutputError, match="outside the job's folder"):
-        collected(a_row(tmp_path / "out"), site, tmp_path)
+    assert "outside the job's folder" in collected(a_row(tmp_path / "out"), site, tmp_path).bad[5]
     assert not list(tmp_path.rglob("evil*"))
 
 
 @pytest.mark.parametrize("kind", ["7", "stdin", "-1", ""])
 def test_an_output_that_belongs_to_no_pattern_is_rejected(tmp_path: Path, kind: str) -> None:
     site = Scripted(manifest=a_list((kind, "/remote/tok/0/dir", "a.root", b"x")), fetch=b"")
-    with pytest.raises(OutputError, match="belongs to no pattern"):
-        collected(a_row(tmp_path / "out"), site, tmp_path)
+    assert "belongs to no pattern" in collected(a_row(tmp_path / "out"), site, tmp_path).bad[5]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("*.txt", ".git/config"),
+        ("*.txt", "a.root"),
+        ("*.txt", ".hidden.txt"),
+        ("plots", "other/a.png"),
+        ("**/*.txt", "a/.git/x.txt"),
+        ("q?.txt", "q10.txt"),
+        ("deep/**", "deep"),
+        ("a.txt", "A.txt"),
+    ],
+)
+def test_a_name_that_does_not_match_the_pattern_it_answers_is_rejected(pattern: str, name: str, tmp_path: Path) -> None:
+    site = Scripted(manifest=a_list(("0", "/remote/tok/0/dir", name, b"x")), fetch=b"")
+    row = a_row(tmp_path / "out", patterns=[pattern])
+    listed = collected(row, site, tmp_path)
+    assert name in listed.bad[5]
+    assert pattern in listed.bad[5]
+    status, results = results_of(row, listed)
+    assert (status.state, status.cause) == (JobState.FAILED, Cause.BAD_OUTPUT)
+    assert name in results["error"]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "name", [".git/config", "work/.GIT/hooks/post-checkout", "work/.g\u200cit/config", "work/.git"]
+)
+def test_nothing_is_written_into_a_git_folder(name: str, tmp_path: Path) -> None:
+    files = [("0", "/remote/tok/0/dir", one, b"x") for one in ("work/a.txt", name)]
+    site = Scripted(manifest=a_list(*files), fetch=a_tar(("remote/tok/0/dir/work/a.txt", b"x", tarfile.REGTYPE)))
+    row = a_row(tmp_path / "out", patterns=[name.split("/")[0]] if name[0] == "." else ["work"])
+    if name[0] == ".":
+        site = Scripted(manifest=a_list(files[1]))
+    listed = collected(row, site, tmp_path)
+    assert listed.of_git[5] == 1
+    assert [path for path in (tmp_path / "out").rglob("*") if "it" in path.name.lower()] == []
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from scheduler.engine.poll.settle import FRESH_SECONDS
 from scheduler.job.state import Status
 from scheduler.ledger.attempts import Move
 from scheduler.ledger.ledger import Ledger
-from scheduler.ledger.owner import owner
 from scheduler.ledger.polls import News
 from scheduler.transports.base import Expanded, Program, Reply, Transport
 from tests import CASES
@@ -76,9 +75,10 @@ class Desk:
         self.keys = self.ledger.record_intent(
             token="tok", site="s", site_json={}, python="", probe="", batches=batches, jobs=jobs
         )
-        self.ledger.slots.assign("s", None, owner=owner())
+        self.ledger.slots.assign("s", None, owner=self.ledger.database.me())
         self.ledger.record_folder("tok", "/w/tok")
-        self.ledger.record_ids("tok", {0: "10", size: "20"})
+        form = {"pbs": "{}[].server", "shell": "tok-{}"}.get(system, "{}")
+        self.ledger.record_ids("tok", {0: form.format(10), size: form.format(20)})
         self.ledger.observe(dict.fromkeys(self.keys, Status(JobState.QUEUED)), {})
 
     def replies(self, *lines: str, answered: str = "live 0 ") -> None:
@@ -91,7 +91,7 @@ class Desk:
         statements: list[str] = []
         with self.ledger.database.reading() as db:
             db.set_trace_callback(statements.append)
-        poll(SiteContext(self.site, find(self.site.scheduler), self.ledger, self.line))
+        poll(SiteContext(self.site, find(self.site.scheduler), self.ledger, self.line, recorded_as="s"))
         with self.ledger.database.reading() as db:
             db.set_trace_callback(None)
         done = {one.split()[1].lower() for one in statements if one.startswith("UPDATE")}
@@ -349,7 +349,7 @@ def test_a_retried_job_is_polled_in_its_new_batch_and_returns_if_the_retry_is_re
     move = Move(row, first=0, element=0, resources="{}", why="again")
     batches = [(0, 1, "x.two-0", False)]
     assert desk.ledger.attempts.record(token="two", site="s", site_json={}, batches=batches, moves=[move])
-    desk.ledger.slots.assign("s", None, owner=owner())
+    desk.ledger.slots.assign("s", None, owner=desk.ledger.database.me())
     desk.ledger.record_folder("two", "/w/two")
     desk.ledger.record_ids("two", {0: "30"})
     desk.replies(*RUNNING, "l x.two-0|N/A|30|RUNNING|n9|7|None")
@@ -423,5 +423,5 @@ def test_a_runner_reads_no_rows_while_nothing_changes_and_updates_its_jobs(tmp_p
 def test_looking_for_waiting_batches_does_not_block_on_a_writer(desk: Desk) -> None:
     other = Ledger(desk.folder)
     with other.database.writing():
-        assert desk.ledger.slots.assign("s", None, owner=owner()) == {}
+        assert desk.ledger.slots.assign("s", None, owner=desk.ledger.database.me()) == {}
     other.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.engine import programs
+from tests import CASES
 from tests.unpacked import SHELLS, installed
 
 Query = Callable[..., list[str]]
@@ -60,6 +62,49 @@ def test_the_history_is_queried_about_jobs_that_are_not_in_the_queue(query: Quer
     (work / "guards/1").symlink_to("somewhere")
     lines = query("x.tok-0|2-3|10|PENDING||N/A|Priority")
     assert lines == ["l x.tok-0|2-3|10|PENDING|||Priority", "h 10_0|x.tok-0|FAILED|1:0|n|1|2||", "b 0 1"]
+
+
+def test_the_history_is_queried_about_a_failed_job_in_the_queue_only_if_it_left_no_end_file(
+    query: Query, work: Path
+) -> None:
+    (work / "ends/1.0").write_text(END.format(1, 0, 3, "") + "\n")
+    failed = [f"x.tok-0|{n}|10|FAILED|n|5|JobLaunchFailure" for n in (0, 1)]
+    end = f"e 0 {END.format(1, 0, 3, '')}"
+    assert query(*failed, indices="0-1") == [
+        *(f"l {line}" for line in failed),
+        end,
+        "h 10_0|x.tok-0|FAILED|1:0|n|1|2||",
+    ]
+    assert query(*failed, indices="1") == [*(f"l {line}" for line in failed), end]
+
+
+def test_which_tasks_of_a_waiting_array_are_held_is_asked_for_that_array_alone(query: Query, tmp_path: Path) -> None:
+    recorded = json.loads((CASES / "slurm" / "live-array-tasks-held.json").read_text())
+    calls, squeue = tmp_path / "calls", tmp_path / "programs/squeue"
+    separate = f'cat "{tmp_path}/separate"'
+    squeue.write_text(f'#!/bin/sh\necho "$*" >>"{calls}"\ncase "$*" in *-r*) {separate} ;; *) cat "$QUEUE" ;; esac\n')
+    rename = [line.replace("rec.held-0", "x.tok-0") for line in (*recorded["joined"], *recorded["lines"])]
+    (tmp_path / "separate").write_text("".join(f"{line}\n" for line in rename[1:]))
+    other = "x.tok-0|5|10|RUNNING|n|5|None"
+    assert query(rename[0], other) == [f"l {line}" for line in (*rename[1:], other)]
+    first, second = calls.read_text().splitlines()
+    assert " -r " not in first and " -r -j 4397 " in second
+    for alone in ("JobHeldUser", "None", "ReqNodeNotAvail, UnavailableNodes:n1"):
+        calls.unlink()
+        assert query(f"x.tok-0|0-3|10|PENDING|||{alone}") == [f"l x.tok-0|0-3|10|PENDING|||{alone}"]
+        assert len(calls.read_text().splitlines()) == 1
+
+
+def test_if_the_held_tasks_cannot_be_listed_the_queue_has_not_answered_unless_the_array_is_gone(
+    query: Query, tmp_path: Path
+) -> None:
+    squeue, row = tmp_path / "programs/squeue", "x.tok-0|0-3|10|PENDING|||None,JobHeldUser"
+    for words, expected in (
+        ("slurm_load_jobs error: Invalid job id specified", [f"l {row}"]),
+        ("slurm_load_jobs error: Unable to contact", ["live 1 slurm_load_jobs error: Unable to contact "]),
+    ):
+        squeue.write_text(f'#!/bin/sh\ncase "$*" in *-r*) echo "{words}" >&2; exit 1 ;; *) cat "$QUEUE" ;; esac\n')
+        assert [line for line in query(row) if line[0] == "l"] == expected
 
 
 def test_end_files_of_requested_elements_are_printed_the_newest_run_last(query: Query, work: Path) -> None:

@@ -89,6 +89,15 @@ ENDS = [
     Row("exit 3, not in the queue any more", RUNNING, answered(end=end(3)), FAILED, Cause.EXIT_CODE, 3),
     Row("exit 137: a payload that was killed", RUNNING, answered(end=end(137), live=slurm("FAILED")), FAILED,
         Cause.SIGNAL, 137),
+    Row("exit 140: killed by USR2", RUNNING, answered(end=end(140), live=slurm("FAILED")), FAILED, Cause.SIGNAL, 140),
+    Row("exit 133: killed by TRAP", RUNNING, answered(end=end(133, killed=True), live=slurm("FAILED")), FAILED,
+        Cause.SIGNAL, 133),
+    Row("exit 174: killed by a real-time signal", RUNNING, answered(end=end(174, killed=True), live=slurm("FAILED")),
+        FAILED, Cause.SIGNAL, 174),
+    Row("exit 140: the payload's own exit code", RUNNING, answered(end=end(140, killed=False), live=slurm("FAILED")),
+        FAILED, Cause.EXIT_CODE, 140),
+    Row("exit 139: a program of the payload was killed", RUNNING,
+        answered(end=end(139, killed=False), live=slurm("FAILED")), FAILED, Cause.SIGNAL, 139),
     Row("an exit code over 128 that is no signal", RUNNING, answered(end=end(200), live=slurm("FAILED")), FAILED,
         Cause.EXIT_CODE, 200),
     Row("a payload that could not start", RUNNING, answered(end=end(72, cannot="no image"), live=slurm("FAILED")),
@@ -169,11 +178,11 @@ UNFINISHED = [
         answered(end=end(0), live=slurm("COMPLETING"), end_age_seconds=2), JobState.RUNNING),
     Row("completing, its payload was killed", RUNNING, answered(end=end(137), live=slurm("COMPLETING")),
         JobState.RUNNING),
-    Row("an unknown state, while it was queued", QUEUED, answered(live=slurm("EXPEDITING")), JobState.QUEUED,
-        raw="EXPEDITING"),
-    Row("an unknown state, while it was running", RUNNING, answered(live=slurm("EXPEDITING")), JobState.RUNNING,
-        raw="EXPEDITING"),
-    Row("accepted after all, in an unknown state", SUBMITTING, answered(live=slurm("EXPEDITING")), JobState.QUEUED),
+    Row("an unknown state, while it was queued", QUEUED, answered(live=slurm("DEFRAGMENTING")), JobState.QUEUED,
+        raw="DEFRAGMENTING"),
+    Row("an unknown state, while it was running", RUNNING, answered(live=slurm("DEFRAGMENTING")), JobState.RUNNING,
+        raw="DEFRAGMENTING"),
+    Row("accepted after all, in an unknown state", SUBMITTING, answered(live=slurm("DEFRAGMENTING")), JobState.QUEUED),
     Row("accounting lags: empty after submitting", QUEUED, answered(), JobState.QUEUED),
     Row("accounting lags: not in the queue, and no end file is visible yet", RUNNING, answered(silent_polls=2),
         JobState.RUNNING),
@@ -201,7 +210,7 @@ AFTER_A_WHILE = [
     Row("completing for long, its payload ended by itself", RUNNING,
         answered(end=end(0), live=slurm("COMPLETING"), end_age_seconds=FRESH_SECONDS), COMPLETED, exit_code=0),
     Row("an unknown state for long, its payload ended by itself", RUNNING,
-        answered(end=end(3), live=slurm("EXPEDITING"), end_age_seconds=FRESH_SECONDS), FAILED, Cause.EXIT_CODE, 3),
+        answered(end=end(3), live=slurm("DEFRAGMENTING"), end_age_seconds=FRESH_SECONDS), FAILED, Cause.EXIT_CODE, 3),
     Row("the queue cannot be queried for long, its payload ended by itself", RUNNING,
         Evidence(end=end(0), end_age_seconds=FRESH_SECONDS), COMPLETED, exit_code=0),
     Row("Slurm reports COMPLETED, but there is no end file", RUNNING, answered(live=slurm("COMPLETED"), **LATER),
@@ -244,7 +253,7 @@ FINAL = [
     Row("completed, and the queue is late", Status(COMPLETED, ended=at(5), exit_code=0),
         answered(live=slurm("RUNNING")), COMPLETED, exit_code=0),
     Row("completed, and then an unknown state", Status(COMPLETED, ended=at(5), exit_code=0, raw="COMPLETED"),
-        answered(live=slurm("EXPEDITING")), COMPLETED, exit_code=0, raw="COMPLETED"),
+        answered(live=slurm("DEFRAGMENTING")), COMPLETED, exit_code=0, raw="COMPLETED"),
     Row("completed, and no source reports any more", Status(COMPLETED, exit_code=0), answered(**AT_LAST), COMPLETED,
         exit_code=0),
     Row("completed, but killed for its memory", Status(COMPLETED, exit_code=0),
@@ -276,3 +285,26 @@ def test_a_failed_node_has_the_batch_systems_name_and_the_status_keeps_its_retri
     assert (after.cause, after.node, after.retries) == (Cause.NODE_FAILURE, "n1", 2)
     ended = settle(before, answered(end=end(3, node="n1.site.org"), live=slurm("FAILED", node="n1")))
     assert (ended.node, ended.retries) == ("n1.site.org", 2)
+
+
+@pytest.mark.parametrize("before", [QUEUED, RUNNING, HELD, SUBMITTING])
+def test_an_unfinished_job_that_the_queue_does_not_have_shows_what_is_waited_for(before: Status) -> None:
+    waits = "it left the queue without an end file; waiting for its end file or a report of the batch system"
+    unexplained = "it left the queue without an end file; waiting for the history, which cannot be queried now"
+    after, failed = settle(before, answered()), settle(before, answered(history_answered=False))
+    assert (after.state, failed.state) == (before.state, before.state)
+    if before is SUBMITTING:
+        assert after == failed == before  # it may never have been in the queue
+    else:
+        assert (after.reason.startswith(waits), failed.reason) == (True, unexplained)
+        assert settle(after, NOBODY) == after  # the queue did not answer: nothing is new
+        assert settle(after, answered(live=slurm("PENDING"))).reason == ""
+
+
+def test_an_exit_code_of_the_accounting_that_lacks_128_is_a_signal_if_the_queue_reports_one() -> None:
+    """Slurm 22.05 for a script that was killed by SIGKILL."""
+    live, history = slurm("FAILED", cause=Cause.SIGNAL), slurm("FAILED", cause=Cause.EXIT_CODE, exit_code=9)
+    after = settle(RUNNING, answered(live=live, history=history, **LATER))
+    assert (after.cause, after.exit_code) == (Cause.SIGNAL, 137)
+    after = settle(RUNNING, answered(live=live, history=replace(history, cause=Cause.OUT_OF_MEMORY), **LATER))
+    assert after.cause is Cause.OUT_OF_MEMORY

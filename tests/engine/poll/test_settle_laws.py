@@ -20,7 +20,9 @@ ENDS = st.builds(
     End, st.integers(0, 2), st.sampled_from([0, 1, 3, 72, 128, 137, 143, 255]), st.sampled_from(["", "TERM", "XCPU"]),
     TIMES, TIMES, cannot=st.sampled_from(["", "no image"]), missing=st.sampled_from(["", "*.root"]),
 )  # fmt: skip
-MEANINGS = st.sampled_from([(word, *meaning) for word, meaning in STATES.items()] + [("EXPEDITING", None, Cause.NONE)])
+MEANINGS = st.sampled_from(
+    [(word, *meaning) for word, meaning in STATES.items()] + [("DEFRAGMENTING", None, Cause.NONE)]
+)
 LINES = st.sampled_from(
     ["CANCELLED AT 2026", "CANCELLED AT 2026 DUE TO TIME LIMIT", "exceeded memory limit", "DUE TO JOB REQUEUE", "hello"]
 )
@@ -91,9 +93,9 @@ def test_a_job_in_the_queue_is_not_final_without_its_end_file(
 
 @given(OPEN, EVIDENCE)
 def test_an_unknown_state_is_shown_and_is_not_final(before: Status, evidence: Evidence) -> None:
-    unknown = replace(evidence, end=None, live=Observation("EXPEDITING", None), history=None)
+    unknown = replace(evidence, end=None, live=Observation("DEFRAGMENTING", None), history=None)
     after = settle(before, unknown)
-    assert (after.raw, after.final) == ("EXPEDITING", False)
+    assert (after.raw, after.final) == ("DEFRAGMENTING", False)
 
 
 @given(EVIDENCE)

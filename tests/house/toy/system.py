@@ -22,6 +22,7 @@ class Toy(BatchSystem):
     """Ids are ``toy-TOKEN-FIRST``, those of array tasks ``toy-TOKEN-FIRST.INDEX``."""
 
     name = "toy"
+    directive = "#TOY"
     submit_command = "toyq"
     has_queues = False
     poll_seconds = 0.2
@@ -36,15 +37,19 @@ class Toy(BatchSystem):
     def read_submit(self, exit_code: int, output: str) -> Outcome:
         return Accepted(output.strip()) if exit_code == 0 else Refused(output.strip(), exit_code)
 
-    def read_live(self, lines: Iterable[str]) -> Mapping[Key, Observation]:
+    def read_live(self, lines: Iterable[str], counts: Mapping[str, int]) -> Mapping[Key, Observation]:
         found: dict[Key, Observation] = {}
         for line in lines:
             name, index, word, batch_id = line.split("|")
             state, cause = STATES[word]
+            if name not in counts:
+                continue
             found[name, int(index)] = Observation(word, state, cause, batch_id=batch_id)
         return found
 
-    def read_history(self, lines: Iterable[str], names: Mapping[str, str]) -> Mapping[Key, Observation]:
+    def read_history(
+        self, lines: Iterable[str], names: Mapping[str, str], counts: Mapping[str, int]
+    ) -> Mapping[Key, Observation]:
         return {}
 
     def no_history(self, error: str) -> bool:

@@ -12,6 +12,7 @@ batch_submit() {
   echo "$id"
 }
 batch_submitted() { :; }
+batch_id() { sed -n '/^toy-[a-z0-9-]*$/p'; }
 
 # Whether the process in this file is running; a zombie is not.
 toy_runs() {

@@ -36,8 +36,8 @@ def other_python() -> str:
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """`make("pkg.mod", {"pkg/__init__.py": …, "pkg/mod.py": …})` writes the files and imports the module."""
-    code, before = tmp_path / "my code", set(sys.modules)
+    """`make("pkg.mod", {"pkg/__init__.py": …, "pkg/mod.py": …})` writes the files and imports the module anew."""
+    code, before, edited = tmp_path / "my code", set(sys.modules), set[str]()
     code.mkdir()
     monkeypatch.syspath_prepend(str(code))
 
@@ -46,6 +46,9 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
             (code / name).parent.mkdir(parents=True, exist_ok=True)
             (code / name).write_text(text, encoding="utf-8")
         importlib.invalidate_caches()
+        if module in edited:
+            del sys.modules[module]
+        edited.add(module)
         return importlib.import_module(module)
 
     yield made

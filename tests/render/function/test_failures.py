@@ -59,23 +59,61 @@ def test_an_error_while_the_module_is_imported_is_the_functions_error(make: Make
 @pytest.mark.parametrize(
     ("body", "code", "message", "stderr"),
     [
-        ("def f():\n    sys.exit(3)\n", 3, "the function called sys.exit(3)", ""),
-        ("def f():\n    sys.exit('no beam')\n", 1, "no beam", "no beam\n"),
-        ("def f():\n    sys.exit(True)\n", 1, "the function called sys.exit(True)", ""),
-        ("def f():\n    os._exit(5)\n", 5, None, ""),
+        ("sys.exit(3)", 3, "the function called sys.exit(3)", ""),
+        ("sys.exit('no beam')", 1, "no beam", "no beam\n"),
+        ("sys.exit(True)", 1, "the function called sys.exit(True)", ""),
+        ("raise SystemExit(True)", 1, "the function called sys.exit(True)", ""),
+        ("sys.exit(-1)", 255, "the function called sys.exit(-1)", ""),
+        ("sys.exit(257)", 1, "the function called sys.exit(257)", ""),
+        ("sys.exit(2 ** 70)", 255, "the function called sys.exit(1180591620717411303424)", ""),
+        ("sys.exit((1, 'x'))", 1, "(1, 'x')", "(1, 'x')\n"),
+        ("sys.exit(2.5)", 1, "2.5", "2.5\n"),
+        ("os._exit(5)", 5, None, ""),
     ],
 )
 def test_sys_exit_in_a_function_sets_the_exit_code(
     body: str, code: int, message: str | None, stderr: str, make: Make, node: Node
 ) -> None:
-    outcome = node.run(packed(make, body))
+    outcome = node.run(packed(make, f"def f():\n    {body}\n"))
     assert (outcome.exit_code, outcome.result, outcome.stderr) == (code, None, stderr)
     assert (outcome.error or {}).get("message") == message
 
 
-def test_a_function_that_exits_with_0_has_returned_nothing(make: Make, node: Node) -> None:
-    outcome = node.run(packed(make, "def f():\n    sys.exit(0)\n"))
-    assert (outcome.exit_code, outcome.result, outcome.error) == (0, {"result": None}, None)
+@pytest.mark.parametrize("code", ["0", "", "None", "False", "256", "os.system('exit 1')", "-256", "2 ** 40"])
+def test_an_exit_code_that_a_shell_sees_as_0_is_a_failure(code: str, make: Make, node: Node) -> None:
+    outcome = node.run(packed(make, f"def f():\n    sys.exit({code})\n"))
+    assert (outcome.exit_code, outcome.result) == (1, None)
+    assert outcome.error is not None
+    assert outcome.error["message"].startswith("the function called sys.exit(")
+    assert "a function that succeeds must return" in outcome.error["message"]
+    assert outcome.stderr == f"error: {outcome.error['message']}\n"
+
+
+def test_an_exit_while_the_module_is_imported_names_the_module(make: Make, node: Node, each_python: str) -> None:
+    text = "import os, sys\nif 'JOB_ID' in os.environ:\n    sys.exit(0)\ndef f():\n    return 1\n"
+    sent = pack_function(make("leaves", {"leaves.py": text}).f, {}, job_id="j")
+    outcome = node.run(sent, python=each_python, environment={"JOB_ID": "j"})
+    assert (outcome.exit_code, outcome.result) == (1, None)
+    assert "the module leaves, when it was imported, called sys.exit(0)" in outcome.stderr
+
+
+ENDS = {
+    "os._exit(0)": (0, None),
+    "os.execv('/bin/true', ['true'])": (0, None),
+    "os.kill(os.getpid(), 9)": (-9, None),
+    "atexit.register(os._exit, 4)": (4, {"result": None}),
+    "atexit.register(os._exit, 0); raise KeyError": (0, None),
+    "threading.Thread(target=sys.exit, args=(3,)).start()": (0, {"result": None}),
+    "threading.Thread(target=os._exit, args=(0,)).start(); time.sleep(600)": (0, None),
+    "os.fork() and os._exit(0)": (0, None),  # the child returns
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_there_is_a_result_only_if_the_function_returned(end: str, make: Make, node: Node) -> None:
+    """The job's script refuses an exit code of 0 without a result."""
+    outcome = node.run(packed(make, f"import atexit\ndef f():\n    {end}\n"))
+    assert (outcome.exit_code, outcome.result) == ENDS[end]
 
 
 def test_a_signal_ends_the_function_as_any_other_process(make: Make, node: Node) -> None:
@@ -88,8 +126,9 @@ def test_a_signal_ends_the_function_as_any_other_process(make: Make, node: Node)
 def test_a_child_that_the_function_forks_leaves_no_result(make: Make, node: Node) -> None:
     fork = "def f():\n    child = os.fork()\n    if not child:\n        {0}\n"
     body = fork + "    os.waitpid(child, 0)\n    return 'parent'\n"
-    for end in ("sys.exit(0)", "return 'child'"):
-        assert node.run(packed(make, body.format(end))).result == {"result": "parent"}
+    for end in ("sys.exit(0)", "return 'child'", "raise KeyError"):
+        outcome = node.run(packed(make, body.format(end)))
+        assert (outcome.exit_code, outcome.result, outcome.error) == (0, {"result": "parent"}, None)
 
 
 def test_the_error_of_an_earlier_attempt_is_removed(make: Make, node: Node) -> None:
@@ -157,8 +196,86 @@ def test_a_python_that_is_too_old_is_named(node: Node) -> None:
 def test_run_function_needs_nothing_but_the_control_folder(make: Make, node: Node) -> None:
     """In a container, neither this package nor a home directory exists."""
     sent = packed(make, "def f():\n    return sorted(set(sys.modules) & {'scheduler', 'site', 'cloudpickle'})\n")
-    node.unpack({**sent.files, "params.json": b"{}", "run_function.py": RUN_FUNCTION.read_bytes()})
+    ours = {name: RUN_FUNCTION.with_name(name).read_bytes() for name in ("run_function.py", "function_result.py")}
+    node.unpack({**sent.files, "params.json": b"{}", **ours})
     node.job.mkdir(parents=True)
     command = [sys.executable, "-S", "-E", str(node.control / "run_function.py"), str(node.control)]
     subprocess.run(command, cwd=node.job, env={"PATH": os.environ["PATH"]}, check=True)
     assert node.read("result.json") == {"result": []}
+    assert not (node.control / "__pycache__").exists()
+
+
+def test_modules_of_the_user_may_have_the_names_of_ours(make: Make, node: Node) -> None:
+    text = "import function_result, run_function\ndef f():\n    return function_result.N + run_function.N\n"
+    files = {"named.py": text, "function_result.py": "N = 1\n", "run_function.py": "N = 2\n"}
+    assert node.run(pack_function(make("named", files).f, {}, job_id="j")).result == {"result": 3}
+
+
+LONG = {
+    "raise ValueError('x' * 5_000_000)": "ValueError",
+    "raise ValueError('x\\n' * 2_500_000)": "ValueError",
+    "raise KeyError('x') from ValueError('y' * 5_000_000)": "KeyError",
+    "raise Tall(*'x' * 2_000_000)": "Tall",
+}
+
+
+@pytest.mark.parametrize("error", LONG)
+def test_the_type_of_an_error_with_a_huge_message_is_shown(error: str, make: Make, node: Node) -> None:
+    outcome = node.run(packed(make, f"class Tall(Exception):\n    pass\ndef f():\n    {error}\n"))
+    assert outcome.error is not None
+    kind = LONG[error]
+    assert outcome.error["type"] == kind
+    assert f"{kind}: " in outcome.error["traceback"]
+    assert f"characters of this {kind} are left out" in outcome.error["traceback"]
+    assert len(outcome.error["traceback"]) < 100_000 > len(outcome.error["message"])
+    assert f"error: {kind}: its traceback and message have " in outcome.stderr[-200:]
+
+
+RAISED = {
+    "raise KeyboardInterrupt": "KeyboardInterrupt",
+    "raise GeneratorExit('g')": "GeneratorExit: g",
+    "raise Stop('s')": "Stop: s",
+    "f()": "RecursionError: maximum recursion depth exceeded",
+    "compile('1 +', 'given', 'exec')": "SyntaxError: invalid syntax",
+    "json.loads('{')": "JSONDecodeError: Expecting property name",
+    "raise ValueError(1) from KeyboardInterrupt()": "ValueError: 1",
+    "raise Mute": "Mute",
+}
+
+
+@pytest.mark.parametrize("raised", RAISED)
+def test_no_traceback_has_lines_of_ours(raised: str, make: Make, node: Node, each_python: str) -> None:
+    classes = (
+        "import json\nclass Stop(BaseException):\n    pass\n"
+        "class Mute(Exception):\n    def __str__(self):\n        sys.exit(0)\n"
+    )
+    outcome = node.run(packed(make, f"{classes}def f():\n    {raised}\n"), python=each_python)
+    assert outcome.exit_code not in (0, None)
+    assert outcome.error is not None
+    assert RAISED[raised] in outcome.stderr
+    assert RAISED[raised] in outcome.error["traceback"]
+    for line in ("run_function", "function_result", "in main", "in run"):
+        assert line not in outcome.stderr
+
+
+def test_a_group_of_errors_has_no_lines_of_ours(make: Make, node: Node, each_python: str) -> None:
+    body = "def f():\n    import asyncio\n    raise ExceptionGroup('both', [ValueError(1), KeyError(2)])\n"
+    outcome = node.run(packed(make, body), python=each_python)
+    wanted = ("NameError", "ExceptionGroup: both (2 sub-exceptions)")
+    assert any(text in outcome.stderr for text in wanted)
+    assert "run_function" not in outcome.stderr
+
+
+def test_an_error_is_reported_although_stderr_is_closed_or_replaced(make: Make, node: Node) -> None:
+    for end in ("sys.stderr.close()", "sys.stderr = None", "sys.stderr = 3"):
+        outcome = node.run(packed(make, f"def f():\n    {end}\n    raise ValueError('lost')\n"))
+        assert outcome.exit_code in (1, 120)  # 120: Python could not flush it
+        assert outcome.error is not None
+        assert outcome.error["type"] == "ValueError"
+
+
+def test_a_result_that_cannot_be_written_is_a_failure(make: Make, node: Node) -> None:
+    body = f"def f():\n    os.mkdir({str(node.control / 'result.json.tmp')!r})\n    return 1\n"
+    outcome = node.run(packed(make, body))
+    assert (outcome.exit_code, outcome.result) == (1, None)
+    assert outcome.stderr.startswith("error: the function ran, but its result cannot be written: ")

@@ -12,7 +12,8 @@ from typing import Any
 
 from scheduler import Job, Site
 from scheduler.render.bundle import Bundle, render
-from scheduler.render.function import modules, pack
+from scheduler.render.function import modules
+from scheduler.render.function.pack import Packer
 
 from .conftest import Make
 
@@ -57,7 +58,7 @@ def sent(bundle: Bundle, element: int) -> dict[str, str]:
 
 def test_the_source_of_a_function_is_found_once_for_all_jobs_that_call_it(make: Make) -> None:
     module = make("analysis", LIBRARY)
-    with calls_of(pack._find_source, modules.sources_of) as counts:
+    with calls_of(Packer._find_source, modules.sources_of) as counts:
         bundle = render(jobs(module.scale, 100), SITE)
     assert counts == {"_find_source": 1, "sources_of": 1}
     assert [json.loads(_content(bundle, f"{n}/params.json")) for n in (0, 99)] == [{"x": 0}, {"x": 99}]
@@ -66,7 +67,7 @@ def test_the_source_of_a_function_is_found_once_for_all_jobs_that_call_it(make: 
 
 def test_each_function_of_a_submission_is_found_once(make: Make) -> None:
     module = make("analysis", LIBRARY)
-    with calls_of(pack._find_source) as counts:
+    with calls_of(Packer._find_source) as counts:
         bundle = render([*jobs(module.scale, 20, name="a"), *jobs(module.shift, 20, name="b")], SITE)
     assert counts == {"_find_source": 2}
     names = {json.loads(_content(bundle, f"{n}/function/call.json"))["qualname"] for n in range(20)}
@@ -74,11 +75,12 @@ def test_each_function_of_a_submission_is_found_once(make: Make) -> None:
     assert json.loads(_content(bundle, "20/function/call.json"))["qualname"] == "shift"
 
 
-def test_the_next_submission_sends_the_source_as_it_is_then(make: Make, tmp_path: Path) -> None:
+def test_the_next_submission_sends_the_values_as_they_are_then(make: Make) -> None:
     module = make("analysis", LIBRARY)
-    assert sent(render(jobs(module.scale, 2), SITE), 1)["constants.py"] == "FACTOR = 10\n"
-    (Path(module.__file__ or "").parent / "constants.py").write_text("FACTOR = 2000\n")
-    assert sent(render(jobs(module.scale, 2), SITE), 1)["constants.py"] == "FACTOR = 2000\n"
+    assert json.loads(_content(render(jobs(module.scale, 2), SITE), "1/function/call.json"))["values"] == {}
+    module.constants.FACTOR = 2000
+    call = json.loads(_content(render(jobs(module.scale, 2), SITE), "1/function/call.json"))
+    assert call["values"] == {"constants": {"FACTOR": [0, "2000"]}}
 
 
 def test_functions_with_the_same_code_and_different_globals_are_packed_separately(make: Make) -> None:
@@ -95,7 +97,7 @@ def test_a_function_is_not_confused_with_an_earlier_one_of_the_same_id(make: Mak
     module = make(
         "factory", {"factory.py": "def closure(n):\n    return lambda x: x + n\n\ndef plain(x):\n    return x\n"}
     )
-    packer = pack.Packer()
+    packer = Packer()
     ways = [packer.pack(module.closure(n), {"x": 1}, job_id="j").how for n in range(5)]
     assert [*ways, packer.pack(module.plain, {"x": 1}, job_id="j").how] == ["pickle"] * 5 + ["source"]
 

@@ -189,3 +189,9 @@ def test_a_function_that_cannot_travel_is_refused_with_both_reasons() -> None:
 def test_the_call_names_the_python_that_it_needs(make: Make) -> None:
     call = json.loads(pack_function(lambda: 1, {}, job_id="j").files["function/call.json"])
     assert (call["how"], call["python"]) == ("pickle", list(sys.version_info[:2]))
+
+
+def test_a_lock_that_cannot_be_sent_is_named() -> None:
+    lock = {"a": [threading.Lock()]}
+    with pytest.raises(JobError, match=r"cannot pickle '_thread.lock' object \(in lock\['a'\]\[0\]\)\. Make it"):
+        pack_function(lambda: lock, {}, job_id="j")

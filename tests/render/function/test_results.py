@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 
@@ -138,6 +139,70 @@ def test_numpy_values_become_numbers_and_lists(make: Make, node: Node) -> None:
     assert node.start().result == {
         "i": 7, "f": 0.5, "b": True, "a": [[0, 1], [2, 3]], "s": "x", "k": {"1": 0.25}, "o": [None, {"y": 1.0}], "z": 3,
     }  # fmt: skip
+
+
+def test_numpy_times_and_structured_arrays_keep_what_they_mean(make: Make, node: Node) -> None:
+    pytest.importorskip("numpy")
+    text = (
+        "import numpy as np\n"
+        "def f():\n"
+        "    rows = np.array([(1, .5), (2, np.nan)], dtype=[('n', 'i4'), ('x', 'f8')])\n"
+        "    day = np.array(['2024-02-29', 'NaT'], dtype='datetime64[D]')\n"
+        "    return {'rows': rows[:1], 'row': rows[0], 'day': day, 'ns': np.datetime64('2024-01-01T00:00', 'ns'),\n"
+        "            'none': rows[:0]}\n"
+    )
+    assert node.run(pack_function(make("times", {"times.py": text}).f, {}, job_id="j")).result == {
+        "rows": [{"n": 1, "x": 0.5}], "row": {"n": 1, "x": 0.5}, "day": ["2024-02-29", "NaT"], "none": [],
+        "ns": "2024-01-01T00:00:00.000000000",
+    }  # fmt: skip
+    span = "import numpy as np\ndef f():\n    return np.timedelta64(1, 'ns')\n"
+    outcome = node.run(pack_function(make("span", {"span.py": span}).f, {}, job_id="j"))
+    assert "result is of type numpy.timedelta64, which JSON cannot hold" in outcome.stderr
+
+
+SERIES = """
+class Series:  # like that of pandas
+    index = name = None
+    def tolist(self):
+        return [1]
+class Stamp:
+    def isoformat(self):
+        return "2024-01-01"
+class Sub(Series):
+    pass
+"""
+
+
+@pytest.mark.parametrize("package", ["pandas", "polars", "xarray", "pyarrow"])
+def test_a_table_is_refused_since_json_would_lose_its_index(package: str, make: Make, node: Node) -> None:
+    """Stand-ins with the names of these packages."""
+    text = f"from {package}.frame import Series, Stamp, Sub\n"
+    text += "def f(n):\n    return [Stamp(), Series(), {'s': Sub()}][n:]\n"
+    files = {"tables.py": text, f"{package}/__init__.py": "", f"{package}/frame.py": SERIES}
+    f = make("tables", files).f
+    for n, part in ((0, f"result[1] is of type {package}.frame.Series"), (2, f'result[0]["s"] is of type {package}.')):
+        outcome = node.run(pack_function(f, {"n": n}, job_id="j"), {"n": n})
+        assert (outcome.exit_code, outcome.result) == (1, None)
+        assert f"{part}" in outcome.stderr
+        assert "to_dict()" in outcome.stderr
+
+
+def test_a_series_of_pandas_is_refused(make: Make, node: Node) -> None:
+    pytest.importorskip("pandas", reason="the stand-ins above are enough")
+    text = (
+        "import pandas\ndef f(n):\n    s = pandas.Series([1], index=['a'])\n    return [s, s.to_frame(), s.index][n]\n"
+    )
+    f = make("series", {"series.py": text}).f
+    for n in range(3):
+        assert "whose index, names or types JSON would lose" in node.run(pack_function(f, {"n": n}, job_id="j")).stderr
+
+
+def test_a_number_with_too_many_digits_is_refused(make: Make, node: Node) -> None:
+    if not hasattr(sys, "get_int_max_str_digits"):
+        pytest.skip("this version of Python has no limit")
+    outcome = node.run(returning("10 ** 5000", make))
+    assert (outcome.exit_code, outcome.result) == (1, None)
+    assert outcome.stderr.startswith("error: the function ran, but JSON cannot hold its result: ")
 
 
 def test_a_pickle_is_left_only_where_the_site_trusts_them(make: Make, node: Node) -> None:

@@ -17,7 +17,6 @@ outputs() {
 # b0-4.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
-index=${PBS_ARRAY_INDEX:-0}
 element=0
 # PBS does not report how often a job was started: the first free number is this attempt.
 attempt=0
@@ -39,6 +38,7 @@ payload() {
   export APPTAINERENV_JOB_ID=b0-4
   export APPTAINERENV_JOB_DIR="$JOB_DIR" APPTAINERENV_JOB_PARAMS_FILE="$JOB_PARAMS_FILE"
   case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac
+  printf '%s\n' "apptainer could not start the container on $(uname -n)" run >"$bundle/$element/starting" 2>/dev/null
   exec apptainer run --no-eval --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" '3 events'
 }
 

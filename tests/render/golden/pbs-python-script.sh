@@ -17,7 +17,6 @@ outputs() {
 # b0-2.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SCHEDULER_BUNDLE:-${PBS_O_WORKDIR:?}}
 batch_id=${PBS_JOBID:?}
-index=${PBS_ARRAY_INDEX:-0}
 element=0
 # PBS does not report how often a job was started: the first free number is this attempt.
 attempt=0

@@ -2,10 +2,10 @@
 dir=/home/me/out/b0-0
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 0/script.sh
 #!/bin/bash
@@ -30,10 +30,10 @@ payload() {
 dir=/home/me/out/b0-1
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 1/script.sh
 #!/bin/bash
@@ -58,10 +58,10 @@ payload() {
 dir=/home/me/out/b0-2
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 2/script.sh
 #!/bin/bash

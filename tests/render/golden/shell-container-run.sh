@@ -24,6 +24,7 @@ payload() {
   export APPTAINERENV_JOB_ID=b0-4
   export APPTAINERENV_JOB_DIR="$JOB_DIR" APPTAINERENV_JOB_PARAMS_FILE="$JOB_PARAMS_FILE"
   case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac
+  printf '%s\n' "apptainer could not start the container on $(uname -n)" run >"$bundle/$element/starting" 2>/dev/null
   exec apptainer run --no-eval --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" '3 events'
 }
 

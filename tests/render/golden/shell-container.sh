@@ -26,8 +26,12 @@ payload() {
     cannot_start "apptainer is not installed on $(uname -n): the site's container.runtime or container.modules are wrong"
   [ -e "$image" ] || cannot_start "container image $image does not exist on $(uname -n)"
   case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac
-  exec apptainer exec --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" sh -c '. "$0"
-npsim --compactFile '\''epic craterlake.xml'\'' -N 500 --outputFile "it'\''s \$x.root" $(nproc) '\''a b'\''' "$bundle/$element/environment.sh" "$JOB_DIR" "$JOB_PARAMS_FILE"
+  printf '%s\n' "apptainer could not start the container on $(uname -n)" >"$bundle/$element/starting" 2>/dev/null
+  exec apptainer exec --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" sh -c ': >"${0%/*}/starting"
+unset BASH_ENV
+. "$0"
+! command -v bash >/dev/null 2>&1 || exec bash -o pipefail -c "$3" "$0" "$1" "$2"
+exec sh -c "$3" "$0" "$1" "$2"' "$bundle/$element/environment.sh" "$JOB_DIR" "$JOB_PARAMS_FILE" 'npsim --compactFile '\''epic craterlake.xml'\'' -N 500 --outputFile "it'\''s \$x.root" $(nproc) '\''a b'\'''
 }
 
 . "$bundle/harness.sh"

@@ -2,17 +2,17 @@
 dir="$control/dir"
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 0/script.sh
 #!/bin/bash
 #SBATCH --account             eic
 #SBATCH --array               0-2
 #SBATCH --cpus-per-task       1
-#SBATCH --gres                disk:4G
+#SBATCH --gres=disk:4G
 #SBATCH --job-name            b0-0.abcdefghjk-0
 #SBATCH --mem                 3072M
 #SBATCH --no-requeue
@@ -22,8 +22,8 @@ outputs() {
 #SBATCH --time                04:00:00
 # b0-0.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SLURM_SUBMIT_DIR:?}
-batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-index=${SLURM_ARRAY_TASK_ID:-0}
+batch_id=${SLURM_JOB_ID:?}
+[ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 element=0
 attempt=${SLURM_RESTART_COUNT:-0}
 
@@ -46,17 +46,17 @@ export MORE=1
 dir="$control/dir"
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 1/script.sh
 #!/bin/bash
 #SBATCH --account             eic
 #SBATCH --array               0-2
 #SBATCH --cpus-per-task       1
-#SBATCH --gres                disk:4G
+#SBATCH --gres=disk:4G
 #SBATCH --job-name            b0-0.abcdefghjk-0
 #SBATCH --mem                 3072M
 #SBATCH --no-requeue
@@ -66,8 +66,8 @@ outputs() {
 #SBATCH --time                04:00:00
 # b0-0.abcdefghjk-0, job 1. harness.sh has what all jobs have in common.
 bundle=${SLURM_SUBMIT_DIR:?}
-batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-index=${SLURM_ARRAY_TASK_ID:-0}
+batch_id=${SLURM_JOB_ID:?}
+[ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 element=1
 attempt=${SLURM_RESTART_COUNT:-0}
 
@@ -90,17 +90,17 @@ export MORE=1
 dir="$control/dir"
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 2/script.sh
 #!/bin/bash
 #SBATCH --account             eic
 #SBATCH --array               0-2
 #SBATCH --cpus-per-task       1
-#SBATCH --gres                disk:4G
+#SBATCH --gres=disk:4G
 #SBATCH --job-name            b0-0.abcdefghjk-0
 #SBATCH --mem                 3072M
 #SBATCH --no-requeue
@@ -110,8 +110,8 @@ outputs() {
 #SBATCH --time                04:00:00
 # b0-0.abcdefghjk-0, job 2. harness.sh has what all jobs have in common.
 bundle=${SLURM_SUBMIT_DIR:?}
-batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-index=${SLURM_ARRAY_TASK_ID:-0}
+batch_id=${SLURM_JOB_ID:?}
+[ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 element=2
 attempt=${SLURM_RESTART_COUNT:-0}
 
@@ -135,7 +135,7 @@ export MORE=1
 #SBATCH --account             eic
 #SBATCH --array               0-2
 #SBATCH --cpus-per-task       1
-#SBATCH --gres                disk:4G
+#SBATCH --gres=disk:4G
 #SBATCH --job-name            b0-0.abcdefghjk-0
 #SBATCH --mem                 3072M
 #SBATCH --no-requeue
@@ -146,8 +146,10 @@ export MORE=1
 # b0-0.abcdefghjk-0: an array. Each job has its own script.
 first=0
 bundle=${SLURM_SUBMIT_DIR:?}
-batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-index=${SLURM_ARRAY_TASK_ID:-0}
+scheduler_task=${SLURM_ARRAY_TASK_ID:?}   # for the scripts of the jobs: only in an array these variables are their own
+index=$scheduler_task
+batch_id=${SLURM_JOB_ID:?}
+[ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 . "$bundle/element.sh"
 unpack_element "$bundle" "$first" $((first + index)) || exit   # it has printed why
 . "$bundle/$((first + index))/script.sh"

@@ -7,7 +7,7 @@ outputs() {
 #!/bin/bash
 #SBATCH --account             eic
 #SBATCH --cpus-per-task       1
-#SBATCH --gres                disk:4G
+#SBATCH --gres=disk:4G
 #SBATCH --job-name            b0-4.abcdefghjk-0
 #SBATCH --mem                 3072M
 #SBATCH --no-requeue
@@ -17,8 +17,8 @@ outputs() {
 #SBATCH --time                04:00:00
 # b0-4.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SLURM_SUBMIT_DIR:?}
-batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-index=${SLURM_ARRAY_TASK_ID:-0}
+batch_id=${SLURM_JOB_ID:?}
+[ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 element=0
 attempt=${SLURM_RESTART_COUNT:-0}
 
@@ -40,6 +40,8 @@ export MORE=1
   export APPTAINERENV_SITE_VALUE='it'\''s $HOME'
   export APPTAINERENV_JOB_DIR="$JOB_DIR" APPTAINERENV_JOB_PARAMS_FILE="$JOB_PARAMS_FILE"
   case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac
+  [ -n "${SCRATCH:-}" ] || cannot_start "SCRATCH is not set on $(uname -n), but container.binds uses it"
+  printf '%s\n' "apptainer could not start the container on $(uname -n)" run >"$bundle/$element/starting" 2>/dev/null
   exec apptainer run --no-eval --cleanenv --bind /cvmfs --bind "${SCRATCH:?is not set on the cluster, but container.binds uses it}":/scratch --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" '3 events'
 }
 

@@ -13,7 +13,7 @@ outputs() {
 #SBATCH --account             eic
 #SBATCH --cpus-per-task       4
 #SBATCH --gpus-per-node       1
-#SBATCH --gres                disk:4G
+#SBATCH --gres=disk:4G
 #SBATCH --job-name            b0-3.abcdefghjk-0
 #SBATCH --mem                 3072M
 #SBATCH --no-requeue
@@ -23,8 +23,8 @@ outputs() {
 #SBATCH --time                04:00:00
 # b0-3.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SLURM_SUBMIT_DIR:?}
-batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-index=${SLURM_ARRAY_TASK_ID:-0}
+batch_id=${SLURM_JOB_ID:?}
+[ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 element=0
 attempt=${SLURM_RESTART_COUNT:-0}
 
@@ -43,8 +43,13 @@ export MORE=1
     cannot_start "apptainer is not installed on $(uname -n): the site's container.runtime or container.modules are wrong"
   [ -e "$image" ] || cannot_start "container image $image does not exist on $(uname -n)"
   case $bundle$dir in *[:,]*) cannot_start "a folder with : or , in its name cannot be bound: $dir" ;; esac
-  exec apptainer exec --cleanenv --bind /cvmfs --bind "${SCRATCH:?is not set on the cluster, but container.binds uses it}":/scratch --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" sh -c '. "$0"
-npsim --compactFile '\''epic craterlake.xml'\'' -N 500 --outputFile "it'\''s \$x.root" $(nproc) '\''a b'\''' "$bundle/$element/environment.sh" "$JOB_DIR" "$JOB_PARAMS_FILE"
+  [ -n "${SCRATCH:-}" ] || cannot_start "SCRATCH is not set on $(uname -n), but container.binds uses it"
+  printf '%s\n' "apptainer could not start the container on $(uname -n)" >"$bundle/$element/starting" 2>/dev/null
+  exec apptainer exec --cleanenv --bind /cvmfs --bind "${SCRATCH:?is not set on the cluster, but container.binds uses it}":/scratch --bind "$bundle" --bind "$dir" --pwd "$dir" "$image" sh -c ': >"${0%/*}/starting"
+unset BASH_ENV
+. "$0"
+! command -v bash >/dev/null 2>&1 || exec bash -o pipefail -c "$3" "$0" "$1" "$2"
+exec sh -c "$3" "$0" "$1" "$2"' "$bundle/$element/environment.sh" "$JOB_DIR" "$JOB_PARAMS_FILE" 'npsim --compactFile '\''epic craterlake.xml'\'' -N 500 --outputFile "it'\''s \$x.root" $(nproc) '\''a b'\'''
 }
 
 . "$bundle/harness.sh"

@@ -2,16 +2,16 @@
 dir="$control/dir"
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 0/script.sh
 #!/bin/bash
 #SBATCH --account             eic
 #SBATCH --cpus-per-task       64
-#SBATCH --gres                disk:4G
+#SBATCH --gres=disk:4G
 #SBATCH --job-name            b0-0.abcdefghjk-0
 #SBATCH --mem                 6144M
 #SBATCH --no-requeue
@@ -21,8 +21,8 @@ outputs() {
 #SBATCH --time                02:00:00
 # b0-0.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SLURM_SUBMIT_DIR:?}
-batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-index=${SLURM_ARRAY_TASK_ID:-0}
+batch_id=${SLURM_JOB_ID:?}
+[ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 element=0
 attempt=${SLURM_RESTART_COUNT:-0}
 
@@ -45,16 +45,16 @@ export MORE=1
 dir="$control/dir"
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 1/script.sh
 #!/bin/bash
 #SBATCH --account             eic
 #SBATCH --cpus-per-task       64
-#SBATCH --gres                disk:4G
+#SBATCH --gres=disk:4G
 #SBATCH --job-name            b0-0.abcdefghjk-0
 #SBATCH --mem                 6144M
 #SBATCH --no-requeue
@@ -64,8 +64,8 @@ outputs() {
 #SBATCH --time                02:00:00
 # b0-0.abcdefghjk-0, job 1. harness.sh has what all jobs have in common.
 bundle=${SLURM_SUBMIT_DIR:?}
-batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-index=${SLURM_ARRAY_TASK_ID:-0}
+batch_id=${SLURM_JOB_ID:?}
+[ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 element=1
 attempt=${SLURM_RESTART_COUNT:-0}
 
@@ -88,7 +88,7 @@ export MORE=1
 #!/bin/bash
 #SBATCH --account             eic
 #SBATCH --cpus-per-task       64
-#SBATCH --gres                disk:4G
+#SBATCH --gres=disk:4G
 #SBATCH --job-name            b0-0.abcdefghjk-0
 #SBATCH --mem                 6144M
 #SBATCH --no-requeue
@@ -99,6 +99,7 @@ export MORE=1
 # b0-0.abcdefghjk-0: jobs that share a node. Each job has its own script.
 first=0
 bundle=${SLURM_SUBMIT_DIR:?}
-batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-index=${SLURM_ARRAY_TASK_ID:-0}
+index=0
+batch_id=${SLURM_JOB_ID:?}
+[ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 . "$bundle/pack.sh"

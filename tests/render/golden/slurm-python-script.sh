@@ -7,7 +7,7 @@ outputs() {
 #!/bin/bash
 #SBATCH --account             eic
 #SBATCH --cpus-per-task       1
-#SBATCH --gres                disk:4G
+#SBATCH --gres=disk:4G
 #SBATCH --job-name            b0-2.abcdefghjk-0
 #SBATCH --mem                 3072M
 #SBATCH --no-requeue
@@ -17,8 +17,8 @@ outputs() {
 #SBATCH --time                04:00:00
 # b0-2.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SLURM_SUBMIT_DIR:?}
-batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-index=${SLURM_ARRAY_TASK_ID:-0}
+batch_id=${SLURM_JOB_ID:?}
+[ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 element=0
 attempt=${SLURM_RESTART_COUNT:-0}
 

@@ -2,16 +2,16 @@
 dir="$control/dir"
 outputs() {
   :
-  output 0 '*.root' ./*.root
-  output 1 'hists/**/*.json' ./hists/*.json ./hists/*/*.json ./hists/*/*/*.json ./hists/*/*/*/*.json ./hists/*/*/*/*/*.json ./hists/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*.json ./hists/*/*/*/*/*/*/*/*/*/*/*.json
-  output 2 'it'\''s [a-c].txt' './it'\''s '[a-c].txt
-  output 3 'deep/**' ./deep
+  declared 0 '*.root' '*.root' '*.root'
+  declared 1 'hists/**/*.json' 'hists/**/*.json' 'hists/**/*.json'
+  declared 2 'it['\'']s [a-c].txt' 'it['\'']s [a-c].txt' 'it?*s ?*.txt'
+  declared 3 'deep/**' 'deep/**' 'deep/**'
 }
 ##### 0/script.sh
 #!/bin/bash
 #SBATCH --account             eic
 #SBATCH --cpus-per-task       1
-#SBATCH --gres                disk:4G
+#SBATCH --gres=disk:4G
 #SBATCH --job-name            b0-1.abcdefghjk-0
 #SBATCH --mem                 3072M
 #SBATCH --no-requeue
@@ -21,8 +21,8 @@ outputs() {
 #SBATCH --time                04:00:00
 # b0-1.abcdefghjk-0, job 0. harness.sh has what all jobs have in common.
 bundle=${SLURM_SUBMIT_DIR:?}
-batch_id=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:?}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-index=${SLURM_ARRAY_TASK_ID:-0}
+batch_id=${SLURM_JOB_ID:?}
+[ -z "${scheduler_task:-}" ] || batch_id=${SLURM_ARRAY_JOB_ID:?}_$scheduler_task
 element=0
 attempt=${SLURM_RESTART_COUNT:-0}
 

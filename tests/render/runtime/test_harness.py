@@ -103,6 +103,80 @@ def test_a_warning_signal_reaches_the_payload_and_ends_nothing(make: Make) -> No
     assert job.printed() == "warned\n"
 
 
+WARNINGS = [
+    "HUP",
+    "QUIT",
+    "USR1",
+    "USR2",
+    "ALRM",
+    "VTALRM",
+    "PROF",
+    "URG",
+    "WINCH",
+    "CONT",
+    "ABRT",
+    "TRAP",
+    "IO",
+    "PWR",
+]
+
+
+def test_each_signal_that_is_no_end_is_passed_on_and_outputs_and_end_file_are_recorded(make: Make) -> None:
+    job = make(_PYTHON_THAT_COUNTS_SIGNALS, output_files=["out.txt"])
+    process = job.begin()
+    until(lambda: (job.out / "ready").exists())
+    numbers = [*(int(getattr(signal, f"SIG{name}")) for name in WARNINGS), signal.SIGRTMIN, 40, signal.SIGRTMAX]
+    for number in numbers:
+        os.kill(process.pid, number)
+        until(lambda number=number: str(int(number)) in job.printed().split())  # type: ignore[misc]
+    (job.out / "out.txt").touch()
+    os.kill(process.pid, signal.SIGUSR1)
+    process.communicate(timeout=600)
+    assert process.returncode == 7
+    assert told(job.end()) == (7, "")
+
+
+_PYTHON_THAT_COUNTS_SIGNALS = r"""exec python3 -u -c '
+import os, signal, sys, time
+def got(number, frame):
+    print(number)
+    if os.path.exists("out.txt"):
+        sys.exit(7)
+for number in set(range(1, 65)) - {9, 19, 32, 33, 17, 15, 2, 24, 11, 4, 7, 8}:
+    signal.signal(number, got)
+open("ready", "w").close()
+while True:
+    time.sleep(0.05)
+'
+"""
+
+
+@pytest.mark.parametrize("name", ["USR2", "HUP", "ALRM", "TRAP"])
+def test_a_payload_that_the_passed_signal_kills_was_killed_by_it(make: Make, name: str) -> None:
+    number = int(getattr(signal, f"SIG{name}"))
+    job = make('exec python3 -c \'import time; open("ready", "w"); time.sleep(60)\'')
+    assert stop(job, name) == 128 + number
+    end = job.end()
+    assert told(end) == (128 + number, "") and end is not None and end.killed is not False
+
+
+@pytest.mark.parametrize("number", [5, 10, 12, 15, 9])
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_signal_is_told_from_the_exit_code_that_a_shell_reports_for_it(make: Make, number: int, killed: bool) -> None:
+    job = make(f"kill -{number} $$; sleep 60" if killed else f"exit {128 + number}")
+    assert job.run() == (128 + number, "")
+    end = job.end()
+    assert end is not None and end.killed in ((killed, None) if job.shell == SHELLS["bash"] else (killed,))
+
+
+@pytest.mark.parametrize("time", range(5))
+def test_the_exit_code_counts_of_a_payload_that_a_passed_signal_lets_exit(make: Make, time: int) -> None:
+    job = make("trap 'exit 4' USR2; touch ready; while :; do sleep 0.01; done")
+    assert stop(job, "USR2") == 4
+    end = job.end()
+    assert told(end) == (4, "") and end is not None and not end.killed
+
+
 def test_a_killed_script_leaves_no_end_file(make: Make) -> None:
     job = make("touch ready; exec sleep 60")
     process = job.begin()
@@ -214,10 +288,10 @@ def test_the_reason_of_an_earlier_attempt_is_removed(make: Make) -> None:
     assert (end.exit_code, end.cannot) == (5, "")
 
 
-OUTPUTS = ["a b.root", 'it\'s "$HOME" `id` $(id).root', "-rf.root", "é.root", "*.root", "x\ny.root", "[b].root"]
+OUTPUTS = ["a b.root", "it[']s [\"$]HOME [`]id $(id].root", "-rf.root", "é.root", "*.root", "x\ny.root", "[b].root"]
 
 
-@pytest.mark.parametrize("pattern", ["*.root", "?*.root", "deep/**/*.root", "deep", "[!x]*.root", "$(touch canary)*"])
+@pytest.mark.parametrize("pattern", ["*.root", "?*.root", "deep/**/*.root", "deep", "[!x]*.root", "[$](touch canary)*"])
 def test_existing_outputs_are_found_whatever_their_names(make: Make, pattern: str) -> None:
     job = make("mkdir -p deep/er; touch ./-x.root deep/er/y.root './$(touch canary)1'", output_files=[pattern])
     job.run()
@@ -235,6 +309,19 @@ def test_a_missing_output_is_named_whatever_its_name(make: Make, name: str) -> N
     assert end is not None
     assert end.missing == name.replace(" ", "?").replace("\n", "?")
     assert told(end) == (0, "")
+
+
+@pytest.mark.parametrize(("left", "code"), [(None, 1), ("error.json", 1), ("result.json", 0), ("result.pkl", 0)])
+def test_a_function_that_leaves_no_result_has_failed(make: Make, left: str | None, code: int) -> None:
+    job = make(f"echo '{{}}' >{left or 'elsewhere'}")
+    job.folder.joinpath("0/function").mkdir()
+    job.folder.joinpath("0/function/call.json").touch()
+    job.folder.joinpath("0/outputs.sh").write_text('dir=$control\noutputs() { touch "$control/checked"; }\n')
+    assert job.run() == (code, "")
+    assert told(job.end()) == (code, "")
+    assert job.folder.joinpath("0/checked").exists() == (code == 0)
+    message = "error: the process of the function ended with exit code 0 before the function returned\n"
+    assert job.printed("stderr") == ("" if left else message)
 
 
 def test_the_outputs_of_a_failed_payload_are_not_checked(make: Make) -> None:

@@ -176,6 +176,17 @@ def test_all_jobs_get_the_signal_when_the_batch_is_cancelled(make: Make) -> None
     assert pack.verdict("a") == ""
 
 
+@pytest.mark.parametrize("name", ["USR2", "HUP", "CONT", "ALRM"])
+def test_a_warning_reaches_every_payload_and_ends_nothing(make: Make, name: str) -> None:
+    waits = f"trap 'touch warned' {name}; touch ready; while [ ! -e warned ]; do sleep 0.05; done; exit 4"
+    pack = make({"a": waits, "b": waits})
+    process = pack.begin()
+    until(lambda: all((pack.place(job) / "ready").exists() for job in "ab"))
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    process.communicate(timeout=600)
+    assert pack.ends() == {"a": (4, ""), "b": (4, "")}
+
+
 def test_a_second_copy_of_the_batch_runs_nothing_and_writes_no_end_file(make: Make) -> None:
     pack = make({"a": "echo x >>../../ran; exit 3", "b": "echo x >>../../ran; kill -9 $PPID"})
     pack.run(job_id="7")

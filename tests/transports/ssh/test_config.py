@@ -101,6 +101,26 @@ def test_tokens_in_certificate_file_and_user_known_hosts_file_are_expanded(route
     assert hop.known_hosts[:2] == (home / ".ssh/known_hosts.d/ifarm", home / "more")
 
 
+def test_variables_and_tokens_in_identity_files_and_agents_are_expanded(
+    routes: Routes, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYS", "/keys of me")
+    (hop,) = routes(
+        "Host ifarm\n HostName ifarm.jlab.org\n User eic\n IdentityFile ${KEYS}/%r@%h\n IdentityFile %d/.ssh/%n-%p\n"
+        " IdentityAgent ${KEYS}/%u.sock\n UserKnownHostsFile ~/${KEYS}/known\n"
+    )
+    assert hop.identity_files == (Path("/keys of me/eic@ifarm.jlab.org"), home / ".ssh/ifarm-22")
+    assert hop.agent == f"/keys of me/{getpass.getuser()}.sock"
+    with pytest.raises(ConfigError, match=r"\$\{NO_SUCH_ONE\}.*NO_SUCH_ONE is not set"):
+        routes("Host ifarm\n IdentityFile ${NO_SUCH_ONE}/key\n")
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "none", "/dev/null none"])
+def test_a_known_hosts_file_that_keeps_nothing_is_no_file(routes: Routes, name: str) -> None:
+    (hop,) = routes(f"Host ifarm\n UserKnownHostsFile {name}\n GlobalKnownHostsFile /dev/null\n")
+    assert (hop.known_hosts, hop.new_keys_go_to) == ((), None)
+
+
 def test_new_keys_never_go_to_the_global_known_hosts_files(routes: Routes, home: Path) -> None:
     (hop,) = routes("")
     assert hop.new_keys_go_to == home / ".ssh" / "known_hosts"
