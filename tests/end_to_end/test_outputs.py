@@ -22,7 +22,16 @@ ODD_NAMES = [
     b" .root", b"back\\slash\\n.root", b"\xff not UTF-8.root", b"*.root", b"a\tb.root", b"{{ x }}.root", b"#.root",
     b"trailing\n.root",
 ]  # fmt: skip
-PATTERNS = ["*.root", "hists/**/*.json", "plots", "exact name[']s [$]HOME.txt", "run[0-9].bin", "x?.dat", "deep/**", "one"]
+PATTERNS = [
+    "*.root",
+    "hists/**/*.json",
+    "plots",
+    "exact name[']s [$]HOME.txt",
+    "run[0-9].bin",
+    "x?.dat",
+    "deep/**",
+    "one",
+]
 MADE_BY = r"""
 import os
 def put(name, content):
