@@ -286,7 +286,10 @@ def test_jobs_of_a_pack_change_together(tmp_path: Path) -> None:
 
 
 LIVE = {
-    "pbs": ("x.tok-{first}|{n}|{id}[].server|Q|", "x.tok-{first}|{n}|{id}[].server|R|Job run at Fri Nov 27 at 10:00 on (n1)"),
+    "pbs": (
+        "x.tok-{first}|{n}|{id}[].server|Q|",
+        "x.tok-{first}|{n}|{id}[].server|R|Job run at Fri Nov 27 at 10:00 on (n1)",
+    ),
     "shell": ("x.tok-{first}|{n}|QUEUED|", "x.tok-{first}|{n}|RUNNING|n1"),
 }
 

@@ -376,3 +376,27 @@ def test_the_end_is_true_whatever_the_environment_of_the_job_is(
     assert told(end) == (3, "")
     assert end is not None
     assert end.killed is not True
+
+
+BOTH = """#!/bin/bash
+for name in TERM CONT USR1 USR2; do trap "echo $name >>got.txt" "$name"; done
+: >ready
+until [ "$(sort -u got.txt 2>/dev/null | wc -l)" -ge 2 ]; do sleep 0.05; done
+exit 7"""
+
+
+@pytest.mark.parametrize("names", [("TERM", "CONT"), ("CONT", "TERM"), ("USR2", "USR1")])
+def test_two_signals_that_arrive_together_both_reach_the_payload(make: Make, names: tuple[str, str]) -> None:
+    """As Slurm sends CONT and TERM to end a job. The exit code is the payload's own."""
+    job = make(BOTH)
+    process = job.begin()
+    until(lambda: (job.out / "ready").exists())
+    os.kill(process.pid, signal.SIGSTOP)  # both are pending when it continues
+    for name in names:
+        os.kill(process.pid, getattr(signal, f"SIG{name}"))
+    os.kill(process.pid, signal.SIGCONT)
+    process.communicate(timeout=600)
+    end = job.end()
+    assert end is not None
+    assert end.exit_code == 7
+    assert set(names) <= set((job.out / "got.txt").read_text().split())
