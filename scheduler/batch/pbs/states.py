@@ -79,8 +79,8 @@ FULL = re.compile(r"would exceed .*\blimit\b|Maximum number of jobs\b", re.I)
 ``Maximum number of jobs for group eic already in queue prod``, ``Maximum number of jobs in 'Q' state already in
 complex``, ``would exceed user anna's limit on resource ncpus in queue prod for jobs in 'Q' state``. OpenPBS has 54."""
 NOT_OF_OTHERS = re.compile(r"\bper-user\b|\b(for )?user \S+( already|'s) |\blimit on resource\b", re.I)
-"""The limits that other users do not use up, and those on resources: a batch that exceeds one while its user has nothing
-in the queue can never fit."""
+"""The limits that other users do not use up, and those on resources. A batch that exceeds one while its user has
+nothing in the queue can never fit."""
 
 LOG_CAUSES: Mapping[str, Cause] = {
     "PBS: job killed: walltime": Cause.TIME_LIMIT,
