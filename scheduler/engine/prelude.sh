@@ -55,6 +55,23 @@ find_command() {
   command -v "$1" >/dev/null 2>&1 || return 127
 }
 
+# Submits batch $1 by the command that follows $2. It may be refused by a limit, with a message that matches $2 (grep -E), while
+# the user has nothing in the queue: then it is submitted once more, since a job may just have ended; if that is refused
+# too, the batch alone exceeds the limit, and that is printed. The batch system has the function nothing_queued.
+submit_within_limits() {
+  batch=$1 limits=$2
+  shift 2
+  for exceeds in '' 1; do
+    said=$("$@" 2>"batches/$batch/words")
+    code=$?
+    if [ "$code" -eq 0 ] || ! grep -qiE "$limits" "batches/$batch/words" || ! nothing_queued; then exceeds=''; break; fi
+  done
+  cat "batches/$batch/words" >&2
+  [ -z "$exceeds" ] || echo "no job of this user is in the queue: this batch alone exceeds the limit. Smaller arrays: limits.queued in the site file" >&2
+  [ -z "$said" ] || printf '%s\n' "$said"
+  return "$code"
+}
+
 # An awk function that makes the numbers of a list such as 0-3,7 or 1-9:2%4 the keys of an array.
 # shellcheck disable=SC2034
 awk_numbers='function numbers(text, into,   part, n, i, ends, step, from) {

@@ -35,11 +35,8 @@ placed() {
       !/^#/ && !done { print ENVIRON["line"]; done = 1 } { print }' "$1"
 }
 
-# If no job of the user is in the queue, a batch that exceeds a limit on resources can never fit.
-explain_limit() {
-  queued=$(limited 60 qselect -u "$me" </dev/null 2>/dev/null) && [ -z "$queued" ] || return 0
-  echo "no job of this user is in the queue" >&2
-}
+nothing_queued() { queued=$(limited 60 qselect -u "$me" </dev/null 2>/dev/null) && [ -z "$queued" ]; }
+limits='would exceed .*limit|Maximum number of jobs'
 
 # Submits from the folder /, for the same reason as in `placed`. Therefore -o, relative in the script, is given as an absolute path.
 batch_submit() {
@@ -47,10 +44,13 @@ batch_submit() {
   log=$PWD/batches/$2/log.0
   [ "$3" -eq 1 ] || log=$PWD/batches/$2/log.^array_index^
   placed "$1" >"batches/$2/placed.sh" || return
-  (exec <"batches/$2/placed.sh" && cd / && as_login limited 120 qsub -o "$log") >"batches/$2/said"
+  submit_within_limits "$2" "$limits" placed_script "batches/$2/placed.sh"
+}
+# A qsub may leave a process behind that keeps its output open: a pipe would never end.
+placed_script() {
+  (exec <"$1" && cd / && as_login limited 120 qsub -o "$log") >"$1.said"
   code=$?
-  [ "$code" -ne 39 ] || explain_limit
-  cat "batches/$2/said"
+  cat "$1.said"
   return "$code"
 }
 batch_submitted() { :; }

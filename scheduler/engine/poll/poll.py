@@ -145,7 +145,8 @@ def _lines_beside_the_queue(batches: Iterable[PolledBatch], reply: PollReply) ->
         firsts.setdefault(batch.bundle, []).append(batch.first)
     for some in firsts.values():
         some.sort()
-    sources = (reply.ends.items(), reply.logs.items(), reply.ids.items(), ((key, "started") for key in reply.started))
+    started = ((key, "started") for key in reply.started)
+    sources = (reply.ends.items(), reply.runs.items(), reply.logs.items(), reply.ids.items(), started)
     lines: dict[tuple[str, int], list[str]] = {}
     for (bundle, number), what in chain[tuple[tuple[str, int], object]](*sources):
         first = firsts[bundle][bisect_right(firsts[bundle], number) - 1]
