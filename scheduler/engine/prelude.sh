@@ -57,7 +57,7 @@ find_command() {
 
 # Submits batch $1 by the command that follows $2. It may be refused by a limit, with a message that matches $2 (grep -E), while
 # the user has nothing in the queue: then it is submitted once more, since a job may just have ended; if that is refused
-# too, the batch alone exceeds the limit, and that is printed. The batch system has the function nothing_queued.
+# too, that is printed: the batch alone exceeds a limit, or other users have used it up. The batch system has the function nothing_queued.
 submit_within_limits() {
   batch=$1 limits=$2
   shift 2
@@ -67,7 +67,7 @@ submit_within_limits() {
     if [ "$code" -eq 0 ] || ! grep -qiE "$limits" "batches/$batch/words" || ! nothing_queued; then exceeds=''; break; fi
   done
   cat "batches/$batch/words" >&2
-  [ -z "$exceeds" ] || echo "no job of this user is in the queue: this batch alone exceeds the limit. Smaller arrays: limits.queued in the site file" >&2
+  [ -z "$exceeds" ] || echo "no job of this user is in the queue. If an array is larger than the limit: limits.queued in the site file makes arrays smaller" >&2
   [ -z "$said" ] || printf '%s\n' "$said"
   return "$code"
 }
