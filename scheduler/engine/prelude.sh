@@ -10,6 +10,13 @@ make_scratch() {
   trap 'rm -rf "$scratch"' EXIT
 }
 
+# Keeps standard input in the file $1. It must have $2 lines: if the connection has ended in the middle, a list that is cut
+# off would name other jobs, or all.
+read_request() {
+  cat >"$1"
+  [ "$(($(wc -l <"$1")))" = "$2" ] || die "the request is incomplete: the connection ended before it had arrived"
+}
+
 # Prints what other users may do in the folder $1: "owner UID" (it belongs to another user, not root), "world" (every user
 # may rename and remove files of ours), "group" (the same for its group); else nothing. $2 is a file or link of ours on the
 # same file system: there, our own number may be another one than here.
