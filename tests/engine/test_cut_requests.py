@@ -1,4 +1,4 @@
-"""A request that is cut off, because the connection ended while it was sent, cancels nothing: neither another job nor all."""
+"""A request that is cut off, because the connection ended while it was sent, cancels no other job."""
 
 from __future__ import annotations
 
