@@ -50,7 +50,7 @@ def poll(context: SiteContext, *, polled_before: float = math.inf) -> str:
     request = "".join(f"{tokens[batch.bundle]}\t{line}\n" for batch, line in requested).encode()
     query_history = "yes" if ledger.sites.keeps_history(context.key) else "no"
     program = programs.program("poll", site.scheduler)
-    arguments = [query_history]
+    arguments = [query_history, str(request.count(b"\n"))]
     reply = context.transport.run(program, arguments, stdin=request, stdout=reader.feed, timeout=POLL_SECONDS)
     found = reader.read(reply)
     if found.history_answered is False and context.system.no_history(found.history_words):

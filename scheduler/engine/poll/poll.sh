@@ -2,15 +2,16 @@
 #   n (number of its bundle)  folder  name  id or -  first element  indices of unfinished jobs (0-39,41)  one, array or pack
 #   and, for jobs whose cancellation the batch system has not accepted yet: one, array or members, ":", indices or elements
 # The jobs of a pack share a node: the batch system has one element for all of them.
-#   $1 "yes" if the history may be queried
+#   $1 "yes" if the history may be queried  $2 how many lines the request has
 # Prints tagged lines, which reply.py and the batch system's readers read:
 #   clock SECONDS · live CODE ERROR · cancel CODE ERROR · l LINE of the queue · history CODE ERROR · h LINE of the history · missing n ·
 #   e n END-FILE · r n ELEMENT RUN (requeued: this run has begun) · b n ELEMENT has started · g n ELEMENT LINE of its log · i n FIRST ID
 # The queue is queried before the end files are read: a job that leaves the queue in between has written its end file.
 query_history=$1
 make_scratch
-for file in request ends left need gone files; do : >"$scratch/$file"; done
-awk -F '\t' -v request="$scratch/request" '{ print >request } !($1 in seen) { seen[$1] = 1; print $1 FS $2 }' >"$scratch/folders"
+read_request "$scratch/request" "$2"
+for file in ends left need gone files; do : >"$scratch/$file"; done
+awk -F '\t' '!($1 in seen) { seen[$1] = 1; print $1 FS $2 }' "$scratch/request" >"$scratch/folders"
 printf 'clock %s\n' "$(date +%s)"
 error_text() { [ ! -s "$scratch/error" ] || head -c 1000 "$scratch/error" | tr '\n' ' '; }
 

@@ -42,7 +42,8 @@ def query(request: pytest.FixtureRequest, tmp_path: Path, work: Path) -> Query:
         (tmp_path / "queue").write_text("".join(f"{line}\n" for line in queue))
         request_line = f"0\t{work}\tx.tok-0\t{batch_id}\t0\t{indices}\t{kind}\n"
         done = subprocess.run(
-            [*SHELLS[request.param], "-c", programs.program("poll", "slurm").text, "poll", "yes"], input=request_line,
+            [*SHELLS[request.param], "-c", programs.program("poll", "slurm").text, "poll", "yes", "1"],
+            input=request_line,
             env=os.environ | {"PATH": f"{commands}:{os.environ['PATH']}", "QUEUE": str(tmp_path / "queue")},
             capture_output=True, text=True, timeout=600, check=True,
         )  # fmt: skip
