@@ -24,7 +24,7 @@ echo "printed by $1"   # so that there is a log to collect on a local site too
 head -c 70000 /dev/zero | tr '\\0' "$1" >out.txt
 seconds=$3
 [ "$(wc -l <"$RUNS/$1.begun")" -gt 1 ] || seconds=$4
-[ "$seconds" = 0 ] || sleep "$seconds"
+[ "$seconds" = 0 ] || sleep "$seconds" || exit   # a signal may end `sleep` a moment before it ends this shell
 echo ended >>"$RUNS/$1.ended"
 exit "$2"
 """
@@ -173,7 +173,8 @@ def campaign_at(
     """A new campaign, with a remote folder for the records of its payloads."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "payload.sh").write_text(PAYLOAD)
-    runs = f"/tmp/runs of {uuid.uuid4().hex}" if site.transport == "ssh" else str(folder / "remote runs")
+    name = f"runs of {uuid.uuid4().hex}"
+    runs = f"/tmp/{name}" if site.transport == "ssh" else str(folder / name)
     reply = run_program(transport, _RUNS, runs)
     return Campaign(site, transport, folder, tasks, reply.out.strip(), resources)
 
