@@ -23,10 +23,6 @@ STATES: Mapping[str, tuple[JobState, Cause, str]] = {
 """A word of shell.sh → state, cause and reason. ``ENDED`` is not among them: it means only that no process is left."""
 
 
-_TIMEOUT = 124
-"""The exit code of timeout(1)."""
-
-
 class Shell(BatchSystem):
     """Runs a limited number of jobs at once on the login node. It enforces the walltime, but no memory limit."""
 
@@ -48,8 +44,7 @@ class Shell(BatchSystem):
         if exit_code == 0:
             ids = self.ids_in(output)
             return Accepted(*ids) if len(ids) == 1 else Unknown(output, exit_code)
-        ended = exit_code > 128 or exit_code == _TIMEOUT
-        return Unknown(output, exit_code) if ended else Refused(output.strip(), exit_code)
+        return Unknown(output, exit_code) if exit_code > 128 or exit_code == 124 else Refused(output.strip(), exit_code)
 
     def read_live(self, lines: Iterable[str], counts: Mapping[str, int]) -> Mapping[Key, Observation]:
         """Lines ``name|index|state|node``."""

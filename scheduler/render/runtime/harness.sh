@@ -128,6 +128,8 @@ watch_payload() {
 # the exit code (observed on bash 5.2). It does neither in `read`. Bash before 5 may not run traps there.
 run_in_bash() {
   child='' code=''
+  # shellcheck disable=SC3040
+  set +o posix   # before bash 5.1 it forbids <(…)
   eval 'exec 4< <(watch_payload)'
   until [ -n "$child" ]; do read -r child <&4 || [ "$?" -gt 128 ] || break; done
   [ -z "$signal" ] || caught "$signal"   # it came before the payload
