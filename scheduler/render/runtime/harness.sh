@@ -125,15 +125,16 @@ watch_payload() {
   echo "$?"
 }
 # Of two signals that arrive together, bash forgets one while it is in `wait`, and a `wait` that a signal interrupts may lose
-# the exit code (observed on bash 5.2). It does neither in `read`. Bash before 5 may not run traps there.
+# the exit code (observed on bash 5.2). It does neither in `read`. With -t it is in select(2) there, from which WINCH wakes it
+# too; older ones use ALRM for -t.
 run_in_bash() {
   child='' code=''
-  # shellcheck disable=SC3040
-  set +o posix   # before bash 5.1 it forbids <(…)
   eval 'exec 4< <(watch_payload)'
-  until [ -n "$child" ]; do read -r child <&4 || [ "$?" -gt 128 ] || break; done
+  # shellcheck disable=SC3045
+  until [ -n "$child" ]; do read -r -t 60 child <&4 || [ "$?" -gt 128 ] || break; done
   [ -z "$signal" ] || caught "$signal"   # it came before the payload
-  until [ -n "$code" ]; do read -r code <&4 || [ "$?" -gt 128 ] || code=${code:-137}; done
+  # shellcheck disable=SC3045
+  until [ -n "$code" ]; do read -r -t 60 code <&4 || [ "$?" -gt 128 ] || code=${code:-137}; done
   exec 4<&-
   [ ! -s "$notice" ] || killed=1
 }
@@ -158,7 +159,10 @@ run_in_sh() {
 rm -f "$control/cannot" "$control/starting"
 if mkdir -p "$dir" 2>/dev/null && cd "$dir"; then
   rm -f ./result.json   # it is from an earlier run in the same folder
-  case $BASH_VERSION in [5-9].* | [1-9][0-9].*) run_in_bash ;; *) run_in_sh ;; esac
+  case $BASH_VERSION in
+    5.[2-9]* | 5.1[0-9]* | [6-9].* | [1-9][0-9].*) if [ -d /dev/fd ]; then run_in_bash; else run_in_sh; fi ;;
+    *) run_in_sh ;;
+  esac
   child='' killed=${killed#unknown}
   case $signal$code in 255 | [1-9] | [1-9][0-9] | 1[01][0-9] | 12[0-8]) [ ! -s "$control/starting" ] || container_failed ;; esac
 else
