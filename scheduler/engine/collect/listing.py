@@ -22,7 +22,7 @@ _WHY = {
     "read": "cannot read {}",
     "inside": "{} is a link to a folder that contains the job's own folder or files of scheduler",
 }
-MOST_FILES = 400_000
+MOST_FILES = 250_000
 """The most files of a list. With names of usual length, more do not fit into a reply that is kept in memory."""
 _LINE_BYTES = 1 << 14
 """The most bytes of a path, and of a line: longer paths do not exist."""
