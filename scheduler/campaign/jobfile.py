@@ -157,7 +157,7 @@ class JobFile:
             raise self._wrong(
                 f"working_dir: {pattern[:60]!r} is not a folder: it is empty, or a parameter puts '..' or a NUL into it"
             )
-        return folder
+        return folder if pattern.startswith("~") else folder.replace("~", "./~", 1) if folder[0] == "~" else folder
 
     def _local(self, path: str | None) -> Path | None:
         """A path that is relative to the job file, as an absolute path."""

@@ -50,6 +50,18 @@ _CALLED = (Macro, BlockReference, LoopContext, Joiner)
 _NO_FILTERS = ("urlize", "striptags")
 """Filters for web pages whose cost has no bound that can be computed."""
 _NOTHING = object()
+_OWN_SELF = "_param_named_self"
+"""Under this name a template without blocks finds a value named ``self``: to Jinja, ``self`` is the template."""
+
+
+class _Undefined(jinja2.StrictUndefined):
+    """A value that does not exist, with the name that the template has for it."""
+
+    __slots__ = ()
+
+    def __init__(self, hint: str | None = None, obj: Any = jinja2.utils.missing, name: str | None = None,
+                 exc: type[jinja2.exceptions.TemplateRuntimeError] = jinja2.UndefinedError) -> None:  # fmt: skip
+        super().__init__(hint, obj, "self" if name == _OWN_SELF else name, exc)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -58,7 +70,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(("+", "-", "*", "/", "//", "%", "**"))
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, optimized=False, **options)
+        super().__init__(undefined=_Undefined, keep_trailing_newline=True, optimized=False, **options)
         self.concat = _concatenated  # type: ignore[method-assign]
         self.finalize = _finalize(self)
         self.globals = {"range": _range, "dict": dict, "cycler": Cycler, "joiner": Joiner, "namespace": Namespace}
@@ -89,7 +101,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def render(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
         """The text of a template, made within a budget."""
         with limited():
-            return template.render(values)
+            return template.render({**values, _OWN_SELF: values["self"]} if "self" in values else values)
 
     def compiled(self, text: str) -> jinja2.Template:
         """The template with this text."""
@@ -104,7 +116,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         if len(source) > MAX_TEMPLATE_CHARACTERS:
             raise Refused(f"a template is larger than {MAX_TEMPLATE_CHARACTERS >> 10} KiB; is it the right file?")
-        tree: nodes.Template = metering.Meter().visit(super()._parse(source, name, filename))
+        tree: nodes.Template = metering.Meter().visit(_with_own_self(super()._parse(source, name, filename)))
         tree.set_environment(self)
         return tree
 
@@ -212,6 +224,13 @@ def allowed(value: Any) -> Any:
         raise Refused("only text, numbers, lists and mappings can be written")
     budget().require(budget().size(value))
     return value
+
+
+def _with_own_self(tree: nodes.Template) -> nodes.Template:
+    if tree.find((nodes.Block, nodes.Extends)) is None:
+        for name in tree.find_all(nodes.Name):
+            name.name = _OWN_SELF if name.name == "self" else name.name
+    return tree
 
 
 def _finalize(environment: Sandbox) -> Callable[[Context, Any], Any]:
