@@ -173,7 +173,8 @@ def campaign_at(
     """A new campaign, with a remote folder for the records of its payloads."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "payload.sh").write_text(PAYLOAD)
-    runs = f"/tmp/runs of {uuid.uuid4().hex}" if site.transport == "ssh" else str(folder / "remote runs")
+    name = f"runs of {uuid.uuid4().hex}"
+    runs = f"/tmp/{name}" if site.transport == "ssh" else str(folder / name)
     reply = run_program(transport, _RUNS, runs)
     return Campaign(site, transport, folder, tasks, reply.out.strip(), resources)
 

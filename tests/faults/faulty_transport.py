@@ -51,13 +51,19 @@ class FaultyTransport(Transport):
         sent = stdin if isinstance(stdin, bytes) else b"".join(stdin)
         fault = self.plan(program.name, len(sent)) or Fault()
         kept: list[bytes] = []
-        take = stdout if stdout is not None else kept.append
+        take = stdout if stdout is not None and fault.change is None else kept.append
         taker = _taker(take, fault.down)
         reply = self.inner.run(program, args, stdin=_until(sent, fault.up), stdout=taker, timeout=timeout)
         if fault.down is not None:
             raise Cut(f"{program.name}: the end of its reply was lost")
         reply = replace(reply, stdout=b"".join(kept))
-        return fault.change(reply) if fault.change is not None else reply
+        if fault.change is None:
+            return reply
+        reply = fault.change(reply)
+        if stdout is None:
+            return reply
+        stdout(reply.stdout)
+        return replace(reply, stdout=b"")
 
     def close(self) -> None:
         self.inner.close()
