@@ -227,7 +227,7 @@ def allowed(value: Any) -> Any:
 
 
 def _with_own_self(tree: nodes.Template) -> nodes.Template:
-    if tree.find((nodes.Block, nodes.Extends)) is None:
+    if not any(tree.find_all((nodes.Block, nodes.Extends))):
         for name in tree.find_all(nodes.Name):
             name.name = _OWN_SELF if name.name == "self" else name.name
     return tree
