@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from scheduler.engine.cancel import cancel
-from scheduler.engine.collect.collect import collect
+from scheduler.engine.collect.collect import CHANGING_SECONDS, collect
 from scheduler.engine.collect.fetch import Progress
 from scheduler.engine.context import SiteContext
 from scheduler.engine.one_thread import OneThread
@@ -25,6 +25,12 @@ from scheduler.ledger.rows import JobRow, Stand
 
 SLOWEST_POLL_SECONDS = 300.0
 """While nothing changes, the time between two polls grows up to this."""
+
+
+def _is_enough(times: Sequence[float]) -> bool:
+    """Whether to stop waiting for an output that was still changing at these times: `collect` gives it up before, if it
+    is certain that it changes."""
+    return len(times) >= 12 or (len(times) >= 4 and times[-1] - times[0] > 1.5 * CHANGING_SECONDS)
 
 
 class SiteSession:
@@ -145,6 +151,7 @@ class SiteSession:
             OutputError: outputs cannot be collected, and all other jobs are collected.
         """
         started, pause, before = time.monotonic(), self.poll_seconds, dict[Stand, int]()
+        changes: list[float] = []
         while True:
             output_error = self._poll_and_collect(keys, progress)
             if seen is not None:
@@ -154,7 +161,9 @@ class SiteSession:
             if not left:
                 return
             if output_error is not None and all(stand.state.final for stand in left):
-                raise output_error
+                changes.append(time.monotonic())
+                if not output_error.changing or _is_enough(changes):
+                    raise output_error
             passed = time.monotonic() - started
             if timeout is not None and passed >= timeout:
                 which = f"{sum(left.values())} of {sum(now.values())} jobs"

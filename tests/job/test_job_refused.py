@@ -79,6 +79,8 @@ REFUSED: list[tuple[Maker, str]] = [
       for value, words in ((True, "a bool"), (None, "None"), ([1], "a list"), ({}, "a dict"), ((), "a tuple"),
                            (b"x", "a bytes"), (object(), "a object"))),
     *((script("x.sh", arguments=value), "arguments must be a list of words") for value in ("abc", b"abc", {"a": 1}, 5)),
+    (script("x.sh", params={"t": type("Series", (), {"__module__": "pandas.core", "tolist": lambda _: [1]})()}),
+     "params: JSON cannot hold 't': a Series has an index, names or types that it would lose"),
     (lambda _: job(input_files="x"), "input_files must be a list or a mapping"),
     (lambda _: job(input_files=["/no/such"]), "input_files: '/no/such' does not exist"),
     (lambda folder: job(input_files={"../x": folder}), "input_files: '../x' leads out"),
