@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import tarfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,14 @@ class LocalFakePbs:
     def frozen(self) -> Path:
         """A file that exists while the server is frozen."""
         return self.home / "frozen"
+
+    def rerun(self, job_id: str) -> None:
+        """Requeue a running job, and start it again at once, as an operator's qrerun does."""
+        new, file = self.home / "rerun.new", self.home / "rerun"
+        new.write_text(job_id)
+        new.rename(file)
+        while file.exists():
+            time.sleep(0.02)
 
     def freeze(self) -> None:
         """Stop the server: it accepts connections, and answers none."""

@@ -74,6 +74,10 @@ def bring_up() -> Cluster:
     return Cluster(found[1], config.parent)
 
 
+HAS_CONTAINERS = os.environ.get("SCHEDULER_TEST_CONTAINERS") != "no"
+"""Whether the cluster has Apptainer: `tests/cluster/release` sets the variable."""
+
+
 def build_images(*names: str) -> None:
     """Build the container images that the cluster does not have yet, in about a minute each."""
     _output([str(SCRIPTS / "image"), *names])

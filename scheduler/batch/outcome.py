@@ -41,7 +41,7 @@ class GivenUp(Refused):
 class Full(_Message):
     """The batch system refused the batch because a limit on queued jobs is reached. It may accept the batch later.
 
-    `never_fits`: no job of the user was in the queue, so the batch alone exceeds the limit, unless a job of ours was.
+    `never_fits`: it was refused while no job of the user was in the queue, so the batch alone exceeds the limit.
     """
 
     words: str
@@ -56,5 +56,9 @@ class Unknown(_Message):
     words: str
     exit_code: int | None
 
+
+NOTHING_QUEUED = "no job of this user is in the queue"
+"""``submit_within_limits`` in ``engine/prelude.sh`` prints it after the message of a limit, if the batch was refused a
+second time while nothing was in the queue."""
 
 Outcome = Accepted | Refused | Full | Unknown

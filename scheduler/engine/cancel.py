@@ -46,7 +46,8 @@ def cancel(keys: Sequence[int], context: SiteContext) -> None:
         return
     is_id = context.system.is_id
     request = "".join(_lines(batches, ledger, is_id)).encode()
-    reply = context.transport.run(programs.program("cancel", site.scheduler), stdin=request, timeout=POLL_SECONDS)
+    program = programs.program("cancel", site.scheduler)
+    reply = context.transport.run(program, [str(request.count(b"\n"))], stdin=request, timeout=POLL_SECONDS)
     if reply.exit_code != 0:
         words = reply.message()
         message = f"site {site.name!r}: cancelling failed (exit code {reply.exit_code}): {words}. {RECORDED}"

@@ -10,6 +10,13 @@ make_scratch() {
   trap 'rm -rf "$scratch"' EXIT
 }
 
+# Keeps standard input in the file $1. It must have $2 lines: if the connection has ended in the middle, a list that is cut
+# off would name other jobs, or all.
+read_request() {
+  cat >"$1"
+  [ "$(($(wc -l <"$1")))" = "$2" ] || die "the request is incomplete: the connection ended before it had arrived"
+}
+
 # Prints what other users may do in the folder $1: "owner UID" (it belongs to another user, not root), "world" (every user
 # may rename and remove files of ours), "group" (the same for its group); else nothing. $2 is a file or link of ours on the
 # same file system: there, our own number may be another one than here.
@@ -53,6 +60,23 @@ find_command() {
   # shellcheck disable=SC1091
   [ ! -r /etc/profile ] || . /etc/profile >/dev/null 2>&1 || :
   command -v "$1" >/dev/null 2>&1 || return 127
+}
+
+# Submits batch $1 by the command that follows $2. It may be refused by a limit, with a message that matches $2 (grep -E), while
+# the user has nothing in the queue: then it is submitted once more, since a job may just have ended; if that is refused
+# too, that is printed: the batch alone exceeds a limit, or other users have used it up. The batch system has the function nothing_queued.
+submit_within_limits() {
+  batch=$1 limits=$2
+  shift 2
+  for exceeds in '' 1; do
+    said=$("$@" 2>"batches/$batch/words")
+    code=$?
+    if [ "$code" -eq 0 ] || ! grep -qiE "$limits" "batches/$batch/words" || ! nothing_queued; then exceeds=''; break; fi
+  done
+  cat "batches/$batch/words" >&2
+  [ -z "$exceeds" ] || echo "no job of this user is in the queue. If an array is larger than the limit: limits.queued in the site file makes arrays smaller" >&2
+  [ -z "$said" ] || printf '%s\n' "$said"
+  return "$code"
 }
 
 # An awk function that makes the numbers of a list such as 0-3,7 or 1-9:2%4 the keys of an array.

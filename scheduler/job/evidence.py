@@ -100,6 +100,7 @@ class Evidence:
             started: it was deleted from the array.
         shared: `live` and `history` are about one job of the batch system that runs several of our jobs.
         log_cause: why the batch system ended the job, if `log` shows it.
+        run: the number of the newest run that has begun, as the job's script recorded it; 0: it was not requeued.
     """
 
     end: End | None = None
@@ -114,6 +115,7 @@ class Evidence:
     struck_out: bool = False
     shared: bool = False
     log_cause: Cause | None = None
+    run: int = 0
 
     @property
     def silent(self) -> bool:

@@ -78,6 +78,8 @@ class Database:
     def close(self) -> None:
         """Close the file. May be called twice."""
         self._is_closed = True
+        with contextlib.suppress(OSError):
+            self.senders.close()
         for connection in list(self._opened):
             connection.close()
 

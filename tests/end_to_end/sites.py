@@ -15,7 +15,7 @@ from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
 from scheduler.transports.base import Expanded, Program
 from tests import fakepbs_host
-from tests.testcluster import WORK_DIR, Cluster
+from tests.testcluster import HAS_CONTAINERS, WORK_DIR, Cluster
 
 from .hostile import EVERYTHING
 
@@ -75,7 +75,8 @@ def target_named(name: str, cluster: Cluster | None) -> Target:
     if name == OWN:
         return own()
     assert cluster is not None
-    images, environment = ("/opt/images/small.sif", "/opt/images/small"), {"SITE_VALUE": EVERYTHING}
+    images = ("/opt/images/small.sif", "/opt/images/small") if HAS_CONTAINERS else ()
+    environment = {"SITE_VALUE": EVERYTHING}
     if name == "shell over ssh":
         site = shell_over_ssh(cluster, environment=environment)
         return Target(site, images, short="2s", enforces_memory=False)

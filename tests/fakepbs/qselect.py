@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 from . import usage
 from .command import Settings, send
 
 _STATES = "BEFHMQRSTUWX"
+_USERS = re.compile(r"[^\s,@]+(@[^\s,@]+)?(,[^\s,@]+(@[^\s,@]+)?)*")
 
 
 def run(settings: Settings, arguments: list[str]) -> int:
@@ -16,6 +18,9 @@ def run(settings: Settings, arguments: list[str]) -> int:
     wanted = dict(found)
     if "?" in wanted or any(state not in _STATES for state in wanted.get("s", "")):
         sys.stderr.write(wanted.get("?", "") + usage.QSELECT)
+        return 2
+    if "u" in wanted and not _USERS.fullmatch(wanted["u"]):
+        sys.stderr.write("qselect: illegal -u value\n" + usage.QSELECT)
         return 2
     ids = send(
         settings, do="select", name=wanted.get("N"), states=wanted.get("s"), owner=wanted.get("u"),

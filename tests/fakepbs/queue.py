@@ -186,6 +186,7 @@ class Queue:
             self.now += self.sessions.elapsed
             for run in self.runs:
                 run.advance(self.sessions)
+        self._rerun()
         for run in list(self.runs):
             if run.job.state == "E" or run.has_ended():
                 self._ending(run)
@@ -199,6 +200,19 @@ class Queue:
                 self._begin_what_fits(job)
             if job.over and not self.history:
                 del self.jobs[job.seq]
+
+    def _rerun(self) -> None:
+        """Requeue the running jobs whose ids are in the file `rerun`, as an operator's qrerun does."""
+        file = self.home / "rerun"
+        ids = file.read_text().split() if file.exists() else []
+        for run in [run for run in self.runs if run.job.id in ids]:
+            run.end(signal.SIGKILL)
+            run.process.wait()
+            self.runs.remove(run)
+            run.job.exit_status = -11
+            run.job.set("Q", 10)
+        if ids:
+            file.unlink()
 
     def _begin_what_fits(self, job: Job) -> None:
         waiting = [one for one in job.elements if one.state == "Q"] if isinstance(job, Array) else [job]

@@ -24,7 +24,7 @@ echo "printed by $1"   # so that there is a log to collect on a local site too
 head -c 70000 /dev/zero | tr '\\0' "$1" >out.txt
 seconds=$3
 [ "$(wc -l <"$RUNS/$1.begun")" -gt 1 ] || seconds=$4
-[ "$seconds" = 0 ] || sleep "$seconds"
+[ "$seconds" = 0 ] || sleep "$seconds" || exit   # a signal may end `sleep` a moment before it ends this shell
 echo ended >>"$RUNS/$1.ended"
 exit "$2"
 """

@@ -38,10 +38,10 @@ def _killed_clients(folder: Path, site: Site, way: str, *, stride: int, starts: 
     outputs = [process.communicate() for process in processes]
     for process, (out, err) in zip(processes, outputs, strict=True):
         assert process.returncode == 0, err
-        for fields in map(json.loads, out.splitlines()):
+        for fields in (json.loads(line) for line in out.splitlines() if line.startswith("{")):
             step, killed = fields.pop("step"), fields.pop("killed")
             counts = Counts(**fields)
-            assert counts.clean, f"killed at step {step}: {counts}"
+            assert counts.clean, f"killed at step {step}: {counts}\n{out}"
             total, survived = total + counts, survived + (not killed)
     assert survived == len(processes), "no client survived its operations: are there more steps?"
     return total

@@ -173,9 +173,9 @@ def test_an_id_that_is_shell_text_is_never_executed(system: str, tmp_path: Path,
     ]
     tried(2 * len(ids))
     question = "".join(f"0\t{tmp_path}\tb0.tok-0\t{one}\t0\t0\tone\n" for one in ids)
-    LocalTransport().run(programs.program("poll", system), ["yes"], stdin=question.encode())
+    LocalTransport().run(programs.program("poll", system), ["yes", str(len(ids))], stdin=question.encode())
     cancelled = "".join(f"{tmp_path}\tb0.tok-0\t{one}\t0\t\n" for one in ids)
-    LocalTransport().run(programs.program("cancel", system), stdin=cancelled.encode())
+    LocalTransport().run(programs.program("cancel", system), [str(len(ids))], stdin=cancelled.encode())
     assert not (tmp_path / "got-in").exists()
 
 

@@ -21,7 +21,7 @@ Attributes = Mapping[str, str]
 TASK = re.compile(r"[0-9]{1,18}\[([0-9]{1,9})\]")
 """The id of an array task, with its index."""
 _ESCAPED = re.compile(r"\\(.)", re.S)
-_OF_ARRAY = re.compile(r"Subjob (finished|failed|terminated)\b|Job Array Began at\b")
+_NO_REASON = re.compile(r"Subjob (finished|failed|terminated)\b|Job Array Began at\b|Job run at\b")
 _EXCEEDED = re.compile(r"exceeded resource ([a-z]+)")
 
 
@@ -46,8 +46,8 @@ def unescaped(text: str) -> str:
 
 def why_it_waits(comment: str) -> str:
     """A job's comment, without what PBS writes for a task that has none: ``Subjob finished`` for one that was deleted
-    before it started, ``Job Array Began at …`` for one that waits."""
-    return "" if _OF_ARRAY.match(comment.strip()) else comment.strip()
+    before it started, ``Job Array Began at …`` for one that waits, ``Job run at …`` for one that waits to run again."""
+    return "" if _NO_REASON.match(comment.strip()) else comment.strip()
 
 
 def observation(job: Attributes) -> Observation:

@@ -1,7 +1,7 @@
 # PBS on the login node: submit a script, query queue and history, cancel. A frozen server never answers, so every
 # command has a time limit. qstat connects to the server for every id on its command line, so the queue is queried with
 # one table of the user's jobs, and the history only for the few jobs that left the queue without an end file.
-me=$(id -un)
+user_name=$(id -un)
 most_queries=100       # the most queries of the history in one poll
 
 # Runs a command with a time limit.
@@ -35,11 +35,8 @@ placed() {
       !/^#/ && !done { print ENVIRON["line"]; done = 1 } { print }' "$1"
 }
 
-# If no job of the user is in the queue, a batch that exceeds a limit on resources can never fit.
-explain_limit() {
-  queued=$(limited 60 qselect -u "$me" </dev/null 2>/dev/null) && [ -z "$queued" ] || return 0
-  echo "no job of this user is in the queue" >&2
-}
+nothing_queued() { queued=$(limited 60 qselect -u "$user_name" </dev/null 2>/dev/null) && [ -z "$queued" ]; }
+limits='would exceed .*limit|Maximum number of jobs'
 
 # Submits from the folder /, for the same reason as in `placed`. Therefore -o, relative in the script, is given as an absolute path.
 batch_submit() {
@@ -47,10 +44,13 @@ batch_submit() {
   log=$PWD/batches/$2/log.0
   [ "$3" -eq 1 ] || log=$PWD/batches/$2/log.^array_index^
   placed "$1" >"batches/$2/placed.sh" || return
-  (exec <"batches/$2/placed.sh" && cd / && as_login limited 120 qsub -o "$log") >"batches/$2/said"
+  submit_within_limits "$2" "$limits" placed_script "batches/$2/placed.sh"
+}
+# A qsub may leave a process behind that keeps its output open: a pipe would never end.
+placed_script() {
+  (exec <"$1" && cd / && as_login limited 120 qsub -o "$log") >"$1.said"
   code=$?
-  [ "$code" -ne 39 ] || explain_limit
-  cat "batches/$2/said"
+  cat "$1.said"
   return "$code"
 }
 batch_submitted() { :; }
@@ -69,14 +69,14 @@ batch_id() {
 unfinished='^[^|]*[|][^|]*[|][^|]*[|][HQRW][|]'
 batch_live() {
   find_pbs qstat || return
-  limited 60 qstat -u "$me" -w -t -s >"$scratch/table" || return
+  limited 60 qstat -u "$user_name" -w -t -s >"$scratch/table" || return
   : >"$scratch/arrays"
   if grep -q '^[0-9][0-9]*\[[0-9][0-9]*\].* Q ' "$scratch/table"; then
-    limited 60 qstat -u "$me" -w >"$scratch/arrays" || return
+    limited 60 qstat -u "$user_name" -w >"$scratch/arrays" || return
   fi
   cut -f 3,4 "$1" >"$scratch/ids"
   awk -F '\t' '$2 == "-" { print $1 }' "$scratch/ids" | while read -r name; do
-    limited 60 qselect -u "$me" -N "$name" </dev/null | sed "s/^/$name$tab/"
+    limited 60 qselect -u "$user_name" -N "$name" </dev/null | sed "s/^/$name$tab/"
   done >"$scratch/found"
   while IFS=$tab read -r _ folder name id first indices _; do
     [ ! -s "$folder/batches/$first/deleted" ] || sed "s/^/$name$tab$id$tab$indices$tab/" "$folder/batches/$first/deleted"
@@ -130,7 +130,7 @@ query_history() {
 batch_history() {
   find_pbs qstat || return
   while IFS=$tab read -r name id list; do
-    [ "$id" != - ] || id=$(limited 60 qselect -x -u "$me" -N "$name" </dev/null 2>/dev/null | tail -n 1)
+    [ "$id" != - ] || id=$(limited 60 qselect -x -u "$user_name" -N "$name" </dev/null 2>/dev/null | tail -n 1)
     case $id,$list in
       ,*) ;;
       *"[]"*,*,*,*,*) printf '%s\tall\t%s\t%s\n' "$name" "$id" "$list" ;;
@@ -182,7 +182,7 @@ batch_cancel() {
   worst=0
   awk -F '\t' '$3 != "-" || $2 != "" { print ($1 == "" ? "-" : $1) FS $2 FS $3 FS $4 FS ($5 == "" ? "-" : $5) }' "$1" >"$scratch/batches"
   while IFS=$tab read -r folder name id first list; do
-    [ "$id" != - ] || id=$(limited 60 qselect -u "$me" -N "$name" </dev/null) || return
+    [ "$id" != - ] || id=$(limited 60 qselect -u "$user_name" -N "$name" </dev/null) || return
     for one in $id; do
       case $one,$list in
         *"[]"*,[0-9]*) delete_elements "$one" "$list" ;;
@@ -198,7 +198,7 @@ batch_check() {
   for name in qsub qstat qdel qselect; do find_pbs "$name" 2>/dev/null || printf 'missing\t%s\n' "$name"; done
   find_pbs qstat 2>/dev/null || return 0
   printf 'version\t%s\n' "$(limited 60 qstat --version 2>&1 | head -n 1 | sed 's/^pbs_version = /PBS /')"
-  words=$(limited 60 qstat -u "$me" -w 2>&1 >/dev/null)
+  words=$(limited 60 qstat -u "$user_name" -w 2>&1 >/dev/null)
   fact live $? "$words"
   limited 60 qstat -B -f >"$scratch/server" || return
   awk -F ' = ' '{ sub(/^ */, "", $1) } $1 == "max_array_size" { print "array\t" $2 }' "$scratch/server"

@@ -78,8 +78,9 @@ FULL = re.compile(r"would exceed .*\blimit\b|Maximum number of jobs\b", re.I)
 ``would exceed queue generic's per-user limit``, ``would exceed complex's per-project limit of jobs in 'Q' state``,
 ``Maximum number of jobs for group eic already in queue prod``, ``Maximum number of jobs in 'Q' state already in
 complex``, ``would exceed user anna's limit on resource ncpus in queue prod for jobs in 'Q' state``. OpenPBS has 54."""
-NOTHING_QUEUED = "no job of this user is in the queue"
-"""Printed by pbs.sh after a RESOURCE_LIMIT."""
+NOT_OF_OTHERS = re.compile(r"\bper-user\b|\b(for )?user \S+( already|'s) |\blimit on resource\b", re.I)
+"""The limits that other users do not use up, and those on resources. A batch that exceeds one while its user has
+nothing in the queue can never fit."""
 
 LOG_CAUSES: Mapping[str, Cause] = {
     "PBS: job killed: walltime": Cause.TIME_LIMIT,

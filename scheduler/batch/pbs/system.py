@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from scheduler.batch.base import BatchSystem, Key
-from scheduler.batch.outcome import Accepted, Full, Outcome, Refused, Unknown
+from scheduler.batch.outcome import NOTHING_QUEUED, Accepted, Full, Outcome, Refused, Unknown
 from scheduler.batch.pbs.attributes import TASK, observation, read_dsv, why_it_waits
 from scheduler.batch.pbs.directives import header
 from scheduler.batch.pbs.states import (
@@ -15,7 +15,7 @@ from scheduler.batch.pbs.states import (
     FULL,
     IN_DOUBT,
     LOG_CAUSES,
-    NOTHING_QUEUED,
+    NOT_OF_OTHERS,
     RESOURCE_LIMIT,
     STATES,
 )
@@ -51,7 +51,8 @@ class Pbs(BatchSystem):
             return Unknown(output, exit_code)
         message = output.replace("\r", "\n").strip()
         if exit_code in (COUNT_LIMIT, RESOURCE_LIMIT) or FULL.search(output):
-            return Full(message, exit_code, never_fits=NOTHING_QUEUED in output)
+            never_fits = NOTHING_QUEUED in output and NOT_OF_OTHERS.search(output) is not None
+            return Full(message, exit_code, never_fits=never_fits)
         return Refused(message, exit_code)
 
     def read_live(self, lines: Iterable[str], counts: Mapping[str, int]) -> Mapping[Key, Observation]:

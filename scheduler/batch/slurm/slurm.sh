@@ -25,8 +25,9 @@ sbatch_variables() { awk 'BEGIN { for (name in ENVIRON) if (name ~ /^SBATCH_[A-Z
 batch_submit() {
   find_command sbatch || { echo "sbatch: command not found" >&2; return 127; }
   [ -x /bin/bash ] || { echo "/bin/bash does not exist on $(uname -n), and the scripts of jobs need it" >&2; return 127; }
-  as_login sbatch_script --parsable "$1"
+  submit_within_limits "$2" 'PerUserLimit|AssocMaxSubmitJobLimit' as_login sbatch_script --parsable "$1"
 }
+nothing_queued() { queued=$(squeue -h -a -u "$(id -u)" -o %i 2>/dev/null) && [ -z "$queued" ]; }
 sbatch_script() { unset_sbatch "$2" && sbatch "$@"; }
 batch_submitted() { :; }
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from scheduler.batch.base import BatchSystem, Key
-from scheduler.batch.outcome import Accepted, Full, Outcome, Refused, Unknown
+from scheduler.batch.outcome import NOTHING_QUEUED, Accepted, Full, Outcome, Refused, Unknown
 from scheduler.batch.request import BatchRequest
 from scheduler.batch.slurm.directives import header
 from scheduler.batch.slurm.rows import read_sacct, read_squeue
@@ -65,7 +65,9 @@ class Slurm(BatchSystem):
         if ids or exit_code == 0 or killed or (IN_DOUBT.search(output) and not wrong_option) or not output.strip():
             return Unknown(output, exit_code)
         message = output.replace("\r", "\n").strip()
-        return Full(message, exit_code) if FULL.search(output) else Refused(message, exit_code)
+        if FULL.search(output):
+            return Full(message, exit_code, never_fits=NOTHING_QUEUED in output)
+        return Refused(message, exit_code)
 
     def ids_in(self, output: str) -> set[str]:
         """A wrapper of the site may print what sbatch prints without ``--parsable``."""

@@ -50,7 +50,7 @@ def poll(context: SiteContext, *, polled_before: float = math.inf) -> str:
     request = "".join(f"{tokens[batch.bundle]}\t{line}\n" for batch, line in requested).encode()
     query_history = "yes" if ledger.sites.keeps_history(context.key) else "no"
     program = programs.program("poll", site.scheduler)
-    arguments = [query_history]
+    arguments = [query_history, str(request.count(b"\n"))]
     reply = context.transport.run(program, arguments, stdin=request, stdout=reader.feed, timeout=POLL_SECONDS)
     found = reader.read(reply)
     if found.history_answered is False and context.system.no_history(found.history_words):
@@ -145,7 +145,8 @@ def _lines_beside_the_queue(batches: Iterable[PolledBatch], reply: PollReply) ->
         firsts.setdefault(batch.bundle, []).append(batch.first)
     for some in firsts.values():
         some.sort()
-    sources = (reply.ends.items(), reply.logs.items(), reply.ids.items(), ((key, "started") for key in reply.started))
+    started = ((key, "started") for key in reply.started)
+    sources = (reply.ends.items(), reply.runs.items(), reply.logs.items(), reply.ids.items(), started)
     lines: dict[tuple[str, int], list[str]] = {}
     for (bundle, number), what in chain[tuple[tuple[str, int], object]](*sources):
         first = firsts[bundle][bisect_right(firsts[bundle], number) - 1]

@@ -2,15 +2,16 @@
 #   n (number of its bundle)  folder  name  id or -  first element  indices of unfinished jobs (0-39,41)  one, array or pack
 #   and, for jobs whose cancellation the batch system has not accepted yet: one, array or members, ":", indices or elements
 # The jobs of a pack share a node: the batch system has one element for all of them.
-#   $1 "yes" if the history may be queried
+#   $1 "yes" if the history may be queried  $2 how many lines the request has
 # Prints tagged lines, which reply.py and the batch system's readers read:
 #   clock SECONDS · live CODE ERROR · cancel CODE ERROR · l LINE of the queue · history CODE ERROR · h LINE of the history · missing n ·
-#   e n END-FILE · b n ELEMENT has started · g n ELEMENT LINE of its log · i n FIRST ID
+#   e n END-FILE · r n ELEMENT RUN (requeued: this run has begun) · b n ELEMENT has started · g n ELEMENT LINE of its log · i n FIRST ID
 # The queue is queried before the end files are read: a job that leaves the queue in between has written its end file.
 query_history=$1
 make_scratch
-for file in request ends left need gone files; do : >"$scratch/$file"; done
-awk -F '\t' -v request="$scratch/request" '{ print >request } !($1 in seen) { seen[$1] = 1; print $1 FS $2 }' >"$scratch/folders"
+read_request "$scratch/request" "$2"
+for file in ends left need gone files; do : >"$scratch/$file"; done
+awk -F '\t' '!($1 in seen) { seen[$1] = 1; print $1 FS $2 }' "$scratch/request" >"$scratch/folders"
 printf 'clock %s\n' "$(date +%s)"
 error_text() { [ ! -s "$scratch/error" ] || head -c 1000 "$scratch/error" | tr '\n' ' '; }
 
@@ -48,14 +49,18 @@ while IFS=$tab read -r n folder; do
 done <"$scratch/folders" 3>&1 >"$scratch/listed"
 cd /
 awk -F '\t' -v some="$scratch/some." "$awk_numbers"'
-  FILENAME == ARGV[1] { if (/^\//) n = substr($0, 2); else if (/^[0-9]+\.[0-9]+$/) end_of[n, ++ends[n]] = $0; next }
-  $1 in ends { split("", which); numbers($6, which); for (i in which) wanted[$1, $5 + i] = 1 }
+  FILENAME == ARGV[1] { if (/^\//) n = substr($0, 2); else if (/^[0-9]+\.[0-9]+$/) end_of[n, ++ends[n]] = $0
+    else if (/^[0-9]+\.run\.[0-9]+$/) run_of[n, ++runs[n]] = $0; next }
+  ($1 in ends) || ($1 in runs) { split("", which); numbers($6, which); for (i in which) wanted[$1, $5 + i] = 1 }
   END { for (n in ends) { for (k = 1; k <= ends[n]; k++) {
-      split(end_of[n, k], f, "."); if ((n, f[1]) in wanted) print end_of[n, k] >(some n) }; close(some n) } }
+      split(end_of[n, k], f, "."); if ((n, f[1]) in wanted) print end_of[n, k] >(some n) }; close(some n) }
+    for (n in runs) for (k = 1; k <= runs[n]; k++) {
+      split(run_of[n, k], f, "."); if ((n, f[1]) in wanted) print "r " n " " f[1] " " f[3] >(some "runs") } }
 ' "$scratch/listed" "$scratch/request"
 while IFS=$tab read -r n folder; do
   [ ! -s "$scratch/some.$n" ] || (cd "$folder/ends" && sort -t . -k 2n "$scratch/some.$n" | xargs cat /dev/null | sed "s/ *\$//; /./!d; s/^/e $n /")
 done <"$scratch/folders" >"$scratch/ends"
+[ ! -s "$scratch/some.runs" ] || cat "$scratch/some.runs" >>"$scratch/ends"
 
 # Prints the lines of the queue and the end files. Then selects, among the jobs whose end file does not show that they ended
 # by themselves: those that are not in the queue, or of which it does not know why they failed (only they are looked up in
@@ -68,7 +73,9 @@ awk -F '\t' -v unfinished="$unfinished" -v unexplained="${unexplained:-}" -v to=
     at = f[2] ~ /^[0-9]/ ? f[2] : 0; sub(/%.*/, "", at); on = $0 ~ unfinished; if (on) whole[f[1], at] = 1
     if (at !~ /^[0-9]+$/) { if (on) going[f[1]] = going[f[1]] "," at; else lists[f[1]] = lists[f[1]] "," at; next }
     live[f[1], at + 0] = 1; if (on) busy[f[1], at + 0] = 1; next }
-  FILENAME == ARGV[2] { print; split($0, f, " "); ended[f[2]] = 1; has_end[f[2], f[3]] = 1; delete fine[f[2], f[3]]
+  FILENAME == ARGV[2] { print; split($0, f, " ")
+    if (f[1] == "r") { if (f[4] + 0 > newest[f[2], f[3]] + 0) delete fine[f[2], f[3]]; next }
+    newest[f[2], f[3]] = f[4]; ended[f[2]] = 1; has_end[f[2], f[3]] = 1; delete fine[f[2], f[3]]
     if (f[6] == "signal=" && f[5] ~ /^exit=([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/) fine[f[2], f[3]] = 1; next }
   $4 == "-" { print $1 "\t" $5 "\t" $2 "/batches/" $5 "/id" >(to "files") }
   !($1 in ended) && (($3, $7 == "pack" ? 0 : $6) in whole) { next }

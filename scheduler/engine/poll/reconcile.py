@@ -86,7 +86,14 @@ class Reconciler:
         """A job's status now, the evidence, and whether the same evidence would leave this status as it is."""
         at = (batch.name, _index(batch, one))
         live, history, key = self._live.get(at), self._history.get(at), (batch.bundle, one.element)
-        if live is None or live.state is None or not live.active or history is not None or key in self._reply.ends:
+        if (
+            live is None
+            or live.state is None
+            or not live.active
+            or history is not None
+            or key in self._reply.ends
+            or key in self._reply.runs
+        ):
             evidence = self._evidence(batch, one, live, history)
             return settle(one.status, evidence), evidence, False
         # Only the queue reports on it: the outcome depends on its status and that report alone, and is computed once.
@@ -107,6 +114,7 @@ class Reconciler:
         age = (reply.clock - end.ended).total_seconds() if reply.clock and end and end.ended else math.inf
         evidence = Evidence(
             end=end,
+            run=reply.runs.get(key, 0),
             end_age_seconds=age,
             live=live,
             history=history,

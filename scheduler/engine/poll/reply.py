@@ -51,6 +51,7 @@ class PollReply:
         live: name of a batch → its lines in the queue.
         history: all lines of the history.
         ends: (bundle, element) → the end file of its newest run.
+        runs: (bundle, element) of a job that was requeued → the number of its newest run that has begun.
         logs: (bundle, element) → the last lines of its log.
         ids: (bundle, first element of a batch) → the batch system's id, for batches whose id was not known.
         started: (bundle, element) of jobs whose script has started, among those that are not in the queue.
@@ -66,6 +67,7 @@ class PollReply:
     live: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     history: list[str] = field(default_factory=list)
     ends: dict[tuple[str, int], End] = field(default_factory=dict)
+    runs: dict[tuple[str, int], int] = field(default_factory=dict)
     logs: dict[tuple[str, int], list[str]] = field(default_factory=lambda: defaultdict(list))
     ids: dict[tuple[str, int], str] = field(default_factory=dict)
     started: set[tuple[str, int]] = field(default_factory=set)
@@ -148,7 +150,7 @@ class PollReader:
             _read_query_result(found, tag, rest)
         elif tag == "missing" and (token := self._token(rest)):
             found.missing.add(token)
-        elif tag in ("e", "g", "i", "b"):
+        elif tag in ("e", "g", "i", "b", "r"):
             self._read_of_element(tag, rest)
 
     def _read_live(self, line: str) -> None:
@@ -188,6 +190,8 @@ class PollReader:
                 found.ids[key] = batch_id
         elif tag == "b":
             found.started.add(key)
+        elif tag == "r":
+            found.runs[key] = max(found.runs.get(key, 0), read_number(text) or 0)
         else:
             end = read_end(text)
             if end is not None and (key not in found.ends or end.requeues >= found.ends[key].requeues):

@@ -48,10 +48,11 @@ def settle(before: Status, evidence: Evidence) -> Status:
     if evidence.shared and _ended_on_its_own(evidence):
         evidence = replace(evidence, live=None, history=None, history_answered=None)
     observed = _newest_observation(evidence)
-    end = _end_of_this_run(evidence.end, observed)
+    end = _end_of_this_run(evidence, observed)
     if end is not None and observed is not None and observed.active and evidence.live is None:
         observed = None  # the history lags: the queue does not have the job, and the script has ended
-    after = _decide(before, observed, end, evidence)
+    known = before if evidence.run <= before.requeues else replace(before, requeues=evidence.run)
+    after = _decide(known, observed, end, evidence)
     if after.retries != before.retries:
         after = replace(after, retries=before.retries)
     return after if not before.final or _replaces_final(before, observed, evidence) else before
@@ -91,6 +92,7 @@ def _replaces_final(before: Status, observed: Observation | None, evidence: Evid
 
 
 _PERHAPS_REQUEUED = "removed from its node; not known yet whether the batch system requeues it"
+_WAITS_FOR_END_FILE = "finished; waiting for its end file"
 _WAITING = (JobState.QUEUED, JobState.HELD)
 _NODE_TAKEN = (Cause.NODE_FAILURE, Cause.PREEMPTED)  # these change nothing for a script that had ended before
 _KILLED = (Cause.TIME_LIMIT, Cause.OUT_OF_MEMORY, Cause.CANCELLED, Cause.DEPENDENCY, *_NODE_TAKEN)
@@ -120,9 +122,12 @@ def _ended_on_its_own(evidence: Evidence) -> bool:
     return not end.signal and live is not None and live.active and live.state not in _WAITING
 
 
-def _end_of_this_run(end: End | None, observed: Observation | None) -> End | None:
+def _end_of_this_run(evidence: Evidence, observed: Observation | None) -> End | None:
     """The end file, unless the batch system has started another run since."""
-    if end is None or observed is None or observed.state in _WAITING:
+    end = evidence.end
+    if end is None or evidence.run > end.requeues:
+        return None
+    if observed is None or observed.state in _WAITING:
         return end
     if observed.requeues is not None and observed.requeues > end.requeues:
         return None
@@ -148,16 +153,16 @@ def _active(before: Status, observed: Observation, end: End | None, evidence: Ev
         reason=observed.reason if state is not JobState.RUNNING else "",
         node=observed.node,
         started=observed.started if not waiting else None,
-        requeues=_requeues(before, observed, evidence.end),
+        requeues=_requeues(before, observed, evidence),
     )
 
 
-def _requeues(before: Status, observed: Observation, end: End | None) -> int:
+def _requeues(before: Status, observed: Observation, evidence: Evidence) -> int:
     """How often the job was requeued. squeue does not print it, but it follows from the end file of the run before."""
-    if observed.requeues is not None:
-        return observed.requeues
-    over = end is not None and (observed.state in _WAITING or _end_of_this_run(end, observed) is None)
-    return max(before.requeues, end.requeues + 1) if end is not None and over else before.requeues
+    if observed.requeues is not None or evidence.end is None:
+        return before.requeues if observed.requeues is None else observed.requeues
+    over = observed.state in _WAITING or _end_of_this_run(evidence, observed) is None
+    return max(before.requeues, evidence.end.requeues + 1) if over else before.requeues
 
 
 def _by_itself(end: End) -> bool:
@@ -218,9 +223,7 @@ def _without_end_file(before: Status, observed: Observation, evidence: Evidence)
     if from_log is not None and observed.state is not JobState.COMPLETED:
         return _killed(before, observed, None, from_log, evidence)
     if evidence.silent_polls < PATIENT_POLLS:
-        return (
-            before if before.final else replace(before, raw=observed.raw, reason="finished; waiting for its end file")
-        )
+        return before if before.final else replace(before, raw=observed.raw, reason=_WAITS_FOR_END_FILE)
     if observed.state is not JobState.COMPLETED:
         return _killed(before, observed, None, observed.cause, evidence)
     reason = f"the batch system reports {observed.raw}, but the job left no end file"

@@ -32,14 +32,18 @@ def claimed(token: str, ledger: Ledger) -> Iterator[Path]:
     path = ledger.spool(token)
     owner = path.with_suffix(_OWNER)
     try:
-        with open(owner, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(ledger.database.me())
-    except OSError as error:
-        raise LedgerError(f"cannot write the bundle {path}: {error}; nothing was sent") from error
-    try:
+        _write_owner(owner, ledger.database.me())
         yield path
     finally:
         owner.unlink(missing_ok=True)
+
+
+def _write_owner(path: Path, process: str) -> None:
+    try:
+        with open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(process)
+    except OSError as error:
+        raise LedgerError(f"cannot write the bundle {path.stem}: {error}; nothing was sent") from error
 
 
 def remove(ledger: Ledger) -> None:

@@ -1,4 +1,5 @@
-"""Which processes send bundles: each holds a lock on a file of its own in the state folder until it ends.
+"""Which processes send bundles: each holds a lock on a file of its own in the state folder until it ends, or has closed
+its ledgers.
 
 A killed process is recognised at once, because the operating system releases its lock: under another host name, and if
 another process has its number by now. The facts in the file are for messages, and for file systems that lose locks.
@@ -24,6 +25,8 @@ LEASE_SECONDS = 600.0
 machine that crashed."""
 _held: dict[tuple[int, str], tuple[str, int]] = {}
 """(process, state folder) → the name of the process there, and the descriptor that holds its lock."""
+_users: dict[tuple[int, str], set[int]] = {}
+"""(process, state folder) → the `Senders` that have used the name, by `id`."""
 _lock = Lock()
 
 
@@ -38,7 +41,7 @@ class Senders:
         self._folder = folder / "senders"
 
     def me(self) -> str:
-        """The name of this process. From its first use on, this process holds a lock until it ends.
+        """The name of this process. From its first use on, this process holds a lock until `close`, or until it ends.
 
         Raises:
             OSError: the folder cannot be written, or its file system has no locks.
@@ -49,7 +52,21 @@ class Senders:
                 self._folder.mkdir(mode=0o700, exist_ok=True)
                 self._remove_unlocked()
                 _held[which] = self._new()
+            _users.setdefault(which, set()).add(id(self))
             return _held[which][0]
+
+    def close(self) -> None:
+        """Release the lock, unless another object of this process has used it too. May be called twice."""
+        with _lock:
+            which = (os.getpid(), str(self._folder))
+            users = _users.get(which, set())
+            if id(self) not in users:
+                return
+            users.remove(id(self))
+            if not users:
+                name, descriptor = _held.pop(which)
+                (self._folder / name).unlink(missing_ok=True)
+                os.close(descriptor)
 
     def is_gone(self, name: str) -> bool:
         """Whether the process with this name has ended, or is this one. An empty name: no process sends the bundle."""
@@ -97,8 +114,13 @@ class Senders:
             name = secrets.token_hex(8)
             path = self._folder / name
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.write(descriptor, json.dumps(_own_facts()).encode())
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.write(descriptor, json.dumps(_own_facts()).encode())
+            except OSError:
+                path.unlink(missing_ok=True)
+                os.close(descriptor)
+                raise
             if path.exists():  # else another process has removed it before it was locked
                 return name, descriptor
             os.close(descriptor)

@@ -46,6 +46,7 @@ for pause in 1 2 5 10 20 0; do
   [ "$pause" != 0 ] || { echo "scheduler: cannot write in $bundle (is the disk full?); the payload was not started" >&2; exit 73; }
   sleep "$pause"
 done
+[ "$attempt" = 0 ] || : >"$bundle/ends/$element.run.$attempt"   # a poll reports that the job was requeued
 
 # Writes the end file (one line; complete or not at all, by rename) and ends.
 #   $1 exit code

@@ -222,6 +222,7 @@ def test_only_a_certain_answer_is_accepted_or_refused(code: int, words: str) -> 
 def test_a_comment_is_the_reason_unless_pbs_wrote_it_for_the_whole_array_and_reruns_are_shown() -> None:
     held = "Job held by anna on Mon Nov 23 22:05:22 2026"
     of_array = ["Subjob terminated", "Subjob failed", "Subjob finished", "Job Array Began at Mon Nov 23 at 22:09"]
+    of_array += ["Job run at Sat Nov 28 at 21:54 on (pbslogin:ncpus=2)"]  # of a task that waits to be run again
     own = ["Not Running: Not enough free nodes available and terminated", held]
     for comment, reason in [*((one, "") for one in of_array), *((one, one) for one in own)]:
         assert observation(read_dsv(f"Job Id: 1.host|job_state=Q|comment={comment}")).reason == reason

@@ -74,12 +74,21 @@ def test_jobs_above_a_limit_wait_and_a_lifted_limit_is_noticed_when_no_job_of_ou
     assert all(one.is_completed() for one in jobs)
 
 
-def test_a_job_that_exceeds_a_limit_on_resources_waits_for_ours_but_is_refused_if_it_can_never_fit(
+def test_what_exceeds_a_limit_alone_is_refused_and_a_limit_that_our_jobs_use_up_lets_others_wait(
     pbs: LocalFakePbs, runner: Runner, tmp_path: Path
 ) -> None:
+    (pbs.home / "limits").write_text("jobs 2\n")
+    (tmp_path / "t.sh").touch()
+    array = [
+        Job(f"t{n}", JobType.SCRIPT, script_path=tmp_path / "t.sh", working_dir=tmp_path / f"t{n}") for n in range(3)
+    ]
+    with pytest.raises(
+        BatchError, match=r"complex's per-user limit\nno job of this user is in the queue.*limits\.queued"
+    ):
+        runner.submit(array)
     (pbs.home / "limits").write_text("ncpus 4\n")
     first, second, never = job(tmp_path, "a", cpus=4), job(tmp_path, "b", cpus=4), job(tmp_path, "c", cpus=8)
-    with pytest.raises(BatchError, match=r"refused.*limit on resource ncpus in complex"):
+    with pytest.raises(BatchError, match=r"refused.*limit on resource ncpus in complex\nno job of this user"):
         runner.submit([never])
     assert never.status.cause is Cause.REFUSED
     runner.submit([first])

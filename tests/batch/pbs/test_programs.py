@@ -195,14 +195,29 @@ def test_a_refusal_by_qsub_is_reported(pbs: FakeCommands) -> None:
     assert (reply.returncode, reply.stderr) == (170, b"qsub: Unknown queue\n")
 
 
-@pytest.mark.parametrize(("queued", "never_fits"), [(b"", True), (b"7.h\n", False)])
-def test_a_limit_on_resources_can_be_met_later_only_if_the_user_has_other_jobs_in_the_queue(
-    pbs: FakeCommands, queued: bytes, never_fits: bool
+@pytest.mark.parametrize(
+    ("words", "queued", "never_fits"),
+    [
+        ("would exceed user anna's limit on resource ncpus in queue q", b"", True),
+        ("would exceed user anna's limit on resource ncpus in queue q", b"7.h\n", False),
+        ("would exceed queue q's per-user limit", b"", True),
+        ("would exceed complex's per-user limit of jobs in 'Q' state", b"", True),
+        ("Maximum number of jobs for user anna already in complex", b"", True),
+        ("Maximum number of jobs for user anna already in complex", b"7.h\n", False),
+        ("Maximum number of jobs in 'Q' state for user anna already in queue q", b"", True),
+        ("Maximum number of jobs for group eic already in queue q", b"", False),
+        ("Maximum number of jobs already in complex", b"", False),
+        ("would exceed queue q's per-project limit", b"", False),
+    ],
+)
+def test_a_batch_never_fits_a_limit_of_its_user_or_on_resources_if_the_user_has_nothing_in_the_queue(
+    pbs: FakeCommands, words: str, queued: bytes, never_fits: bool
 ) -> None:
-    pbs.answers("qsub", err=b"qsub: would exceed user anna's limit on resource ncpus in queue q\n", exit_code=39)
+    pbs.answers("qsub", err=f"qsub: {words}\n".encode(), exit_code=39 if "resource" in words else 38)
     pbs.answers("qselect", queued)
     reply = pbs.run("batch_submit script.sh 0 1", {"script.sh": "#!/bin/bash\necho\n", "batches/0/name": "a\n"})
     outcome = SYSTEM.read_submit(reply.returncode, reply.stderr.decode())
     assert isinstance(outcome, Full)
     assert outcome.never_fits is never_fits
-    assert outcome.words.startswith("qsub: would exceed user anna's limit on resource ncpus in queue q")
+    assert outcome.words.startswith(f"qsub: {words}")
+    assert sum(call.startswith("qsub ") for call in pbs.calls()) == (1 if queued else 2)

@@ -13,6 +13,7 @@ import pytest
 from scheduler import Cause, Job, JobState, JobType, Resources, Runner, Site
 from scheduler.ledger.ledger import Ledger
 from tests.fakepbs_host import LocalFakePbs
+from tests.unpacked import until
 
 LONGEST_SECONDS = 240
 """Ends a test that hangs; no outcome depends on it."""
@@ -137,3 +138,32 @@ def test_the_states_of_running_jobs_do_not_change_while_the_server_is_silent(
     go.touch()
     runner.wait([job], timeout=LONGEST_SECONDS)
     assert (job.status.cause, job.status.exit_code) == (Cause.EXIT_CODE, 5)
+
+
+def test_a_rerun_by_pbs_is_in_the_history_as_soon_as_it_runs_again(
+    pbs: LocalFakePbs, runner: Runner, tmp_path: Path
+) -> None:
+    script, go = tmp_path / "slow.sh", tmp_path / "go"
+    script.write_text('#!/bin/sh\necho run >&2\nuntil [ -e "$1" ]; do sleep 0.1; done\n')
+    jobs = [
+        Job(f"j{n}", JobType.SCRIPT, script_path=script, arguments=[str(go)], working_dir=tmp_path / f"local{n}")
+        for n in range(2)
+    ]
+    runner.submit(jobs)
+
+    def seen(runs: int) -> bool:
+        runner.poll()
+        return all(job.is_running() for job in jobs) and jobs[1].status.requeues == runs
+
+    until(lambda: seen(0), LONGEST_SECONDS)
+    bundle = next(Path(tmp_path, "work").glob("*/batches")).parent
+    until(lambda: all((bundle / f"{n}/stderr.0").exists() for n in range(2)), LONGEST_SECONDS)
+    row = runner.ledger.of_keys(runner.keys(jobs[1:]))[0]
+    assert row.batch_id is not None
+    pbs.rerun(row.batch_id.replace("[]", "[1]"))
+    until(lambda: seen(1), LONGEST_SECONDS)
+    history = [text for _, text in runner.ledger.history(row.key)]
+    assert sum("run 2 of this attempt: the batch system had requeued the job" in text for text in history) == 1
+    go.touch()
+    runner.wait(jobs, timeout=LONGEST_SECONDS)
+    assert [(job.is_completed(), job.status.requeues) for job in jobs] == [(True, 0), (True, 1)]

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from scheduler.batch.base import text_of
+from scheduler.batch.outcome import Accepted, Full
+from scheduler.batch.slurm.system import SYSTEM
 from scheduler.engine.programs import prelude
 
 FUNCTIONS = f"{prelude()}\n{text_of('slurm', 'slurm.sh')}"
@@ -101,3 +103,40 @@ batch_cancel "$scratch/asked"
 )
 def test_only_jobs_of_our_name_and_ids_are_cancelled(line: str, cancelled: str) -> None:
     assert run(CANCEL % line).strip() == cancelled
+
+
+_LIMIT = "sbatch: error: {}\\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy\\n"
+
+
+@pytest.mark.parametrize(
+    ("limit", "queued", "accepted", "expected"),
+    [
+        ("QOSMaxSubmitJobPerUserLimit", "", 9, "never fits after 2"),
+        ("AssocMaxSubmitJobLimit", "", 9, "never fits after 2"),
+        ("AssocMaxSubmitJobLimit", "", 2, "7 after 2"),  # the last job had just ended
+        ("QOSMaxSubmitJobPerUserLimit", "3", 9, "full after 1"),
+        ("QOSGrpSubmitJobsLimit", "", 9, "full after 1"),  # other users may use it up
+        ("AssocGrpSubmitJobsLimit", "", 9, "full after 1"),
+    ],
+)
+def test_an_array_larger_than_a_limit_of_its_user_never_fits(
+    limit: str, queued: str, accepted: int, expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "batches/0").mkdir(parents=True)
+    (tmp_path / "script").touch()
+    printed = run(f"""
+cd '{tmp_path}'
+find_command() {{ :; }}
+squeue() {{ printf '%s' '{queued}'; }}
+sbatch() {{ echo >>calls; if [ "$(wc -l <calls)" -ge {accepted} ]; then echo 7; else printf '{_LIMIT.format(limit)}' >&2; return 1; fi; }}
+batch_submit script 0 10 2>err; echo "code $?"; cat err; echo "calls $(($(wc -l <calls)))"
+""")  # noqa: E501
+    said, _, rest = printed.partition("code ")
+    code, _, errors = rest.partition("\n")
+    outcome = SYSTEM.read_submit(int(code), said if code == "0" else errors)
+    what = (
+        outcome.batch_id if isinstance(outcome, Accepted)
+        else "never fits" if isinstance(outcome, Full) and outcome.never_fits
+        else "full" if isinstance(outcome, Full) else str(outcome)
+    )  # fmt: skip
+    assert f"{what} after {printed.split()[-1]}" == expected

@@ -42,7 +42,8 @@ def query(request: pytest.FixtureRequest, tmp_path: Path, work: Path) -> Query:
         (tmp_path / "queue").write_text("".join(f"{line}\n" for line in queue))
         request_line = f"0\t{work}\tx.tok-0\t{batch_id}\t0\t{indices}\t{kind}\n"
         done = subprocess.run(
-            [*SHELLS[request.param], "-c", programs.program("poll", "slurm").text, "poll", "yes"], input=request_line,
+            [*SHELLS[request.param], "-c", programs.program("poll", "slurm").text, "poll", "yes", "1"],
+            input=request_line,
             env=os.environ | {"PATH": f"{commands}:{os.environ['PATH']}", "QUEUE": str(tmp_path / "queue")},
             capture_output=True, text=True, timeout=600, check=True,
         )  # fmt: skip
@@ -114,6 +115,20 @@ def test_end_files_of_requested_elements_are_printed_the_newest_run_last(query: 
     queue = [f"x.tok-0|{n}|10|RUNNING|n|5|None" for n in range(1, 4)]
     ends = [f"e 0 {END.format(1, attempt, code, '')}" for attempt, code in ((0, 1), (9, 2), (10, 7))]
     assert query(*queue, indices="1-2") == [*(f"l {line}" for line in queue), *ends]
+
+
+def test_a_run_that_has_begun_after_a_requeue_is_printed_and_makes_an_earlier_end_file_obsolete(
+    query: Query, work: Path
+) -> None:
+    for name in ("0.run.1", "0.run.2", "1.run.10", "1.run.9", "2.run.x", "7.run.1"):
+        (work / "ends" / name).touch()
+    (work / "ends/0.0").write_text(END.format(0, 0, 3, "") + "\n")
+    (work / "ends/1.10").write_text(END.format(1, 10, 3, "") + "\n")
+    lines = query("x.tok-0|1|10|RUNNING|n|5|None", "x.tok-0|2-3|10|PENDING|||None")
+    assert [line for line in lines if line[0] == "r"] == ["r 0 0 1", "r 0 0 2", "r 0 1 10", "r 0 1 9"]
+    assert "h 10_0|x.tok-0|FAILED|1:0|n|1|2||" in lines  # the end file of 0 is of its first run
+    (work / "ends/0.2").write_text(END.format(0, 2, 3, "") + "\n")
+    assert "h 10_0|x.tok-0|FAILED|1:0|n|1|2||" not in query("x.tok-0|1-3|10|PENDING|||None")
 
 
 def test_a_log_is_read_only_where_it_matters(query: Query, work: Path) -> None:

@@ -144,3 +144,26 @@ def test_a_thread_leaves_a_bundle_alone_that_another_one_sends(tmp_path: Path) -
     with ledger.slots.sending("tok") as third:
         assert third == ""
     ledger.close()
+
+
+def test_the_lock_is_released_when_the_last_user_in_this_process_closes(tmp_path: Path) -> None:
+    ours, second = Senders(tmp_path), Senders(tmp_path)
+    path = tmp_path / "senders" / ours.me()
+    assert second.me() == path.name
+    for _ in range(2):
+        ours.close()
+        assert path.exists()
+    second.close()
+    assert not path.exists()
+    assert ours.me() != path.name
+
+
+def test_a_process_that_cannot_write_its_name_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(os, "write", full)
+        Senders(tmp_path).me()
+    assert list((tmp_path / "senders").iterdir()) == []
+    assert Senders(tmp_path).me()
