@@ -42,8 +42,8 @@ def room(tmp_path: Path) -> Room:
 
 def test_what_the_user_has_in_the_working_dir_is_not_replaced(room: Room) -> None:
     room.out.mkdir()
-    for name, make in {"a.txt": Path.touch, "d": Path.mkdir}.items():
-        make(room.out / name)
+    for name in ("a.txt", "d"):
+        (room.out / name).mkdir() if name == "d" else (room.out / name).touch()
         room.refused(f"input_files: {name!r} would replace .*{name}", room.folder / "a.txt", room.folder / "d")
         (room.out / name).rename(room.folder / f"old {name}")
     (room.out / "a.txt").symlink_to("nowhere")
