@@ -21,6 +21,7 @@ from jinja2.utils import Cycler, Joiner, Namespace
 
 from scheduler.schema import metering
 from scheduler.schema.budget import ESTIMATES, MAX_WIDTH, VIEWS, Refused, budget, limited
+from scheduler.schema.named_self import OWN_SELF, Undefined, with_own_self
 from scheduler.schema.plain_text import allowed, require_plain
 
 MAX_RANGE = 100_000
@@ -53,18 +54,6 @@ _CALLED = (Macro, BlockReference, LoopContext, Joiner)
 _NO_FILTERS = ("urlize", "striptags")
 """Filters for web pages whose cost has no bound that can be computed."""
 _NOTHING = object()
-_OWN_SELF = "_param_named_self"
-"""Under this name a template without blocks finds a value named ``self``: to Jinja, ``self`` is the template."""
-
-
-class _Undefined(jinja2.StrictUndefined):
-    """A value that does not exist, with the name that the template has for it."""
-
-    __slots__ = ()
-
-    def __init__(self, hint: str | None = None, obj: Any = jinja2.utils.missing, name: str | None = None,
-                 exc: type[jinja2.exceptions.TemplateRuntimeError] = jinja2.UndefinedError) -> None:  # fmt: skip
-        super().__init__(hint, obj, "self" if name == _OWN_SELF else name, exc)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -73,7 +62,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(("+", "-", "*", "/", "//", "%", "**"))
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(undefined=_Undefined, keep_trailing_newline=True, optimized=False, **options)
+        super().__init__(undefined=Undefined, keep_trailing_newline=True, optimized=False, **options)
         self.concat = _concatenated  # type: ignore[method-assign]
         self.finalize = _finalize(self)
         self.globals = {"range": _range, "dict": dict, "cycler": Cycler, "joiner": Joiner, "namespace": Namespace}
@@ -104,7 +93,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def render(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
         """The text of a template, made within a budget."""
         with limited():
-            return template.render({**values, _OWN_SELF: values["self"]} if "self" in values else values)
+            return template.render({**values, OWN_SELF: values["self"]} if "self" in values else values)
 
     def compiled(self, text: str) -> jinja2.Template:
         """The template with this text."""
@@ -125,7 +114,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         if len(source) > MAX_TEMPLATE_CHARACTERS:
             raise Refused(f"a template is larger than {MAX_TEMPLATE_CHARACTERS >> 10} KiB; is it the right file?")
-        tree: nodes.Template = metering.Meter().visit(_with_own_self(super()._parse(source, name, filename)))
+        tree: nodes.Template = metering.Meter().visit(with_own_self(super()._parse(source, name, filename)))
         tree.set_environment(self)
         return tree
 
@@ -239,13 +228,6 @@ def _counted(tokens: Iterable[Token]) -> Iterator[Token]:
         if number >= MAX_TOKENS:
             raise Refused(f"a template has more than {MAX_TOKENS} words and signs inside {{ }}; use a smaller one")
         yield token
-
-
-def _with_own_self(tree: nodes.Template) -> nodes.Template:
-    if not any(tree.find_all((nodes.Block, nodes.Extends))):
-        for name in tree.find_all(nodes.Name):
-            name.name = _OWN_SELF if name.name == "self" else name.name
-    return tree
 
 
 def _finalize(environment: Sandbox) -> Callable[[Context, Any], Any]:
