@@ -9,6 +9,9 @@ set +aefuvxC
 ! (set +o pipefail) 2>/dev/null || set +o pipefail
 # shellcheck disable=SC3044
 ! command -v shopt >/dev/null 2>&1 || shopt -u nullglob failglob dotglob nocaseglob nocasematch xpg_echo 2>/dev/null
+# With noexec, bash executes nothing and exits with 0: so would each script of a job.
+# shellcheck disable=SC3028
+case :${SHELLOPTS-}: in *:noexec:*) unset SHELLOPTS ;; esac
 unalias -a 2>/dev/null
 # Functions that bash has exported. A function with the name of a command of the batch system is the site's, and is kept.
 for name in awk basename cat cd chmod command cp cut date dd df dirname echo find getconf grep gzip head id kill ln ls mkdir \

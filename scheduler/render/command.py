@@ -13,12 +13,15 @@ from functools import lru_cache
 from typing import Any
 
 import jinja2
+from jinja2 import nodes
 
 from scheduler.errors import JobError, did_you_mean
 from scheduler.quoting import quote
 from scheduler.render.shell_context import BEGIN, END, ShellText
+from scheduler.schema.budget import Refused
+from scheduler.schema.plain_text import allowed
 from scheduler.schema.plain_values import plain_params
-from scheduler.schema.sandbox import Sandbox, allowed
+from scheduler.schema.sandbox import Sandbox
 from scheduler.schema.template_errors import FAULTS, explained
 
 
@@ -72,6 +75,12 @@ _PLAIN = Sandbox()
 
 class _Marking(Sandbox):
     """Writes a mark in place of each value, and keeps the value."""
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        if tree.find(nodes.FilterBlock) is not None:  # its output, which may contain values, does not pass `written`
+            raise Refused("{% filter %} cannot be used in a command; use {{ value | filter }}")
+        return tree
 
     def written(self, context: jinja2.runtime.Context, value: Any) -> Any:
         """The mark of a value."""

@@ -21,7 +21,9 @@ MAX_DEPTH = 100
 MAX_BITS = 4096
 MAX_WIDTH = 10_000
 _VALUE = 32
-_ITERABLES = (list, tuple, set, frozenset, KeysView, ItemsView, ValuesView)
+_LARGE_NUMBER = (1 << 61) - 1
+VIEWS = (KeysView, ItemsView, ValuesView)
+_ITERABLES = (list, tuple, set, frozenset, *VIEWS)
 _SPEC = re.compile(r"%(?:\([^()]*\))?[#0\- +]*(?P<width>\*|[0-9]*)(?:\.(?P<digits>\*|[0-9]*))?")
 
 
@@ -147,6 +149,28 @@ def _width(args: Sequence[Any]) -> int:
     return max(widths)
 
 
+def _split(args: Sequence[Any]) -> int:
+    """For text that becomes a list: each piece is a value."""
+    if not isinstance(args[0], str):
+        return 0
+    text, separator = args[0], args[1] if len(args) > 1 else None
+    return _VALUE * (1 + (text.count(separator) if separator and isinstance(separator, str) else len(text)))
+
+
+def _hashed(args: Sequence[Any]) -> int:
+    """For values that are hashed together. Whole numbers from 2**61 - 1 on may all have one hash, which takes long."""
+    inner: list[Any] = list(args)
+    while inner:
+        one = inner.pop()
+        if isinstance(one, int) and abs(one) >= _LARGE_NUMBER:
+            budget().spend(200)
+        elif isinstance(one, _ITERABLES):
+            inner += one
+        elif isinstance(one, dict):
+            inner += one.items()
+    return 0
+
+
 def _padded(args: Sequence[Any]) -> int:
     return _width(args)
 
@@ -178,7 +202,7 @@ def _joined(args: Sequence[Any]) -> int:
 
 
 def _joined_by(args: Sequence[Any]) -> int:
-    return _joined([args[1], args[0]]) if len(args) == 2 else 0
+    return _joined_text([args[1], args[0]]) if len(args) == 2 else 0
 
 
 def _wrapped(args: Sequence[Any]) -> int:
@@ -187,7 +211,7 @@ def _wrapped(args: Sequence[Any]) -> int:
 
 
 def _batched(args: Sequence[Any]) -> int:
-    return _VALUE * _width(args)
+    return _split(args[:1]) + _VALUE * _width(args)
 
 
 def _rounded(args: Sequence[Any]) -> int:
@@ -211,6 +235,18 @@ def _by_attribute(args: Sequence[Any]) -> int:
     return 0
 
 
+def _listed(args: Sequence[Any]) -> int:
+    return max(_split(args[:1]), _by_attribute(args))
+
+
+def _unique(args: Sequence[Any]) -> int:
+    return max(_hashed(args), _listed(args))
+
+
+def _joined_text(args: Sequence[Any]) -> int:
+    return max(_split(args[:1]), _joined(args))
+
+
 def _summed(args: Sequence[Any]) -> int:
     if any(isinstance(value, (list, tuple)) for value in args[1:]):
         raise Refused("sum adds numbers only; use + or join for text and lists")
@@ -222,6 +258,7 @@ def formatted(args: Sequence[Any]) -> int:
     text, values = str(args[0]), args[1:]
     total, count = len(text), text.count("%")
     for found in _SPEC.finditer(text):
+        budget().spend(2)
         for width in (found["width"], found["digits"]):
             if width == "*" or (width and (len(width) > 5 or int(width) > MAX_WIDTH)):
                 raise Refused(f"a width in a format is above {MAX_WIDTH} or '*'; use a smaller one")
@@ -235,10 +272,12 @@ ESTIMATES: Mapping[str, Callable[[Sequence[Any]], int]] = {
     **dict.fromkeys(("center", "ljust", "rjust", "zfill"), _padded),
     **dict.fromkeys(("escape", "e", "forceescape", "urlencode", "xmlattr", "quote", "pprint"), _escaped),
     **dict.fromkeys(
-        ("map", "sort", "groupby", "unique", "selectattr", "rejectattr", "min", "max", "select", "reject"),
-        _by_attribute,
+        ("map", "sort", "groupby", "selectattr", "rejectattr", "min", "max", "select", "reject", "list", "reverse"),
+        _listed,
     ),
-    "indent": _per_line, "expandtabs": _per_tab, "replace": _replaced, "join": _joined, "join by": _joined_by,
+    **dict.fromkeys(("title", "wordcount", "split", "rsplit", "splitlines"), _split),
+    "unique": _unique, "dict": _hashed, "key": _hashed, "join": _joined_text, "join by": _joined_by,
+    "indent": _per_line, "expandtabs": _per_tab, "replace": _replaced,
     "wordwrap": _wrapped, "batch": _batched, "slice": _batched, "round": _rounded, "tojson": _indented_json,
     "sum": _summed, "format": formatted,
 }  # fmt: skip

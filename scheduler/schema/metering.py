@@ -7,7 +7,8 @@ from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
 CONCATENATE, LOOP, COMPARE, MADE, STEPS = "made by ~", "in a loop", "in a comparison", "made by [ ]", "steps of"
-"""Names of filters. They contain a blank, so no template can call them."""
+"""Names of filters. They contain a blank, so no template can write them with ``|``."""
+FILTERS = frozenset((CONCATENATE, LOOP, COMPARE, MADE, STEPS))
 
 
 class Meter(NodeTransformer):
@@ -66,6 +67,24 @@ class Meter(NodeTransformer):
         for pair in node.items:
             pair.key = _through(COMPARE, pair.key)
         return _through(MADE, node)
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:
+        """``f(*values)`` makes a value of each."""
+        return self._charged_stars(node)
+
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Node:
+        """``x | f(*values)``, likewise."""
+        return self._charged_stars(node)
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Node:
+        """``x is f(*values)``, likewise."""
+        return self._charged_stars(node)
+
+    def _charged_stars(self, node: nodes.Call | nodes.Filter | nodes.Test) -> nodes.Node:
+        self.generic_visit(node)
+        if node.dyn_args is not None:
+            node.dyn_args = _through(LOOP, node.dyn_args, 1)
+        return node
 
     def _charged_body(self, node: nodes.Macro | nodes.CallBlock | nodes.Block) -> nodes.Node:
         self.generic_visit(node)

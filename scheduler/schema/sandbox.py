@@ -7,22 +7,25 @@ values that are listed here, and Jinja's own blocks, loops, macros and filters. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import update_wrapper
 from types import BuiltinMethodType, MethodType
 from typing import Any
 
 import jinja2
 from jinja2 import nodes
+from jinja2.lexer import Token, TokenStream
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro, TemplateReference
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
 from jinja2.utils import Cycler, Joiner, Namespace
 
 from scheduler.schema import metering
-from scheduler.schema.budget import ESTIMATES, MAX_WIDTH, Refused, budget, limited
+from scheduler.schema.budget import ESTIMATES, MAX_WIDTH, VIEWS, Refused, budget, limited
+from scheduler.schema.plain_text import allowed, require_plain
 
 MAX_RANGE = 100_000
 MAX_TEMPLATE_CHARACTERS = 1 << 18
+MAX_TOKENS = 40_000
 _TEXT_METHODS = """
     capitalize casefold center count endswith expandtabs find format format_map index isalnum isalpha isascii isdecimal
     isdigit isidentifier islower isnumeric isprintable isspace istitle isupper join ljust lower lstrip partition
@@ -82,8 +85,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """What is written in place of ``{{ value }}``."""
         if isinstance(value, jinja2.runtime.Undefined) or value is None:
             return value
-        if not isinstance(value, (str, int, float, list, tuple, dict)):
-            raise Refused("only text, numbers, lists and mappings can be written; call it, or use one of its values")
+        if isinstance(value, (range, *VIEWS)):
+            raise Refused("a range or a view of a mapping cannot be written; use | list")
         return value if isinstance(value, str) else budget().made(str(allowed(value)))
 
     def render(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
@@ -101,12 +104,24 @@ class Sandbox(ImmutableSandboxedEnvironment):
         with limited():
             return self.get_template(name)
 
+    def call_filter(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """A filter that a template names in a text, for ``map``: none of those that charge the budget."""
+        if name in metering.FILTERS:
+            raise Refused("it uses a filter that does not exist")
+        return super().call_filter(name, *args, **kwargs)
+
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         if len(source) > MAX_TEMPLATE_CHARACTERS:
             raise Refused(f"a template is larger than {MAX_TEMPLATE_CHARACTERS >> 10} KiB; is it the right file?")
         tree: nodes.Template = metering.Meter().visit(super()._parse(source, name, filename))
         tree.set_environment(self)
         return tree
+
+    def _tokenize(
+        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
+    ) -> TokenStream:
+        """Each token costs up to 2 kB of memory before the template is compiled."""
+        return TokenStream(_counted(super()._tokenize(source, name, filename, state)), name, filename)
 
     def _load_template(self, name: str, globals: Any) -> jinja2.Template:
         budget().spend(1000)
@@ -158,7 +173,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         budget().spend(20)
         values = [*args, *kwargs.values()]
         sizes = sum(budget().size(value) for value in values)
-        if isinstance(__obj, BuiltinMethodType):
+        if __obj is dict:
+            _estimate("dict", values)
+        elif isinstance(__obj, BuiltinMethodType):
             _estimate("join by" if __obj.__name__ == "join" else __obj.__name__, [__obj.__self__, *values])
             budget().spend(1 + (sizes + budget().size(__obj.__self__) >> 4))
         result = __context.call(__obj, *args, **kwargs)
@@ -176,6 +193,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             budget().require(abs(left).bit_length() * right * 1000)
         elif operator == "%" and isinstance(left, str):
             _estimate("format", [left, right])
+            require_plain(right)
         return budget().made(super().call_binop(context, operator, left, right))
 
 
@@ -187,6 +205,8 @@ class _Format(SandboxedFormatter):
         self.text, self.named = str(text), named
 
     def __call__(self, *args: Any, **kwargs: Any) -> str:
+        if isinstance(kwargs.get("caller"), Macro):
+            raise Refused("a {% call %} block calls something that is no macro")
         if self.named:
             return self.vformat(self.text, (), dict(args[0]))
         return self.vformat(self.text, args, kwargs)
@@ -202,16 +222,11 @@ class _Format(SandboxedFormatter):
         return super().convert_field(allowed(value), conversion)
 
 
-def allowed(value: Any) -> Any:
-    """`value`, if it is a plain value whose text is not too large.
-
-    Raises:
-        Refused: it is not.
-    """
-    if not isinstance(value, (str, int, float, list, tuple, dict, type(None))):
-        raise Refused("only text, numbers, lists and mappings can be written")
-    budget().require(budget().size(value))
-    return value
+def _counted(tokens: Iterable[Token]) -> Iterator[Token]:
+    for number, token in enumerate(tokens):
+        if number >= MAX_TOKENS:
+            raise Refused(f"a template has more than {MAX_TOKENS} words and signs inside {{ }}; use a smaller one")
+        yield token
 
 
 def _finalize(environment: Sandbox) -> Callable[[Context, Any], Any]:
@@ -231,7 +246,11 @@ def _charged(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         budget().spend(20 + (sum(budget().size(value) for value in values) >> 4))
         _estimate(name, values)
         result = function(*args, **kwargs)
-        return budget().made(str(result) if isinstance(result, str) else result)
+        if not isinstance(result, str):
+            return budget().made(result)
+        for value in values:
+            require_plain(value)
+        return budget().made(str(result))
 
     return update_wrapper(charged, function)
 
@@ -262,6 +281,7 @@ def _looped(values: Any, steps: int) -> Any:
 
 def _compared(value: Any) -> Any:
     budget().size(value)
+    _estimate("key", [value])
     return value
 
 

@@ -108,3 +108,13 @@ def test_nothing_is_added_for_the_payload(shell: str, tmp_path: Path) -> None:
 def test_gpus_that_a_user_has_chosen_outside_a_job_are_kept() -> None:
     _, found = run("dash", {"CUDA_VISIBLE_DEVICES": "1"})
     assert found["login"]["CUDA_VISIBLE_DEVICES"] == "1"
+
+
+@pytest.mark.parametrize("shell", ["dash", "busybox"])
+@pytest.mark.parametrize("options", ["noexec", "errexit:noexec", "noexec:braceexpand"])
+def test_scripts_of_jobs_are_executed_where_noexec_is_exported(shell: str, options: str) -> None:
+    """Bash would execute none of their commands, and exit with 0."""
+    if not installed(shell):
+        pytest.skip(f"{shell} is not installed")
+    _, found = run(shell, {"SHELLOPTS": options})
+    assert found["ours"] and not {"SHELLOPTS"} & {*found["ours"], *found["login"]}

@@ -207,8 +207,11 @@ def _new_part(folder: int, mode: int) -> tuple[str, int]:
     """A new, locked temporary file: the lock distinguishes it from what killed processes leave."""
     while True:
         name = f".{os.getpid()}-{next(_numbers)}.part"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        file = os.open(name, flags, 0o666 | mode & 0o111, dir_fd=folder)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            file = os.open(name, flags, 0o666 | mode & 0o111, dir_fd=folder)
+        except FileExistsError:  # of a killed process, or what somebody else has put there; the next name is as good
+            continue
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(file).st_nlink:

@@ -226,16 +226,18 @@ def _part_name(name: str, *, owner: str = "") -> str:
 
 
 def _open_part(folder: int, name: str) -> tuple[str, IO[bytes]]:
-    """Open and lock the part of a file. If another process holds the lock, open a new part of our own instead."""
+    """Open and lock the part of a file. If another process holds the lock, or what is there under its name is another
+    name of some file, or no file, open a new part of our own instead."""
     part = _part_name(name)
-    file = _open_new(folder, part, 0)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.stat(part, dir_fd=folder, follow_symlinks=False).st_ino == os.fstat(file.fileno()).st_ino:
-            return part, file
-    except OSError:
-        pass  # another process holds it or has just renamed it, or this file system does not support locks
-    file.close()
+    with contextlib.suppress(OSError):  # a link or a folder has this name
+        file = _open_new(folder, part, 0)
+        with contextlib.suppress(OSError):  # another process holds it, or this file system does not support locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            opened, named = os.fstat(file.fileno()), os.stat(part, dir_fd=folder, follow_symlinks=False)
+            is_alone = stat.S_ISREG(opened.st_mode) and opened.st_nlink == 1
+            if is_alone and opened.st_ino == named.st_ino:  # else another process has just renamed it
+                return part, file
+        file.close()
     once = _part_name(name, owner=f".{os.getpid()}-{secrets.token_hex(4)}{_ONCE}")
     file = _open_new(folder, once, os.O_EXCL)  # a file of that name is not ours, nor a link
     with contextlib.suppress(OSError):
@@ -244,7 +246,9 @@ def _open_part(folder: int, name: str) -> tuple[str, IO[bytes]]:
 
 
 def _open_new(folder: int, name: str, flags: int) -> IO[bytes]:
-    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o666, dir_fd=folder)
+    descriptor = os.open(
+        name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | flags, 0o666, dir_fd=folder
+    )
     return os.fdopen(descriptor, "r+b")
 
 

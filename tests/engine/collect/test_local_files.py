@@ -7,12 +7,13 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from scheduler import OutputError
-from scheduler.engine.collect import local_files
+from scheduler.engine.collect import local_files, resumable
 from scheduler.engine.collect.fetch import fetch
 from scheduler.engine.collect.local_files import Properties, Where
 from scheduler.engine.collect.manifest import LARGE_BYTES, manifest
@@ -68,6 +69,26 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_never_read_or_written(siz
     assert outside.read_bytes() == bytes(size)
 
 
+@pytest.mark.parametrize("kind", ["hard link", "link", "missing link", "pipe", "folder"])
+@pytest.mark.parametrize("size", [10, LARGE_BYTES], ids=["small", "large"])
+def test_what_has_the_name_of_a_temporary_file_is_not_written(size: int, kind: str, tmp_path: Path) -> None:
+    bundle, remote = remote_plots(tmp_path, b"x" * size)
+    local, outside = tmp_path / "out", tmp_path / "outside"
+    (local / "plots").mkdir(parents=True)
+    outside.write_text("of somebody")
+    number = next(local_files._numbers)
+    names = [f".{os.getpid()}-{number + n}.part" for n in range(1, 9)] + [resumable._part_name("a.png")]
+    make: dict[str, Callable[[Path], object]] = {
+        "hard link": lambda place: os.link(outside, place), "pipe": os.mkfifo, "folder": Path.mkdir,
+        "link": lambda place: place.symlink_to(outside), "missing link": lambda place: place.symlink_to("new"),
+    }  # fmt: skip
+    for name in names:
+        make[kind](local / "plots" / name)
+    collect(bundle, local)
+    assert (local / "plots" / "a.png").read_bytes() == remote.read_bytes()
+    assert outside.read_text() == "of somebody" and not (local / "plots" / "new").exists()
+
+
 @pytest.mark.parametrize("size", [0, 10, LARGE_BYTES + 3], ids=["empty", "small", "large"])
 @pytest.mark.parametrize("mode", [0o755, 0o644, 0o700])
 def test_executable_bits_and_times_are_kept(mode: int, size: int, tmp_path: Path) -> None:
@@ -118,7 +139,7 @@ def test_a_part_is_removed_if_there_is_no_space_for_it(tmp_path: Path) -> None:
 def test_parts_of_killed_processes_are_removed_and_those_of_living_ones_stay(tmp_path: Path) -> None:
     code = """if True:
         import sys, time
-        from scheduler.engine.collect import local_files
+        from scheduler.engine.collect import local_files, resumable
         folder = local_files._open_root(sys.argv[1], make=False)
         print(local_files._new_part(folder, 0)[0], flush=True)
         time.sleep(600)"""
