@@ -165,7 +165,7 @@ class JobFile:
                 f"working_dir: {pattern[:60]!r} is not a folder: it is empty, or a parameter puts '..', a NUL or a"
                 " leading '/' into it; write '..' and '/' into the pattern itself"
             )
-        return folder
+        return folder if pattern.startswith("~") else folder.replace("~", "./~", 1) if folder[0] == "~" else folder
 
     def _local(self, path: str | None) -> Path | None:
         """A path that is relative to the job file, as an absolute path."""

@@ -267,7 +267,13 @@ def _why(value: object, error: Exception) -> str:
     return str(error) if isinstance(error, TypeError) else f"a {type(value).__name__} that contains itself or no number"
 
 
+_TABLES = ("pandas", "polars", "xarray", "pyarrow")
+"""Packages whose objects have an index, names or types of columns, which ``tolist`` would lose."""
+
+
 def _plain(value: object) -> object:
+    if not {kind.__module__.partition(".")[0] for kind in type(value).__mro__}.isdisjoint(_TABLES):
+        raise TypeError(f"a {type(value).__name__} has an index, names or types that it would lose; give its contents")
     for method in ("tolist", "item"):  # numpy's arrays and scalars, without importing numpy
         convert = getattr(value, method, None)
         if callable(convert):
