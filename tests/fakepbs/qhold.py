@@ -20,9 +20,19 @@ def release(settings: Settings, arguments: list[str]) -> int:
 
 def _each(settings: Settings, arguments: list[str], do: str) -> int:
     """Act on each job on its own; the exit code is that of the last error."""
-    _, ids = usage.options("h:", arguments, "qhold")
+    command = "qhold" if do == "hold" else "qrls"
+    found, ids = usage.options("h:", arguments, command)
+    holds = dict(found).get("h", "u")
+    wrong = "" if set(holds) <= set("uosnp") else f"{command}: illegal -h value\n"
+    if wrong or not ids or "?" in dict(found):
+        sys.stderr.write(dict(found).get("?", wrong) + usage.QHOLD.format(command))
+        return 2
     code = 0
     for job_id in ids:
+        if set(holds) & set("os"):  # by operators alone
+            sys.stderr.write(f"{command}: Unauthorized Request  {job_id}\n")
+            code = 159
+            continue
         try:
             send(settings, do=do, id=job_id)
         except Refusal as refusal:

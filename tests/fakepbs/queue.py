@@ -301,12 +301,16 @@ class Queue:
         """
         command = "qhold" if held else "qrls"
         for job in self.find(text, command):
+            if job.over:
+                raise Refusal(f"{command}: Job has finished\n", 35)
             if job.array is not None:
-                raise Refusal(f"{command}: Invalid request  {text}\n", 156)
+                raise Refusal(f"{command}: Invalid request {text}\n", 156)
             job.request["hold"] = held
+            begun = isinstance(job, Array) and job.started is not None
             if held:
                 job.comment = f"Job held by {owner} on {time.strftime('%a %b %e %H:%M:%S %Y')}"
-            begun = isinstance(job, Array) and job.started is not None
+            elif isinstance(job, Array):
+                job.comment = f"Job Array Began at {_when()}" if begun else ""
             if held and (job.state in "QWB"):
                 job.set("H", 20)
             elif not held and job.state == "H":
@@ -322,6 +326,8 @@ class Queue:
             Refusal: there is none, or it cannot be deleted.
         """
         found = self.find(text, "qdel")
+        if len(found) > 1:
+            found = [job for job in found if not job.over]  # of a range, finished tasks are no error
         for job in found:
             if job.owner != owner:
                 raise Refusal(f"qdel: Unauthorized Request  {text}\n", 159)

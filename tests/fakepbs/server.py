@@ -129,7 +129,7 @@ class Server:
             jobs = self.queue.find(id, "qstat")
             if jobs[0].state == "F" and not history:
                 message = "Job has finished, use -x or -H to obtain historical job information"
-                raise Refusal(f"qstat: {jobs[0].id} {message}\n", 35)
+                raise Refusal(f"qstat: {jobs[0].id if len(jobs) == 1 else id} {message}\n", 35)
         shown = [one for job in jobs for one in _shown(job, elements=elements, selected=owner is not None)]
         return [[job.id, job.attributes()] for job in shown if owner in (None, job.owner)]
 

@@ -44,14 +44,14 @@ def as_wide_table(
         lines.append(_row(job_id, of, widths) + (f" {of.get('exec_host', '  -- ')}" if nodes else ""))
         if comments:
             lines.append(f"   {of['comment']}" if of.get("comment") and of["job_state"] != "S" else "    -- ")
-    gap = " " * (sum(widths) - (1 if wide else -1) + (1 if wide else 0))
+    gap = " " * (sum(widths) + 1)
     return _HEAD.format(server=server, gap=gap) + "\n".join(lines) + "\n"
 
 
 def _row(job_id: str, of: dict[str, Any], widths: tuple[int, ...]) -> str:
     walltime = of.get("Resource_List.walltime")
     elapsed = of["resources_used.walltime"][:5] if "resources_used.walltime" in of else " -- "
-    memory = _memory(of["Resource_List.mem"]) if "Resource_List.mem" in of else "--  "
+    memory = _memory(of["Resource_List.mem"]) if "Resource_List.mem" in of else " -- "
     cells = (
         f"{_cut(job_id, widths[0]):<{widths[0]}}", f"{of['Job_Owner'].partition('@')[0]:<{widths[1]}}",
         f"{of['queue']:<{widths[2]}}", f"{_cut(of['Job_Name'], widths[3]):<{widths[3]}}",

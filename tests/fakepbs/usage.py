@@ -28,6 +28,10 @@ usage:
 	qdel [-W force|suppress_email=X] [-x] job_identifier...
 	qdel --version
 """
+QHOLD = """\
+usage: {0} [-h hold_list] job_identifier...
+       {0} --version
+"""
 QSELECT = """\
 usage: qselect [-a [op]date_time] [-A account_string] [-c [op]interval]
 	[-h hold_list] [-H] [-J] [-l resource_list] [-N name] [-p [op]priority]

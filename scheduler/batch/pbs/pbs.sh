@@ -78,13 +78,17 @@ batch_live() {
   awk -F '\t' '$2 == "-" { print $1 }' "$scratch/ids" | while read -r name; do
     limited 60 qselect -u "$user_name" -N "$name" </dev/null | sed "s/^/$name$tab/"
   done >"$scratch/found"
-  while IFS=$tab read -r _ folder name id first indices _; do
-    [ ! -s "$folder/batches/$first/deleted" ] || sed "s/^/$name$tab$id$tab$indices$tab/" "$folder/batches/$first/deleted"
+  while IFS=$tab read -r _ folder name id first indices kind _; do
+    [ -s "$folder/batches/$first/deleted" ] || continue
+    while read -r which; do
+      printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$id" "$indices" "$which" "$kind" "$first" "$folder"
+    done <"$folder/batches/$first/deleted"
   done <"$1" >"$scratch/deleted"
-  awk "$awk_numbers"'
+  : >"$scratch/absent"
+  awk -v absent="$scratch/absent" "$awk_numbers"'
     function show() { if (row != "") print row "|" comment; row = "" }
     FILENAME == ARGV[3] { split($0, f, "\t"); gone[f[1]] = gone[f[1]] "," (f[4] == "all" ? f[3] : f[4])
-      wanted[f[1]] = f[3]; deleted[f[1]] = f[2]; next }
+      wanted[f[1]] = f[3]; deleted[f[1]] = f[2]; array[f[1]] = f[5] == "array"; first[f[1]] = f[6]; folder[f[1]] = f[7]; next }
     FILENAME == ARGV[4] { if ($1 ~ /^[0-9]+\[\]/) { id = $1; sub(/[^0-9].*/, "", id); parent[id] = NF > 6 ? $10 : $5 }; next }
     FILENAME != ARGV[5] { split($0, f, "\t"); if (f[2] != "-") { id = f[2]; sub(/[^0-9].*/, "", id); name[id] = f[1]; whole[id] = f[2] }; next }
     /^ / { sub(/^ +/, ""); if ($0 !~ /^-- *$/) comment = comment $0; next }
@@ -100,9 +104,19 @@ batch_live() {
     END { show()
       for (one in gone) {
         split("", which); split("", some); numbers(substr(gone[one], 2), which); numbers(wanted[one], some)
-        for (at in which) if ((at in some) && !((one, at) in listed)) print one "|" at "|" deleted[one] "|deleted|"
-      } }
-  ' "$scratch/ids" "$scratch/found" "$scratch/deleted" "$scratch/arrays" "$scratch/table"
+        for (at in which) if ((at in some) && !((one, at) in listed)) {
+          line = one "|" at "|" deleted[one] "|deleted|"
+          if (array[one]) print folder[one] "/ends/" (first[one] + at) "\t" line >absent; else print line } }
+    }
+  ' "$scratch/ids" "$scratch/found" "$scratch/deleted" "$scratch/arrays" "$scratch/table" || return
+  # qdel accepts a range although some of its tasks have finished. The end file of such a task shows that it ended by itself.
+  while IFS=$tab read -r end line; do
+    for file in "$end".[0-9]*; do
+      code=999 signal=''
+      [ ! -e "$file" ] || read -r _ _ code signal _ <"$file"
+    done
+    if [ "$signal" != 'signal=' ] || [ "${code#exit=}" -gt 128 ]; then printf '%s\n' "$line"; fi
+  done <"$scratch/absent"
 }
 
 # Queries the history once. Prints no line for a job that PBS does not know. TZ: qstat prints times in the time zone of

@@ -167,3 +167,23 @@ def test_a_rerun_by_pbs_is_in_the_history_as_soon_as_it_runs_again(
     go.touch()
     runner.wait(jobs, timeout=LONGEST_SECONDS)
     assert [(job.is_completed(), job.status.requeues) for job in jobs] == [(True, 0), (True, 1)]
+
+
+def test_a_task_that_has_ended_by_itself_is_not_cancelled_with_the_others_of_its_array(
+    pbs: LocalFakePbs, runner: Runner, tmp_path: Path
+) -> None:
+    script = tmp_path / "first.sh"
+    script.write_text(f"#!/bin/sh\n[ $1 = 0 ] || until [ -e '{tmp_path}/go' ]; do sleep 0.1; done\n")
+    jobs = [
+        Job(f"j{n}", JobType.SCRIPT, script_path=script, arguments=[n], working_dir=tmp_path / f"local{n}")
+        for n in range(3)
+    ]
+    runner.submit(jobs)
+    until(lambda: any(Path(tmp_path, "work").glob("*/ends/0.0")), LONGEST_SECONDS)
+    row = runner.ledger.of_keys(runner.keys(jobs))[0]
+    assert row.batch_id is not None
+    shown = [row.batch_id.replace("[]", "[0]")]
+    until(lambda: b" R " not in subprocess.run(["qstat", *shown], capture_output=True).stdout, LONGEST_SECONDS)
+    runner.cancel(jobs)
+    runner.wait(jobs, timeout=LONGEST_SECONDS)
+    assert [job.state for job in jobs] == [JobState.COMPLETED, JobState.CANCELLED, JobState.CANCELLED]
