@@ -198,11 +198,9 @@ def _by_exit_code(before: Status, observed: Observation | None, end: End) -> Sta
 
 def _signal_that_killed(end: End) -> str:
     """The signal that killed the payload or the last program that it ran; empty if none did."""
-    number = end.exit_code - 128
+    number, killed = end.exit_code - 128, end.killed and end.exit_code > 128
     rare = number in _RARE_SIGNALS and end.killed is not False  # else a payload's own exit code, such as 140
-    if number in _SIGNALS or rare:
-        return (_SIGNALS | _RARE_SIGNALS)[number]
-    return f"{number}" if end.killed and number > 0 else ""
+    return (_SIGNALS | _RARE_SIGNALS)[number] if number in _SIGNALS or rare else f"{number}" if killed else ""
 
 
 def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:
