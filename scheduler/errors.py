@@ -18,7 +18,7 @@ A message is what · where · what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class SchedulerError(Exception):
@@ -82,11 +82,15 @@ class OutputError(SchedulerError):
 
     Attributes:
         jobs: the ledger's keys of the jobs that are not collected; all others are. Empty: no job is collected.
+        reasons: the key of such a job → why it is not collected.
+        changing: all of these jobs have an output that changes while it is downloaded.
     """
 
-    def __init__(self, message: str, *, jobs: Iterable[int] = ()) -> None:
+    def __init__(self, message: str, *, reasons: Mapping[int, str] | None = None, changing: bool = False) -> None:
         super().__init__(message)
-        self.jobs = frozenset(jobs)
+        self.reasons = dict(reasons or {})
+        self.jobs = frozenset(self.reasons)
+        self.changing = changing
 
 
 class LedgerError(SchedulerError):

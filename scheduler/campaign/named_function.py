@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from scheduler.errors import did_you_mean
 from scheduler.schema.yaml import local_path
@@ -24,7 +24,7 @@ class NotFound(Exception):
 def named_function(module_name: str, name: str, *, beside: Path) -> Callable[..., Any]:
     """Import the module and return its function.
 
-    What the module prints goes to stderr, and it finds no arguments in ``sys.argv``.
+    What the module prints goes to stderr, it finds no arguments in ``sys.argv``, and it changes no current folder.
 
     Args:
         module_name: of the module, or ``path.py``, relative to the job file.
@@ -37,8 +37,11 @@ def named_function(module_name: str, name: str, *, beside: Path) -> Callable[...
     module = _module(module_name, beside)
     function = getattr(module, name, None)
     if not callable(function):
+        if function is not None:
+            raise NotFound(f"{name!r} in {module_name!r} is a {type(function).__name__}, which cannot be called")
         known = [known for known, value in vars(module).items() if callable(value) and known[0] != "_"]
-        raise NotFound(f"{module_name!r} has no function {name!r}; {did_you_mean(name, known)}")
+        near = did_you_mean(name, known) if known else "it has none at all"
+        raise NotFound(f"{module_name!r} has no function {name!r}; {near}")
     return function  # type: ignore[no-any-return]
 
 
@@ -70,8 +73,9 @@ def _imported(name: str) -> Any:
         raise
     except SystemExit as leaving:
         code = "" if leaving.code is None else repr(leaving.code)[:60]
+        called = "os._exit" if isinstance(leaving, _Exit) else "sys.exit"
         raise NotFound(
-            f"cannot import {name!r}: it called sys.exit({code}) when it was imported{_where(leaving, name)}; put "
+            f"cannot import {name!r}: it called {called}({code}) when it was imported{_where(leaving, name)}; put "
             "what it does as a script under `if __name__ == '__main__':`"
         ) from leaving
     except ModuleNotFoundError as error:
@@ -82,8 +86,13 @@ def _imported(name: str) -> Any:
             "the file (path.py:function)"
         ) from error
     except BaseException as error:  # whatever the user's module raises
-        shown = f"{error}" if isinstance(error, (ImportError, SyntaxError)) else f"{type(error).__name__}: {error}"
+        made = traceback.format_exception_only(type(error), error)[0].strip()  # also if its own __str__ fails
+        shown = f"{error}" if isinstance(error, (ImportError, SyntaxError)) else made
         raise NotFound(f"cannot import {name!r}: {shown:.2000}{_where(error, name)}") from error
+
+
+class _Exit(SystemExit):
+    """`os._exit`, while a module is imported: it would end this process without a word."""
 
 
 def _where(error: BaseException, name: str) -> str:
@@ -100,15 +109,37 @@ def _where(error: BaseException, name: str) -> str:
 def _quiet(name: str) -> Iterator[None]:
     """Output of the module and of its child processes goes to stderr meanwhile, and it has no arguments."""
     arguments, sys.argv = sys.argv, [name]
-    saved = _redirected()
+    saved, leave, process = _redirected(), os._exit, os.getpid()
+
+    def end(status: int) -> NoReturn:
+        if os.getpid() == process:
+            raise _Exit(status)
+        leave(status)  # a child process of the module
+
+    os._exit = end
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), _same_folder():
             yield
     finally:
-        sys.argv = arguments
+        sys.argv, os._exit = arguments, leave
         if saved is not None:
             os.dup2(saved, 1)
             os.close(saved)
+
+
+@contextlib.contextmanager
+def _same_folder() -> Iterator[None]:
+    """Return to the current folder at the end: relative paths of the job file begin there."""
+    try:
+        folder = os.open(".", os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.fchdir(folder)
+        os.close(folder)
 
 
 def _redirected() -> int | None:

@@ -72,6 +72,8 @@ def exit_code(code: int) -> int:
     output could not be written."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)  # a module of the user that was imported may print at its exit, and a program may read our output
     if _ended_by and code == _INTERRUPTED:
         return _EXIT_CODES[_ended_by[0]]
     return 1 if code == 0 and _streams[0].failure is not None else code

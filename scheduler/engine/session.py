@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from scheduler.engine.cancel import cancel
-from scheduler.engine.collect.collect import collect
+from scheduler.engine.collect.collect import CHANGING_SECONDS, collect
 from scheduler.engine.collect.fetch import Progress
 from scheduler.engine.context import SiteContext
 from scheduler.engine.one_thread import OneThread
@@ -25,6 +25,17 @@ from scheduler.ledger.rows import JobRow, Stand
 
 SLOWEST_POLL_SECONDS = 300.0
 """While nothing changes, the time between two polls grows up to this."""
+
+
+def _raise_if_lasting(error: OutputError, times: list[float]) -> None:
+    """Raise an error, unless its outputs are still changing: `collect` gives these up, if it is certain that they do.
+
+    `times`: of the earlier calls for the same jobs; this one is added.
+    """
+    times.append(time.monotonic())
+    is_enough = len(times) >= 12 or (len(times) >= 4 and times[-1] - times[0] > 1.5 * CHANGING_SECONDS)
+    if not error.changing or is_enough:
+        raise error
 
 
 class SiteSession:
@@ -144,7 +155,7 @@ class SiteSession:
             LoginError, HostKeyError: as `poll_and_collect`.
             OutputError: outputs cannot be collected, and all other jobs are collected.
         """
-        started, pause, before = time.monotonic(), self.poll_seconds, dict[Stand, int]()
+        started, pause, before, changes = time.monotonic(), self.poll_seconds, dict[Stand, int](), list[float]()
         while True:
             output_error = self._poll_and_collect(keys, progress)
             if seen is not None:
@@ -154,7 +165,7 @@ class SiteSession:
             if not left:
                 return
             if output_error is not None and all(stand.state.final for stand in left):
-                raise output_error
+                _raise_if_lasting(output_error, changes)
             passed = time.monotonic() - started
             if timeout is not None and passed >= timeout:
                 which = f"{sum(left.values())} of {sum(now.values())} jobs"

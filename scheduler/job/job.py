@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scheduler.job import validation
-from scheduler.job.interface import JobRunner, JobType, checked_state, checked_type
+from scheduler.job.interface import JobRunner, JobType, checked_arguments, checked_folder, checked_state, checked_type
 from scheduler.job.resources import Resources, Retry
 from scheduler.job.state import Cause, JobState, Status
 
@@ -90,11 +90,11 @@ class Job:
         self.container_command = container_command
         self.params: dict[str, Any] = validation.checked_params(params or {}, job_id)
         self.env_vars = validation.checked_environment(env_vars or {}, job_id)
-        self.working_dir = str(Path(working_dir if working_dir is not None else str(job_id)).absolute())
+        self.working_dir = checked_folder(working_dir, job_id)
         self.output_files = validation.checked_patterns(output_files or (), job_id)
         self.resources = resources if resources is not None else Resources()
         self.input_files = validation.checked_inputs(input_files or (), job_id)
-        self.arguments = [str(a) for a in arguments or ()]
+        self.arguments = checked_arguments(() if arguments is None else arguments, job_id)
         self.retry = retry
         self.template = None if template is None else str(Path(template).absolute())
         self.results: dict[str, Any] = {}

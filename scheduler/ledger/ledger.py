@@ -215,6 +215,10 @@ class Ledger:
         with self.database.reading() as db:
             return list(state_rows(db.execute(query, (token,))))
 
+    def of_folder(self, working_dir: str) -> list[JobRow]:
+        """The jobs with this working_dir, oldest first."""
+        return self._jobs("j.working_dir = ?", working_dir)
+
     def of_campaign(self, campaign: str, site: str) -> list[JobRow]:
         """The jobs that a campaign has submitted to a site, oldest first."""
         return self._jobs("j.campaign = ? AND j.site = ?", campaign, site)
@@ -286,8 +290,7 @@ class Ledger:
     def bundle(self, token: str) -> sqlite3.Row:
         """The row of a bundle."""
         with self.database.reading() as db:
-            row: sqlite3.Row = db.execute("SELECT * FROM bundles WHERE token = ?", (token,)).fetchone()
-        return row
+            return db.execute("SELECT * FROM bundles WHERE token = ?", (token,)).fetchone()  # type: ignore[no-any-return]
 
     def history(self, key: int) -> list[tuple[float, str]]:
         """Every observation of a job: its time (seconds since 1970) and text."""

@@ -51,7 +51,8 @@ def job_rows(cursor: sqlite3.Cursor, folder: Path) -> list[JobRow]:
             computed = (_status(status_of(row)), _results(results, folder), bool(collected), Cancelling(cancelling))
             found.append(JobRow(*_in_order((*own, *computed, *common(common_of(row))))))
         except UNSOUND as error:
-            report(f"job {row['job_id']!r:.100} (key {row['key']!r:.30})", error)
+            why = error if None not in (row["count"], row["sent"]) else ValueError("its batch is not recorded")
+            report(f"job {row['job_id']!r:.100} (key {row['key']!r:.30})", why)
     return found
 
 

@@ -149,9 +149,8 @@ class Sites:
 
     def learned(self, site: str) -> Learned:
         """All that was learned of the site."""
-        with self._database.reading() as db:
-            row = db.execute(_LEARNED, (site,)).fetchone()
-        return Learned(**dict(row)) if row else Learned()
+        rows = self._database.rows(_LEARNED, (site,), list)
+        return Learned(**dict(rows[0])) if rows else Learned()
 
     def site_json(self, site: str) -> str | None:
         """The site's settings, as JSON, at its last submission; None if nothing was submitted to it."""

@@ -132,8 +132,9 @@ _BATCH_SYSTEM = (
 )
 JOBS = (
     f"SELECT j.*, b.folder, b.sent, s.name, s.batch_id, s.count, s.packed, s.slot, {_BATCH_SYSTEM} FROM jobs j"  # noqa: S608
-    " JOIN bundles b ON b.token = j.bundle JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"
+    " LEFT JOIN bundles b ON b.token = j.bundle LEFT JOIN batches s ON s.bundle = j.bundle AND s.first = j.first"
 )
+"""A job without a bundle or batch, as a damaged ledger has, is a row too: it makes no sense, and is reported."""
 
 NEW_STATUS = (
     f"UPDATE jobs SET {', '.join(f'{column} = :{column}' for column in _OBSERVED)}, updated = :now"  # noqa: S608

@@ -21,6 +21,7 @@ from jinja2.utils import Cycler, Joiner, Namespace
 
 from scheduler.schema import metering
 from scheduler.schema.budget import ESTIMATES, MAX_WIDTH, VIEWS, Refused, budget, limited
+from scheduler.schema.named_self import OWN_SELF, Undefined, with_own_self
 from scheduler.schema.plain_text import allowed, require_plain
 
 MAX_RANGE = 100_000
@@ -61,7 +62,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(("+", "-", "*", "/", "//", "%", "**"))
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, optimized=False, **options)
+        super().__init__(undefined=Undefined, keep_trailing_newline=True, optimized=False, **options)
         self.concat = _concatenated  # type: ignore[method-assign]
         self.finalize = _finalize(self)
         self.globals = {"range": _range, "dict": dict, "cycler": Cycler, "joiner": Joiner, "namespace": Namespace}
@@ -92,7 +93,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def render(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
         """The text of a template, made within a budget."""
         with limited():
-            return template.render(values)
+            return template.render({**values, OWN_SELF: values["self"]} if "self" in values else values)
 
     def compiled(self, text: str) -> jinja2.Template:
         """The template with this text."""
@@ -113,7 +114,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         if len(source) > MAX_TEMPLATE_CHARACTERS:
             raise Refused(f"a template is larger than {MAX_TEMPLATE_CHARACTERS >> 10} KiB; is it the right file?")
-        tree: nodes.Template = metering.Meter().visit(super()._parse(source, name, filename))
+        tree: nodes.Template = metering.Meter().visit(with_own_self(super()._parse(source, name, filename)))
         tree.set_environment(self)
         return tree
 

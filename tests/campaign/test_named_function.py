@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -21,7 +22,10 @@ BODIES = {
     ),
     "import not_there_at_all": r"No module named 'not_there_at_all' \(FILE, line 1\); PYTHONPATH is",
     "def f(:": r"invalid syntax \(NAME\.py, line 1\)",
-    "x = 1": r"'.*NAME\.py' has no function 'f'",
+    "x = 1": r"'.*NAME\.py' has no function 'f'; it has none at all",
+    "f = 1": r"'f' in '.*NAME\.py' is a int, which cannot be called",
+    "import os\nos._exit(0)": r"cannot import 'NAME': it called os\._exit\(0\) when it was imported \(FILE, line 2\)",
+    "class Mute(Exception):\n    def __str__(self): return 1 / 0\nraise Mute": (r"Mute: <.*failed> \(FILE, line 3\)"),
 }
 
 
@@ -55,3 +59,14 @@ def test_output_and_arguments_of_the_command_are_kept_apart(tmp_path: Path) -> N
     done = subprocess.run([sys.executable, "-c", code, "--json"], capture_output=True, text=True, check=True)
     assert done.stdout == "['imported_loud']\n"
     assert done.stderr.splitlines() == ["printed", "child"] or sorted(done.stderr.splitlines()) == ["child", "printed"]
+
+
+def test_a_module_changes_neither_the_current_folder_nor_the_way_to_exit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "import os\nchild = os.fork()\nif child == 0:\n    os._exit(3)\nENDED = os.waitpid(child, 0)[1] >> 8\n"
+    (tmp_path / "imported_far.py").write_text(text + "os.chdir('/')\ndef f():\n    return ENDED\n")
+    leave = os._exit
+    assert named_function("imported_far.py", "f", beside=tmp_path / "job.yaml")() == 3
+    assert Path.cwd() == tmp_path and os._exit is leave

@@ -49,3 +49,12 @@ def test_a_reader_that_closes_the_pipe_stops_nothing(workspace: Workspace) -> No
     assert done.code in (0, 1)
     assert workspace.ran == ["job-good-0", "job-good-1"]
     assert (workspace.folder / "job-good-1/out.txt").exists()
+
+
+def test_what_the_module_of_a_function_prints_never_stands_in_the_output(workspace: Workspace) -> None:
+    text = "import atexit, os\nprint('early')\natexit.register(print, 'late')\nos.chdir('/')\ndef f():\n    return 1\n"
+    (workspace.folder / "loud.py").write_text(text)
+    (workspace.folder / "loud.yaml").write_text("job: {type: function, function: 'loud.py:f'}\n")
+    done = shell(workspace, '"$scheduler" render loud.yaml --site local')
+    assert done.code == 0 and done.out.startswith("#!/bin/bash") and "late" not in done.out.splitlines()
+    assert {"early", "late"} <= set(done.err.splitlines())

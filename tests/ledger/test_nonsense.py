@@ -104,11 +104,7 @@ def test_one_bad_value_hides_no_other_job(
             assert second.key in rows
             for row in rows.values():
                 assert isinstance(row.status.state, JobState)
-            # Without a batch, the query has no row.
-            if first.key not in rows and column not in (
-                "bundle",
-                "first",
-            ):
+            if first.key not in rows:
                 assert [line for line in caplog.messages if "makes no sense and is left out" in line]
             ledger.of_keys([first.key, second.key])
             ledger.attempts.of([first.key])
@@ -128,3 +124,19 @@ def test_texts_of_a_reason_are_kept_and_causes_that_do_not_exist_are_not(ledger:
     (first, _) = ledger.chosen()
     ledger.observe({first.key: Status(JobState.FAILED, Cause.UNKNOWN, reason="it's 5\n\x1b[2J")}, {})
     assert ledger.chosen()[0].status.reason == "it's 5\n\x1b[2J"
+
+
+@pytest.mark.parametrize("table", ["batches", "bundles"])
+def test_a_job_whose_batch_or_bundle_is_not_recorded_is_reported(
+    table: str, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    (first, second) = ledger.chosen()
+    with ledger.database.writing() as db:
+        db.execute(f"DELETE FROM {table} WHERE {'bundle' if table == 'batches' else 'token'} = ?", (first.bundle,))
+    soundness._reported.clear()
+    with caplog.at_level(logging.WARNING):
+        assert [row.key for row in ledger.chosen()] == [second.key]
+    assert "record of job 'j1' (key 1) makes no sense" in caplog.text
+    assert "its batch is not recorded" in caplog.text
+    polled(ledger)
+    assert [str(row.status) for row in ledger.chosen()] == ["completed"]

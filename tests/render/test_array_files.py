@@ -74,7 +74,7 @@ def test_each_job_unpacks_its_own_files_and_no_others(shell: str, tmp_path: Path
     assert sorted(path.name for path in there.iterdir() if path.name.isdecimal()) == ["1"]
     assert (there / "1/params.json").read_text() == '{"n": 1}'
     assert sorted(path.name for path in (there / "1").iterdir()) == [
-        "in", "outputs.sh", "params.json", "script.sh", "stderr.0", "stdout.0",
+        "in", "inputs", "notice", "outputs.sh", "params.json", "script.sh", "stderr.0", "stdout.0",
     ]  # fmt: skip
     assert all(not path.stat().st_mode & 0o077 for path in (there / "1").rglob("*"))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2 import UndefinedError
 
 from scheduler.schema.plain_values import plain, plain_params
 from scheduler.schema.sandbox import Sandbox
@@ -267,3 +268,11 @@ def test_objects_become_plain_values_and_others_are_left_out() -> None:
     around.append(around)
     with pytest.raises(TypeError):
         plain(around)
+
+
+def test_a_value_may_be_named_self() -> None:
+    environment = Sandbox()
+    template = environment.compiled("{{ self }}{% for one in self %}-{{ one }}{% endfor %}")
+    assert environment.render(template, {"self": "ab"}) == "ab-a-b"
+    with pytest.raises(UndefinedError, match="'self' is undefined"):
+        environment.render(template, {"other": 1})

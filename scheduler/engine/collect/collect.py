@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from scheduler.engine.collect import local_files
 from scheduler.engine.collect.fetch import Progress, fetch
 from scheduler.engine.collect.listing import Manifest
 from scheduler.engine.collect.manifest import manifest
+from scheduler.engine.collect.output import CHANGING, Output
 from scheduler.engine.collect.results import results_of
 from scheduler.engine.context import SiteContext
 from scheduler.errors import OutputError
@@ -20,6 +23,9 @@ from scheduler.ledger.rows import JobRow
 
 JOBS_PER_TRANSACTION = 1000
 """How many jobs' results are read and recorded at once: the results of ten thousand would need too much memory."""
+
+LISTS_OF_CHANGING, CHANGING_SECONDS = 3, 60.0
+"""A job with an output that changes is given up after so many different lists of its outputs, in this time at least."""
 
 
 def collect(rows: Sequence[JobRow], context: SiteContext, *, progress: Progress | None = None) -> None:
@@ -42,12 +48,43 @@ def collect(rows: Sequence[JobRow], context: SiteContext, *, progress: Progress 
         listed = manifest(submitted, context.transport, Path(scratch)) if submitted else Manifest()
         kept = dict[str, str]()
         error = _fetch(listed, context, progress, kept)
+        if error is not None:
+            error = _left_of(error, listed, context.ledger)
         complete = [row for row in rows if error is None or row.key not in error.jobs]
         for start in range(0, len(complete), JOBS_PER_TRANSACTION):
             _record(complete[start : start + JOBS_PER_TRANSACTION], listed, kept, context.ledger)
     if error is not None:
-        context.ledger.observe({}, dict.fromkeys(error.jobs, f"collect: {error}"))
         raise error
+
+
+def _left_of(error: OutputError, listed: Manifest, ledger: Ledger) -> OutputError | None:
+    """What is left of an error without the jobs whose outputs have been changing for too long: they are bad.
+
+    The reasons are recorded in the histories of the other jobs, with a digest of the list of their outputs. Only other
+    lists prove that a file changes, and not that the connection changes it.
+    """
+    reasons, texts = dict(error.reasons), dict[int, str]()
+    for key, why in error.reasons.items():
+        texts[key] = f"collect: {why}"
+        if CHANGING in why:
+            texts[key] += f" (listing {_digest(listed.of(key))})"
+            before = [(at, text) for at, text in ledger.history(key) if CHANGING in text]
+            lists = {text.rpartition(" (listing ")[2] for text in (texts[key], *(text for _, text in before))}
+            if len(lists) >= LISTS_OF_CHANGING and time.time() - before[0][0] >= CHANGING_SECONDS:
+                listed.bad[key] = why.replace(CHANGING, f"has changed for {CHANGING_SECONDS:.0f} s since the job ended")
+                del reasons[key], texts[key]
+    ledger.observe({}, texts)
+    if not reasons:
+        return None
+    changing = all(CHANGING in why for why in reasons.values())
+    return OutputError(next(iter(reasons.values())), reasons=reasons, changing=changing)
+
+
+def _digest(outputs: Iterable[Output]) -> str:
+    found = hashlib.sha256()
+    for one in outputs:
+        found.update(repr((one.remote_path, one.size, one.sha256, one.modified)).encode())
+    return found.hexdigest()[:12]
 
 
 def _fetch(

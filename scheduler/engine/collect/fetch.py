@@ -70,7 +70,7 @@ def fetch(
             failed = {output.job: str(error) for output in blamed} | failed
             wanted = [output for output in error.left if output.job not in failed]
     if failed:
-        raise OutputError(next(iter(failed.values())), jobs=failed)
+        raise OutputError(next(iter(failed.values())), reasons=failed)
 
 
 def _fetch_once(

@@ -10,6 +10,8 @@ from scheduler.engine.collect.local_files import Properties, Where
 LARGE_BYTES = 8 << 20
 """From this size on a file is hashed while it is sent, not before, and a partial download of it is resumed."""
 SHA256_OF_EMPTY = hashlib.sha256().hexdigest()
+CHANGING = "may still be changing. Collect again"
+"""The end of the message about a file that is not what the list of the outputs has."""
 LOGS = {"stdout": "job.stdout", "stderr": "job.stderr", "result": "result.json"}
 """Kind of output → its file name in the job's working_dir. Every job may have these."""
 

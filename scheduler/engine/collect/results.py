@@ -40,6 +40,8 @@ def results_of(row: JobRow, manifest: Manifest) -> tuple[Status, dict[str, Any]]
         complete.
     """
     outputs = manifest.of(row.key)
+    if row.key in manifest.bad:
+        outputs = [output for output in outputs if os.path.lexists(output.local_path)]
     own, problem = _own_results(outputs)
     bad = manifest.bad.get(row.key, "")
     status = _checked(row, outputs, problem, gone=row.key in manifest.gone, bad=bad)

@@ -20,6 +20,7 @@ from typing import IO, Any, Protocol
 
 from scheduler.engine.collect import local_files
 from scheduler.engine.collect.local_files import NOTHING, Properties, Where
+from scheduler.engine.collect.output import CHANGING
 from scheduler.errors import OutputError, TransportError
 
 _CHUNK_BYTES = 1 << 20
@@ -147,9 +148,7 @@ class Part:
 
     def _finish(self, source: Source) -> None:
         if _line(source, _SHA256, self.target).decode() != self.digest.hexdigest():
-            raise FileNotKept(
-                f"{self.target.path!r} differs from the remote file (SHA-256); it may still be changing. Collect again"
-            )
+            raise FileNotKept(f"{self.target.path!r} differs from the remote file (SHA-256); it {CHANGING}")
         if self._file is None or self._write_error is not None:
             return
         try:
@@ -266,10 +265,7 @@ def _line(source: Source, pattern: re.Pattern[bytes], target: Where) -> bytes:
         raise _ended_early(target)
     found = pattern.match(line)
     if found is None:
-        raise OutputError(
-            f"{target.path!r}: the site did not send what the manifest lists; the file may still be changing. "
-            "Collect again"
-        )
+        raise OutputError(f"{target.path!r}: the site did not send what the manifest lists; the file {CHANGING}")
     return found[1]
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from scheduler.engine.collect import local_files
-from scheduler.engine.collect.output import Output
+from scheduler.engine.collect.output import CHANGING, Output
 from scheduler.engine.collect.tar_reader import Member, Source, members
 from scheduler.errors import OutputError
 
@@ -62,9 +62,7 @@ def keep(output: Output, content: bytes, kept: dict[str, str]) -> None:
         OutputError: it is not, or the file cannot be written.
     """
     if hashlib.sha256(content).hexdigest() != output.sha256:
-        raise OutputError(
-            f"{output.remote_path!r} differs from the manifest (SHA-256); it may still be changing. Collect again"
-        )
+        raise OutputError(f"{output.remote_path!r} differs from the manifest (SHA-256); it {CHANGING}")
     try:
         if name := local_files.put(output.where, content, output.properties):
             kept[output.local_path] = name
@@ -78,8 +76,7 @@ def _content(member: Member, output: Output, written: Mapping[str, Output | None
         return _content_of_link(member.link, written)
     if member.size != output.size:
         raise OutputError(
-            f"{output.remote_path!r} has {member.size} bytes, but the manifest lists {output.size}; it may still be "
-            "changing. Collect again"
+            f"{output.remote_path!r} has {member.size} bytes, but the manifest lists {output.size}; it {CHANGING}"
         )
     return member.content()
 

@@ -12,7 +12,7 @@ from scheduler.batch.base import BatchSystem
 from scheduler.batch.outcome import Accepted, Full, Refused, Unknown
 from scheduler.engine.context import SiteContext
 from scheduler.engine.site_identity import identity_of
-from scheduler.engine.submit import jobs_file, leftovers, spool
+from scheduler.engine.submit import jobs_file, leftovers, local_inputs, spool
 from scheduler.engine.submit.jobs_file import JobsFile
 from scheduler.engine.submit.reply import CANNOT_WRITE, MISSING_FOLDER, SubmitReply, status_of
 from scheduler.errors import LedgerError
@@ -39,20 +39,17 @@ def record_intent(bundle: Bundle, context: SiteContext, *, campaign: str | None)
 
     Raises:
         LedgerError: the spool or the ledger cannot be written, or other users could change them.
-        JobError: a file of the user cannot be read.
+        JobError: a file of the user cannot be read, or would be replaced by an input.
     """
     site, ledger = context.site, context.ledger
+    local_inputs.refuse_to_replace((job for _, job in bundle.jobs), context)
     refuse_unsafe(ledger.folder)
     if lost := ledger.recovery.lost():
         raise LedgerError(f"nothing was submitted: {ledger.recovery.loss_message(lost)}")
     resources_json = cache(lambda resources: json.dumps(resources.to_json()))
     batches = [(one.first, len(one.jobs), one.name, one.packed) for one in bundle.batches]
     jobs = [
-        {
-            **_job_values(job, element, one.first, campaign),
-            "resources": resources_json(want),
-            "retry": _retry(job, site),
-        }
+        _job_values(job, element, one.first, campaign) | {"resources": resources_json(want), "retry": _retry(job, site)}
         for one in bundle.batches
         for element, (job, want) in enumerate(zip(one.jobs, one.resources, strict=True), start=one.first)
     ]

@@ -31,9 +31,9 @@ from scheduler.render.function.expected import statements_of
 from scheduler.render.function.loaded import Differs, Values, values_to_send
 from scheduler.render.function.modules import exists, is_ours, modules_in_pickle, sources_of, top_of
 from scheduler.render.function.params import is_json, name_of, plain_params, refuse_wrong_params
-from scheduler.render.function.reach import reach_of
+from scheduler.render.function.reach import first_of_type, place_of, reach_of
 from scheduler.render.function.script import from_script, is_script, without_unused_packages
-from scheduler.render.function.state import GENERATOR, REMEDY, Pickler, first_of_type, kind_of_state, place_of, seed_of
+from scheduler.render.function.state import GENERATOR, REMEDY, Pickler, kind_of_state, seed_of
 from scheduler.render.function.values import SCRIPT
 
 _NOT_PICKLED = (  # observed when pickling fails: it calls methods of the user's objects

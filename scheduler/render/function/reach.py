@@ -1,17 +1,36 @@
-"""Which variables of the user's modules a function may read. It looks at names in code objects, and runs nothing."""
+"""Which variables of the user's modules a function may read, and where it holds an object.
+
+It looks at names in code objects and at values, and runs nothing.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from scheduler.render.function.modules import is_ours
 from scheduler.render.function.values import SCRIPT
+
+_MOST_OBJECTS = 100_000
+SCALARS = (str, bytes, int, float, complex, bool, type(None))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an object was found.
+
+    Attributes:
+        name: such as ``rng`` or ``sampler.rng``.
+        is_given: it is a part of the params or of the object whose method is called, not a variable of the code.
+    """
+
+    name: str
+    is_given: bool
 
 
 @dataclass(frozen=True)
@@ -35,11 +54,13 @@ class Reach:
 
     Attributes:
         variables: of the user's modules and of the script.
+        definitions: the functions and classes of the user that it uses, itself among them.
         modules: the user's modules that contain something of it.
         names: every name and attribute in its code.
     """
 
     variables: tuple[Variable, ...]
+    definitions: tuple[FunctionType | type, ...]
     modules: tuple[ModuleType, ...]
     names: frozenset[str]
 
@@ -56,10 +77,12 @@ def reach_of(function: Callable[..., Any], known: dict[str, bool]) -> Reach:
     walk = _Walk(known)
     walk.follow(function)
     variables: list[Variable] = []
+    definitions: list[FunctionType | type] = []
     while walk.waiting:
-        variables += walk.uses_of(walk.waiting.pop())
+        definitions.append(walk.waiting.pop())
+        variables += walk.uses_of(definitions[-1])
     modules = {one.module.__name__: one.module for one in variables if one.module.__name__ not in SCRIPT} | walk.homes
-    return Reach(tuple(variables), tuple(modules.values()), frozenset(walk.names))
+    return Reach(tuple(variables), tuple(definitions), tuple(modules.values()), frozenset(walk.names))
 
 
 class _Walk:
@@ -174,3 +197,54 @@ def captured(function: FunctionType) -> dict[str, Any]:
         except ValueError:  # not set yet
             continue
     return found
+
+
+def place_of(wanted: object, function: object, params: Mapping[str, Any]) -> Place | None:
+    """Where a function or its params hold an object."""
+    return next((place for place, value in _parts(function, params) if value is wanted), None)
+
+
+def first_of_type(name: str, function: object, params: Mapping[str, Any]) -> Place | None:
+    """Where a function or its params hold an object of a type with this name."""
+    return next((place for place, value in _parts(function, params) if type(value).__name__ == name), None)
+
+
+def _parts(function: object, params: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
+    waiting: list[tuple[Place, Any]] = [(Place(f"params[{name!r}]", True), value) for name, value in params.items()]
+    waiting.append((Place("", True), function))
+    seen: dict[int, object] = {}
+    while waiting and len(seen) < _MOST_OBJECTS:
+        place, value = waiting.pop(0)
+        if id(value) not in seen and not isinstance(value, SCALARS):
+            seen[id(value)] = value
+            yield place, value
+            waiting.extend(_inside(place, value))
+
+
+def _inside(place: Place, value: Any) -> Iterator[tuple[Place, Any]]:
+    """The objects that a function, container or instance holds directly."""
+
+    def given(name: str) -> Place:
+        return Place(name, place.is_given)
+
+    if isinstance(value, FunctionType):
+        used = {name: value.__globals__[name] for name in names_in(value.__code__) if name in value.__globals__}
+        yield from ((Place(name, False), item) for name, item in {**used, **captured(value)}.items())
+        items = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        yield from ((Place(f"a default value of {value.__name__}", False), item) for item in items)
+    elif isinstance(value, functools.partial):
+        yield place, value.func
+        yield from ((given(f"argument {n}"), item) for n, item in enumerate(value.args))
+        yield from ((given(name), item) for name, item in value.keywords.items())
+    elif inspect.ismethod(value):
+        yield given(type(value.__self__).__name__), value.__self__
+    elif isinstance(value, Mapping):
+        yield from ((given(f"{place.name}[{key!r:.40}]"), item) for key, item in value.items())
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        yield from ((given(f"{place.name}[{n}]"), item) for n, item in enumerate(value))
+    elif isinstance(value, type):
+        if value.__module__ in SCRIPT:
+            yield from ((Place(f"{value.__name__}.{name}", False), item) for name, item in vars(value).items())
+    elif not isinstance(value, ModuleType) and hasattr(value, "__dict__"):
+        yield from ((given(f"{place.name}.{name}".lstrip(".")), item) for name, item in vars(value).items())
+        yield Place(type(value).__name__, False), type(value)

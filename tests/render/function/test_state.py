@@ -128,6 +128,16 @@ SEEDED = {
     "random.seed(5)\nrng = random": "seeded calls random.seed(5) when it is imported (line 2)",
     "import numpy as np\nnp.random.seed(5)\nrng = np.random": "seeded calls np.random.seed(5)",
     "import numpy as np\nrng = np.random.default_rng(5)": "seeded.rng is a random number generator with a fixed seed",
+    "class rng:\n    own = random.Random(5)\n    random = own.random": "seeded.rng.own is a random",
+    "class Own(random.Random):\n    pass\nrng = Own(5)": "seeded.rng is a random",
+    "def made(seed):\n    return random.Random(seed)\nrng = made(5)": "seeded.rng is a random",
+    "def made(seed=5):\n    return random.Random(seed)\nrng = made()": "seeded.rng is a random",
+    "class Own:\n    def __init__(self, seed=3):\n        self.own = random.Random(seed)\n"
+    "        self.random = self.own.random\n"
+    "rng = Own()": "seeded.rng has a random",
+    "import types\nrng = types.SimpleNamespace(random=random.Random(5).random)": "seeded.rng has a random",
+    "import functools, types\nfive = random.Random(5)\n"
+    "rng = types.SimpleNamespace(random=functools.partial(five.uniform, 0, 1))": "seeded.rng has a random",
 }
 
 
@@ -156,3 +166,38 @@ def test_a_seed_in_the_function_or_a_generator_without_one_serves_all_jobs(make:
     results = [node.run(packer.pack(module.f, {"seed": n}, job_id=f"j{n}"), {"seed": 1}).result for n in range(2)]
     assert [one["result"][:2] for one in results] == [[random.Random(1).random()] * 2] * 2
     assert results[0] != results[1]
+
+
+HELD = """
+import functools, random
+class Own:
+    def __init__(self, seed=None):
+        self.own = random.Random(seed)
+own, listed, drawn = Own(), [random.Random()], functools.partial(random.Random().uniform, 0, 1)
+class Of:
+    own = random.Random()
+def f(given=random.Random()):
+    return [one.random() for one in (own.own, listed[0], Of.own, given, f.own)] + [drawn()]
+f.own = random.Random()
+"""
+
+
+def test_generators_inside_others_are_made_anew_in_each_job_unless_they_have_a_seed(make: Make, node: Node) -> None:
+    module, packer = make("held", {"held.py": HELD}), Packer()
+    first, second = (node.run(packer.pack(module.f, {}, job_id=name)).result["result"] for name in "ab")
+    assert all(one != other for one, other in zip(first, second, strict=True))
+    for number, (made, words) in enumerate(
+        {
+            "own = Own(3)": "own has",
+            "listed = [random.Random(3)]": "listed has",
+            "drawn = random.Random(3).random": "drawn has",
+            "Of.own = random.Random(3)": "Of.own is",
+            "f.own = random.Random(3)": "f.own is",
+            "def f(given=random.Random(3)):\n    return given.random()": r"f \(a default value\) is",
+        }.items()
+    ):
+        name = f"held{number}"
+        module, packer = make(name, {f"{name}.py": f"{HELD}{made}\n"}), Packer()
+        packer.pack(module.f, {}, job_id="a")
+        with pytest.raises(JobError, match=f"{name}.{words} a random number generator with a fixed seed"):
+            packer.pack(module.f, {}, job_id="b")

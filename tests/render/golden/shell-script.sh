@@ -21,6 +21,7 @@ payload() {
   export JOB_DIR="$dir"
   export JOB_PARAMS_FILE="$bundle/$element/params.json"
   export DETECTOR='epic $x'
+  printf '%s\0' maps/field.map >"$control/inputs"
   { mkdir -p ./maps && rm -rf ./maps/field.map && cp -R "$shared/1" ./maps/field.map; } || cannot_start "the input files cannot be copied to $dir"
   exec bash "$shared/0" --z1 10 '<it'\''s>'
 }
