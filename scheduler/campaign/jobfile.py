@@ -23,6 +23,8 @@ from scheduler.schema.template_errors import FAULTS, explained
 from scheduler.schema.yaml import laid_over, local_path, read_mapping
 
 _JINJA = Sandbox()
+_MOST_CHARACTERS = 100 << 20
+"""The ids, folders, output patterns and variables of all jobs of a file."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -74,9 +76,12 @@ class JobFile:
         """
         ids: dict[str, _Plan] = {}
         folders: dict[str, str] = {}
-        jobs = []
+        jobs, size = [], 0
         for plan in self._plans():
             job = self._job(plan)
+            size += sum(map(len, [job.job_id, job.working_dir, *job.output_files, *job.env_vars.values()]))
+            if size > _MOST_CHARACTERS:
+                raise self._wrong(f"its patterns make more than {_MOST_CHARACTERS >> 20} million characters of text")
             if job.job_id in ids:
                 raise self._wrong(
                     f"id: {job.job_id!r} would be the id of two jobs: {ids[job.job_id]} and {plan}; "
@@ -148,14 +153,17 @@ class JobFile:
             raise self._wrong(f"{key}: {_why(error, pattern, params, key)}") from None
 
     def _working_dir(self, own: str | None, params: Mapping[str, Any]) -> str | None:
-        """The folder, relative to the current directory. Only the pattern may contain ``..``, not a parameter."""
+        """The folder, relative to the current directory. Only the pattern may lead elsewhere by ``..`` or
+        a leading ``/``, not a parameter."""
         pattern = own if own is not None else self.keys.working_dir
         if pattern is None:
             return None
         folder = self._filled(pattern, params, key="working_dir")
-        if not folder or "\0" in folder or (".." in folder.split("/") and ".." not in pattern.split("/")):
+        leads_out = ".." in folder.split("/") and ".." not in pattern.split("/")
+        if not folder or "\0" in folder or leads_out or (folder.startswith("/") and not pattern.startswith("/")):
             raise self._wrong(
-                f"working_dir: {pattern[:60]!r} is not a folder: it is empty, or a parameter puts '..' or a NUL into it"
+                f"working_dir: {pattern[:60]!r} is not a folder: it is empty, or a parameter puts '..', a NUL or a"
+                " leading '/' into it; write '..' and '/' into the pattern itself"
             )
         return folder if pattern.startswith("~") else folder.replace("~", "./~", 1) if folder[0] == "~" else folder
 

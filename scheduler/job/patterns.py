@@ -54,6 +54,11 @@ def is_git(name: str) -> bool:
     return _IGNORED.sub("", name).casefold().rstrip(" .") in (".git", "git~1")
 
 
+def leads_into_git(path: str) -> bool:
+    """Whether a local path is in a ``.git`` folder, by its names or by the links in it."""
+    return any(is_git(name) for place in (path, os.path.realpath(path)) for name in place.split("/"))
+
+
 def pieces(name: str) -> Iterator[str]:
     """The pattern of one name in pieces: ``*``, ``?``, classes (``[a-c]``), and single other characters."""
     at = 0

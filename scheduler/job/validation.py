@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from scheduler.errors import ConfigError, JobError
-from scheduler.job import declared_outputs
+from scheduler.job import declared_outputs, patterns
 from scheduler.job.interface import JobType
 from scheduler.quoting import quote_path
 
@@ -20,6 +20,7 @@ _OF_THE_SHELL = ("UID", "EUID", "PPID", "SHELLOPTS", "BASHOPTS", "BASH_VERSINFO"
 RESERVED_NAMES = (*_OURS, *_OF_THE_SHELL)
 """Variables that the job's script sets itself, or that a shell does not allow to be set."""
 NAME_BYTES, PATH_BYTES = 255, 4000
+VARIABLE_BYTES = 128 << 10  # Linux: MAX_ARG_STRLEN, with the NUL
 JOB_ID_BYTES = 200  # file systems allow 255 bytes; the rest is for our suffixes
 
 
@@ -91,6 +92,9 @@ def checked_environment(variables: Mapping[str, Any], job_id: str) -> dict[str, 
         if "\0" in str(value):
             raise JobError(f"job {job_id!r}: env_vars: {name} contains a NUL, which is not possible in an environment")
         _refuse_surrogates(str(value), f"job {job_id!r}: env_vars: {name}")
+        if len(f"{name}={value}".encode()) >= VARIABLE_BYTES:
+            most = VARIABLE_BYTES >> 10
+            raise JobError(f"job {job_id!r}: env_vars: {name} is larger than {most} kB, which no program can get")
     return {name: str(value) for name, value in variables.items()}
 
 
@@ -184,6 +188,10 @@ def check(job: Job) -> None:
     for text in job.arguments:
         _refuse_surrogates(text, f"job {job.job_id!r}: arguments")
     folder = Path(job.working_dir)
+    if patterns.leads_into_git(job.working_dir):
+        raise JobError(
+            f"job {job.job_id!r}: working_dir {job.working_dir!r} is in a .git folder; no output is written into one"
+        )
     if folder.exists() and not folder.is_dir():
         raise JobError(
             f"job {job.job_id!r}: working_dir {job.working_dir!r} is not a folder; outputs are downloaded to it"

@@ -21,6 +21,11 @@ def job(job_id: str = "b0", **more: Any) -> Job:
     return Job(job_id, function=half, params={"x": 1.0}, **more)
 
 
+def link_to_git(folder: Path) -> Path:
+    (folder / "plots").symlink_to(".git/hooks")
+    return folder / "plots"
+
+
 Maker = Callable[[Path], Job]
 
 
@@ -64,6 +69,9 @@ REFUSED: list[tuple[Maker, str]] = [
     (lambda _: job(env_vars={"JOB_ID": "1"}), "env_vars: JOB_ID is set by the job's own script"),
     (lambda _: job(env_vars={"A": None}), "env_vars: A must be text or a number"),
     (lambda _: job(env_vars={"A": "\0"}), "env_vars: A contains a NUL"),
+    (lambda _: job(env_vars={"A": "é" * 65536}), "env_vars: A is larger than 128 kB"),
+    (lambda folder: job(working_dir=folder / "a/.Git /b"), "is in a .git folder"),
+    (lambda folder: job(working_dir=link_to_git(folder) / "new"), "is in a .git folder"),
     (lambda _: job(output_files="*.root"), "output_files must be a list"),
     (lambda _: job(output_files=["/etc/passwd"]), "output_files: '/etc/passwd' leads out"),
     (lambda _: job(output_files=["a/../../b"]), "output_files: 'a/../../b' leads out"),

@@ -22,6 +22,12 @@ _WHY = {
     "read": "cannot read {}",
     "inside": "{} is a link to a folder that contains the job's own folder or files of scheduler",
 }
+MOST_FILES = 250_000
+"""The most files of a list. With names of usual length, more do not fit into a reply that is kept in memory."""
+_LINE_BYTES = 1 << 14
+"""The most bytes of a path, and of a line: longer paths do not exist."""
+_HEAD_LINES, _HEAD_LINES_OF_ONE = 100, 20
+"""The most lines before the files: at all, and in addition for each job."""
 _DETAILS = re.compile(rb"(-1|\d{1,18})(?: ([0-7]{1,6}) (-?\d{1,12}))?\Z")
 _HASH = re.compile(rb"[0-9a-f]{64}\Z|-\Z|!\Z")
 
@@ -117,7 +123,7 @@ def read_listing(rows: Sequence[JobRow], reply: bytes, start: int, scratch: Path
     """
     outputs = Outputs(rows, reply, scratch)
     result = Manifest(outputs)
-    for line in reply[:start].decode(errors="replace").splitlines():
+    for line in _head(reply, start, most=_HEAD_LINES + _HEAD_LINES_OF_ONE * len(rows)):
         word, _, rest = line.partition(" ")
         number, _, why = rest.partition(" ")
         if word == "gone":
@@ -140,6 +146,26 @@ def read_listing(rows: Sequence[JobRow], reply: bytes, start: int, scratch: Path
     return result
 
 
+def _head(reply: bytes, end: int, *, most: int) -> Iterator[str]:
+    """The lines before the files, of each a limited part."""
+    start = 0
+    for _ in range(most):
+        if start >= end:
+            return
+        stop = reply.index(b"\n", start)
+        yield reply[start : min(stop, start + _LINE_BYTES)].decode(errors="replace")
+        start = stop + 1
+    raise ValueError("it has more lines about jobs than jobs were requested")
+
+
+def _end_of(reply: bytes, mark: bytes, start: int, most: int = _LINE_BYTES) -> int:
+    """Where the next mark is. What precedes it is a name or a line, so it cannot be long."""
+    end = reply.find(mark, start, start + most)
+    if end < 0:
+        raise ValueError("it is incomplete, or a name in it is too long")
+    return end
+
+
 def _row(rows: Sequence[JobRow], number: str) -> JobRow:
     """The job with that number in the request. A negative number must not count from the end of the list."""
     if not is_number(number):
@@ -149,10 +175,12 @@ def _row(rows: Sequence[JobRow], number: str) -> JobRow:
 
 def _files(reply: bytes, start: int) -> Iterator[_Listed]:
     """The files of the list, whose count is at `start`. The list may be long, so it is not copied as a whole."""
-    end = reply.index(b"\n", start)
+    end = _end_of(reply, b"\n", start)
     count, details = int(reply[start:end]), reply.rfind(b"\0") + 1
     if not count:
         return
+    if count > MOST_FILES:
+        raise ValueError(f"it has more than {MOST_FILES} files; let the jobs pack their outputs into archives")
     if reply.count(b"\0", end) != 3 * count or reply.count(b"\n", details) != 2 * count or reply[-1:] != b"\n":
         raise ValueError("it is incomplete")
     hashes = details
@@ -167,13 +195,13 @@ def _files(reply: bytes, start: int) -> Iterator[_Listed]:
 
 def _read_file(reply: bytes, start: int, details: int, hashes: int) -> tuple[_Listed, int]:
     """The file whose strings, details and hash begin at these bytes; and where the strings of the next one begin."""
-    middle = reply.index(b"\0", reply.index(b"\0", start) + 1)
+    middle = _end_of(reply, b"\0", _end_of(reply, b"\0", start) + 1)
     first, _, folder = reply[start:middle].partition(b"\0")
-    end = reply.index(b"\0", middle + 1)
+    end = _end_of(reply, b"\0", middle + 1)
     job, _, kind = first.decode().partition("\t")
     listed = _Listed(
         job, kind, os.fsdecode(folder), os.fsdecode(reply[middle + 1 : end]),
-        reply[details : reply.index(b"\n", details)], reply[hashes : reply.index(b"\n", hashes)],
+        reply[details : _end_of(reply, b"\n", details)], reply[hashes : _end_of(reply, b"\n", hashes)],
         start, details, hashes,
     )  # fmt: skip
     return listed, end + 1

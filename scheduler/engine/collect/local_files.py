@@ -18,7 +18,10 @@ import re
 import stat
 import time
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
+
+from scheduler.job import patterns
 
 _CHUNK_BYTES = 1 << 18
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -61,6 +64,8 @@ def parent_of(where: Where, *, make: bool = False) -> Iterator[tuple[int, str]]:
         OSError: a folder is missing or cannot be opened, or is a link.
     """
     inside = where.folder.rstrip("/") if where.folder else where.path.rpartition("/")[0]
+    if make and _leads_into_git(inside):
+        raise OSError(errno.EPERM, f"{inside!r} is in a .git folder, and no output is written into one")
     *folders, name = where.path[len(inside) + 1 :].split("/")
     descriptor = _open_root(inside or "/", make=make)
     try:
@@ -71,6 +76,11 @@ def parent_of(where: Where, *, make: bool = False) -> Iterator[tuple[int, str]]:
         yield descriptor, name
     finally:
         os.close(descriptor)
+
+
+@lru_cache(maxsize=4096)
+def _leads_into_git(folder: str) -> bool:
+    return patterns.leads_into_git(folder)
 
 
 def _open_root(path: str, *, make: bool) -> int:

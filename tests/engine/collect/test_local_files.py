@@ -69,6 +69,16 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_never_read_or_written(siz
     assert outside.read_bytes() == bytes(size)
 
 
+@pytest.mark.parametrize("size", [0, 10, LARGE_BYTES], ids=["empty", "small", "large"])
+def test_nothing_is_written_where_a_link_leads_into_a_git_folder(size: int, tmp_path: Path) -> None:
+    bundle, _ = remote_plots(tmp_path, bytes(size))
+    (tmp_path / ".git" / "hooks").mkdir(parents=True)
+    (tmp_path / "out").symlink_to(".git/hooks")
+    with pytest.raises(OutputError, match=r"\.git folder"):
+        collect(bundle, tmp_path / "out")
+    assert list((tmp_path / ".git" / "hooks").iterdir()) == []
+
+
 @pytest.mark.parametrize("kind", ["hard link", "link", "missing link", "pipe", "folder"])
 @pytest.mark.parametrize("size", [10, LARGE_BYTES], ids=["small", "large"])
 def test_what_has_the_name_of_a_temporary_file_is_not_written(size: int, kind: str, tmp_path: Path) -> None:
