@@ -44,7 +44,7 @@ class Unpacked:
 
     def __init__(self, folder: Path, text: str, *, shell: str = "bash", **job: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.shell = SHELLS[shell]
+        self.shell = list(SHELLS[shell])
         source = folder / "payload.sh"
         source.write_text(text)
         values = {"working_dir": folder / "out", **job}

@@ -3,22 +3,6 @@
 #   of an enclosing job    we may be called from inside a job: what describes that job must not reach ours. Unset.
 #   for our own commands   they change what squeue, ls, tar, … do or print. Unset, and set again by `as_login`.
 #   all others             what reaches the controller (SLURM_CONF, PBS_SERVER, …), and what the user has set. Kept.
-set +aefuvxC
-# An exported SHELLOPTS or BASHOPTS sets options of bash.
-# shellcheck disable=SC3040
-! (set +o pipefail) 2>/dev/null || set +o pipefail
-# shellcheck disable=SC3044
-! command -v shopt >/dev/null 2>&1 || shopt -u nullglob failglob dotglob nocaseglob nocasematch xpg_echo 2>/dev/null
-# With noexec, bash executes nothing and exits with 0: so would each script of a job.
-# shellcheck disable=SC3028
-case :${SHELLOPTS-}: in *:noexec:*) unset SHELLOPTS ;; esac
-unalias -a 2>/dev/null
-# Functions that bash has exported. A function with the name of a command of the batch system is the site's, and is kept.
-for name in awk basename cat cd chmod command cp cut date dd df dirname echo find getconf grep gzip head id kill ln ls mkdir \
-  mktemp mv paste perl printf ps read readlink rm sed setsid sha256sum shasum sleep sort stat tail tar test timeout touch tr \
-  uname wait wc xargs; do unset -f "$name" 2>/dev/null; done
-unset IFS
-
 login_names=''   # the variables that `as_login` sets again; the value of NAME is in login_NAME
 set_aside() {
   eval "[ -n \"\${$1+set}\" ]" || return   # gawk invents variables
@@ -53,6 +37,9 @@ for name in $(awk 'BEGIN { for (name in ENVIRON) if (name ~ /^[A-Za-z_][A-Za-z0-
   esac
 done
 [ -z "$in_job" ] || unset CUDA_VISIBLE_DEVICES GPU_DEVICE_ORDINAL HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES ZE_AFFINITY_MASK
+# With these options of bash, a script does nothing: no job could run.
+# shellcheck disable=SC3028
+case :${SHELLOPTS:-}: in *:noexec:* | *:onecmd:*) unset SHELLOPTS 2>/dev/null ;; esac
 LC_ALL=C
 export LC_ALL
 

@@ -52,7 +52,7 @@ def program(name: str, batch: str | None = None) -> Program:
 
 def prelude() -> str:
     """What all programs begin with: their environment, and the functions that they share."""
-    return f"{_text('batch', 'environment.sh')}\n{_text('engine', 'prelude.sh')}"
+    return f"{runtime.text('options.sh')}\n{_text('batch', 'environment.sh')}\n{_text('engine', 'prelude.sh')}"
 
 
 @cache

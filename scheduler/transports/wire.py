@@ -22,7 +22,8 @@ from scheduler.quoting import quote
 from scheduler.transports.base import Expanded, Program
 
 # tcsh fails on a quoted newline and on '!'; `dash -s` reads ahead into the data. This line works in all shells.
-_COMMAND = """exec /bin/sh -c 'eval "$(head -c {count})"'"""
+# A login file may have replaced PATH, hence `command -p`.
+_COMMAND = """exec /bin/sh -c 'eval "$(command -p head -c {count})"'"""
 
 # printf assembles the markers: under `set -x`, the trace of this source must not look like a marker.
 # A shell that a login file or forced command has started reads commands from standard input (`s` in `$-`): it must not

@@ -70,6 +70,39 @@ def test_a_runner_in_other_processes_opens_anew_and_the_parent_keeps_its_connect
 
 
 @pytest.mark.cluster
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_workers_that_are_forked_while_an_ssh_of_openssh_is_connected_open_their_own(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    site = cluster.site("forked-openssh", transport="openssh")
+    with Runner(site, ledger=Ledger(tmp_path / "ledger"), prompt=False) as runner:
+        first = job(tmp_path, "first")
+        runner.submit([first])
+        folder = runner.transport._master._folder  # type: ignore[attr-defined]
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            pool.starmap_async(runs, [(runner, job(tmp_path, name)) for name in "ab"]).get(PATIENCE)
+        assert (folder / "m").is_socket()  # neither closed nor removed by a worker
+        runner.wait([first], timeout=PATIENCE)
+        assert first.state is JobState.COMPLETED
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_workers_of_joblib_use_a_runner(backend: str, cluster: Cluster, tmp_path: Path) -> None:
+    joblib = pytest.importorskip("joblib")
+    with Runner(cluster.site("joblib"), ledger=Ledger(tmp_path / "ledger"), prompt=False) as runner:
+        first = job(tmp_path, "first")
+        runner.submit([first])
+        work = (joblib.delayed(runs)(runner, job(tmp_path, name)) for name in "ab")
+        joblib.Parallel(n_jobs=2, backend=backend, timeout=PATIENCE)(work)
+        runner.wait([first], timeout=PATIENCE)
+        assert first.state is JobState.COMPLETED
+    if backend == "loky":  # its workers would outlive this test
+        joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
+
+
+@pytest.mark.cluster
 def test_eight_threads_use_one_runner(cluster: Cluster, tmp_path: Path) -> None:
     name = f"threads-{uuid.uuid4().hex[:8]}"  # the site notes the campaigns of earlier runs of this test
     with Runner(cluster.site("threads"), ledger=Ledger(tmp_path / "ledger"), prompt=False, campaign=name) as runner:

@@ -5,6 +5,7 @@ As little as possible is changed for the payload."""
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -36,7 +37,8 @@ ASIDE = {
     "TIME_STYLE": "full-iso", "TMPDIR": "/no/such/folder", "BASH_ENV": "/no/such/file", "ENV": "/no/such/file",
 }  # fmt: skip
 OPTIONS = {
-    "SHELLOPTS": "errexit:nounset:noclobber:pipefail", "BASHOPTS": "failglob:nullglob",
+    "SHELLOPTS": "errexit:nounset:noclobber:pipefail:xtrace:keyword:monitor:onecmd",
+    "BASHOPTS": "failglob:nullglob:extglob:lastpipe",
     "BASH_FUNC_ls%%": "() { echo hijacked; }", "IFS": "e",
 }  # fmt: skip
 PROGRAM = r"""
@@ -45,6 +47,9 @@ make_scratch
 echo 1 >"$scratch/a"
 echo 2 >"$scratch/a"
 [ "$(cat "$scratch/a")" = 2 ] && [ "$(ls "$scratch")" = a ] || exit 9
+last=; pattern='@(a)'
+echo b | while read -r last; do :; done
+case $last,$(echo b | awk -v c=d '{ print c }'),b in ,d,$pattern) exit 9 ;; ,d,*) ;; *) exit 9 ;; esac
 awk 'BEGIN { for (name in ENVIRON) printf "ours %s=%s%c", name, ENVIRON[name], 1 }'
 as_login awk 'BEGIN { for (name in ENVIRON) printf "login %s=%s%c", name, ENVIRON[name], 1 }'
 as_login sh -c 'exit 3'
@@ -54,7 +59,7 @@ as_login sh -c 'exit 3'
 def run(shell: str, environment: dict[str, str]) -> tuple[int | None, dict[str, dict[str, str]]]:
     """The exit code of the program, and the variables that it and `as_login` have."""
     call = encode(Program("environment", prelude() + PROGRAM))
-    command = [*SHELLS[shell], "-c", f'eval "$(head -c {len(call.opening)})"']
+    command = [*SHELLS[shell], "-c", f'eval "$(command -p head -c {len(call.opening)})"']
     plain = {"PATH": os.environ["PATH"], "HOME": "/", **environment}
     done = subprocess.run(command, input=call.opening, env=plain, capture_output=True, timeout=300)
     decoder = Decoder(call.nonce)
@@ -110,8 +115,21 @@ def test_gpus_that_a_user_has_chosen_outside_a_job_are_kept() -> None:
     assert found["login"]["CUDA_VISIBLE_DEVICES"] == "1"
 
 
+@pytest.mark.parametrize("path", [None, "", "/no/such/folder:/"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_path_without_the_folders_of_the_system_stops_no_program(shell: str, path: str | None) -> None:
+    if not installed(shell):
+        pytest.skip(f"{shell} is not installed")
+    call = encode(Program("path", f"{prelude()}\nmake_scratch; as_login awk 'BEGIN {{ exit 3 }}'"))
+    command = [str(shutil.which(SHELLS[shell][0])), *SHELLS[shell][1:], "-c", call.command.split("'")[1]]
+    done = subprocess.run(command, input=call.opening, env={} if path is None else {"PATH": path}, capture_output=True)
+    decoder = Decoder(call.nonce)
+    decoder.feed(done.stdout)
+    assert decoder.exit_code == 3, done.stderr
+
+
 @pytest.mark.parametrize("shell", ["dash", "busybox"])
-@pytest.mark.parametrize("options", ["noexec", "errexit:noexec", "noexec:braceexpand"])
+@pytest.mark.parametrize("options", ["noexec", "errexit:noexec", "noexec:braceexpand", "onecmd"])
 def test_scripts_of_jobs_are_executed_where_noexec_is_exported(shell: str, options: str) -> None:
     """Bash would execute none of their commands, and exit with 0."""
     if not installed(shell):

@@ -26,18 +26,21 @@ export SCANCEL_STATE=SUSPENDED SCANCEL_NAME=x SBATCH_TIMELIMIT=1 SBATCH_MEM_PER_
 export SBATCH_ACCOUNT=nosuch SBATCH_ARRAY_INX=0-3 SBATCH_OUTPUT=/dev/null SBATCH_JOB_NAME=x
 export QUOTING_STYLE=shell-always TAR_OPTIONS=--nonsense TMPDIR=/no/such POSIXLY_CORRECT=1 GREP_OPTIONS=-v
 export LC_ALL=C.UTF-8 LS_COLORS=x CDPATH=/
+[ -n "${BASH_VERSION:-}" ] || export SHELLOPTS=noexec:xtrace:errexit BASHOPTS=failglob:nullglob:extglob
 set -euf"""
 """Variables of an enclosing job, of a user and of a site, and options of the shell."""
 CHATTY = "echo 'Welcome. You have 17 jobs:'; real \"$@\"; code=$?; echo 'quota 80 %'; return $code"
 FAILS_AFTERWARDS = "real \"$@\"; echo 'accounting: cannot write the log' >&2; return 1"
 SILENT = "real \"$@\" >/dev/null; echo 'sbatch: error: Socket timed out on send/recv operation' >&2; return 137"
+TIMED_OUT = "real \"$@\" >/dev/null; echo 'wrapper: no answer in 10 s' >&2; return 124"
+ON_STDERR = 'real "$@" >&2'
 LATE = """
 echo >>"$RUNS/accept.calls"
 (until [ -e "$RUNS/accept" ]; do sleep 0.1; done; real "$@"; echo >>"$RUNS/accept.done") >/dev/null 2>&1 &
 echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2
 return 137"""
 """The batch system accepts the batch once the file `accept` exists, after an error."""
-WRAPPERS = (CHATTY, FAILS_AFTERWARDS, SILENT)
+WRAPPERS = (CHATTY, FAILS_AFTERWARDS, SILENT, TIMED_OUT, ON_STDERR)
 
 
 class SiteWrapper(Wrapped):

@@ -97,7 +97,7 @@ def test_only_the_first_bytes_of_login_output_are_kept() -> None:
 
 def test_the_login_shell_gets_one_fixed_command_line() -> None:
     call = encode(Program("any", "echo 'secret of a job'"), ["another secret"])
-    assert call.command == f"exec /bin/sh -c 'eval \"$(head -c {len(call.opening)})\"'"
+    assert call.command == f"exec /bin/sh -c 'eval \"$(command -p head -c {len(call.opening)})\"'"
     assert b"another secret" in call.opening
 
 

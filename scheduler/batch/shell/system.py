@@ -44,7 +44,7 @@ class Shell(BatchSystem):
         if exit_code == 0:
             ids = self.ids_in(output)
             return Accepted(*ids) if len(ids) == 1 else Unknown(output, exit_code)
-        return Unknown(output, exit_code) if exit_code > 128 else Refused(output.strip(), exit_code)
+        return Unknown(output, exit_code) if exit_code > 128 or exit_code == 124 else Refused(output.strip(), exit_code)
 
     def read_live(self, lines: Iterable[str], counts: Mapping[str, int]) -> Mapping[Key, Observation]:
         """Lines ``name|index|state|node``."""

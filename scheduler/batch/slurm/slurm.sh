@@ -131,7 +131,7 @@ batch_cancel() {
   find_command squeue && squeue -h -a -u "$(id -u)" -o '%F|%j' >"$scratch/queued.all" || return
   sort -u "$scratch/queued.all" >"$scratch/queued"
   awk -F '\t' 'FILENAME == ARGV[1] { split($0, f, "|"); one = substr($0, length(f[1]) + 2); name[f[1]] = one; ids[one] = ids[one] " " f[1]; next }
-    { sub(/[;_].*/, "", $3); n = $2 == "" ? 0 : split(ids[$2], id, " "); own = $3 ~ /^[0-9]+$/ && !($3 in name)
+    { sub(/[;_].*/, "", $3); n = $2 == "" ? 0 : split(ids[$2], id, " "); own = $3 ~ /^[0-9]+$/ && !($3 in name) && n == 0
       if (own) id[++n] = $3
       for (i = 1; i <= n; i++) print id[i] ($5 == "" ? "" : "_[" $5 "]") }' "$scratch/queued" "$1" >"$scratch/ids"
   [ ! -s "$scratch/ids" ] || xargs -n 200 scancel <"$scratch/ids"

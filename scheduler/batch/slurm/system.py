@@ -19,6 +19,9 @@ _SENTENCE = re.compile(r"^Submitted batch job ([0-9]+)(?: on cluster \S+)?[ \t]*
 _USAGE = 255
 """The exit code of sbatch for an option or a value that it does not accept: a refusal, if its output has a reason."""
 
+_TIMEOUT = 124
+"""The exit code of timeout(1), with which a wrapper may have ended sbatch."""
+
 
 class Slurm(BatchSystem):
     """Slurm 20 and later."""
@@ -61,7 +64,7 @@ class Slurm(BatchSystem):
         if exit_code == 0 and len(ids) == 1:
             return Accepted(*ids)
         wrong_option = exit_code == _USAGE and "sbatch --help" in output
-        killed = exit_code > 128 and exit_code != _USAGE
+        killed = exit_code == _TIMEOUT or (exit_code > 128 and exit_code != _USAGE)
         if ids or exit_code == 0 or killed or (IN_DOUBT.search(output) and not wrong_option) or not output.strip():
             return Unknown(output, exit_code)
         message = output.replace("\r", "\n").strip()

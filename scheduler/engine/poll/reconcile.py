@@ -61,7 +61,7 @@ class Reconciler:
         kept = digest if settled else ""
         if kept != batch.settled_digest:
             self.news.settled_digests[batch.bundle, batch.first] = kept
-        if not self._system.is_id(batch.batch_id):
+        if not self._system.is_id(batch.batch_id) or self._has_another_id(batch, elements):
             self._learn_id(batch, elements)
 
     def _settle(self, batch: PolledBatch, one: Element) -> bool:
@@ -142,6 +142,14 @@ class Reconciler:
         unknown = batch.in_array and evidence.live is None and evidence.history is None and evidence.end is None
         reply = self._reply
         return unknown and (batch.bundle, one.element) not in reply.started and batch.bundle not in reply.missing
+
+    def _has_another_id(self, batch: PolledBatch, elements: Sequence[Element]) -> bool:
+        """Whether the queue has the batch by its name, but not with the id that was recorded, and no job of it was seen
+        running: a wrapper of the site may have printed another number than the id."""
+        lines, recorded = self._reply.live.get(batch.name, ()), self._system.job_id(batch.batch_id or "")
+        if not lines or any(recorded in line.split("|")[1:4] for line in lines):
+            return False
+        return not any(one.status.started or one.status.node for one in elements)
 
     def _learn_id(self, batch: PolledBatch, elements: Sequence[Element]) -> None:
         """The id of a batch whose submission was interrupted: from its id file, or from an observation by its name."""

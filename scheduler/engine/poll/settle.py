@@ -200,7 +200,9 @@ def _signal_that_killed(end: End) -> str:
     """The signal that killed the payload or the last program that it ran; empty if none did."""
     number = end.exit_code - 128
     rare = number in _RARE_SIGNALS and end.killed is not False  # else a payload's own exit code, such as 140
-    return (_SIGNALS | _RARE_SIGNALS)[number] if number in _SIGNALS or rare else f"{number}" if end.killed else ""
+    if number in _SIGNALS or rare:
+        return (_SIGNALS | _RARE_SIGNALS)[number]
+    return f"{number}" if end.killed and number > 0 else ""
 
 
 def _by_script_alone(before: Status, end: End, evidence: Evidence) -> Status:

@@ -107,16 +107,40 @@ container_failed() {
   printf '%s: %s\n' "$what" "$words" >"$control/cannot" && code=72
 }
 
-rm -f "$control/cannot" "$control/starting"
-if mkdir -p "$dir" 2>/dev/null && cd "$dir"; then
-  rm -f ./result.json   # it is from an earlier run in the same folder
+begin_payload() {
   (
     # shellcheck disable=SC2086
     trap - $caught_signals
     payload
   ) >"$out" 2>"$err" </dev/null 3>&- &
   child=$!
+}
+# For bash: begins the payload, waits for it, and prints its process and its exit code.
+watch_payload() {
+  # shellcheck disable=SC2086
+  trap '' $caught_signals
+  begin_payload
+  echo "$child"
+  wait "$child" 2>&3
+  echo "$?"
+}
+# Of two signals that arrive together, bash forgets one while it is in `wait`, and a `wait` that a signal interrupts may lose
+# the exit code (observed on bash 5.2). It does neither in `read`. With -t it is in select(2) there, from which WINCH wakes it
+# too; older ones use ALRM for -t.
+run_in_bash() {
+  child='' code=''
+  eval 'exec 4< <(watch_payload)'
+  # shellcheck disable=SC3045
+  until [ -n "$child" ]; do read -r -t 60 child <&4 || [ "$?" -gt 128 ] || break; done
   [ -z "$signal" ] || caught "$signal"   # it came before the payload
+  # shellcheck disable=SC3045
+  until [ -n "$code" ]; do read -r -t 60 code <&4 || [ "$?" -gt 128 ] || code=${code:-137}; done
+  exec 4<&-
+  [ ! -s "$notice" ] || killed=1
+}
+run_in_sh() {
+  begin_payload
+  [ -z "$signal" ] || caught "$signal"
   code=''
   while :; do
     interrupted=''
@@ -130,6 +154,15 @@ if mkdir -p "$dir" 2>/dev/null && cd "$dir"; then
     [ -n "$interrupted" ] || break
     killed=unknown
   done 2>&3
+}
+
+rm -f "$control/cannot" "$control/starting"
+if mkdir -p "$dir" 2>/dev/null && cd "$dir"; then
+  rm -f ./result.json   # it is from an earlier run in the same folder
+  case $BASH_VERSION in
+    5.[2-9]* | 5.1[0-9]* | [6-9].* | [1-9][0-9].*) if [ -d /dev/fd ]; then run_in_bash; else run_in_sh; fi ;;
+    *) run_in_sh ;;
+  esac
   child='' killed=${killed#unknown}
   case $signal$code in 255 | [1-9] | [1-9][0-9] | 1[01][0-9] | 12[0-8]) [ ! -s "$control/starting" ] || container_failed ;; esac
 else

@@ -73,8 +73,11 @@ while IFS=$(printf '\t') read -r element seconds cores; do
 done <"$pack/members"
 
 while [ -n "$alive" ]; do
-  sleep 1 &
-  wait "$!"
+  # Of two signals that arrive together, bash forgets one while it is in `wait`.
+  if [ -n "$BASH_VERSION" ]; then { sleep 1; } 2>/dev/null; else
+    sleep 1 &
+    wait "$!"
+  fi
   now=$(date +%s) left=''
   for member in $alive; do
     element=${member%%:*} rest=${member#*:}

@@ -121,7 +121,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 WAITING = ["l x.tok-0|0-3|10|PENDING|||Priority", "l x.tok-4|0-3|20|PENDING|||Priority"]
-RUNNING = [f"l x.tok-{first}|{n}|{10 + first}|RUNNING|n{n}|{n + 1}|None" for first in (0, 4) for n in range(4)]
+RUNNING = [f"l x.tok-{first}|{n}|{20 if first else 10}|RUNNING|n{n}|{n + 1}|None" for first in (0, 4) for n in range(4)]
 
 
 @pytest.mark.parametrize("lines", [WAITING, RUNNING], ids=["waiting", "running"])
@@ -257,6 +257,21 @@ def test_a_batch_without_an_id_is_read_until_it_has_one(desk: Desk) -> None:
     assert desk.poll() == set()
 
 
+def test_a_number_that_was_recorded_as_the_id_is_replaced_by_the_id_of_the_queue(desk: Desk) -> None:
+    desk.ledger.record_ids("tok", {0: "17"})
+    desk.replies("l x.tok-0|0-3|10|PENDING|||None", "l x.tok-4|0-3|20|PENDING|||None")
+    desk.poll()
+    assert [row.batch_id for row in desk.ledger.chosen()] == ["10"] * 4 + ["20"] * 4
+
+
+def test_the_id_of_a_job_that_was_seen_running_is_kept_although_a_second_copy_is_in_the_queue(desk: Desk) -> None:
+    desk.replies("l x.tok-0|0-3|10|RUNNING|n1|1790000000|None", "l x.tok-4|0-3|20|PENDING|||None")
+    desk.poll()
+    desk.replies("l x.tok-0|0-3|11|PENDING|||None", "l x.tok-4|0-3|20|PENDING|||None")
+    desk.poll()
+    assert {row.batch_id for row in desk.ledger.chosen()} == {"10", "20"}
+
+
 def test_jobs_of_a_pack_change_together(tmp_path: Path) -> None:
     desk = Desk(tmp_path, packed=True)
     desk.replies("l x.tok-0|N/A|10|PENDING|||Priority", "l x.tok-4|N/A|20|RUNNING|n1|5|None")
@@ -271,7 +286,10 @@ def test_jobs_of_a_pack_change_together(tmp_path: Path) -> None:
 
 
 LIVE = {
-    "pbs": ("x.tok-{first}|{n}|{id}[].h|Q|", "x.tok-{first}|{n}|{id}[].h|R|Job run at Fri Nov 27 at 10:00 on (n1)"),
+    "pbs": (
+        "x.tok-{first}|{n}|{id}[].server|Q|",
+        "x.tok-{first}|{n}|{id}[].server|R|Job run at Fri Nov 27 at 10:00 on (n1)",
+    ),
     "shell": ("x.tok-{first}|{n}|QUEUED|", "x.tok-{first}|{n}|RUNNING|n1"),
 }
 
@@ -280,7 +298,7 @@ LIVE = {
 def test_lines_of_other_batch_systems_name_their_batch_too(system: str, tmp_path: Path) -> None:
     desk = Desk(tmp_path, system)
     waits, runs = LIVE[system]
-    lines = [f"l {waits.format(first=first, n=n, id=10 + first)}" for first in (0, 4) for n in range(4)]
+    lines = [f"l {waits.format(first=first, n=n, id=20 if first else 10)}" for first in (0, 4) for n in range(4)]
     desk.replies(*lines)
     desk.settled()
     desk.replies(f"l {runs.format(first=0, n=0, id=10)}", *lines[1:])

@@ -94,6 +94,8 @@ ENDS = [
         Cause.SIGNAL, 133),
     Row("exit 174: killed by a real-time signal", RUNNING, answered(end=end(174, killed=True), live=slurm("FAILED")),
         FAILED, Cause.SIGNAL, 174),
+    Row("exit 3, after which the shell printed something else", RUNNING, answered(end=end(3, killed=True)), FAILED,
+        Cause.EXIT_CODE, 3),
     Row("exit 140: the payload's own exit code", RUNNING, answered(end=end(140, killed=False), live=slurm("FAILED")),
         FAILED, Cause.EXIT_CODE, 140),
     Row("exit 139: a program of the payload was killed", RUNNING,

@@ -288,7 +288,7 @@ def test_the_reason_of_an_earlier_attempt_is_removed(make: Make) -> None:
     assert (end.exit_code, end.cannot) == (5, "")
 
 
-OUTPUTS = ["a b.root", "it[']s [\"$]HOME [`]id $(id].root", "-rf.root", "é.root", "*.root", "x\ny.root", "[b].root"]
+OUTPUTS = ["a b.root", "it[']s [\"$]HOME [`]id [$](id).root", "-rf.root", "é.root", "*.root", "x\ny.root", "[b].root"]
 
 
 @pytest.mark.parametrize("pattern", ["*.root", "?*.root", "deep/**/*.root", "deep", "[!x]*.root", "[$](touch canary)*"])
@@ -345,3 +345,58 @@ def test_standard_input_is_empty(make: Make) -> None:
     job = make("cat; echo done")
     assert job.run() == (0, "")
     assert job.printed() == "done\n"
+
+
+ENVIRONMENTS = {
+    **{name: {"SHELLOPTS": name} for name in ("xtrace", "keyword", "monitor", "errexit:nounset", "posix", "noglob")},
+    "options of bash": {"BASHOPTS": "failglob:nullglob:extglob:lastpipe:nocasematch:dotglob"},
+    "functions": {
+        f"BASH_FUNC_{name}%%": "() { echo hijacked; }" for name in ("cd", "date", "mkdir", "mv", "rm", "test")
+    },
+    "no PATH": {"PATH": "/no/such/folder"},
+    "variables": {"IFS": "0e/", "CDPATH": "/:/tmp", "POSIXLY_CORRECT": "1", "TMPDIR": "/no/such", "GREP_OPTIONS": "-v"},
+}
+
+
+@pytest.mark.parametrize("name", [*ENVIRONMENTS, "BASH_ENV"])
+def test_the_end_is_true_whatever_the_environment_of_the_job_is(
+    make: Make, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As login files, BASH_ENV and a batch system that passes on the environment of the login node set it."""
+    (tmp_path / "env.sh").write_text(
+        "set -eux; shopt -s expand_aliases; alias mv=false rm='rm -i'; cd() { echo no; }\n"
+    )
+    settings = {"BASH_ENV": str(tmp_path / "env.sh")} if name == "BASH_ENV" else ENVIRONMENTS[name]
+    job = make("#!/bin/sh\n: >a.txt; exit 3", output_files=["a.*"])
+    job.shell[0] = shutil.which(job.shell[0]) or ""
+    for variable, value in settings.items():
+        monkeypatch.setenv(variable, value)
+    job.run()
+    end = job.end()
+    assert told(end) == (3, "")
+    assert end is not None
+    assert end.killed is not True
+
+
+BOTH = """#!/bin/bash
+for name in TERM CONT USR1 USR2; do trap "echo $name >>got.txt" "$name"; done
+: >ready
+until [ "$(sort -u got.txt 2>/dev/null | wc -l)" -ge 2 ]; do sleep 0.05; done
+exit 7"""
+
+
+@pytest.mark.parametrize("names", [("TERM", "CONT"), ("CONT", "TERM"), ("USR2", "USR1")])
+def test_two_signals_that_arrive_together_both_reach_the_payload(make: Make, names: tuple[str, str]) -> None:
+    """As Slurm sends CONT and TERM to end a job. The exit code is the payload's own."""
+    job = make(BOTH)
+    process = job.begin()
+    until(lambda: (job.out / "ready").exists())
+    os.kill(process.pid, signal.SIGSTOP)  # both are pending when it continues
+    for name in names:
+        os.kill(process.pid, getattr(signal, f"SIG{name}"))
+    os.kill(process.pid, signal.SIGCONT)
+    process.communicate(timeout=600)
+    end = job.end()
+    assert end is not None
+    assert end.exit_code == 7
+    assert set(names) <= set((job.out / "got.txt").read_text().split())
