@@ -46,7 +46,7 @@ def adopt(name_or_path: str, *, yes: bool, json: bool) -> int:
     jobs = [job for job in ledger.chosen(sites=[context.key]) if job.bundle in tokens]
     if json:
         report.print_json(jobs)
-    _print_found(findings, new, site=site.name, campaigns=sorted({job.campaign for job in jobs if job.campaign}))
+    _print_found(findings, new, site=context.key, campaigns=sorted({job.campaign for job in jobs if job.campaign}))
     return 0
 
 

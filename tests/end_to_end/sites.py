@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from scheduler.engine.connect import transport_to
@@ -79,13 +80,21 @@ def target_named(name: str, cluster: Cluster | None) -> Target:
     environment = {"SITE_VALUE": EVERYTHING}
     if name == "shell over ssh":
         site = shell_over_ssh(cluster, environment=environment)
-        return Target(site, images, short="2s", enforces_memory=False)
+        return Target(site, images, short="2s", enforces_memory=False, same_python=_has_same_python(cluster))
     if name == "pbs over ssh":
         fakepbs_host.put_on(cluster)
         keys: dict[str, Any] = {"scheduler": "pbs", "account": None, "environment": environment}
-        return Target(cluster.site("pbs-over-ssh", user=fakepbs_host.USER, **keys), images, short="2s")
+        return Target(cluster.site("pbs-over-ssh", user=fakepbs_host.USER, **keys), images, short="2s",
+                      same_python=_has_same_python(cluster))  # fmt: skip
     site = cluster.site(name.replace(" ", "-"), user=name.split()[-1], environment=environment)
-    return Target(site, images)
+    return Target(site, images, same_python=_has_same_python(cluster))
+
+
+@cache
+def _has_same_python(cluster: Cluster) -> bool:
+    """Whether the test cluster has the minor version of the local Python: that of another release of Debian may."""
+    version = cluster.enter("python3", "-c", 'import sys; print("%d.%d" % sys.version_info[:2])')
+    return version.strip() == f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 _PYTHON = '"$1" -c \'import sys; print("%d.%d" % sys.version_info[:2])\''

@@ -98,7 +98,8 @@ def _squeue_row(batch_id: str, raw: str, node: str, start: str, reason: str) -> 
         state, cause = JobState.FAILED, Cause.DEPENDENCY
     if cause is Cause.UNKNOWN and reason.startswith(KILLED_REASONS):
         cause = Cause.SIGNAL
-    shown = "" if reason in ("None", "(null)") else reason
+    # A cancelled job has the reason for which it waited before.
+    shown = "" if reason in ("None", "(null)") or state is JobState.CANCELLED else reason
     started = read_time(start) if node else None  # without a node: when it may start, or when it was cancelled
     return Observation(raw, state, cause, reason=shown, node=node, started=started, batch_id=batch_id)
 

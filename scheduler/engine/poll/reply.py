@@ -23,6 +23,8 @@ from scheduler.transports.base import Reply
 
 _REPLY_BYTES, _REPLY_BYTES_OF_ONE = 8 << 20, 8 << 10
 """The most bytes of a reply: for any request, and in addition for each of its jobs."""
+_LEAST_BYTES = 3
+"""The fewest bytes of a line: a tag, a blank and a character."""
 _LINE_BYTES = 256 << 10
 """The most bytes of a line: PBS lists all nodes of a job."""
 _QUEUE_CHARACTERS, _QUEUE_CHARACTERS_OF_ONE = 16 << 10, 12
@@ -114,6 +116,8 @@ class PollReader:
         for start in range(0, len(chunk), _PIECE_BYTES):
             *ended, rest = chunk[start : start + _PIECE_BYTES].split(b"\n")
             for line in ended:
+                if len(line) < _LEAST_BYTES and not self._line:
+                    continue
                 self._take(line)
                 self._read_line()
             self._take(rest)

@@ -221,8 +221,8 @@ def _unknown_bundles(site: Site, tokens: Sequence[str]) -> str:
     return (
         f"site {site.name!r}: its work_dir has submissions of this campaign that the ledger does not know "
         f"({len(tokens)}, {tokens[0]} first): the ledger was lost, or another machine has submitted them. Nothing was "
-        f"submitted. To record them: scheduler adopt {site.name}. To run the jobs all the same, choose another name "
-        "for the campaign (--campaign)"
+        f"submitted. To record them: scheduler adopt {site.name} (or the path of its site file). To run the "
+        "jobs all the same, choose another name for the campaign (--campaign)"
     )
 
 

@@ -1,7 +1,8 @@
+# shellcheck shell=sh disable=SC2086
 # Holds, releases and deletes arrays and their tasks, and prints what each command prints: arrays.txt is what OpenPBS
 # 23.06.06 on Debian 12 printed for a user alice. test_fake.py runs it on the fake PBS.
 export TZ=UTC
-cd ~
+cd ~ || exit
 show() { echo "## $*"; "$@" 2>&1; echo "-- rc $?"; }
 sub() { echo 'sleep 1000' | qsub "$@"; }
 A=$(sub -N arrh -h -J 0-2)
