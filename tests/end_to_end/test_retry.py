@@ -88,7 +88,7 @@ def test_retrying_any_number_of_jobs_takes_one_more_command(
 
 _BUSY = {
     "slurm": 'squeue -h -t PD,R,CG -n "$1"',
-    "pbs": f'{PBS_FUNCTIONS}\nshift; find_pbs qselect && for name; do qselect -u "$me" -N "$name" || echo; done',
+    "pbs": f'{PBS_FUNCTIONS}\nshift; find_pbs qselect && for name; do qselect -u "$user_name" -N "$name" || echo; done',
 }
 """Prints something as long as a batch with one of these names is in the queue: the names, joined and one by one."""
 
