@@ -6,7 +6,8 @@ SchedulerError
 ├── TransportError       the host could not be reached, or the connection was lost: try later
 │   ├── HostKeyError     the host key is unknown, has changed or is revoked
 │   ├── LoginError       the host answered, and rejected the login
-│   └── TimedOut         no reply within the time limit
+│   ├── TimedOut         no reply within the time limit
+│   └── ReplyTooLong     a reply larger than what is kept in memory
 ├── BatchError           the batch system refused: its own message, unedited, with the command and exit code
 ├── OutputError          a downloaded file differs from what was listed; the remote file is unchanged
 ├── LedgerError          the record of jobs on this machine cannot be read or written
@@ -57,6 +58,10 @@ class LoginError(TransportError):
 
 class TimedOut(TransportError):
     """There was no reply within the time limit. The remote command may or may not have run."""
+
+
+class ReplyTooLong(TransportError):
+    """A reply exceeded the limit for what is kept in memory, and was not read to its end."""
 
 
 class BatchError(SchedulerError):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from scheduler.errors import TimedOut, TransportError
+from scheduler.errors import ReplyTooLong, TimedOut, TransportError
 from scheduler.transports.base import Expanded, Program, Reply
 from scheduler.transports.deadline import Deadline
 from scheduler.transports.wire import Decoder, encode, why_not_read
@@ -148,7 +148,7 @@ class Exchange:
         total = getattr(self._received, what) + size
         setattr(self._received, what, total)
         if total > most:
-            raise self.failure(f"the output is larger than {most >> 20} MiB, so the run was aborted")
+            raise ReplyTooLong(str(self.failure(f"the output is larger than {most >> 20} MiB, so the run was aborted")))
 
     def reply(self, *, connection_lost: bool = False) -> Reply:
         """The program's reply, when no more bytes will arrive.

@@ -1,7 +1,8 @@
 """Collecting: the outputs of finished jobs are listed, downloaded, verified and renamed into place.
 
     collect(finished jobs that are not collected yet):
-        manifest.sh lists their outputs          one remote command: job, kind, name, size and SHA-256 of each file
+        manifest.sh lists their outputs          one remote command for up to 20,000 jobs: job, kind, name, size and
+                                                 SHA-256 of each file
         for each output:                         local, no remote command
             reject a name that leaves the job's folder
             create it if it is empty; skip it if the local file has this size and SHA-256

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scheduler.engine.collect import local_files
 from scheduler.engine.collect.fetch import Progress, fetch
-from scheduler.engine.collect.listing import Manifest
+from scheduler.engine.collect.listing import ListTooLong, Manifest
 from scheduler.engine.collect.manifest import manifest
 from scheduler.engine.collect.output import CHANGING, Output
 from scheduler.engine.collect.results import results_of
@@ -24,12 +24,17 @@ from scheduler.ledger.rows import JobRow
 JOBS_PER_TRANSACTION = 1000
 """How many jobs' results are read and recorded at once: the results of ten thousand would need too much memory."""
 
+JOBS_PER_LIST = 20_000
+"""The outputs of so many jobs are listed at once: a list of those of a large campaign would need too much memory."""
+MOST_SPLITS = 64
+"""How many lists may be too long. Each is then read in two halves, until the job that makes it too long is alone."""
+
 LISTS_OF_CHANGING, CHANGING_SECONDS = 3, 60.0
 """A job with an output that changes is given up after so many different lists of its outputs, in this time at least."""
 
 
 def collect(rows: Sequence[JobRow], context: SiteContext, *, progress: Progress | None = None) -> None:
-    """Download the outputs of finished jobs and record their results, in two remote commands.
+    """Download the outputs of finished jobs and record their results, in two remote commands for each `JOBS_PER_LIST`.
 
     Args:
         rows: the jobs. None of them is due for a retry.
@@ -41,11 +46,27 @@ def collect(rows: Sequence[JobRow], context: SiteContext, *, progress: Progress 
             collected.
         TransportError: the connection was lost. What has been downloaded is kept.
     """
-    if not rows:
-        return
+    parts = [rows[start : start + JOBS_PER_LIST] for start in range(0, len(rows), JOBS_PER_LIST)][::-1]
+    errors, splits = [], 0
+    while parts:
+        part = parts.pop()
+        try:
+            errors.append(_collect_at_once(part, context, progress))
+        except ListTooLong as error:
+            splits += 1
+            if splits > MOST_SPLITS:
+                raise OutputError(f"the outputs cannot be listed: of each of many jobs, {error}") from error
+            parts += [part[len(part) // 2 :], part[: len(part) // 2]]
+    if found := [error for error in errors if error is not None]:
+        reasons = {key: why for error in found for key, why in error.reasons.items()}
+        raise OutputError(str(found[0]), reasons=reasons, changing=all(error.changing for error in found))
+
+
+def _collect_at_once(rows: Sequence[JobRow], context: SiteContext, progress: Progress | None) -> OutputError | None:
+    """Collect these jobs. An error that names its jobs is returned: the others are collected."""
     submitted = [row for row in rows if row.folder is not None and row.status.cause is not Cause.REFUSED]
     with tempfile.TemporaryDirectory(prefix="scheduler-") as scratch:
-        listed = manifest(submitted, context.transport, Path(scratch)) if submitted else Manifest()
+        listed = _listed(submitted, context, Path(scratch))
         kept = dict[str, str]()
         error = _fetch(listed, context, progress, kept)
         if error is not None:
@@ -53,8 +74,17 @@ def collect(rows: Sequence[JobRow], context: SiteContext, *, progress: Progress 
         complete = [row for row in rows if error is None or row.key not in error.jobs]
         for start in range(0, len(complete), JOBS_PER_TRANSACTION):
             _record(complete[start : start + JOBS_PER_TRANSACTION], listed, kept, context.ledger)
-    if error is not None:
-        raise error
+    return error
+
+
+def _listed(rows: Sequence[JobRow], context: SiteContext, scratch: Path) -> Manifest:
+    """The outputs of these jobs. One job alone with too many of them is bad; several raise ListTooLong."""
+    try:
+        return manifest(rows, context.transport, scratch) if rows else Manifest()
+    except ListTooLong as error:
+        if len(rows) > 1:
+            raise
+        return Manifest(bad={rows[0].key: str(error)})
 
 
 def _left_of(error: OutputError, listed: Manifest, ledger: Ledger) -> OutputError | None:

@@ -32,6 +32,10 @@ _DETAILS = re.compile(rb"(-1|\d{1,18})(?: ([0-7]{1,6}) (-?\d{1,12}))?\Z")
 _HASH = re.compile(rb"[0-9a-f]{64}\Z|-\Z|!\Z")
 
 
+class ListTooLong(Exception):
+    """The list of these jobs' outputs is longer than what is kept in memory. The message says so."""
+
+
 class Outputs(Sequence[Output]):
     """The outputs in a list that may be long: each is read when it is needed, so that the list costs little memory."""
 
@@ -120,6 +124,7 @@ def read_listing(rows: Sequence[JobRow], reply: bytes, start: int, scratch: Path
 
     Raises:
         ValueError, IndexError: the list is not valid.
+        ListTooLong: it has more than `MOST_FILES` files.
     """
     outputs = Outputs(rows, reply, scratch)
     result = Manifest(outputs)
@@ -180,7 +185,7 @@ def _files(reply: bytes, start: int) -> Iterator[_Listed]:
     if not count:
         return
     if count > MOST_FILES:
-        raise ValueError(f"it has more than {MOST_FILES} files; let the jobs pack their outputs into archives")
+        raise ListTooLong(f"more than {MOST_FILES} files match its patterns; pack them into archives in the job")
     if reply.count(b"\0", end) != 3 * count or reply.count(b"\n", details) != 2 * count or reply[-1:] != b"\n":
         raise ValueError("it is incomplete")
     hashes = details

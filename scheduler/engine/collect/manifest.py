@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scheduler.engine import programs
-from scheduler.engine.collect.listing import Manifest, read_listing
+from scheduler.engine.collect.listing import ListTooLong, Manifest, read_listing
 from scheduler.engine.collect.output import LARGE_BYTES, SHA256_OF_EMPTY, Output
-from scheduler.errors import OutputError
+from scheduler.errors import OutputError, ReplyTooLong
 from scheduler.ledger.rows import JobRow
 from scheduler.transports.base import Transport
 
@@ -30,6 +30,7 @@ def manifest(rows: Sequence[JobRow], transport: Transport, scratch: Path) -> Man
 
     Raises:
         OutputError: the reply is not a valid list. A file that cannot be collected is a problem of its job alone.
+        ListTooLong: it is too long to be read at once.
         TransportError: the site could not be reached.
     """
     folders = {folder: n for n, folder in enumerate(dict.fromkeys(str(row.folder) for row in rows), 2)}
@@ -37,7 +38,10 @@ def manifest(rows: Sequence[JobRow], transport: Transport, scratch: Path) -> Man
         f"{n}\t{folders[str(row.folder)]}\t{row.element}\t{row.status.requeues}\n" for n, row in enumerate(rows)
     ).encode()
     args = [str(LARGE_BYTES), *folders]
-    reply = transport.run(programs.program("manifest"), args, stdin=request, timeout=LIST_SECONDS)
+    try:
+        reply = transport.run(programs.program("manifest"), args, stdin=request, timeout=LIST_SECONDS)
+    except ReplyTooLong as error:
+        raise ListTooLong("the names of the files that match its patterns are too many or too long") from error
     start = _FILES.search(reply.stdout)
     if reply.exit_code != 0 or start is None:
         raise OutputError(f"the outputs cannot be listed: {reply.err.strip()[:1000] or reply.out[:300]}")
