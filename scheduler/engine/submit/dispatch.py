@@ -19,6 +19,8 @@ from scheduler.ledger.rows import Cancelling, JobRow, Slot
 
 _RESUBMITTED = "submit: no poll has observed it; submitted once more (its script runs the payload only once)"
 _UNOBSERVED = Status(JobState.CANCELLED, Cause.CANCELLED, reason="cancelled; the batch system does not have it")
+_SENT_BY = "being submitted by"
+_AT_WORK = "an earlier submission of it may still be at work on the site"
 
 
 class Dispatcher:
@@ -44,7 +46,7 @@ class Dispatcher:
         ledger = self.context.ledger
         with ledger.slots.sending(token) as other:
             if other:
-                self._record_busy(token, f"being submitted by {other}")
+                self._record_busy(token, f"{_SENT_BY} {other}")
                 return {}
             if not resubmit:
                 self._note(token, f"submit: to {self.context.site.name}")
@@ -58,7 +60,9 @@ class Dispatcher:
             if reply.busy:
                 if firsts:
                     ledger.slots.release(token, firsts)
-                self._record_busy(token, f"an earlier submission of it is still at work on the site: {reply.busy}")
+                self._record_busy(token, f"{_AT_WORK}: {reply.busy}; if it was killed, this is known after 10 minutes")
+            else:
+                self._record_free(token, _SENT_BY, _AT_WORK)
             return record_statuses(reply, ledger.of_bundle(token), self.context.system, ledger)
 
     def send_waiting(self) -> dict[int, str]:
@@ -95,6 +99,7 @@ class Dispatcher:
         for bundle in ledger.unsent(self.context.key):
             if ledger.slots.other_sender(bundle["token"]):
                 continue
+            self._record_free(bundle["token"], _SENT_BY)
             try:
                 self._resume(bundle["token"], known=bundle["folder"] is not None)
             except BatchError as error:
@@ -177,6 +182,14 @@ class Dispatcher:
         changes = {row.key: replace(row.status, reason=reason) for row in rows if row.status.reason != reason}
         texts = dict.fromkeys(changes, f"submit: {reason}")
         self.context.ledger.observe(changes, texts, was=JobState.SUBMITTING)
+
+    def _record_free(self, token: str, *reasons: str) -> None:
+        """Remove reasons that begin so, and are not true any more, from the jobs of a bundle that are submitting."""
+        rows = [row for row in self.context.ledger.of_bundle(token) if row.status.state is JobState.SUBMITTING]
+        changes = {row.key: replace(row.status, reason="") for row in rows if row.status.reason.startswith(reasons)}
+        texts = dict.fromkeys(changes, "submit: no other process is submitting it any more")
+        if changes:
+            self.context.ledger.observe(changes, texts, was=JobState.SUBMITTING)
 
     def _note(self, token: str, text: str) -> None:
         """Add to the history of those jobs of a bundle that are submitting and do not wait for a slot."""

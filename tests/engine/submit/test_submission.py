@@ -121,3 +121,21 @@ def test_a_bundle_that_neither_side_has_any_more_is_lost(tmp_path: Path) -> None
         opened.submit([job])
     assert (job.state, job.status.cause) == (JobState.FAILED, Cause.LOST)
     assert job.status.reason == "its bundle is neither on the site nor in the local spool; it was never submitted"
+
+
+def test_who_holds_a_bundle_is_named_and_no_longer_once_it_is_free(tmp_path: Path) -> None:
+    job, site = script(tmp_path), Replying("folder\t/w/tok\n")
+    with runner(tmp_path, site) as opened:
+        opened.submit([job])
+        site.text = "folder\t/w/tok\nbusy\tprocess 3 on laptop-a, since 2026-11-28T23:02:00+0000\n"
+        opened.submit([job])
+        assert job.status.reason == (
+            "an earlier submission of it may still be at work on the site: process 3 on laptop-a, since "
+            "2026-11-28T23:02:00+0000; if it was killed, this is known after 10 minutes"
+        )
+        site.text = "folder\t/w/tok\n"
+        opened.submit([job])
+        assert (job.state, job.status.reason) == (JobState.SUBMITTING, "")
+        site.text = "folder\t/w/tok\n0\t0\t4711\n"
+        opened.submit([job])
+        assert job.state is JobState.QUEUED
