@@ -63,6 +63,8 @@ class BatchSystem(ABC):
     """It has queues and accounts, and jobs run on other nodes than the login node."""
     drops_cancelled_tasks: bool = False
     """An array task that is cancelled while it waits disappears from queue and history, though its array is listed."""
+    excludes_nodes: bool = False
+    """It has a directive for the nodes to avoid."""
     id_form: re.Pattern[str] = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\[\]-]*")
     """What an id of a batch looks like, as ``batch_id`` prints it. Nothing else is recorded or sent as an id."""
     poll_seconds: float = 30.0

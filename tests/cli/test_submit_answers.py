@@ -44,19 +44,23 @@ def test_jobs_without_an_answer_are_not_reported_as_submitted_until_the_server_i
         assert "cannot connect to server" in done.err
         assert "submitted to" not in done.err and "already submitted" not in done.err
         assert "scheduler wait --campaign scan" in done.err
+    words = workspace.scheduler("status", "--no-refresh").out
+    assert "Connection refused qsub: cannot connect to server" in " ".join(words.split())  # not its first line alone
     down.unlink()
     assert "2 completed" in workspace.scheduler("run", file, "--site", "mypbs").lines[-1]
     assert len(_submitted(pbs)) == 1  # an array of two
 
 
 def test_jobs_that_wait_for_a_slot_are_reported_apart(workspace: Workspace, pbs: LocalFakePbs) -> None:
-    (pbs.home / "limits").write_text("jobs 1\n")
+    qsub, qdel = (str(pbs.prefix / "bin" / name) for name in ("qsub", "qdel"))
+    own = subprocess.run([qsub, "-h"], input="true\n", capture_output=True, text=True, check=True).stdout.strip()
+    (pbs.home / "limits").write_text("jobs 2\n")
     done = workspace.scheduler("submit", workspace.sweep("good", name="scan"), "--site", "mypbs")
     assert "2 jobs are waiting for a free slot: qsub: would exceed complex's per-user limit" in done.err
     assert "submitted to" not in done.err
-    (pbs.home / "limits").unlink()
+    subprocess.run([qdel, own], check=True)
     workspace.scheduler("wait")
-    assert len(_submitted(pbs)) == 1
+    assert len(_submitted(pbs)) == 2  # that job, and an array of two
 
 
 def test_waiting_is_not_proposed_for_jobs_that_were_all_refused(workspace: Workspace) -> None:

@@ -81,16 +81,23 @@ def _with_odd_ids(target: Target) -> Jobs:
     for number, name in enumerate(JOB_IDS):
         common: dict[str, Any] = {"job_id": name, "output_files": ["id"]}
         jobs[f"script {number}"] = Job(
-            job_type=JobType.SCRIPT, script_path=script, working_dir=Path("scripts", name), **common
+            job_type=JobType.SCRIPT, script_path=script, working_dir=_made("scripts", name), **common
         )
         if target.images:
             jobs[f"container {number}"] = Job(
-                job_type=JobType.CONTAINER, container_image=target.images[0], working_dir=Path("containers", name),
+                job_type=JobType.CONTAINER, container_image=target.images[0], working_dir=_made("containers", name),
                 container_command=script.read_text(), **common,
             )  # fmt: skip
         if target.python:
-            jobs[f"function {number}"] = Job(name, function=record, working_dir=Path("functions", name))
+            jobs[f"function {number}"] = Job(name, function=record, working_dir=_made("functions", name))
     return jobs
+
+
+def _made(parent: str, name: str) -> Path:
+    """A folder of that name, which exists: one that looks like a variable is refused otherwise."""
+    folder = Path(parent, name)
+    folder.mkdir(parents=True)
+    return folder
 
 
 @pytest.fixture(params=KINDS)

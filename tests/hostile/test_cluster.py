@@ -148,7 +148,9 @@ def test_bombs_in_the_answer_to_a_poll_cost_little_memory(attacker: Attacker, at
     found = attack("submit", *["poll"] * len(BOMBS))
     outcomes = dict(zip(BOMBS, found["outcomes"][1:], strict=True))
     assert [name for name, outcome in outcomes.items() if "no end" in name and "MiB" not in outcome] == []
-    assert [outcome for outcome in outcomes.values() if not outcome.startswith(("ok", "TransportError", "ReplyTooLong"))] == []
+    assert [
+        outcome for outcome in outcomes.values() if not outcome.startswith(("ok", "TransportError", "ReplyTooLong"))
+    ] == []
 
 
 def test_a_line_of_two_megabytes_for_each_job_of_an_array_does_not_fill_the_ledger(

@@ -31,6 +31,7 @@ class Slurm(BatchSystem):
     id_form = re.compile(r"[1-9][0-9]{0,17}(;[A-Za-z0-9_.-]+)?")
     submit_command = "sbatch --parsable"
     drops_cancelled_tasks = True
+    excludes_nodes = True
     core_variables = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
     log_causes = LOG_CAUSES
     log_prefixes = ("slurmstepd", "slurmd", "srun: ", "slurm_script: ")

@@ -63,9 +63,13 @@ def attempt(row: JobRow) -> str:
 
 
 def specific_reason(job: JobRow) -> str:
-    """The first line of the job's reason; empty if it only repeats the job's status."""
+    """The first line of the job's reason; empty if it only repeats the job's status.
+
+    All lines while the job is unfinished: the first line of PBS's message may be ``Connection refused`` alone.
+    """
     status = job.status
-    first = next(iter(status.reason.strip().splitlines()), "")
+    lines = status.reason.strip().splitlines()
+    first = " ".join(lines) if not status.final else next(iter(lines), "")
     general = status.cause.sentence if status.cause is not Cause.EXIT_CODE else f"exit code {status.exit_code}"
     return "" if first == status.cause.sentence or first.endswith(general) else first
 

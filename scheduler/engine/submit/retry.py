@@ -43,7 +43,7 @@ def decide(rows: Sequence[JobRow], context: SiteContext) -> dict[int, Again | En
     rows = [row for row in rows if row.folder is not None]
     if not rows:
         return {}
-    failed_nodes = _failed_nodes(rows, context.ledger)
+    failed_nodes = _failed_nodes(rows, context)
     decisions: dict[int, Again | Enough] = {}
     for row in rows:
         try:
@@ -89,7 +89,7 @@ def requests_by_user(
     Raises:
         JobError: a value is invalid, or more than the site allows.
     """
-    failed_nodes = _failed_nodes(rows, context.ledger)
+    failed_nodes = _failed_nodes(rows, context)
     requests = []
     for row in rows:
         resources = with_other(resources_of(row, context.site), memory=memory, walltime=walltime)
@@ -206,13 +206,15 @@ def _bounds(site: Site) -> Bounds:
     return Bounds(memory_mib(memory) if memory else None, site.limits.walltime, site.memory_style != "omit")
 
 
-def _failed_nodes(rows: Sequence[JobRow], ledger: Ledger) -> dict[int, list[str]]:
-    """The nodes on which attempts of these jobs finished with a node failure."""
+def _failed_nodes(rows: Sequence[JobRow], context: SiteContext) -> dict[int, list[str]]:
+    """The nodes on which attempts of these jobs finished with a node failure; none if none can be excluded."""
+    found: dict[int, list[str]] = {row.key: [] for row in rows}
+    if not context.system.excludes_nodes:
+        return found
     ends: list[tuple[int, Status]] = [
-        (one.job, one.status) for one in ledger.attempts.of(row.key for row in rows if row.retries)
+        (one.job, one.status) for one in context.ledger.attempts.of(row.key for row in rows if row.retries)
     ]
     ends += [(row.key, row.status) for row in rows]
-    found: dict[int, list[str]] = {row.key: [] for row in rows}
     for key, status in ends:
         if status.cause is Cause.NODE_FAILURE and status.node:
             found[key].append(status.node)

@@ -9,14 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scheduler import Cause, ConfigError, Job, JobError, JobType, Resources, Retry, Runner, Site
+from scheduler.batch.base import find
 from scheduler.cli.reconnect import open_session
 from scheduler.engine.poll.poll import poll
+from scheduler.engine.submit.retry import requests_by_user
+from scheduler.job.state import JobState, Status
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.local.transport import LocalTransport
 from small_functions import fail_first, failing_first
@@ -431,3 +435,19 @@ def test_an_interrupted_copy_of_an_earlier_attempt_is_repeated(world: World) -> 
         until(lambda: (bundle / "ends/0.0").exists())
     assert (bundle / "0/script.sh").read_text().count("\nelement=0\n") == 1
     assert (bundle / "0/shared").is_symlink() and not (bundle / "0/shared/shared").exists()
+
+
+@pytest.mark.parametrize(("batch_system", "exclude"), [("slurm", ("n1",)), ("pbs", ()), ("shell", ())])
+def test_a_node_is_excluded_and_named_only_where_the_batch_system_can_exclude_it(
+    world: World, batch_system: str, exclude: tuple[str, ...]
+) -> None:
+    with world.runner() as runner:
+        job = world.job("n", retry=Retry(times=1))
+        runner.submit([job])
+        runner.wait([job], timeout=60)
+        [row] = runner.ledger.of_keys(runner.keys([job]))
+        failed = replace(row, status=Status(JobState.FAILED, Cause.NODE_FAILURE, node="n1"))
+        context = replace(runner.session.context, system=find(batch_system))
+        [request] = requests_by_user([failed], context, memory=None, walltime=None)
+    assert request.again.exclude == exclude
+    assert request.why.partition("node failure")[2] == (": not on n1" if exclude else "")
