@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from scheduler.transports.settings import SshSettings
 
 
 def settings(key: str, path: Path) -> SshSettings:
-    return SshSettings(host="far", **{key: str(path)})
+    return replace(SshSettings(host="far"), **{key: str(path)})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["a named pipe", "a device", "a directory", "larger than"])
