@@ -107,8 +107,11 @@ def simplify(tree: ast.AST, foreign: Set[str]) -> dict[ast.expr, str]:
 
 
 def _simpler(tree: ast.AST, foreign: Set[str]) -> Iterator[tuple[ast.AST, str, int | None, str]]:
+    fields = {inner for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for inner in node.body}
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if isinstance(node, ast.AnnAssign) and node not in fields and _needs(node.annotation, foreign):
+            yield node, "annotation", None, "None"
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             values = node.args
             for name in ("defaults", "kw_defaults"):
                 for at, default in enumerate(getattr(values, name)):

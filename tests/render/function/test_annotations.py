@@ -21,6 +21,7 @@ import dataclasses, functools
 import absent as np
 from absent import ndarray as Array
 from typing import ClassVar, Optional, List
+LIMIT: np.ndarray = 4
 class Hit:
     at: np.ndarray
     energy: Optional[Array] = None
@@ -41,7 +42,8 @@ def f(n: "int" = 1, *args: np.ndarray, x: float = np.float64(.5), k=np.int64(3),
 ]:
     def inner(y: np.ndarray) -> Array:
         return y
-    cut = Cut()
+    cut: Array = Cut()
+    assert LIMIT == 4
     line = __import__("inspect").stack()[0].lineno
     return [n, x, k, inner(1), Hit().near(Hit()), Hit().size, cached(2), cut.low, cut.step, line]
 """
