@@ -29,12 +29,12 @@ from scheduler.engine.collect.fetch import Progress
 from scheduler.engine.connect import no_prompter, transport_to
 from scheduler.engine.context import SiteContext
 from scheduler.engine.session import SiteSession
+from scheduler.engine.submit.local_folders import refuse_shared_folders
 from scheduler.engine.submit.record import record_intent
 from scheduler.engine.tracked_jobs import TrackedJobs
 from scheduler.errors import JobError
 from scheduler.job.job import Job
 from scheduler.job.state import JobState, Status
-from scheduler.job.validation import refuse_shared_folders
 from scheduler.ledger.ledger import Ledger
 from scheduler.render.bundle import render
 from scheduler.site.catalog import find_site

@@ -281,15 +281,3 @@ def _plain(value: object) -> object:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     raise TypeError(f"a {type(value).__name__} is not a number, text, list or mapping")
-
-
-def refuse_shared_folders(jobs: Iterable[Job]) -> None:
-    """Raise a JobError if two jobs would download their outputs to the same folder."""
-    seen: dict[str, Job] = {}
-    for job in jobs:
-        other = seen.setdefault(job.working_dir, job)
-        if other is not job:
-            raise JobError(
-                f"jobs {other.job_id!r} and {job.job_id!r} have the same working_dir, {job.working_dir!r}: "
-                "their outputs would overwrite each other; give each its own (default: ./<job_id>/)"
-            )

@@ -17,7 +17,7 @@ from typing import Any
 from scheduler.job.state import JobState, Status
 from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.database import Database
-from scheduler.ledger.mapping import batch_row, job_rows, new_batches, state_rows, status_values
+from scheduler.ledger.mapping import batch_row, job_rows, new_batches, state_rows, status_values, storable
 from scheduler.ledger.polls import LOST_SECONDS, Polls
 from scheduler.ledger.recovery import Recovery
 from scheduler.ledger.rows import BatchRow, JobRow, StateRow
@@ -170,7 +170,7 @@ class Ledger:
         with self.database.writing() as db:
             db.executemany(NEW_STATUS if was is None else NEW_STATUS_IF, new)
             for key, text in texts.items():
-                observed = {"job": key, "at": now, "text": text}
+                observed = {"job": key, "at": now, "text": storable(text)}
                 if key in changes:
                     db.execute(OBSERVATION_OF_ATTEMPT, {**observed, "retries": changes[key].retries})
                 else:

@@ -175,7 +175,13 @@ def status_values(status: Status) -> Mapping[str, Any]:
     """A status as the columns `STATUS`."""
     started, ended = (time.timestamp() if time else None for time in (status.started, status.ended))
     converted = {"state": status.state.word, "cause": status.cause.word, "started": started, "ended": ended}
-    return {name: getattr(status, name) for name in STATUS} | converted
+    values = {name: getattr(status, name) for name in STATUS} | converted
+    return {name: storable(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def storable(text: str) -> str:
+    """Text for the ledger, which holds UTF-8: a byte of a file name that is none, or half a character, is an escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from scheduler.job.state import JobState, Status
 from scheduler.ledger.database import Database
-from scheduler.ledger.mapping import elements, polled_batches, stand, status_values
+from scheduler.ledger.mapping import elements, polled_batches, stand, status_values, storable
 from scheduler.ledger.rows import Element, PolledBatch, Stand
 from scheduler.ledger.tables import ELEMENTS, NEW_STATUS, OBSERVATION_OF_ATTEMPT, POLLED, REOPEN, SETTLED, SILENCE
 
@@ -87,7 +87,7 @@ class Polls:
             changed = ({**status_values(status), "key": key, "now": now} for key, status in news.statuses.items())
             db.executemany(NEW_STATUS, changed)
             observed = (
-                {"job": key, "at": now, "text": text, "retries": news.statuses[key].retries}
+                {"job": key, "at": now, "text": storable(text), "retries": news.statuses[key].retries}
                 for key, text in news.observations.items()
             )
             db.executemany(OBSERVATION_OF_ATTEMPT, observed)

@@ -23,7 +23,7 @@ from pathlib import Path
 from platformdirs import user_state_path
 
 from scheduler.errors import ConfigError
-from scheduler.schema.regular_file import read_regular
+from scheduler.schema.regular_file import NotRegular, read_regular
 from scheduler.schema.yaml import local_path, read_mapping
 from scheduler.site.packaged import packaged_folder
 from scheduler.transports.prompt import Prompter, TerminalPrompter
@@ -130,9 +130,10 @@ def record(digests: dict[Path, str]) -> None:
     """
     lines = "".join(json.dumps({"path": str(path), "sha256": digest}) + "\n" for path, digest in digests.items())
     file = _record_file()
+    _lines_of(file)
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as record_file:
             record_file.write(lines)
     except OSError as error:
@@ -170,7 +171,8 @@ def _ask(path: Path, files: list[Path], *, changed: bool, prompter: Prompter) ->
 
 
 def _refuse_unsafe(file: Path, report: Report | None) -> None:
-    """Refuse a file that others could have written; report one that the group could change."""
+    """Refuse a file that others could have written; report one that the group could change or replace."""
+    of_group: list[Path] = []
     for place, kind in ((file, "file"), (file.parent, "folder")):
         status = place.stat()
         if status.st_uid not in (os.geteuid(), 0):
@@ -179,8 +181,12 @@ def _refuse_unsafe(file: Path, report: Report | None) -> None:
         if status.st_mode & stat.S_IWOTH and not (kind == "folder" and status.st_mode & stat.S_ISVTX):
             raise ConfigError(f"{file}: the {kind} {place} is writable by every user, and is not used;"
                               f" chmod o-w {shlex.quote(str(place))}")  # fmt: skip
-    if report is not None and file.stat().st_mode & stat.S_IWGRP:
-        report(f"{file}: members of its group can change it; chmod g-w {shlex.quote(str(file))}, unless that is meant")
+        if status.st_mode & stat.S_IWGRP:
+            of_group.append(place)
+    if report is not None and of_group:
+        what = " and ".join("it" if place is file else f"the folder {place}" for place in of_group)
+        do = f"chmod g-w {shlex.join(map(str, of_group))}, unless that is meant"
+        report(f"{file}: members of its group can change {what}; {do}")
 
 
 def _recorded() -> dict[str, str]:
@@ -199,9 +205,14 @@ def _lines_of(file: Path) -> Iterable[str]:
         status = file.stat()
         if status.st_uid not in (os.geteuid(), 0) or status.st_mode & stat.S_IWOTH:
             raise ConfigError(f"{file}: other users may write it, so it is not used; delete it")
-        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+        content = read_regular(file, most=_MAX_BYTES)
+    except NotRegular as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}; delete it") from error
     except OSError:
         return []
+    if content is None:
+        raise ConfigError(f"{file}: is larger than {_MAX_BYTES >> 20} MiB, so it is not used; delete it")
+    return content.decode("utf-8", "replace").splitlines()
 
 
 def _record_file() -> Path:

@@ -122,7 +122,11 @@ def test_a_folder_that_everybody_can_write_is_refused_and_a_groups_file_is_repor
     file.chmod(0o664)
     said: list[str] = []
     assert find_site("far", prompter=Answering("y"), report=said.append).host == "theirs"
-    assert len(said) == 1 and "group" in said[0]
+    assert len(said) == 1 and "group" in said[0] and "the folder" not in said[0]
+    file.parent.chmod(0o775)
+    file.chmod(0o644)
+    find_site("far", prompter=Answering("y"), report=said.append)
+    assert len(said) == 2 and f"can change the folder {file.parent}" in said[1]
     file.parent.chmod(0o777)
     with pytest.raises(ConfigError, match=r"the folder .* is writable by every user"):
         find_site("far", prompter=Answering("y"))
@@ -172,3 +176,25 @@ def test_a_damaged_record_trusts_nothing_more(folder: Path, tmp_path: Path) -> N
     assert is_trusted(file)
     (tmp_path / "state" / RECORD).chmod(0o666)
     assert not is_trusted(file)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "directory", "huge"])
+def test_a_record_that_is_no_file_is_refused_at_once(kind: str, folder: Path, tmp_path: Path) -> None:
+    file = written(folder / "site_configs/far.yaml", THEIRS)
+    record = tmp_path / "state" / RECORD
+    record.parent.mkdir(exist_ok=True)
+    match kind:
+        case "pipe":
+            os.mkfifo(record)
+        case "device":
+            record.symlink_to("/dev/zero")
+        case "directory":
+            record.mkdir()
+        case _:
+            record.touch()
+            os.truncate(record, 5 << 30)
+    assert not is_trusted(file)
+    with pytest.raises(ConfigError, match=RECORD):
+        trust(file)
+    with pytest.raises(ConfigError):
+        find_site("far", prompter=Answering("y"))

@@ -67,9 +67,10 @@ def _own_results(outputs: Sequence[Output]) -> tuple[dict[str, Any], str]:
                 value = json.loads(content.decode())
             except (OSError, ValueError, RecursionError) as error:
                 return {}, f"its result.json is not JSON: {error}"
-            if is_deep(value):
+            own = value if isinstance(value, dict) else {"result": value}
+            if is_deep(own):
                 return {}, f"its result.json is nested deeper than {MOST_DEPTH} levels"
-            return (value if isinstance(value, dict) else {"result": value}), ""
+            return own, ""
     return {}, ""
 
 

@@ -27,8 +27,9 @@ from typing import Any
 
 from scheduler.errors import JobError
 from scheduler.render.function import Unfit
-from scheduler.render.function.expected import statements_of
-from scheduler.render.function.loaded import Differs, Values, values_to_send
+from scheduler.render.function.loaded.changes import Values, values_to_send
+from scheduler.render.function.loaded.expected import statements_of
+from scheduler.render.function.loaded.plain import Differs
 from scheduler.render.function.modules import exists, is_ours, modules_in_pickle, sources_of, top_of
 from scheduler.render.function.params import is_json, name_of, plain_params, refuse_wrong_params
 from scheduler.render.function.reach import first_of_type, place_of, reach_of

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shlex
 from pathlib import Path
 
 from scheduler.errors import ConfigError, HostKeyError, LoginError, TimedOut, TransportError
+from scheduler.schema.regular_file import NotRegular, read_settings
 from scheduler.transports.settings import SshSettings
 
 _HOST_KEY = re.compile(
@@ -46,8 +48,11 @@ def config_text(settings: SshSettings, *, batch: bool) -> str:
         batch: ssh must not prompt (BatchMode).
 
     Raises:
-        ConfigError: a path has a character that is not possible in a config file.
+        ConfigError: a path has a character that is not possible in a config file, or is no regular file.
     """
+    for named in (settings.known_hosts, settings.identity_file, settings.config_file):
+        if named:
+            _refuse_special_file(Path(named).expanduser())
     known_hosts = ""
     if settings.known_hosts:
         path = _quoted(Path(settings.known_hosts).expanduser())
@@ -61,6 +66,17 @@ def config_text(settings: SshSettings, *, batch: bool) -> str:
         include=f"Include {own}{system_wide}",
         seconds=max(1.0, settings.connect_timeout),
     )
+
+
+def _refuse_special_file(path: Path) -> None:
+    """Refuse a file that ssh would read without end, or would wait for. A missing one is reported by ssh."""
+    try:
+        read_settings(path)
+    except NotRegular as error:
+        raise ConfigError(f"{path}: {error.strerror}; name another file in the site file") from error
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise ConfigError(f"{path}: {error.strerror}; name another file in the site file") from error
 
 
 def target(settings: SshSettings) -> list[str]:

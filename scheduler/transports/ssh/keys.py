@@ -12,7 +12,7 @@ from pathlib import Path
 import paramiko
 from paramiko.agent import AgentKey, AgentSSH
 
-from scheduler.schema.regular_file import open_regular
+from scheduler.schema.regular_file import read_regular
 from scheduler.transports.certificates import certificates_of, validity_problem
 from scheduler.transports.settings import Hop
 from scheduler.transports.ssh.credentials import Credentials
@@ -23,6 +23,7 @@ ENCRYPTED = "encrypted with a passphrase, and not in the ssh-agent"
 
 _KEY_CLASSES: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 _UNREADABLE = (paramiko.SSHException, ValueError, IndexError, struct.error)
+_MOST_KEY_BYTES = 1 << 20
 _PASSPHRASE_PROMPTS = 3  # as OpenSSH's NumberOfPasswordPrompts
 
 Note = Callable[[str], None]
@@ -107,7 +108,8 @@ def _load(path: Path, note: Note, passphrase: str | None = None) -> paramiko.PKe
         return None
     for key_class in _KEY_CLASSES:
         try:
-            open_regular(path).close()
+            if read_regular(path, most=_MOST_KEY_BYTES) is None:
+                break
             return key_class.from_private_key_file(str(path), passphrase)
         except paramiko.PasswordRequiredException:
             raise
@@ -141,7 +143,8 @@ def _decrypt(path: Path, credentials: KeyCredentials, note: Note) -> paramiko.PK
 def _public_key(path: Path) -> bytes | None:
     public = path if path.suffix == ".pub" else path.with_name(path.name + ".pub")
     try:
-        return paramiko.pkey.PublicBlob.from_file(str(public)).key_blob
+        text = read_regular(public, most=_MOST_KEY_BYTES) or b""
+        return paramiko.pkey.PublicBlob.from_string(text.decode()).key_blob
     except (OSError, ValueError, paramiko.SSHException):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tracemalloc
@@ -14,11 +15,16 @@ import pytest
 from scheduler import Cause, JobState
 from scheduler.engine.collect.fetch import fetch
 from scheduler.engine.collect.local_paths import folds_names
-from scheduler.engine.collect.manifest import manifest
+from scheduler.engine.collect.manifest import Manifest, manifest
+from scheduler.engine.collect.output import Output
 from scheduler.engine.collect.results import results_of
+from scheduler.job.state import Status
+from scheduler.ledger.large_results import MOST_DEPTH, read
+from scheduler.ledger.ledger import Ledger
 from scheduler.transports.local.transport import LocalTransport
 from tests.engine.collect.test_fetch import Scripted, a_list, a_row
 from tests.engine.collect.test_small_outputs import Shell
+from tests.ledger.test_slots import record
 from tests.unpacked import SHELLS, installed
 
 WITHOUT_ROOT = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
@@ -167,3 +173,32 @@ def test_a_long_list_costs_at_most_three_times_its_bytes(tmp_path: Path) -> None
     tracemalloc.stop()
     assert len(found.outputs) == 5000
     assert len(answer) + peak < 3 * len(answer)  # the answer itself existed before
+
+
+@pytest.mark.parametrize("inside", ["[]", '{"a": 1}', "1"])
+@pytest.mark.parametrize("wrapped", ["[%s]", '{"a": %s}'])
+def test_results_are_read_back_or_their_depth_fails_the_job(inside: str, wrapped: str, tmp_path: Path) -> None:
+    for levels in range(MOST_DEPTH - 4, MOST_DEPTH + 3):
+        text = inside
+        for _ in range(levels):
+            text = wrapped % text
+        (tmp_path / "result.json").write_text(text)
+        row = a_row(tmp_path)
+        output = Output(row.key, "result", "/remote/result.json", f"{tmp_path}/result.json", len(text), "")
+        status, results = results_of(row, Manifest([output]))
+        stored = read(json.dumps(results), tmp_path)
+        assert stored is not None and stored.get("error") == results.get("error"), levels
+        assert (status.state is JobState.COMPLETED) == (stored == results and "error" not in results), levels
+
+
+@pytest.mark.parametrize("name", [b"a\xff.txt", b"\xed\xa0\x80.txt", b"a\nb.txt", "\u202e\x1b[31m.txt".encode()])
+def test_the_name_of_an_edited_file_may_have_any_bytes(name: bytes, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "state")
+    [key] = record(ledger, "tok", 1)
+    kept = os.fsdecode(name)
+    ledger.observe({key: Status(JobState.COMPLETED, reason=f"{kept} had been changed")}, {key: f"collected; {kept}"})
+    [row] = ledger.of_keys([key])
+    shown = kept.encode("utf-8", "backslashreplace").decode()
+    assert row.status.reason == f"{shown} had been changed"
+    assert ledger.history(key)[-1][1] == f"collected; {shown}"
+    ledger.close()

@@ -44,3 +44,15 @@ def test_the_null_device_is_an_empty_file(server: Sshd) -> None:
     )  # fmt: skip
     with SshTransport(replace(settings, user=server.settings.user)) as transport:
         assert transport.run(HELLO).exit_code == 0
+
+
+def test_a_huge_key_or_a_pipe_beside_it_is_no_key(server: Sshd, tmp_path: Path) -> None:
+    huge = tmp_path / "huge"
+    huge.touch()
+    os.truncate(huge, 5 << 30)
+    os.mkfifo(tmp_path / "huge.pub")
+    with (
+        SshTransport(replace(server.settings, identity_file=str(huge))) as transport,
+        pytest.raises(LoginError, match="not a private key"),
+    ):
+        transport.run(HELLO, timeout=60)
