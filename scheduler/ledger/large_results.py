@@ -6,11 +6,14 @@ In the ledger such a job has ``@NAME`` and a line end, then the results without 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from scheduler.schema.regular_file import read_regular
 
 LARGE_BYTES = 64 << 10
 """The longest results, as JSON, that are in the ledger itself."""
@@ -19,6 +22,8 @@ MOST_DEPTH = 200
 OF_EVERY_JOB = ("exit_code", "output_files", "stdout", "stderr", "attempts", "error")
 """The keys of results that do not come from the payload."""
 _MOST_TEXT = 8 << 10
+_MOST_FILE_BYTES = 1 << 30
+"""Numbers and letters of a result.json of the greatest size take at most five times its bytes."""
 _TOO_DEEP = f"its results are nested deeper than {MOST_DEPTH} levels, and are not read"
 
 
@@ -53,7 +58,7 @@ class LargeResults(Mapping[str, Any]):
     def _read(self) -> dict[str, Any]:
         if self._all is None:
             try:
-                found = json.loads(self._path.read_bytes())
+                found = json.loads(_content(self._path))
                 self._all = found if isinstance(found, dict) and not is_deep(found) else self._without(_TOO_DEEP)
             except (OSError, ValueError, RecursionError) as error:
                 self._all = self._without(f"its results cannot be read from {self._path}: {error}")
@@ -134,6 +139,19 @@ def complete(text: str, folder: Path) -> str:
     """All results as JSON, for a copy of the ledger that has no state folder."""
     if not text.startswith("@"):
         return text
-    with contextlib.suppress(OSError):
-        return (folder / "results" / Path(text[1:].partition("\n")[0]).name).read_text("utf-8")
+    with contextlib.suppress(OSError, ValueError):
+        found = _content(folder / "results" / Path(text[1:].partition("\n")[0]).name).decode()
+        return found if found.startswith("{") else text
     return text
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file of `stored`.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file, or larger than results can be.
+    """
+    content = read_regular(path, most=_MOST_FILE_BYTES) if path.stat().st_size <= _MOST_FILE_BYTES else None
+    if content is None:
+        raise OSError(errno.EFBIG, "it is larger than results can be", str(path))
+    return content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -96,3 +97,39 @@ def test_depth_counts_lists_and_mappings() -> None:
     assert not is_deep(deep(MOST_DEPTH))
     assert is_deep(deep(MOST_DEPTH + 1))
     assert not is_deep({"a": [1] * 1000})
+
+
+@pytest.mark.parametrize("kind", ["missing", "pipe", "device", "directory", "huge", "no text", "no mapping", "deep"])
+def test_a_file_of_results_that_is_lost_or_damaged_is_the_problem_of_its_job_alone(
+    kind: str, tmp_path: Path, keys: list[int]
+) -> None:
+    [file] = (tmp_path / "results").iterdir()
+    file.unlink()
+    match kind:
+        case "pipe":
+            os.mkfifo(file)
+        case "device":
+            file.symlink_to("/dev/zero")
+        case "directory":
+            file.mkdir()
+        case "huge":
+            file.touch()
+            os.truncate(file, 5 << 30)
+        case "no text":
+            file.write_bytes(b"\xff\xfe{")
+        case "no mapping" | "deep":
+            file.write_text(json.dumps(deep(1 if kind == "no mapping" else MOST_DEPTH + 1)))
+    ledger = Ledger(tmp_path)
+    large, small = ledger.of_keys(keys)
+    assert large.results is not None and small.results == {"mass": 0.7, **OWN}
+    assert dict(large.results)["error"] and large.results["stdout"] == OWN["stdout"]
+    assert [row["job_id"] for row in map(format.as_json, (large, small))] == [large.job_id, small.job_id]
+    ledger.recovery.backup(tmp_path / "copy")
+    ledger.close()
+    (tmp_path / "restored").mkdir()
+    shutil.copy(tmp_path / "copy", tmp_path / "restored/ledger.sqlite")
+    restored = Ledger(tmp_path / "restored")
+    assert restored.of_keys(keys)[1].results == {"mass": 0.7, **OWN}
+    lost = restored.of_keys(keys)[0].results
+    assert lost is not None and lost["stdout"] == OWN["stdout"]
+    restored.close()

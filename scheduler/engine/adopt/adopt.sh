@@ -13,7 +13,7 @@ known=" $(tr '\n' ' ') "
 time_of() { stat -c %Y "$1" 2>/dev/null || stat -f %m "$1"; }
 # The first word of the directives in the script of bundle $1, such as "#SBATCH"; empty: it has none.
 directive_of() { sed -n 's/^\(#[A-Z][A-Z]*\) .*/\1/p' "$1/$(head -n 1 "$1/batches/list" | cut -f 3)" | head -n 1; }
-one_line() { tr '\n\t' '  '; }
+one_line() { tr '\n\t' '  ' | sed 's/ *$//'; }
 
 # Prints what the batch system replied to batch folder $1.
 outcome() {
