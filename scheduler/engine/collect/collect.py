@@ -122,7 +122,7 @@ def _fetch(
 ) -> OutputError | None:
     """Download all outputs. An error that names its jobs is returned, so that the other jobs are recorded first."""
     try:
-        fetch(listed.outputs, context.transport, progress, kept=kept)
+        fetch(listed.outputs, context.transport, progress, kept=kept, on_this_machine=context.site.is_local)
     except OutputError as error:
         if not error.jobs:
             raise

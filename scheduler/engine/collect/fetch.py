@@ -42,6 +42,7 @@ def fetch(
     progress: Progress | None = None,
     *,
     kept: dict[str, str] | None = None,
+    on_this_machine: bool = False,
 ) -> None:
     """Download the outputs that are not local yet, in one remote command; no command if all are.
 
@@ -52,6 +53,8 @@ def fetch(
         outputs: what to download.
         transport: the connection to the site.
         progress: called while bytes arrive, and at the end.
+        on_this_machine: the site is this machine, so that a remote path may be the local file itself. What a site
+            elsewhere calls its path proves nothing.
         kept: receives the local paths at which somebody else had written a file, and the name that this file has now.
 
     Raises:
@@ -60,7 +63,11 @@ def fetch(
         TransportError: the connection was lost. What has arrived is kept, and the next call continues.
     """
     failed, kept = dict[int, str](), {} if kept is None else kept
-    wanted = [output for output in outputs if not (_is_local(output) or _is_created(output, failed, kept))]
+    wanted = [
+        output
+        for output in outputs
+        if not ((on_this_machine and _is_itself(output)) or _is_equal(output) or _is_created(output, failed, kept))
+    ]
     for attempt in range(MOST_BROKEN, -1, -1):
         try:
             _fetch_once(wanted, transport, progress, failed, kept)
@@ -192,14 +199,18 @@ def _is_created(output: Output, failed: dict[int, str], kept: dict[str, str]) ->
     return True
 
 
-def _is_local(output: Output) -> bool:
-    """Whether the local file is the remote one (on a local site, where the job ran in its working_dir) or equals it."""
+def _is_itself(output: Output) -> bool:
+    """Whether the local file is the remote one: on a local site, a job runs in its working_dir."""
     folder = output.folder or output.local_path.rpartition("/")[0]
+    is_path = os.path.realpath(folder) + output.local_path[len(folder) :] == output.remote_path
+    return is_path and os.path.lexists(output.local_path)
+
+
+def _is_equal(output: Output) -> bool:
+    """Whether the local file has the size and the SHA-256 of the remote one."""
+    if not output.sha256:
+        return False
     try:
-        if os.path.realpath(folder) + output.local_path[len(folder) :] == output.remote_path:
-            return os.path.lexists(output.local_path)
-        if not output.sha256:
-            return False
         file = local_files.open_file(output.where)
     except OSError:
         return False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from scheduler.engine.collect import local_files, resumable
 from scheduler.engine.collect.fetch import fetch
 from scheduler.engine.collect.local_files import Properties, Where
 from scheduler.engine.collect.manifest import LARGE_BYTES, manifest
+from scheduler.engine.collect.output import Output
 from scheduler.transports.local.transport import LocalTransport
 from tests.engine.collect.test_fetch import a_row, remote_bundle
 
@@ -176,3 +179,19 @@ def test_a_folder_of_hundreds_of_names_is_made_without_following_links(tmp_path:
     deep = "/".join(["d"] * 200)
     assert local_files.put(Where(str(tmp_path), f"{tmp_path}/{deep}/a"), b"x", Properties(0o755)) == ""
     assert (tmp_path / deep / "a").read_bytes() == b"x"
+
+
+def test_the_path_that_a_site_elsewhere_reports_does_not_make_a_local_file_its_output(tmp_path: Path) -> None:
+    """A site elsewhere that reports the path of the local file could pass an old file for a new one."""
+    old, new = tmp_path / "out" / "a.png", tmp_path / "bundle" / "a.png"
+    for path, text in ((old, "old result"), (new, "new result")):
+        path.parent.mkdir()
+        path.write_text(text)
+    digest = hashlib.sha256(b"new result").hexdigest()
+    output = Output(5, "0", str(old), str(old), len("new result"), digest)
+    fetch([output], LocalTransport(), on_this_machine=True)  # there, it is the file itself
+    assert old.read_text() == "old result"
+    with pytest.raises(OutputError, match="SHA-256"):
+        fetch([output], LocalTransport())
+    fetch([replace(output, remote_path=str(new))], LocalTransport())
+    assert old.read_text() == "new result"
