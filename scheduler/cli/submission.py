@@ -118,7 +118,7 @@ def submit_new_jobs(submission: FileSubmission) -> None:
 
 def worth_waiting_for(rows: Sequence[JobRow]) -> bool:
     """Whether one of these jobs is unfinished, or finished with outputs to download. A refused job never is."""
-    return any(not format.finished_and_collected(row) and row.status.cause is not Cause.REFUSED for row in rows)
+    return any(not format.finished_and_collected(row) for row in rows)
 
 
 def print_how_to_resume(campaign: str) -> None:

@@ -66,9 +66,13 @@ def test_jobs_that_wait_for_a_slot_are_reported_apart(workspace: Workspace, pbs:
 def test_waiting_is_not_proposed_for_jobs_that_were_all_refused(workspace: Workspace) -> None:
     with (workspace.folder / "site_configs/mypbs.yaml").open("a") as site:
         site.write("queue: nosuch\n")
-    done = workspace.scheduler("submit", workspace.sweep("good", name="scan"), "--site", "mypbs", code=1)
+    sweep = workspace.sweep("good", name="scan")
+    done = workspace.scheduler("submit", sweep, "--site", "mypbs", code=1)
     assert "2 of 2 jobs were refused" in done.err and "qsub: Unknown queue" in done.err
     assert "scheduler wait" not in done.err and "submitted to" not in done.err
+    assert "not collected" not in workspace.scheduler("status").out
+    again = workspace.scheduler("submit", sweep, "--site", "mypbs", "--again", code=1)
+    assert "2 of 2 jobs were refused" in again.err and "scheduler wait" not in again.err
 
 
 def _qstat(pbs: LocalFakePbs) -> int:

@@ -24,8 +24,8 @@ def counts(rows: Sequence[JobRow]) -> dict[str, int]:
 
 
 def finished_and_collected(row: JobRow) -> bool:
-    """The job is finished, and its outputs are downloaded."""
-    return row.status.final and row.collected
+    """The job is finished, and its outputs are downloaded. A job that was refused never has any."""
+    return row.status.final and (row.collected or row.status.cause is Cause.REFUSED)
 
 
 def did_not_complete(row: JobRow) -> bool:
@@ -76,7 +76,7 @@ def specific_reason(job: JobRow) -> str:
 
 def reason(job: JobRow) -> str:
     """`specific_reason`, and a note if the job is finished and its outputs are not downloaded yet."""
-    uncollected = "not collected yet" if job.status.final and not job.collected else ""
+    uncollected = "not collected yet" if job.status.final and not finished_and_collected(job) else ""
     return "; ".join(filter(None, [specific_reason(job), uncollected]))
 
 
