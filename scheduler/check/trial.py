@@ -17,6 +17,7 @@ from typing import Any
 
 from scheduler.check.finding import Finding, failed, ok
 from scheduler.check.machine import runtime_missing
+from scheduler.engine.adopt.adoption import TRIAL_FOLDER
 from scheduler.errors import ConfigError, SchedulerError, WaitTimeout
 from scheduler.job.job import Job, JobType
 from scheduler.job.resources import Resources
@@ -203,7 +204,7 @@ def _function(folder: Path) -> Callable[..., Any]:
 def _folder(site: Site) -> Iterator[Path]:
     """A temporary folder. For local transport it is in the current directory: jobs run there, on compute nodes too."""
     parent = Path.cwd() if site.is_local else None
-    folder = Path(tempfile.mkdtemp(prefix="scheduler-check-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=TRIAL_FOLDER, dir=parent))
     try:
         yield folder
     finally:

@@ -60,7 +60,8 @@ def _confirm(folders: Sequence[str]) -> None:
         console.print_message(f"  and {len(folders) - _MOST_FOLDERS} more")
     if not sys.stdin.isatty():
         raise typer.BadParameter(
-            "some are outside the current directory, and standard input is not a terminal to confirm them; use --yes"
+            "a folder of a job is outside the current directory, and standard input is not a terminal to confirm it: "
+            "use --yes"
         )
     typer.confirm("Record the jobs?", abort=True, err=True)
 

@@ -51,6 +51,14 @@ def test_a_lost_ledger_is_rebuilt_from_two_sites_and_nothing_runs_twice(workspac
     assert len(workspace.ran) == len(set(workspace.ran)) == 6
 
 
+def test_trial_jobs_of_a_check_are_not_adopted(workspace: Workspace) -> None:
+    workspace.scheduler("check", "local", "--job")
+    workspace.scheduler("run", workspace.sweep("good", count=1), "--site", "local")
+    shutil.rmtree(state(workspace))
+    assert "1 job from 1 submission recorded" in workspace.scheduler("adopt", "local").err
+    assert jobs(workspace) == {("local", "job-good-0"): "completed"}
+
+
 def test_an_older_copy_of_the_ledger_says_so_and_adopts_retries_as_attempts(workspace: Workspace) -> None:
     file = workspace.sweep("bad", count=1)
     workspace.scheduler("run", file, "--site", "local", code=3)

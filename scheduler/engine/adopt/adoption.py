@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from scheduler.batch.base import BatchSystem
 from scheduler.batch.outcome import Accepted, Refused
@@ -20,6 +21,8 @@ from scheduler.ledger.recovery import AdoptedBatch, AdoptedBundle, AdoptedJob
 from scheduler.quoting import quote_path
 from scheduler.transports.base import Expanded
 
+TRIAL_FOLDER = "scheduler-check-"
+"""How the name of the temporary local folder of trial jobs begins. They are nobody's jobs, and are not adopted."""
 _SECONDS = 300.0
 _NEVER = "found in the work_dir, but it was never submitted to the batch system; scheduler retry submits it"
 _TRIED = "not known yet whether the batch system has it"
@@ -73,6 +76,8 @@ def find_unknown(context: SiteContext) -> Findings:
     for bundle in sorted(found.bundles.values(), key=lambda one: (one.created, one.token)):
         if bundle.directive != context.system.directive or not _is_of_this_site(bundle, context):
             findings.elsewhere.append(bundle.site or bundle.batch_system or bundle.directive)
+        elif bundle.jobs and all(map(_is_trial, bundle.jobs)):
+            continue
         elif bundle.jobs and bundle.batches:
             findings.bundles.append(_adopted(bundle, context.system))
         else:
@@ -92,6 +97,10 @@ def _is_of_this_site(bundle: FoundBundle, context: SiteContext) -> bool:
     if bundle.batch_system and bundle.batch_system != context.site.scheduler:
         return False
     return not bundle.identity or bundle.identity == identity_of(context.site) or bundle.site == context.site.name
+
+
+def _is_trial(job: Mapping[str, Any]) -> bool:
+    return any(part.startswith(TRIAL_FOLDER) for part in Path(job["working_dir"]).parts)
 
 
 def _is_under_another_name(token: str, context: SiteContext) -> bool:

@@ -63,11 +63,8 @@ def fetch(
         TransportError: the connection was lost. What has arrived is kept, and the next call continues.
     """
     failed, kept = dict[int, str](), {} if kept is None else kept
-    wanted = [
-        output
-        for output in outputs
-        if not ((on_this_machine and _is_itself(output)) or _is_equal(output) or _is_created(output, failed, kept))
-    ]
+    is_here = _is_itself_or_equal if on_this_machine else _is_equal
+    wanted = [output for output in outputs if not (is_here(output) or _is_created(output, failed, kept))]
     for attempt in range(MOST_BROKEN, -1, -1):
         try:
             _fetch_once(wanted, transport, progress, failed, kept)
@@ -199,11 +196,12 @@ def _is_created(output: Output, failed: dict[int, str], kept: dict[str, str]) ->
     return True
 
 
-def _is_itself(output: Output) -> bool:
-    """Whether the local file is the remote one: on a local site, a job runs in its working_dir."""
+def _is_itself_or_equal(output: Output) -> bool:
+    """Whether the local file is the remote one (on a local site, a job runs in its working_dir), or equals it."""
     folder = output.folder or output.local_path.rpartition("/")[0]
-    is_path = os.path.realpath(folder) + output.local_path[len(folder) :] == output.remote_path
-    return is_path and os.path.lexists(output.local_path)
+    if os.path.realpath(folder) + output.local_path[len(folder) :] == output.remote_path:
+        return os.path.lexists(output.local_path)
+    return _is_equal(output)
 
 
 def _is_equal(output: Output) -> bool:
