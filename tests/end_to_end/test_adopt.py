@@ -29,7 +29,7 @@ def _until(runner: Runner, target: Target, happened: Callable[[], bool]) -> None
     while not happened():
         assert time.monotonic() < deadline, [f"{row.job_id}: {row.status}" for row in runner.ledger.chosen()]
         time.sleep(0.2)
-        runner.session.poll()
+        runner.poll()
 
 
 def test_adopted_jobs_run_are_cancelled_and_end_as_the_batch_system_shows(target: Target, folder: Path) -> None:
