@@ -151,7 +151,7 @@ def _content(path: Path) -> bytes:
     Raises:
         OSError: it cannot be read, or is no regular file, or larger than results can be.
     """
-    content = read_regular(path, most=_MOST_FILE_BYTES) if path.stat().st_size <= _MOST_FILE_BYTES else None
+    content = read_regular(path, most=_MOST_FILE_BYTES)
     if content is None:
         raise OSError(errno.EFBIG, "it is larger than results can be", str(path))
     return content

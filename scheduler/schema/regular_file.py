@@ -55,6 +55,8 @@ def read_regular(path: Path, *, most: int) -> bytes | None:
         NotRegular, OSError: as `open_regular`.
     """
     with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            return None
         parts: list[bytes] = []
         left = most + 1
         while left > 0 and (part := file.read(left)):

@@ -148,7 +148,7 @@ class Exchange:
         total = getattr(self._received, what) + size
         setattr(self._received, what, total)
         if total > most:
-            raise ReplyTooLong(str(self.failure(f"the output is larger than {most >> 20} MiB, so the run was aborted")))
+            raise self.failure(f"the output is larger than {most >> 20} MiB, so the run was aborted", ReplyTooLong)
 
     def reply(self, *, connection_lost: bool = False) -> Reply:
         """The program's reply, when no more bytes will arrive.
@@ -171,9 +171,9 @@ class Exchange:
             f"{self._where}: {self._program}: timed out: no data sent or received for {seconds:g} seconds; {_UNCERTAIN}"
         )
 
-    def failure(self, reason: str) -> TransportError:
+    def failure(self, reason: str, kind: type[TransportError] = TransportError) -> TransportError:
         """The error for a run whose connection failed, for `reason`."""
-        return TransportError(f"{self._where}: {self._program}: {reason}; {_UNCERTAIN}")
+        return kind(f"{self._where}: {self._program}: {reason}; {_UNCERTAIN}")
 
     def _unfinished(self, stderr: bytes) -> TransportError:
         last = stderr[-_QUOTED_CHARACTERS:].decode("utf-8", "replace").strip()

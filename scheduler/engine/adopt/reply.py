@@ -88,7 +88,7 @@ def _read_part(bundle: FoundBundle, key: str, values: Sequence[str]) -> None:
     if key == "batch" and len(values) >= 5 and is_number(values[0]) and is_number(values[1]):
         first, count, name, packed, outcome, *words = values
         words_text = " ".join(words)[:2000]
-        bundle.batches.append(FoundBatch(int(first), int(count), name.strip(), packed == "packed", outcome, words_text))
+        bundle.batches.append(FoundBatch(int(first), int(count), name, packed == "packed", outcome, words_text))
     elif key == "jobs":
         _read_jobs_file(bundle, "\t".join(values))
     elif key == "job" and len(values) >= 4 and is_number(values[0]):

@@ -72,10 +72,8 @@ def _refuse_special_file(path: Path) -> None:
     """Refuse a file that ssh would read without end, or would wait for. A missing one is reported by ssh."""
     try:
         read_settings(path)
-    except NotRegular as error:
-        raise ConfigError(f"{path}: {error.strerror}; name another file in the site file") from error
     except OSError as error:
-        if error.errno == errno.EFBIG:
+        if isinstance(error, NotRegular) or error.errno == errno.EFBIG:
             raise ConfigError(f"{path}: {error.strerror}; name another file in the site file") from error
 
 

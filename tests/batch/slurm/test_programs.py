@@ -93,7 +93,7 @@ batch_cancel "$scratch/asked"
     [
         ("/f\\tmine\\t10\\t0\\t\\n", "10 11"),  # the controller has the batch twice
         ("/f\\tmine\\t-\\t0\\t\\n", "10 11"),
-        ("/f\\tmine\\t99\\t0\\t\\n", "10 11"),  # 99 is no id of ours: a wrapper printed it
+        ("/f\\tmine\\t99\\t0\\t\\n", "10 11"),  # 99 is not the id of a batch: a site's sbatch printed it
         ("/f\\tmine\\t-\\t0\\t0,2\\n", "10_[0,2] 11_[0,2]"),
         ("/f\\tgone\\t99\\t0\\t\\n", "99"),  # the queue may hide it
         ("/f\\tgone\\t13\\t0\\t\\n", ""),  # another job has its id
