@@ -15,9 +15,10 @@
     on which they depend has failed: polls cancel them. Its functions
     (the comments in ``batch/slurm/slurm.sh`` show what they read):
 
+    ``batch_prepare RUNNING``            before the first batch of a bundle is submitted
     ``batch_submit SCRIPT FIRST COUNT``  submit one batch; print what the submit command printed; return its exit code
     ``batch_id``                         read that output; print the id if it has one, else nothing
-    ``batch_submitted RUNNING``          after all batches of a bundle were submitted
+    ``batch_submitted``                  after all batches of a bundle were submitted
     ``batch_live FILE``                  query the queue once; one line for each job or array task, ``batch name|…``
     ``batch_history FILE``               query the accounting for the jobs that left the queue without an end file;
                                          ``unanswered|ID`` or ``unanswered|NAME`` if the query fails for one of them

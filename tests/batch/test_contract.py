@@ -13,7 +13,8 @@ from scheduler.site.packaged import packaged_folder
 from scheduler.site.site import batch_systems
 
 FUNCTIONS = (
-    "batch_submit", "batch_id", "batch_submitted", "batch_live", "batch_history", "batch_cancel", "batch_check",
+    "batch_prepare", "batch_submit", "batch_id", "batch_submitted",
+    "batch_live", "batch_history", "batch_cancel", "batch_check",
 )  # fmt: skip
 
 

@@ -117,6 +117,7 @@ def test_a_sites_values_arrive_too(tmp_path: Path, shell: list[str]) -> None:
 @pytest.mark.parametrize("job_id", [JOB_IDS[0], "-rf", "a\nb\n", "\\", "x" * 200], ids=range(5))
 def test_any_job_id_and_folder_arrives(tmp_path: Path, job_id: str) -> None:
     (tmp_path / "recorder.sh").write_text(RECORDER)
+    (tmp_path / "out" / job_id).mkdir(parents=True)  # `$HOME` in the name of a folder is refused unless it exists
     job = Job(job_id, JobType.SCRIPT, script_path=tmp_path / "recorder.sh", working_dir=tmp_path / "out" / job_id)
     ran_in = run(job, tmp_path, SHELLS["bash"])
     assert words(ran_in) == [job_id]

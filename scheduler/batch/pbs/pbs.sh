@@ -53,6 +53,7 @@ placed_script() {
   cat "$1.said"
   return "$code"
 }
+batch_prepare() { :; }
 batch_submitted() { :; }
 
 # Reads what qsub printed: the id, and perhaps more, by a wrapper or a hook of the site. Prints the id if it is certain.

@@ -12,10 +12,21 @@ proved() {
   if [ -e "$1/batches/$2/members" ]; then [ -e "$1/batches/$2/ended" ]; else [ -e "$1/ends/$2.0" ]; fi
 }
 
+# Before anything is queued: if we are killed between the first entry and batch_submitted, any poll can start workers.
+#   $1 the most jobs that run at once, or 0 for the number of cores
+batch_prepare() {
+  find_queue "$(dirname "$PWD")"
+  mkdir -p "$base/queue" "$base/running" "$base/slots" "$base/new" || return
+  slots=$1
+  [ "$slots" -gt 0 ] || slots=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+  echo "$slots" >"$base/new/limit.$$" && mv "$base/new/limit.$$" "$base/limit" || return
+  cp worker.sh "$base/new/worker.$$" && mv "$base/new/worker.$$" "$base/worker.sh"   # by rename: a worker may be reading it
+}
+
 batch_submit() {
   script=$1 first=$2 count=$3
   find_queue "$(dirname "$PWD")"
-  mkdir -p "$base/queue" "$base/running" "$base/slots" "$base/new" || return
+  [ -s "$base/worker.sh" ] || { echo "cannot write in $base (is the disk full?)" >&2; return 70; }
   wall=$(cat "batches/$first/walltime" 2>/dev/null || echo 0)   # 0: no limit
   stamp=$(date +%s)
   index=0
@@ -48,13 +59,8 @@ start_workers() {
   done
 }
 
-#   $1 the most jobs that run at once, or 0 for the number of cores
 batch_submitted() {
   find_queue "$(dirname "$PWD")"
-  slots=$1
-  [ "$slots" -gt 0 ] || slots=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
-  echo "$slots" >"$base/new/limit.$$" && mv "$base/new/limit.$$" "$base/limit"
-  cp worker.sh "$base/new/worker.$$" && mv "$base/new/worker.$$" "$base/worker.sh"   # by rename: a worker may be reading it
   start_workers
 }
 

@@ -29,6 +29,7 @@ batch_submit() {
 }
 nothing_queued() { queued=$(squeue -h -a -u "$(id -u)" -o %i 2>/dev/null) && [ -z "$queued" ]; }
 sbatch_script() { unset_sbatch "$2" && sbatch "$@"; }
+batch_prepare() { :; }
 batch_submitted() { :; }
 
 # Reads what sbatch printed: the id, in a federation with ";cluster". Prints the id if it is certain. A wrapper of the site

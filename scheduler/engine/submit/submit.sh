@@ -181,6 +181,7 @@ copy_batch() {
 # Submits each batch: its first element, how many elements, the script. The output of the batch system is kept beside the
 # script, and the id gets its name by rename. The reply is printed from memory: on a full disk it is the only copy. If the
 # command fails and prints an id all the same, the batch may have been accepted: its exit code is recorded as "-".
+batch_prepare "$running"
 awk -F '\t' -v now="$now" -v again="$again" "$awk_numbers"'BEGIN { numbers(now, may); numbers(again, twice) }
   ($1 + 0) in may { print $0 "\t" (($1 + 0) in twice ? "again" : "once") }' batches/list |
 while IFS=$tab read -r first count script how; do
@@ -212,4 +213,4 @@ while IFS=$tab read -r first count script how; do
     printf '%s\t%s\t%s\n' "$first" "${code:-$(cat "$b/code")}" "$({ cat "$b/err" 2>/dev/null; [ -z "$output" ] && cat "$b/out" 2>/dev/null || printf %s "$output"; } | head -c 2000 | tr '\n\t' '\r ')"
   fi
 done
-batch_submitted "$running"
+batch_submitted

@@ -7,13 +7,18 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scheduler import Cause, Job, JobState, JobType, Resources, Runner, Site
+from scheduler import Cause, Job, JobState, JobType, Resources, Runner, Site, TransportError
+from scheduler.batch import shell
+from scheduler.engine.programs import prelude
 from scheduler.ledger.ledger import Ledger
+from scheduler.transports.base import Program
+from scheduler.transports.local.transport import LocalTransport
 from tests.clocks import path_with_sleep
 from tests.unpacked import until
 
@@ -82,6 +87,31 @@ def test_no_more_jobs_run_at_once_than_the_site_allows(start: Start, job: Callab
     runner.wait(jobs, timeout=600)
     assert all(one.is_completed() for one in jobs)
     assert max(map(int, (tmp_path / "most").read_text().split())) == 2
+
+
+QUEUED_AND_KILLED = r"""
+mkdir -p "$1/bundle/batches/0" "$1/bundle/guards" "$1/bundle/ends" && cd "$1/bundle" || exit
+cp "$2" worker.sh && echo 'touch ../ran' >script.sh
+batch_prepare 3 && batch_submit script.sh 0 1 && kill -KILL $$
+"""
+POLLED = r"""
+make_scratch
+printf '0\t%s\tname\tid\t0\t0\tone\n' "$1/bundle" >"$scratch/asked"
+batch_live "$scratch/asked"
+"""
+
+
+def test_a_poll_starts_jobs_whose_submission_was_killed_before_it_started_a_worker(tmp_path: Path) -> None:
+    ours = Path(shell.__file__).parent
+    functions = f"{prelude()}\n{(ours / 'shell.sh').read_text()}\n"
+    transport, work = LocalTransport(), str(tmp_path / "work it's")
+    with suppress(TransportError):
+        transport.run(Program("queued", functions + QUEUED_AND_KILLED), [work, str(ours / "worker.sh")])
+    (limit,) = (queue_folder(tmp_path) / "limit").read_text().split()
+    assert limit == "3" and len(list(queue_folder(tmp_path).glob("queue/*"))) == 1
+    reply = transport.run(Program("polled", functions + POLLED), [work])
+    assert reply.out.strip() == "name|0|QUEUED|"
+    until((tmp_path / "work it's/ran").exists)
 
 
 def test_jobs_start_in_the_order_in_which_they_were_submitted(
