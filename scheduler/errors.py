@@ -3,6 +3,7 @@
 SchedulerError
 ├── ConfigError          edit the site file, job file or template that the message names
 ├── JobError             the job is impossible: edit the job (also a ValueError)
+├── JobFailed            `Job.result()`: the job failed or was cancelled
 ├── TransportError       the host could not be reached, or the connection was lost: try later
 │   ├── HostKeyError     the host key is unknown, has changed or is revoked
 │   ├── LoginError       the host answered, and rejected the login
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from enum import Enum
 
 
 class SchedulerError(Exception):
@@ -32,6 +34,30 @@ class ConfigError(SchedulerError):
 
 class JobError(SchedulerError, ValueError):
     """A job is impossible; the message names the job and the field."""
+
+
+class JobFailed(SchedulerError):
+    """A job whose result was requested failed or was cancelled. Only `Job.result` raises it.
+
+    Attributes:
+        job_id: the job.
+        cause: why it failed, a `Cause`.
+        exit_code: of its payload; None if it is not known.
+        traceback: what its function raised on the node; empty if nothing is known of that.
+        last_lines: the last lines that it printed to stderr, or else to stdout; empty if there is a traceback.
+        stdout, stderr: the local paths of its logs; None if they were not collected.
+        remote_dir: its remote folder, which has its logs too; None if it is not known.
+    """
+
+    def __init__(
+        self, message: str, *, job_id: str = "", cause: Enum | None = None, exit_code: int | None = None,
+        traceback: str = "", last_lines: str = "", stdout: str | None = None, stderr: str | None = None,
+        remote_dir: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(message)
+        self.job_id, self.cause, self.exit_code = job_id, cause, exit_code
+        self.traceback, self.last_lines = traceback, last_lines
+        self.stdout, self.stderr, self.remote_dir = stdout, stderr, remote_dir
 
 
 class TransportError(SchedulerError):

@@ -19,7 +19,7 @@ The work for a site is in `scheduler.engine`: there a job is a row of the ledger
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,7 @@ class Runner:
         """
         jobs = list(jobs)
         refuse_shared_folders(jobs)
+        self._assign(jobs)
         if jobs:
             self.transport.prepare()
         with self.session.acting:
@@ -188,6 +189,35 @@ class Runner:
 
         self.session.wait(self.keys(chosen), timeout=timeout, seen=polled, progress=progress, sleep=self._sleep)
 
+    def as_completed(self, jobs: Iterable[Job] | None = None, timeout: float | None = None) -> Iterator[Job]:
+        """Poll and collect as `wait` does, and give each of these jobs (default: all) when it is final and collected.
+
+        Raises:
+            WaitTimeout, LoginError, HostKeyError, OutputError, JobError: as `wait`.
+        """
+        left = list(self._tracked if jobs is None else jobs)
+        self._tracked.require(left)
+        for _ in self.session.polls(self.keys(left), timeout=timeout, sleep=self._sleep):
+            yield from self._tracked.done(left)
+        yield from self._tracked.done(left)
+
+    def jobs(self, campaign: str | None = None) -> list[Job]:
+        """The jobs of a campaign (default: this runner's own) at this site, as the ledger has them; nothing is polled.
+
+        Jobs that another process has submitted have their id, type, folder, outputs, status and results, and not what
+        they run: they can be waited for, collected, cancelled and retried, and not be submitted.
+
+        Raises:
+            JobError: neither this call nor the Runner names a campaign.
+        """
+        name = campaign if campaign is not None else self.campaign
+        if name is None:
+            raise JobError("which jobs? Name a campaign: Runner.jobs(campaign=...)")
+        rows = self.ledger.of_campaign(name, self.session.context.key)
+        jobs = self._tracked.recorded(list({row.job_id: row for row in rows}.values()))
+        self._assign(jobs)
+        return jobs
+
     def retry(self, jobs: Iterable[Job], *, memory: str | None = None, walltime: str | None = None) -> None:
         """Submit a new attempt of failed or cancelled jobs, with one remote command. Earlier attempts are kept.
 
@@ -234,6 +264,12 @@ class Runner:
     def keys(self, jobs: Iterable[Job]) -> list[int]:
         """The ledger's keys of the jobs among `jobs` that this runner has submitted or adopted."""
         return self._tracked.keys(jobs)
+
+    def _assign(self, jobs: Iterable[Job]) -> None:
+        """Be the runner that these jobs ask, unless the user has given them one of another kind."""
+        for job in jobs:
+            if job.runner is None or isinstance(job.runner, Runner):
+                job.set_runner(self)
 
     def _record(self, jobs: Sequence[Job]) -> str | None:
         """Record the intent to submit. Gives the bundle's token; None if another process of the campaign was first."""

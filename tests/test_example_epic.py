@@ -86,7 +86,7 @@ def moved(jobs: Sequence[Job], image: str) -> list[Job]:
 def check_chain(job: Job) -> None:
     """The job completed, and what eicrecon wrote has the events that npsim was to simulate."""
     assert job.is_completed(), job.get_results()
-    [*_, last] = (Path(path) for paths in job.get_results()["output_files"].values() for path in paths)
+    [*_, last] = (Path(path) for paths in job.outputs.values() for path in paths)
     assert json.loads(last.read_text())["events"] > 0
 
 

@@ -104,7 +104,7 @@ def _findings(trial: _Trial, late: str, site: Site) -> Iterator[Finding]:
         yield failed(name, f"{job.status}: {late}", do)
         return
     if job.status.state is not JobState.COMPLETED:
-        error = (job.results or {}).get("error") or job.status.reason or str(job.status)
+        error = job.error or job.status.reason or str(job.status)
         yield failed(name, str(error), "see the end of its output; scheduler render prints the script of a job")
         return
     local = Path(job.working_dir) / _OUTPUT
@@ -112,7 +112,7 @@ def _findings(trial: _Trial, late: str, site: Site) -> Iterator[Finding]:
         words = f"the job completed, but the local {_OUTPUT} does not have the content that the job wrote"
         yield failed(name, words, "report this as a bug of scheduler")
         return
-    description = trial.describe({**(job.results or {}), "_stdout": _stdout(job)})
+    description = trial.describe({**job.results, "_stdout": _stdout(job)})
     yield ok(name, f"submitted, completed and collected{': ' if description else ''}{description}")
     if trial.name == "script":
         yield from _node_findings(job, site)
@@ -130,8 +130,7 @@ def _node_findings(job: Job, site: Site) -> Iterator[Finding]:
 
 
 def _stdout(job: Job) -> str:
-    path = (job.results or {}).get("stdout")
-    return _beginning(Path(path)) if path else ""
+    return _beginning(Path(job.stdout)) if job.stdout else ""
 
 
 def _beginning(path: Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from scheduler.engine.cancel import cancel
 from scheduler.engine.collect.collect import CHANGING_SECONDS, collect
@@ -155,11 +155,19 @@ class SiteSession:
             LoginError, HostKeyError: as `poll_and_collect`.
             OutputError: outputs cannot be collected, and all other jobs are collected.
         """
+        for _ in self.polls(keys, timeout=timeout, progress=progress, sleep=sleep):
+            if seen is not None:
+                seen()
+
+    def polls(
+        self, keys: Sequence[int], *, timeout: float | None, sleep: Callable[[float], None],
+        progress: Progress | None = None,
+    ) -> Iterator[None]:  # fmt: skip
+        """Poll and collect as `wait` does, and yield after each time."""
         started, pause, before, changes = time.monotonic(), self.poll_seconds, dict[Stand, int](), list[float]()
         while True:
             output_error = self._poll_and_collect(keys, progress)
-            if seen is not None:
-                seen()
+            yield
             now = self.context.ledger.polls.stands(keys)
             left = {stand: count for stand, count in now.items() if not stand.done}
             if not left:

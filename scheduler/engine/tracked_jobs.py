@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+from scheduler.batch.shown_id import shown_id
 from scheduler.engine.one_thread import OneThread
 from scheduler.errors import BatchError, JobError
-from scheduler.job.job import Job
+from scheduler.job.job import Job, JobType
+from scheduler.job.outcome.recorded import RecordedJob, cannot_be_submitted
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
@@ -46,6 +48,17 @@ class TrackedJobs:
         self.add(found, [known[job.job_id] for job in found])
         self.refresh(jobs)
 
+    def recorded(self, rows: Sequence[JobRow]) -> list[Job]:
+        """The jobs of these rows. Those that are not tracked yet are made, and tracked."""
+        known = {key: job for job, key in self._keys.items()}
+        for row in rows:
+            if row.key not in known:
+                known[row.key] = _recorded(row)
+                self._keys[known[row.key]] = row.key
+        jobs = [known[row.key] for row in rows]
+        self.refresh(jobs)
+        return jobs
+
     def keys(self, jobs: Iterable[Job]) -> list[int]:
         """The keys of those jobs that are tracked."""
         return [self._keys[job] for job in jobs if job in self._keys]
@@ -61,8 +74,16 @@ class TrackedJobs:
             raise JobError(f"job {unknown.job_id!r} was not submitted by this runner; submit it first")
 
     def new(self, jobs: Iterable[Job]) -> list[Job]:
-        """Those of `jobs` that must be submitted: they are not tracked, or the batch system has refused them."""
-        return [job for job in jobs if job not in self._keys or job.status.cause is Cause.REFUSED]
+        """Those of `jobs` that must be submitted: they are not tracked, or the batch system has refused them.
+
+        Raises:
+            JobError: one of them was read from the ledger, which does not hold what it runs.
+        """
+        new = [job for job in jobs if job not in self._keys or job.status.cause is Cause.REFUSED]
+        for job in new:
+            if isinstance(job, RecordedJob):
+                raise cannot_be_submitted(job)
+        return new
 
     def unsent(self, jobs: Iterable[Job]) -> list[str]:
         """The tokens of the bundles of `jobs` for which the site has not yet answered whether they are submitted."""
@@ -80,8 +101,17 @@ class TrackedJobs:
             for job in changed:
                 row = rows.get(self._keys.get(job, -1))
                 if row is not None and row.key not in due:
-                    job.observe(row.status, row.results)
+                    job.observe(row.status, row.results, facts=row.facts)
+                    job.batch_id, job.remote_dir = shown_id(row) or None, row.remote_dir
                     self._copied[job] = (mark_of[job], job.status)
+
+    def done(self, left: list[Job]) -> list[Job]:
+        """Refresh these jobs, and take those out of `left` that have ended and are collected."""
+        collected = {row.key for row in self._ledger.of_keys(self.keys(left)) if row.status.final and row.collected}
+        self.refresh(left)
+        found = {job for job in left if self._keys[job] in collected}
+        done, left[:] = [job for job in left if job in found], [job for job in left if job not in found]
+        return done
 
     def drop_deleted(self) -> None:
         """Stop tracking jobs whose row was deleted, because they can no longer be submitted: they count as new."""
@@ -104,6 +134,10 @@ class TrackedJobs:
         if first is not None:
             which = f"{len(reasons)} of {len(jobs)} jobs are not retried, {first.job_id!r} first"
             raise JobError(f"site {site.name!r}: {which}: {reasons[self._keys[first]]}")
+
+
+def _recorded(row: JobRow) -> Job:
+    return RecordedJob(row.job_id, JobType(row.type), working_dir=row.working_dir, output_files=row.patterns)
 
 
 def _is_unanswered(row: JobRow) -> bool:

@@ -12,6 +12,7 @@ from scheduler.engine.context import SiteContext
 from scheduler.engine.submit import submission
 from scheduler.engine.submit.record import close, record_statuses
 from scheduler.errors import TransportError
+from scheduler.job.outcome.facts import Facts
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
@@ -61,14 +62,9 @@ def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:
         ledger: where they are recorded.
     """
     _finish(rows, Status(JobState.FAILED, Cause.LOST, reason=FORGOTTEN), "forgotten", ledger)
-    results: dict[str, object] = {
-        "exit_code": None,
-        "output_files": {},
-        "stdout": None,
-        "stderr": None,
-        "error": FORGOTTEN,
-    }
-    ledger.record_results({row.key: results for row in rows}, {row.key: row.retries for row in rows})
+    results = {row.key: {"error": FORGOTTEN} for row in rows}
+    facts = {row.key: Facts(row.patterns, problem=FORGOTTEN) for row in rows}
+    ledger.record_results(results, {row.key: row.retries for row in rows}, facts=facts)
     for token in dict.fromkeys(row.bundle for row in rows):
         if all(row.status.final for row in ledger.of_bundle(token)):
             close(token, ledger)

@@ -3,8 +3,9 @@
 Job(…)              checks its fields: an impossible one raises JobError
 job.run()           → runner.run_job(job)             the runner submits it
 job.check_status()  → runner.check_job_status(job)    the runner polls, and downloads the outputs of a finished job
+job.result()        → runner.wait([job])              the runner polls and downloads until the job has ended
 runner              → job.observe(status, results)    the runner stores what it has found
-job.state, job.status, job.get_results()              what is known now; no I/O
+job.state, job.status, job.get_results(), job.outputs what is known now; no I/O
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any
 
 from scheduler.job import validation
 from scheduler.job.interface import JobRunner, JobType, checked_arguments, checked_folder, checked_state, checked_type
+from scheduler.job.outcome.facts import Facts
+from scheduler.job.outcome.outcome import Outcome
 from scheduler.job.resources import Resources, Retry
 from scheduler.job.state import Cause, JobState, Status
 
@@ -26,7 +29,7 @@ __all__ = ["Job", "JobRunner", "JobType"]
 _CAUSES = {JobState.COMPLETED: Cause.NONE, JobState.CANCELLED: Cause.CANCELLED, JobState.FAILED: Cause.UNKNOWN}
 
 
-class Job:
+class Job(Outcome):
     """A function, a script or a container command to run on a site, and what is known of it.
 
     Args:
@@ -52,16 +55,16 @@ class Job:
 
     Attributes:
         runner: the runner it belongs to, or None.
+        results: what the payload returned or wrote to ``result.json``; see `get_results`.
+        batch_id, remote_dir: its id in the batch system, and its remote folder; None until they are known.
         creation_time, start_time, end_time: when this object was made, and when the payload started and ended (UTC).
 
     Raises:
         JobError: (also a ValueError) a field is impossible; the message names the job and the field.
     """
 
-    runner: JobRunner | None = None
     start_time: datetime | None = None
     end_time: datetime | None = None
-    _status = Status()
 
     def __init__(
         self,
@@ -99,6 +102,9 @@ class Job:
         self.template = None if template is None else str(Path(template).absolute())
         self.results: dict[str, Any] = {}
         self.creation_time = datetime.now(timezone.utc)
+        self._check()
+
+    def _check(self) -> None:
         validation.check(self)
 
     def __repr__(self) -> str:
@@ -117,7 +123,10 @@ class Job:
             self._end(JobState.FAILED, Cause.UNKNOWN)
 
     def get_results(self) -> dict[str, Any]:
-        """Its own results, then ``exit_code``, ``output_files``, ``stdout``, ``stderr``, ``error``."""
+        """What the payload returned or wrote to ``result.json``, and ``error`` if it failed; nothing else.
+
+        A value that is no JSON object is under ``result``. `result` gives it as it was returned.
+        """
         return self.results
 
     def has_failed(self) -> bool:
@@ -151,16 +160,6 @@ class Job:
         """Assign the runner that `run` and `check_status` use."""
         self.runner = runner
 
-    def check_status(self) -> None:
-        """Have the runner update `status` and `results`, unless it is not submitted yet or already collected.
-
-        A job that is `lost` is looked at again.
-        """
-        collected = self.final and (bool(self.results) or not getattr(self.runner, "reports_states", False))
-        done = collected and self._status.cause is not Cause.LOST
-        if self.runner is not None and self.state is not JobState.CREATED and not done:
-            self.runner.check_job_status(self)
-
     @property
     def status(self) -> Status:
         """The last observation: state, cause, exit code, the batch system's own word."""
@@ -189,17 +188,18 @@ class Job:
         """Whether it is completed, failed or cancelled."""
         return self._status.final
 
-    def observe(self, status: Status, results: Mapping[str, Any] | None = None) -> None:
-        """Store an observation, and the results of a collected job (for runners)."""
+    def observe(self, status: Status, results: Mapping[str, Any] | None = None, *, facts: Facts | None = None) -> None:
+        """Store an observation, and the results and facts of a collected job (for runners)."""
         changed = self._status != status
         not_lost = changed and self._status.cause is Cause.LOST
         if not_lost or status.retries > self._status.retries:  # earlier results and times are not this attempt's
-            self.start_time, self.end_time, self.results = None, None, {}
+            self.start_time, self.end_time, self.results, self._facts = None, None, {}, None
         self._status = status
         self.start_time = status.started or self.start_time
         self.end_time = status.ended or self.end_time
-        if results is not None and status.final and (changed or not self.results):
-            self.results = dict(results)
+        is_new = changed or (self._facts is None and not self.results)
+        if results is not None and status.final and is_new:
+            self.results, self._facts = dict(results), facts
             self._end(status.state, status.cause)
 
     def _end(self, state: JobState, cause: Cause) -> None:

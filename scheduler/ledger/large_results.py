@@ -1,6 +1,6 @@
 """Results of a job that are too large for the ledger: they are in a file of the state folder, and read when needed.
 
-In the ledger such a job has ``@NAME`` and a line end, then the results without what its payload returned, as JSON.
+In the ledger such a job has ``@NAME`` and a line end, then a mapping as JSON: a version before 6 kept facts in it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,6 @@ LARGE_BYTES = 64 << 10
 """The longest results, as JSON, that are in the ledger itself."""
 MOST_DEPTH = 200
 """The deepest nesting of results that is read: programs that print or copy deeper ones fail."""
-OF_EVERY_JOB = ("exit_code", "output_files", "stdout", "stderr", "attempts", "error")
-"""The keys of results that do not come from the payload."""
 _MOST_TEXT = 8 << 10
 _MOST_FILE_BYTES = 1 << 30
 """Numbers and letters of a result.json of the greatest size take at most five times its bytes."""
@@ -28,19 +26,22 @@ _TOO_DEEP = f"its results are nested deeper than {MOST_DEPTH} levels, and are no
 
 
 class LargeResults(Mapping[str, Any]):
-    """Results of which only those of every job are in memory. Any other access reads the file.
+    """Results that are read from their file when they are first used.
 
     Args:
-        own: the values of `OF_EVERY_JOB`.
-        path: the file with all results.
+        path: the file.
+        own: values that are in memory.
+        hidden: keys that are no results of the payload.
     """
 
-    def __init__(self, own: Mapping[str, Any], path: Path) -> None:
-        self._own, self._path = own, path
+    def __init__(self, path: Path, own: Mapping[str, Any], *, hidden: Collection[str] = ()) -> None:
+        self._path, self._own, self._hidden = path, own, frozenset(hidden)
         self._all: dict[str, Any] | None = None
 
     def __getitem__(self, key: str) -> Any:
-        return self._own[key] if key in self._own else self._read()[key]
+        if key in self._own and key not in self._hidden:
+            return self._own[key]
+        return self._read()[key]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._read())
@@ -51,20 +52,21 @@ class LargeResults(Mapping[str, Any]):
     def __bool__(self) -> bool:
         return True
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key. A key of every job is not looked for in the file."""
-        return self._own.get(key, default) if key in OF_EVERY_JOB else self._read().get(key, default)
+    def without(self, keys: Collection[str]) -> LargeResults:
+        """The results without these keys."""
+        return LargeResults(self._path, self._own, hidden=keys)
 
     def _read(self) -> dict[str, Any]:
         if self._all is None:
             try:
-                found = json.loads(_content(self._path))
-                self._all = found if isinstance(found, dict) and not is_deep(found) else self._without(_TOO_DEEP)
+                found = json.loads(content(self._path))
+                self._all = found if isinstance(found, dict) and not is_deep(found) else self._lost(_TOO_DEEP)
             except (OSError, ValueError, RecursionError) as error:
-                self._all = self._without(f"its results cannot be read from {self._path}: {error}")
+                self._all = self._lost(f"its results cannot be read from {self._path}: {error}")
+            self._all = {key: value for key, value in self._all.items() if key not in self._hidden}
         return self._all
 
-    def _without(self, why: str) -> dict[str, Any]:
+    def _lost(self, why: str) -> dict[str, Any]:
         return {**self._own, "error": "\n".join(filter(None, [str(self._own.get("error") or ""), why]))}
 
 
@@ -93,7 +95,18 @@ def stored(results: Mapping[str, Any], folder: Path, *, name: str) -> str:
     text = json.dumps(results)
     if len(text) <= LARGE_BYTES:
         return text
-    target = folder / "results" / f"{name}.json"
+    target = write(text, folder, f"{name}.json")
+    own = {"error": str(results["error"])[:_MOST_TEXT]} if "error" in results else {}
+    return f"@{target.name}\n{json.dumps(own)}"
+
+
+def write(text: str, folder: Path, name: str) -> Path:
+    """Write a private file of the state folder, for text that is too long for the ledger. Returns its path.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    target = folder / "results" / name
     target.parent.mkdir(mode=0o700, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     with open(part, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
@@ -101,10 +114,7 @@ def stored(results: Mapping[str, Any], folder: Path, *, name: str) -> str:
         file.flush()
         os.fsync(file.fileno())
     part.replace(target)
-    own = {key: results[key] for key in OF_EVERY_JOB if key in results and len(json.dumps(results[key])) <= _MOST_TEXT}
-    if "error" in results and "error" not in own:
-        own["error"] = str(results["error"])[:_MOST_TEXT]
-    return f"@{target.name}\n{json.dumps(own)}"
+    return target
 
 
 def read(text: str | None, folder: Path) -> Mapping[str, Any] | None:
@@ -121,7 +131,7 @@ def read(text: str | None, folder: Path) -> Mapping[str, Any] | None:
         return None
     if text.startswith("@"):
         name, _, own = text[1:].partition("\n")
-        return LargeResults(json.loads(own), folder / "results" / Path(name).name)
+        return LargeResults(folder / "results" / Path(name).name, json.loads(own))
     try:
         results = json.loads(text)
     except RecursionError:
@@ -131,7 +141,7 @@ def read(text: str | None, folder: Path) -> Mapping[str, Any] | None:
     if not isinstance(results, dict):
         raise ValueError("its results are not those of a job")
     if is_deep(results):
-        return {**{key: results.get(key) for key in OF_EVERY_JOB if key in results}, "error": _TOO_DEEP}
+        return {**{key: value for key, value in results.items() if not is_deep(value)}, "error": _TOO_DEEP}
     return results
 
 
@@ -140,13 +150,13 @@ def complete(text: str, folder: Path) -> str:
     if not text.startswith("@"):
         return text
     with contextlib.suppress(OSError, ValueError):
-        found = _content(folder / "results" / Path(text[1:].partition("\n")[0]).name).decode()
+        found = content(folder / "results" / Path(text[1:].partition("\n")[0]).name).decode()
         return found if found.startswith("{") else text
     return text
 
 
-def _content(path: Path) -> bytes:
-    """The bytes of a file of `stored`.
+def content(path: Path) -> bytes:
+    """The bytes of a file of `write`.
 
     Raises:
         OSError: it cannot be read, or is no regular file, or larger than results can be.

@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from scheduler.job.outcome.facts import Facts
 from scheduler.job.state import JobState, Status
 from scheduler.ledger.attempts import Attempts
 from scheduler.ledger.database import Database
@@ -177,24 +178,22 @@ class Ledger:
                     db.execute(OBSERVATION, observed)
 
     def record_results(
-        self, results: Mapping[int, Mapping[str, Any]], retries: Mapping[int, int] | None = None
-    ) -> None:
+        self, results: Mapping[int, Mapping[str, Any]], retries: Mapping[int, int] | None = None, *,
+        facts: Mapping[int, Facts] | None = None,
+    ) -> None:  # fmt: skip
         """Record the results of collected jobs.
 
         Args:
             results: key of a job → its results.
             retries: key of a job → the `retries` of the attempt that the results are of; default: 0.
+            facts: key of a job → what else is known of it; default: nothing.
         """
         now, of = time.time(), retries or {}
-        texts = self.recovery.stored(results)
+        texts = self.recovery.stored(results, facts or {})
         with self.database.writing() as db:
-            db.executemany(
-                RESULTS,
-                (
-                    {"results": text, "now": now, "key": key, "retries": of.get(key, 0), "final": _FINAL}
-                    for key, text in texts.items()
-                ),
-            )
+            common = {"now": now, "final": _FINAL}
+            for key, (text, more) in texts.items():
+                db.execute(RESULTS, {"results": text, "facts": more, "key": key, "retries": of.get(key, 0), **common})
 
     def of_keys(self, keys: Iterable[int]) -> list[JobRow]:
         """The jobs with these keys, oldest first."""

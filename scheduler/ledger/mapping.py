@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -12,8 +12,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from scheduler.job.outcome.facts import Facts
 from scheduler.job.state import Cause, JobState, Status
-from scheduler.ledger import large_results
+from scheduler.ledger import large_results, stored_facts
 from scheduler.ledger.rows import AttemptRow, BatchRow, Cancelling, Element, JobRow, PolledBatch, Slot, Stand, StateRow
 from scheduler.ledger.soundness import UNSOUND, Columns, report
 from scheduler.ledger.tables import STATUS
@@ -34,36 +35,37 @@ def columns(cursor: sqlite3.Cursor, *names: str) -> Callable[[sqlite3.Row], tupl
 _COMMON = ("bundle", "first", "folder", "sent", "name", "batch_id", "campaign", "site", "type", "patterns", "count",
            "packed", "slot", "resources", "retry", "template", "batch_system")  # fmt: skip
 """The columns of the query `JOBS` that many jobs have in common: those jobs share the values in memory."""
-_COMPUTED = ("status", "results", "collected", "cancelling", "in_array", "waiting")
+_COMPUTED = ("status", "results", "facts", "collected", "cancelling", "in_array", "waiting")
 _OWN = tuple(field.name for field in fields(JobRow) if field.name not in (*_COMMON, *_COMPUTED))
 
 
 def job_rows(cursor: sqlite3.Cursor, folder: Path) -> list[JobRow]:
     """The rows of the query `JOBS`. `folder`: the state folder, which has large results."""
     common_of, status_of = columns(cursor, *_COMMON), columns(cursor, *STATUS)
-    own_of = columns(cursor, *_OWN, "collected", "results", "cancelling")
+    own_of = columns(cursor, *_OWN, "collected", "cancelling", "results", "facts")
     common, known = lru_cache(maxsize=None)(_common_values), Columns(cursor)
     found = []
     for row in cursor:
         try:
             known.check(row)
-            *own, collected, results, cancelling = own_of(row)
-            computed = (_status(status_of(row)), _results(results, folder), bool(collected), Cancelling(cancelling))
-            found.append(JobRow(*_in_order((*own, *computed, *common(common_of(row))))))
+            *own, collected, cancelling, results, facts = own_of(row)
+            status, of_all = _status(status_of(row)), common(common_of(row))
+            known_of = _results_and_facts(results, facts, status, folder, patterns=of_all[_PATTERNS])
+            computed = (status, *known_of, bool(collected), Cancelling(cancelling))
+            found.append(JobRow(*_in_order((*own, *computed, *of_all))))
         except UNSOUND as error:
             why = error if None not in (row["count"], row["sent"]) else ValueError("its batch is not recorded")
             report(f"job {row['job_id']!r:.100} (key {row['key']!r:.30})", why)
     return found
 
 
-def _results(text: str | None, folder: Path) -> Mapping[str, Any] | None:
+def _results_and_facts(
+    text: str | None, facts: str | None, status: Status, folder: Path, *, patterns: Sequence[str]
+) -> tuple[Mapping[str, Any] | None, Facts | None]:
     results = large_results.read(text, folder)
-    if results is None:
-        return None
-    paths = [results.get(kind) for kind in ("stdout", "stderr")]
-    if not isinstance(results.get("output_files", {}), dict) or any(not isinstance(p, str | None) for p in paths):
-        raise ValueError("its results are not those of a job")
-    return results
+    if facts is not None:
+        return results, stored_facts.read(facts, folder, patterns=patterns)
+    return (None, None) if results is None else stored_facts.of_older_version(results, status, patterns=patterns)
 
 
 def _common_values(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -79,6 +81,8 @@ def _common_values(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return (in_array, waiting, *row.values())
 
 
+_PATTERNS = 2 + _COMMON.index("patterns")
+"""Where `_common_values` has the patterns."""
 _in_order = itemgetter(*((*_OWN, *_COMPUTED, *_COMMON).index(field.name) for field in fields(JobRow)))
 """The values of `_OWN`, `_COMPUTED` and `_COMMON` in the order of the fields of `JobRow`."""
 

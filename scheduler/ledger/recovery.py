@@ -7,6 +7,7 @@ in the ledger, it is an older copy, or has lost its write-ahead log.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sqlite3
@@ -17,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from scheduler.errors import LedgerError
+from scheduler.job.outcome.facts import Facts
 from scheduler.job.state import Cause, JobState, Status
-from scheduler.ledger import large_results
+from scheduler.ledger import large_results, stored_facts
 from scheduler.ledger.database import Database
 from scheduler.ledger.mapping import status_values
 from scheduler.ledger.rows import Slot
@@ -106,16 +108,24 @@ class Recovery:
         finally:
             part.unlink(missing_ok=True)
 
-    def stored(self, results: Mapping[int, Mapping[str, Any]]) -> dict[int, str]:
-        """The results of jobs, by key, as text for the ledger; large ones are written to files of the state folder."""
+    def stored(
+        self, results: Mapping[int, Mapping[str, Any]], facts: Mapping[int, Facts]
+    ) -> dict[int, tuple[str, str]]:
+        """Results and facts of jobs, by key, as text for the ledger; long ones are written to files of the folder."""
         query = "SELECT key, bundle, element FROM jobs WHERE key IN (SELECT value FROM json_each(?))"
         with self._database.reading() as db:
             rows = db.execute(query, (json.dumps(list(results)),)).fetchall()
-        names = {row["key"]: f"{row['bundle']}-{row['element']}" for row in rows}
+        names, folder = {row["key"]: f"{row['bundle']}-{row['element']}" for row in rows}, self._database.folder
         try:
-            return {key: large_results.stored(results[key], self._database.folder, name=names[key]) for key in names}
+            return {
+                key: (
+                    large_results.stored(results[key], folder, name=name),
+                    stored_facts.stored(facts.get(key, Facts()), folder, name=name),
+                )
+                for key, name in names.items()
+            }
         except OSError as error:
-            raise LedgerError(f"cannot write results in {self._database.folder}: {error}. Is the disk full?") from error
+            raise LedgerError(f"cannot write results in {folder}: {error}. Is the disk full?") from error
 
     def note(self, token: str, site: str) -> None:
         """Note in bundles.log that a bundle was recorded."""
@@ -208,12 +218,13 @@ class Recovery:
 
 
 def _include_results(copy: sqlite3.Connection, folder: Path) -> None:
-    """Put large results into a copy of the ledger, which has no state folder."""
-    for table in ("jobs", "attempts"):
-        query = f"SELECT DISTINCT results FROM {table} WHERE results LIKE '@%'"  # noqa: S608
+    """Put long results and facts into a copy of the ledger, which has no state folder."""
+    completes = {"results": large_results.complete, "facts": stored_facts.complete}
+    for table, (column, complete) in itertools.product(("jobs", "attempts"), completes.items()):
+        query = f"SELECT DISTINCT {column} FROM {table} WHERE {column} LIKE '@%'"  # noqa: S608
         for (text,) in copy.execute(query).fetchall():
-            values = (large_results.complete(text, folder), text)
-            copy.execute(f"UPDATE {table} SET results = ? WHERE results = ?", values)  # noqa: S608
+            values = (complete(text, folder), text)
+            copy.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", values)  # noqa: S608
     copy.commit()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from scheduler.job.outcome.facts import Facts
 from scheduler.job.state import JobState, Status
 
 
@@ -73,6 +74,8 @@ class JobRow:
         silent, silent_since: the number of polls in a row that found nothing of it, and the time of the first (seconds
             since 1970).
         collected: its outputs and results are downloaded, or never will be.
+        results: what its payload returned or wrote, and ``error`` if it did not complete; None until it is collected.
+        facts: what else is known since it was collected; None until then.
         created, updated: when it was recorded and when it changed last (seconds since 1970).
         in_array, packed: its batch is an array; its batch is one job of the batch system that runs several of our jobs.
         waiting: its batch waits locally for a slot in the site's queue.
@@ -119,6 +122,12 @@ class JobRow:
     retries: int = 0
     batch_system: str = ""
     cancelling: Cancelling = Cancelling.NO
+    facts: Facts | None = None
+
+    @property
+    def remote_dir(self) -> str | None:
+        """Its remote folder, with its logs, its scripts and its own folder; None until it is known."""
+        return None if self.folder is None else f"{self.folder}/{self.element}"
 
 
 @dataclass(frozen=True, slots=True)

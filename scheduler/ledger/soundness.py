@@ -21,7 +21,7 @@ _WHOLE = ("key", "first", "element", "sent", "count", "size", "packed", "slot", 
 _TEXT = ("bundle", "job_id", "site", "type", "working_dir", "patterns", "state", "cause", "raw", "reason", "node",
          "resources", "retry", "name", "batch_system", "settled_digest", "elements", "keys")  # fmt: skip
 _TIMES = ("created", "updated", "replaced")
-_NULLABLE_TEXT = ("folder", "batch_id", "campaign", "results", "template")
+_NULLABLE_TEXT = ("folder", "batch_id", "campaign", "results", "facts", "template")
 _NULLABLE_TIMES = ("started", "ended", "silent_since")
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(_WHOLE, (int,)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-VERSION = 5
+VERSION = 6
 SCHEMA = """
 CREATE TABLE bundles (
   token TEXT PRIMARY KEY, site TEXT NOT NULL, site_json TEXT NOT NULL, folder TEXT,
@@ -29,7 +29,7 @@ CREATE TABLE jobs (
   started REAL, ended REAL, requeues INTEGER NOT NULL DEFAULT 0, silent INTEGER NOT NULL DEFAULT 0, silent_since REAL,
   collected INTEGER NOT NULL DEFAULT 0, results TEXT, created REAL NOT NULL, updated REAL NOT NULL,
   resources TEXT NOT NULL DEFAULT '{}', retry TEXT NOT NULL DEFAULT '{}', template TEXT,
-  retries INTEGER NOT NULL DEFAULT 0, cancelling INTEGER NOT NULL DEFAULT 0);
+  retries INTEGER NOT NULL DEFAULT 0, cancelling INTEGER NOT NULL DEFAULT 0, facts TEXT);
 CREATE UNIQUE INDEX jobs_element ON jobs (bundle, element);
 CREATE INDEX jobs_campaign ON jobs (campaign, site, job_id);
 CREATE INDEX jobs_open ON jobs (site, collected) WHERE collected = 0;
@@ -39,7 +39,7 @@ CREATE TABLE attempts (
   job INTEGER NOT NULL REFERENCES jobs, retries INTEGER NOT NULL, bundle TEXT NOT NULL REFERENCES bundles,
   first INTEGER NOT NULL, element INTEGER NOT NULL, state TEXT NOT NULL, cause TEXT NOT NULL, exit_code INTEGER,
   raw TEXT NOT NULL, reason TEXT NOT NULL, node TEXT NOT NULL, started REAL, ended REAL, requeues INTEGER NOT NULL,
-  resources TEXT NOT NULL, collected INTEGER NOT NULL, results TEXT, replaced REAL NOT NULL,
+  resources TEXT NOT NULL, collected INTEGER NOT NULL, results TEXT, replaced REAL NOT NULL, facts TEXT,
   PRIMARY KEY (job, retries)) WITHOUT ROWID;
 CREATE TABLE observations (job INTEGER NOT NULL REFERENCES jobs, at REAL NOT NULL, text TEXT NOT NULL);
 CREATE INDEX observations_job ON observations (job);
@@ -103,6 +103,10 @@ CREATE INDEX jobs_cancelling ON jobs (site) WHERE cancelling = 1;
 ALTER TABLE batches ADD COLUMN handovers INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sites ADD COLUMN history_at REAL NOT NULL DEFAULT 0;
 """,
+    5: """
+ALTER TABLE jobs ADD COLUMN facts TEXT;
+ALTER TABLE attempts ADD COLUMN facts TEXT;
+""",
 }
 """Version → the statements that turn a database of that version into one of the next. A step that was released is
 never changed."""
@@ -145,7 +149,9 @@ NEW_STATUS_IF = f"{NEW_STATUS} AND state = :was"
 FORGOTTEN = "forgotten by its user while its site could not be reached; if it was submitted, it may still run"
 """The reason of a lost job that is not looked at again."""
 _LOST = f"cause = 'lost' AND reason != '{FORGOTTEN}'"
-REOPEN = f"UPDATE jobs SET collected = 0, results = NULL WHERE key = :key AND retries = :retries AND {_LOST}"  # noqa: S608
+REOPEN = (
+    f"UPDATE jobs SET collected = 0, results = NULL, facts = NULL WHERE key = :key AND retries = :retries AND {_LOST}"  # noqa: S608
+)
 """Before the new status of a lost job is recorded: what was collected of it is collected anew."""
 LOST_SINCE = f"j.{_LOST} AND j.updated > ? AND b.folder IS NOT NULL"
 OBSERVATION = _insert("observations", "job", "at", "text")
@@ -153,8 +159,8 @@ OBSERVATION_OF_ATTEMPT = (
     "INSERT INTO observations (job, at, text) SELECT key, :at, :text FROM jobs WHERE key = :job AND retries = :retries"
 )
 RESULTS = (
-    "UPDATE jobs SET results = :results, collected = 1, updated = :now WHERE key = :key AND retries = :retries"
-    " AND state IN (SELECT value FROM json_each(:final))"
+    "UPDATE jobs SET results = :results, facts = :facts, collected = 1, updated = :now"
+    " WHERE key = :key AND retries = :retries AND state IN (SELECT value FROM json_each(:final))"
 )
 """Changes nothing if another process has observed meanwhile that the job is not finished."""
 
@@ -184,7 +190,7 @@ ELEMENTS = (
 SILENCE = "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ? AND retries = ?"
 SETTLED = "UPDATE batches SET settled_digest = ? WHERE bundle = ? AND first = ?"
 
-_KEPT = ", ".join((*STATUS, "bundle", "first", "element", "resources", "collected", "results"))
+_KEPT = ", ".join((*STATUS, "bundle", "first", "element", "resources", "collected", "results", "facts"))
 """The columns of a job that its row in `attempts` keeps."""
 KEEP_ATTEMPT = (
     f"INSERT INTO attempts (job, {_KEPT}, replaced) SELECT key, {_KEPT}, :now FROM jobs"  # noqa: S608
@@ -194,7 +200,8 @@ KEEP_ATTEMPT = (
 NEXT_ATTEMPT = (
     "UPDATE jobs SET bundle = :bundle, first = :first, element = :element, state = :state, resources = :resources,"
     " retries = retries + 1, cause = '', exit_code = NULL, raw = '', reason = '', node = '', started = NULL,"
-    " ended = NULL, requeues = 0, silent = 0, silent_since = NULL, collected = 0, results = NULL, cancelling = 0,"
+    " ended = NULL, requeues = 0, silent = 0, silent_since = NULL, collected = 0, results = NULL, facts = NULL,"
+    " cancelling = 0,"
     " updated = :now WHERE key = :key"
 )
 RESTORE_PREVIOUS = (

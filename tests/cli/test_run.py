@@ -8,7 +8,7 @@ from .workspace import Workspace
 
 KEYS = [
     *("job_id", "site", "campaign", "state", "cause", "exit_code", "reason", "batch_id", "node", "attempt"),
-    *("working_dir", "started", "ended", "results"),
+    *("working_dir", "started", "ended", "results", "outputs", "token", "remote_dir"),
 ]
 
 

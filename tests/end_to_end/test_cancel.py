@@ -136,7 +136,7 @@ def test_a_cancelled_job_is_cancelled(cancelled: RunningJobs, name: str) -> None
 def test_a_cancelled_job_leaves_no_process_and_its_logs_are_collected(cancelled: RunningJobs, name: str) -> None:
     job = _job(cancelled, name)
     cancelled.until(lambda: not cancelled.processes(name))  # always empty where jobs run on other hosts
-    assert Path(job.get_results()["stdout"]).read_text() == f"out of {job.job_id}\n"
+    assert Path(str(job.stdout)).read_text() == f"out of {job.job_id}\n"
 
 
 def test_the_other_tasks_of_an_array_keep_running_when_one_is_cancelled(cancelled: RunningJobs) -> None:
@@ -179,7 +179,7 @@ def test_cancel_job_cancels_one_job(cancelled: RunningJobs) -> None:
         job.check_status()
         time.sleep(0.2)
     assert job.status.cause is Cause.CANCELLED
-    assert job.get_results()["stdout"]
+    assert job.stdout
 
 
 def test_cancelling_a_finished_job_changes_nothing(cancelled: RunningJobs) -> None:

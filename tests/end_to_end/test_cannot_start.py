@@ -70,7 +70,7 @@ def test_a_missing_image_is_named(without_image: FinishedJobs, name: str) -> Non
     assert (job.status.state, job.status.cause) == (JobState.FAILED, Cause.CANNOT_START)
     assert f"container image {NO_IMAGE} does not exist on {job.status.node}" in job.status.reason
     assert NO_IMAGE in job.get_results()["error"]
-    assert Path(job.get_results()["stderr"]).read_text().startswith("scheduler: container image")
+    assert Path(str(job.stderr)).read_text().startswith("scheduler: container image")
 
 
 @pytest.mark.parametrize("name", NOT_STARTED)

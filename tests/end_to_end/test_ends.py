@@ -53,22 +53,22 @@ def test_a_successful_job_has_its_outputs_and_results(ended: FinishedJobs, kind:
     job = ended.jobs[f"{kind} success"]
     assert job.is_completed(), job.get_results()
     results = job.get_results()
-    assert (results["how"], results["exit_code"]) == ("success", 0)
+    assert results == {"how": "success"} and job.exit_code == 0
     folder = Path(job.working_dir)
     assert folder == ended.folder / job.job_id
-    assert results["output_files"] == {"*.root": [str(folder / "out.root")]}
+    assert job.outputs == {"*.root": [str(folder / "out.root")]}
     assert (folder / "out.root").read_bytes() == CONTENT
     assert json.loads((folder / "result.json").read_text()) == {"how": "success"}
-    assert "error" not in results
+    assert job.result() == results and job.error is None
 
 
 def test_exit_3_is_a_failure_with_its_exit_code_and_its_last_line(ended: FinishedJobs, kind: str) -> None:
     job = ended.jobs[f"{kind} exit-3"]
     assert (job.status.state, job.status.cause, job.status.exit_code) == (JobState.FAILED, Cause.EXIT_CODE, 3)
     assert str(job.status) == "failed: exit code 3"
-    assert job.get_results()["exit_code"] == 3
+    assert job.exit_code == 3
     assert job.get_results()["error"].splitlines()[0] == "failed: exit code 3: the payload ended with exit code 3"
-    assert "the last line" in Path(job.get_results()["stderr"]).read_text()
+    assert "the last line" in Path(str(job.stderr)).read_text()
 
 
 def test_the_error_shows_the_last_lines_of_stderr(ended: FinishedJobs, kind: str) -> None:
@@ -101,8 +101,8 @@ def test_both_logs_are_collected_after_every_end(ended: FinishedJobs, kind: str)
     jobs = [job for name, job in ended.jobs.items() if name in [f"{kind} {how}" for how in ENDS]]
     assert len(jobs) >= len(ENDS) - 1
     for job in jobs:
-        assert Path(job.get_results()["stdout"]).read_text() == f"out of {job.job_id}\n"
-        assert Path(job.get_results()["stderr"]).read_text().splitlines()[0] == f"err of {job.job_id}"
+        assert Path(str(job.stdout)).read_text() == f"out of {job.job_id}\n"
+        assert Path(str(job.stderr)).read_text().splitlines()[0] == f"err of {job.job_id}"
 
 
 def test_start_end_and_node_are_known(ended: FinishedJobs, kind: str) -> None:

@@ -73,12 +73,11 @@ def test_each_of_forty_ends_as_it_should(forties: FinishedJobs, kind: str) -> No
 def test_each_of_forty_has_its_own_outputs_and_results(forties: FinishedJobs, kind: str) -> None:
     for number in range(40):
         job = forties.jobs[f"{kind}-{number}"]
-        results = job.get_results()
-        assert Path(results["stdout"]).read_text() == f"out of {job.job_id}\n"
-        assert Path(results["stdout"]).parent == forties.folder / job.job_id
+        assert Path(str(job.stdout)).read_text() == f"out of {job.job_id}\n"
+        assert Path(str(job.stdout)).parent == forties.folder / job.job_id
         if how_of(number, forties.target) == "success":
-            assert results["how"] == "success"
-            assert results["output_files"] == {"*.root": [str(forties.folder / job.job_id / "out.root")]}
+            assert job.get_results() == {"how": "success"}
+            assert job.outputs == {"*.root": [str(forties.folder / job.job_id / "out.root")]}
             assert (forties.folder / job.job_id / "out.root").read_bytes() == CONTENT
         else:
-            assert results["output_files"] == {"*.root": []}
+            assert job.outputs == {"*.root": []}

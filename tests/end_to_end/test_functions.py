@@ -67,7 +67,7 @@ def test_an_exception_has_its_remote_traceback(called: FinishedJobs, where: str)
 
 
 def test_the_traceback_is_in_stderr_too(called: FinishedJobs, where: str) -> None:
-    stderr = Path(called.jobs[f"raises{where}"].get_results()["stderr"]).read_text()
+    stderr = Path(str(called.jobs[f"raises{where}"].stderr)).read_text()
     assert stderr.splitlines()[-1] == "ValueError: it's “$HOME”"
 
 

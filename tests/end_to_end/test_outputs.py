@@ -101,7 +101,7 @@ def _found(collected: FinishedJobs, pattern: str) -> dict[str, bytes]:
     """Name relative to the job's folder → content, of a pattern's outputs."""
     job = collected.jobs["leaves"]
     assert job.is_completed(), job.get_results()["error"]
-    paths = [Path(path) for path in job.get_results()["output_files"][pattern]]
+    paths = [Path(path) for path in job.outputs[pattern]]
     return {str(path.relative_to(job.working_dir)): path.read_bytes() for path in paths}
 
 
@@ -158,5 +158,5 @@ def test_a_job_that_changes_its_inputs_changes_no_local_file(collected: Finished
 
 
 def _outputs(job: Job) -> list[str]:
-    found: list[str] = job.get_results()["output_files"]["*.out"]
+    found: list[str] = job.outputs["*.out"]
     return found

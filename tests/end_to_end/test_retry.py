@@ -49,8 +49,8 @@ def test_every_kind_of_job_is_retried_and_all_its_attempts_are_kept(target: Targ
     for job in jobs:
         results = job.get_results()
         assert (str(job.status), job.status.retries) == ("failed: exit code 3", 1), results
-        assert results["attempts"] == 2 and "the last line" in results["error"]
-        assert Path(results["stdout"]).read_text() == f"out of {job.job_id}\n"
+        assert job.attempts == 2 and "the last line" in results["error"]
+        assert Path(str(job.stdout)).read_text() == f"out of {job.job_id}\n"
     assert first_logs == [f"out of {job.job_id}\n" for job in jobs]
     assert {str(one.status) for one in earlier} == {"failed: exit code 3"}
 

@@ -123,7 +123,7 @@ def _lose(campaign: Campaign) -> None:
                 db.execute("UPDATE jobs SET silent_since = silent_since - ?", (SILENT_SECONDS,))
         runner.collect()
         assert {job.status.cause for job in campaign.jobs} == {Cause.LOST}
-        assert all(row.collected for row in runner.ledger.chosen()) and all(job.results for job in campaign.jobs)
+        assert all(row.collected for row in runner.ledger.chosen()) and all(job.stdout for job in campaign.jobs)
 
 
 def test_jobs_that_were_lost_and_are_not_are_followed_to_their_true_ends(

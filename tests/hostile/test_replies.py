@@ -421,7 +421,7 @@ def test_a_broken_result_is_reported_and_can_be_stored(text: bytes, tmp_path: Pa
     row = a_row(tmp_path)
     outputs = [written(tmp_path, text), written(tmp_path, text, kind="error")]
     for status in (row.status, Status(JobState.FAILED, Cause.EXIT_CODE, exit_code=1)):
-        now, results = results_of(a_row(tmp_path, status=status), Manifest(outputs))
+        now, results, _ = results_of(a_row(tmp_path, status=status), Manifest(outputs))
         json.dumps(results)
         assert now.final
 
@@ -430,7 +430,7 @@ def test_a_result_of_a_gigabyte_is_not_read(tmp_path: Path, tried: Tried) -> Non
     tried(1)
     output = written(tmp_path, b"[", size=1 << 30)
     tracemalloc.start()
-    status, results = results_of(a_row(tmp_path), Manifest([output, announced(tmp_path)]))
+    status, results, _ = results_of(a_row(tmp_path), Manifest([output, announced(tmp_path)]))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 << 20

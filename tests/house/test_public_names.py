@@ -9,11 +9,21 @@ import scheduler
 from scheduler import Runner
 
 PUBLIC = [
-    *("BatchError", "Cause", "ConfigError", "Job", "JobError", "JobState", "JobType", "LedgerError", "OutputError"),
-    *("Resources", "Retry", "Runner", "SchedulerError", "Site", "Status", "TransportError", "WaitTimeout"),
+    *("BatchError", "Cause", "ConfigError", "Job", "JobError", "JobFailed", "JobState", "JobType", "LedgerError"),
+    *(
+        "OutputError",
+        "Resources",
+        "Retry",
+        "Runner",
+        "SchedulerError",
+        "Site",
+        "Status",
+        "TransportError",
+        "WaitTimeout",
+    ),
 ]
 VERBS = {
-    *("submit", "poll", "wait", "cancel", "collect", "retry", "close", "keys"),
+    *("submit", "poll", "wait", "cancel", "collect", "retry", "close", "keys", "jobs", "as_completed"),
     *("run_job", "check_job_status", "cancel_job"),  # for one job: AID2E's schedulers call these
 }
 COMMANDS = {

@@ -40,7 +40,7 @@ JUNK: list[Any] = [
 COLUMNS = {
     "jobs": ["bundle", "first", "element", "job_id", "campaign", "site", "type", "working_dir", "patterns", "state",
              "cause", "exit_code", "raw", "reason", "node", "started", "ended", "requeues", "silent", "silent_since",
-             "collected", "results", "created", "updated", "resources", "retry", "template", "retries"],
+             "collected", "results", "facts", "created", "updated", "resources", "retry", "template", "retries"],
     "bundles": ["site_json", "folder", "sent", "owner", "python", "probe", "created"],
     "batches": ["count", "name", "batch_id", "packed", "slot", "full", "settled_digest"],
     "sites": ["polled_at", "history", "room", "full_at"],

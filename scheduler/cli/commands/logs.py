@@ -28,7 +28,7 @@ def logs(job_id: str, stream: str, *, site: str | None, campaign: str | None, li
     job = selection.newest(ledger, job_id, site=site, campaign=campaign)
     if attempt is not None:
         job = _at_attempt(job, attempt, ledger)
-    local = (job.results or {}).get(stream)
+    local = job.facts.log(stream) if job.facts is not None else None
     if local is not None and Path(local).is_file():
         console.print_message(console.printable(local), "dim")
         output = _end_of_file(Path(local), lines)
@@ -56,7 +56,7 @@ def _at_attempt(job: JobRow, number: int, ledger: Ledger) -> JobRow:
     if number == last:
         return job
     earlier = ledger.attempts.of([job.key])[number - 1]
-    return replace(job, folder=earlier.folder, element=earlier.element, status=earlier.status, results=None)
+    return replace(job, folder=earlier.folder, element=earlier.element, status=earlier.status, results=None, facts=None)
 
 
 def _end_of_file(path: Path, lines: int) -> bytes:

@@ -9,11 +9,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from scheduler.batch.shown_id import shown_id
+from scheduler.errors import LedgerError
 from scheduler.job.state import Cause, JobState
 from scheduler.ledger.rows import JobRow
 
-_KEYS_OF_EVERY_JOB = ("exit_code", "output_files", "stdout", "stderr", "attempts", "error")
-"""The keys of a job's results that do not come from its payload."""
 _LONGEST_VALUE = 24
 
 
@@ -82,7 +81,7 @@ def reason(job: JobRow) -> str:
 
 def payload_scalars(row: JobRow) -> dict[str, Any]:
     """The results of the payload that fit a cell of a table: neither lists nor mappings."""
-    own = {key: value for key, value in (row.results or {}).items() if key not in _KEYS_OF_EVERY_JOB}
+    own = {key: value for key, value in (row.results or {}).items() if key != "error" or not did_not_complete(row)}
     return {key: value for key, value in own.items() if value is not None and not isinstance(value, dict | list)}
 
 
@@ -127,4 +126,15 @@ def as_json(row: JobRow) -> dict[str, Any]:
         "started": status.started.isoformat() if status.started else None,
         "ended": status.ended.isoformat() if status.ended else None,
         "results": row.results,
+        "outputs": _outputs(row),
+        "token": row.bundle,
+        "remote_dir": row.remote_dir,
     }
+
+
+def _outputs(row: JobRow) -> dict[str, list[str]] | None:
+    """Pattern → local paths; None until they are collected, or if they cannot be read: that hides no other job."""
+    try:
+        return row.facts.outputs if row.facts is not None else None
+    except LedgerError:
+        return None

@@ -99,7 +99,7 @@ def _print_errors(jobs: Sequence[JobRow]) -> None:
         for line in _last_lines(first):
             console.print_message(f"  {console.printable(line, keep=chr(9))}")
     hidden = sum(map(len, groups[_MOST_ERRORS:]))
-    if hidden or any((job.results or {}).get("stderr") for group in groups for job in group):
+    if hidden or any(job.facts and job.facts.log("stderr") for group in groups for job in group):
         more = f"{console.number_of(hidden, 'more job')} failed with other errors; " if hidden else ""
         console.print_message(f"{more}to print a job's standard error: scheduler logs --stderr JOB_ID\n", "dim")
 
@@ -116,7 +116,8 @@ def _what_differs(job: JobRow) -> str:
 
 def _last_lines(job: JobRow) -> list[str]:
     """The end of the job's error, without its first line, which is the status."""
-    lines = str((job.results or {}).get("error") or "").rstrip().splitlines()[1:]
+    error = job.facts.error if job.facts is not None else None
+    lines = (error or "").rstrip().splitlines()[1:]
     return lines if len(lines) <= _LAST_LINES + 1 else [lines[0], *lines[-_LAST_LINES:]]
 
 

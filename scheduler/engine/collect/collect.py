@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from scheduler.engine.collect import local_files
 from scheduler.engine.collect.fetch import Progress, fetch
@@ -17,7 +19,8 @@ from scheduler.engine.collect.output import CHANGING, Output
 from scheduler.engine.collect.results import results_of
 from scheduler.engine.context import SiteContext
 from scheduler.errors import OutputError
-from scheduler.job.state import Cause
+from scheduler.job.outcome.facts import Facts
+from scheduler.job.state import Cause, Status
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
 
@@ -67,13 +70,13 @@ def _collect_at_once(rows: Sequence[JobRow], context: SiteContext, progress: Pro
     submitted = [row for row in rows if row.folder is not None and row.status.cause is not Cause.REFUSED]
     with tempfile.TemporaryDirectory(prefix="scheduler-") as scratch:
         listed = _listed(submitted, context, Path(scratch))
-        kept = dict[str, str]()
-        error = _fetch(listed, context, progress, kept)
+        done = _Done(listed)
+        error = _fetch(done, context, progress)
         if error is not None:
             error = _left_of(error, listed, context.ledger)
         complete = [row for row in rows if error is None or row.key not in error.jobs]
         for start in range(0, len(complete), JOBS_PER_TRANSACTION):
-            _record(complete[start : start + JOBS_PER_TRANSACTION], listed, kept, context.ledger)
+            _record(complete[start : start + JOBS_PER_TRANSACTION], done, context.ledger)
     return error
 
 
@@ -117,12 +120,26 @@ def _digest(outputs: Iterable[Output]) -> str:
     return found.hexdigest()[:12]
 
 
-def _fetch(
-    listed: Manifest, context: SiteContext, progress: Progress | None, kept: dict[str, str]
-) -> OutputError | None:
+@dataclass(frozen=True)
+class _Done:
+    """What was downloaded.
+
+    Attributes:
+        listed: the outputs.
+        kept: local path of an output → the name of the file that somebody else had written there.
+        hashes: remote path of a large output → its SHA-256.
+    """
+
+    listed: Manifest
+    kept: dict[str, str] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+
+
+def _fetch(done: _Done, context: SiteContext, progress: Progress | None) -> OutputError | None:
     """Download all outputs. An error that names its jobs is returned, so that the other jobs are recorded first."""
+    kept, hashes, is_local = done.kept, done.hashes, context.site.is_local
     try:
-        fetch(listed.outputs, context.transport, progress, kept=kept, on_this_machine=context.site.is_local)
+        fetch(done.listed.outputs, context.transport, progress, kept=kept, hashes=hashes, on_this_machine=is_local)
     except OutputError as error:
         if not error.jobs:
             raise
@@ -130,22 +147,33 @@ def _fetch(
     return None
 
 
-def _record(rows: Sequence[JobRow], listed: Manifest, kept: Mapping[str, str], ledger: Ledger) -> None:
-    """Record the results of jobs whose outputs are in place."""
-    found = {row.key: results_of(row, listed) for row in rows}
-    notes = {row.key: _notes(row, listed, kept) for row in rows}
+def _record(rows: Sequence[JobRow], done: _Done, ledger: Ledger) -> None:
+    """Record the results and facts of jobs whose outputs are in place."""
+    listed = done.listed
+    statuses, results, facts = dict[int, Status](), dict[int, Mapping[str, Any]](), dict[int, Facts]()
+    notes = {row.key: _notes(row, listed, done.kept) for row in rows}
     for row in rows:
-        local_files.remove_leftovers([output.where for output in listed.of(row.key)])
-        status, results = found[row.key]
-        if notes[row.key]:
-            reason = "; ".join(filter(None, [status.reason, *notes[row.key]]))
-            found[row.key] = replace(status, reason=reason), results
-    changed = {row.key: found[row.key][0] for row in rows if found[row.key][0] != row.status}
+        outputs = listed.of(row.key)
+        local_files.remove_leftovers([output.where for output in outputs])
+        done.hashes.update(_hashes_of_itself(outputs, done.hashes))
+        status, results[row.key], facts[row.key] = results_of(row, listed, done.hashes)
+        reason = "; ".join(filter(None, [status.reason, *notes[row.key]]))
+        statuses[row.key] = replace(status, reason=reason)
+    changed = {row.key: statuses[row.key] for row in rows if statuses[row.key] != row.status}
     texts = {row.key: _text(row, listed, notes[row.key]) for row in rows}
     texts |= {key: f"outputs: {status}: {status.reason}" for key, status in changed.items() if not notes[key]}
     ledger.observe(changed, texts)
-    retries = {row.key: row.retries for row in rows}
-    ledger.record_results({key: results for key, (_, results) in found.items()}, retries)
+    ledger.record_results(results, {row.key: row.retries for row in rows}, facts=facts)
+
+
+def _hashes_of_itself(outputs: Sequence[Output], known: Mapping[str, str]) -> dict[str, str]:
+    """The SHA-256 of large outputs that were not sent, because the job left them where they are on this machine."""
+    found = dict[str, str]()
+    for output in outputs:
+        if not output.sha256 and output.remote_path not in known:
+            with contextlib.suppress(OSError), Path(output.local_path).open("rb") as file:
+                found[output.remote_path] = local_files.sha256_of(file.fileno())
+    return found
 
 
 def _text(row: JobRow, listed: Manifest, notes: Sequence[str]) -> str:

@@ -42,6 +42,7 @@ def fetch(
     progress: Progress | None = None,
     *,
     kept: dict[str, str] | None = None,
+    hashes: dict[str, str] | None = None,
     on_this_machine: bool = False,
 ) -> None:
     """Download the outputs that are not local yet, in one remote command; no command if all are.
@@ -53,21 +54,21 @@ def fetch(
         outputs: what to download.
         transport: the connection to the site.
         progress: called while bytes arrive, and at the end.
-        on_this_machine: the site is this machine, so that a remote path may be the local file itself. What a site
-            elsewhere calls its path proves nothing.
+        on_this_machine: the site is this machine, so that a remote path may be the local file itself.
         kept: receives the local paths at which somebody else had written a file, and the name that this file has now.
+        hashes: receives the SHA-256 of large outputs, by their remote paths.
 
     Raises:
         OutputError: a file differs from the manifest, or cannot be written locally. It names the jobs of such files;
             all other files are in place.
         TransportError: the connection was lost. What has arrived is kept, and the next call continues.
     """
-    failed, kept = dict[int, str](), {} if kept is None else kept
+    failed, kept, hashes = dict[int, str](), {} if kept is None else kept, {} if hashes is None else hashes
     is_here = _is_itself_or_equal if on_this_machine else _is_equal
     wanted = [output for output in outputs if not (is_here(output) or _is_created(output, failed, kept))]
     for attempt in range(MOST_BROKEN, -1, -1):
         try:
-            _fetch_once(wanted, transport, progress, failed, kept)
+            _fetch_once(wanted, _Run(transport, progress, failed, kept, hashes))
             break
         except _Broken as error:
             blamed = error.left[:1] if attempt else error.left
@@ -77,13 +78,7 @@ def fetch(
         raise OutputError(next(iter(failed.values())), reasons=failed)
 
 
-def _fetch_once(
-    outputs: Sequence[Output],
-    transport: Transport,
-    progress: Progress | None,
-    failed: dict[int, str],
-    kept: dict[str, str],
-) -> None:
+def _fetch_once(outputs: Sequence[Output], run: _Run) -> None:
     wanted = {output.remote_path: output for output in outputs}
     with contextlib.ExitStack() as open_files:
         large = dict[str, resumable.Part]()
@@ -93,10 +88,10 @@ def _fetch_once(
                     part = resumable.part_of(output.where, output.size, output.properties)
                     large[path] = open_files.enter_context(contextlib.closing(part))
                 except OutputError as error:
-                    failed.setdefault(output.job, str(error))
+                    run.failed.setdefault(output.job, str(error))
                     del wanted[path]
         if wanted:
-            _fetch(wanted, large, _Run(transport, progress, failed, kept))
+            _fetch(wanted, large, run)
 
 
 @dataclass
@@ -105,13 +100,14 @@ class _Run:
 
     Attributes:
         failed: receives the jobs of files that could not be kept, and why. The other files continue.
-        kept: as for `fetch`.
+        kept, hashes: as for `fetch`.
     """
 
     transport: Transport
     progress: Progress | None
     failed: dict[int, str]
     kept: dict[str, str]
+    hashes: dict[str, str]
 
 
 def _fetch(wanted: Mapping[str, Output], large: Mapping[str, resumable.Part], run: _Run) -> None:
@@ -139,6 +135,8 @@ def _fetch(wanted: Mapping[str, Output], large: Mapping[str, resumable.Part], ru
             finally:
                 run.failed.update({wanted[path].job: why for path, why in not_kept.items()})
                 run.kept.update({part.target.path: part.kept for part in large.values() if part.kept})
+                done = large.keys() - left.keys() - not_kept.keys()
+                run.hashes.update({path: large[path].digest.hexdigest() for path in done})
             reply = source.reply
     if small:
         words = reply.err.strip() if reply is not None else ""
@@ -197,7 +195,10 @@ def _is_created(output: Output, failed: dict[int, str], kept: dict[str, str]) ->
 
 
 def _is_itself_or_equal(output: Output) -> bool:
-    """Whether the local file is the remote one (on a local site, a job runs in its working_dir), or equals it."""
+    """Whether the local file is the remote one (on a local site, a job runs in its working_dir), or equals it.
+
+    What a site elsewhere calls the path of a file would prove nothing.
+    """
     folder = output.folder or output.local_path.rpartition("/")[0]
     if os.path.realpath(folder) + output.local_path[len(folder) :] == output.remote_path:
         return os.path.lexists(output.local_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from scheduler.engine import file_end
 from scheduler.engine.collect import local_files
 from scheduler.engine.collect.listing import Manifest
 from scheduler.engine.collect.output import Output
+from scheduler.job.interface import JobType
+from scheduler.job.outcome.facts import CollectedFile, Facts, ResultKind
 from scheduler.job.remote_text import cut
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.large_results import MOST_DEPTH, is_deep
@@ -21,57 +23,69 @@ from scheduler.ledger.rows import JobRow
 MOST_RESULT_BYTES = 64 << 20
 """The largest result.json: it is held in memory, and in the ledger."""
 MOST_ERROR_CHARACTERS = 1 << 20
+_WRAPPED = b'{"result":\n'
+"""How run_function.py begins the result.json of a function that returned no mapping."""
 _LAST_LINES = 15
 _LAST_BYTES = 16384
 
 
-def results_of(row: JobRow, manifest: Manifest) -> tuple[Status, dict[str, Any]]:
-    """A finished job's final status and results, once its outputs are local.
+def results_of(
+    row: JobRow, manifest: Manifest, hashes: Mapping[str, str] | None = None
+) -> tuple[Status, dict[str, Any], Facts]:
+    """A finished job's final status, results and facts, once its outputs are local.
 
     Args:
         row: the job.
         manifest: its outputs.
+        hashes: remote path of a large output → its SHA-256, which the manifest does not have.
 
     Returns:
         Its status: `JobState.FAILED` instead of completed if a declared output or a valid ``result.json`` is missing,
-        or an output cannot be collected.
-        And its results: the contents of its ``result.json``; then ``exit_code``, ``output_files`` (pattern → local
-        paths), ``stdout`` and ``stderr`` (local paths), ``attempts`` if there were several, and ``error`` if it did not
-        complete.
+        or an output cannot be collected. Its results: what it returned or wrote to ``result.json``, and ``error`` if it
+        did not complete. And what else is known of it.
     """
     outputs = manifest.of(row.key)
     if row.key in manifest.bad:
         outputs = [output for output in outputs if os.path.lexists(output.local_path)]
-    own, problem = _own_results(outputs)
+    results, kind, invalid = _own_results(row, outputs)
     bad = manifest.bad.get(row.key, "")
-    status = _checked(row, outputs, problem, gone=row.key in manifest.gone, bad=bad)
-    results = {**own, "exit_code": status.exit_code, "output_files": _by_pattern(row, outputs)}
-    if row.retries:
-        results["attempts"] = row.retries + 1
-    for kind in ("stdout", "stderr"):
-        results[kind] = next((output.local_path for output in outputs if output.kind == kind), None)
+    status = _checked(row, outputs, invalid, gone=row.key in manifest.gone, bad=bad)
+    files = [_collected(output, hashes or {}) for output in outputs if output.kind != "error"]
+    facts = Facts(row.patterns, files, kind)
     if status.state is not JobState.COMPLETED:
-        results["error"] = _error(status, outputs, bad)
-    return status, results
+        facts = _with_problem(facts, status, outputs, bad)
+        results["error"] = facts.error
+    return status, results, facts
 
 
-def _own_results(outputs: Sequence[Output]) -> tuple[dict[str, Any], str]:
-    """What the job wrote to result.json, and what is wrong with that file."""
+def _collected(output: Output, hashes: Mapping[str, str]) -> CollectedFile:
+    try:
+        modified = os.stat(output.local_path).st_mtime_ns  # noqa: PTH116  (a Path costs more than the call)
+    except OSError:
+        modified = 0
+    sha256 = output.sha256 or hashes.get(output.remote_path, "")
+    return CollectedFile(output.kind, output.local_path, output.remote_path, output.size, sha256, modified)
+
+
+def _own_results(row: JobRow, outputs: Sequence[Output]) -> tuple[dict[str, Any], ResultKind, str]:
+    """What the job returned or wrote to result.json, and what is wrong with that file."""
+    none = ResultKind.NONE
     for output in outputs:
         if output.kind == "result":
             try:
                 content = _read(output) if output.size <= MOST_RESULT_BYTES else b""
                 if max(output.size, len(content)) > MOST_RESULT_BYTES:
-                    most = MOST_RESULT_BYTES >> 20
-                    return {}, f"its result.json is larger than {most} MiB; write large data to a file of output_files"
+                    most, do = MOST_RESULT_BYTES >> 20, "write large data to a file of output_files"
+                    return {}, none, f"its result.json is larger than {most} MiB; {do}"
                 value = json.loads(content.decode())
             except (OSError, ValueError, RecursionError) as error:
-                return {}, f"its result.json is not JSON: {error}"
+                return {}, none, f"its result.json is not JSON: {error}"
             own = value if isinstance(value, dict) else {"result": value}
             if is_deep(own):
-                return {}, f"its result.json is nested deeper than {MOST_DEPTH} levels"
-            return own, ""
-    return {}, ""
+                return {}, none, f"its result.json is nested deeper than {MOST_DEPTH} levels"
+            is_value = own is not value or (row.type == JobType.FUNCTION.value and content.startswith(_WRAPPED))
+            return own, ResultKind.VALUE if is_value else ResultKind.OBJECT, ""
+    return {}, none, ""
 
 
 def _read(output: Output) -> bytes:
@@ -108,28 +122,21 @@ def _checked(row: JobRow, outputs: Sequence[Output], problem: str, *, gone: bool
     return replace(status, state=JobState.FAILED, cause=Cause.MISSING_OUTPUT, reason=problem) if problem else status
 
 
-def _by_pattern(row: JobRow, outputs: Sequence[Output]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {pattern: [] for pattern in row.patterns}
-    for output in outputs:
-        if output.kind.isdecimal():
-            found[row.patterns[int(output.kind)]].append(output.local_path)
-    return {pattern: sorted(paths) for pattern, paths in found.items()}
-
-
-def _error(status: Status, outputs: Sequence[Output], bad: str) -> str:
-    """What happened; then the traceback, or the last lines of stderr or stdout and where that file is."""
+def _with_problem(facts: Facts, status: Status, outputs: Sequence[Output], bad: str) -> Facts:
+    """The facts with what happened; and the traceback, or the last lines of stderr or stdout."""
     lines = [f"{status}: {status.reason}" if status.reason else str(status)]
     lines += [f"not collected: {bad}"] if bad and bad != status.reason else []
     remote = next((_exception(Path(output.local_path)) for output in outputs if output.kind == "error"), "")
     if "\n" in remote:  # a traceback, which also ends stderr
-        return "\n".join([*lines, remote])
+        return replace(facts, problem="\n".join(lines), traceback=remote)
     lines += [remote] if remote else []
+    facts = replace(facts, problem="\n".join(lines))
     for kind in ("stderr", "stdout"):
-        path = next((Path(output.local_path) for output in outputs if output.kind == kind), None)
-        printed = last_lines(path, _LAST_LINES) if path is not None else ""
+        path = facts.log(kind)
+        printed = last_lines(Path(path), _LAST_LINES) if path is not None else ""
         if printed:
-            return "\n".join([*lines, f"last lines of {kind} ({path}):", printed])
-    return "\n".join(lines)
+            return replace(facts, last_lines=printed, printed_on=kind)
+    return facts
 
 
 def _exception(path: Path) -> str:

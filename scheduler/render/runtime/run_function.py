@@ -4,9 +4,10 @@
 
 CONTROL_DIR/function/call.json names the function. Its source files are in function/src; or the function is pickled in
 function/call.pkl, and cloudpickle is in the same folder. Its parameters are in CONTROL_DIR/params.json. The function
-runs in the current directory. It leaves CONTROL_DIR/result.json (the dict that it returned, or {"result": value}), or
-CONTROL_DIR/error.json and an exit code other than 0; each file is complete or does not exist. harness.sh finds neither
-file if the function ended the process by other means (os._exit, exec).
+runs in the current directory. It leaves CONTROL_DIR/result.json (the dict that it returned; or {"result": value}, with a
+line end before the value, which distinguishes it from such a dict), or CONTROL_DIR/error.json and an exit code other than
+0; each file is complete or does not exist. harness.sh finds neither file if the function ended the process by other means
+(os._exit, exec).
 
 function_result.py, in the same folder, converts the result. NaN and Infinity are written as Python's json writes them.
 A value that JSON cannot hold is an error, unless --pickle-results allows result.pkl.
@@ -150,7 +151,7 @@ def leave_result(control, value, pickle_results):
     is_dict = isinstance(value, Mapping)
     try:
         plain = Plain().of(value, "result")
-        text = json.dumps(plain if is_dict else {"result": plain}).encode("ascii")
+        text = (json.dumps(plain) if is_dict else '{{"result":\n{0}}}'.format(json.dumps(plain))).encode("ascii")
     except Unsuitable as unsuitable:
         if not pickle_results:
             raise Refused(str(unsuitable))

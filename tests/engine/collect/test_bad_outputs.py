@@ -103,7 +103,7 @@ def test_a_bad_output_fails_its_own_job_by_name_and_no_other(kind: str, shell: s
     without_root = WITHOUT_ROOT if os.geteuid() == 0 else []
     listed = manifest(rows, Shell([*without_root, *SHELLS[shell]]), tmp_path)
     fetch(listed.outputs, LocalTransport())
-    status, results = results_of(rows[1], listed)
+    status, results, _ = results_of(rows[1], listed)
     assert (status.state, status.cause) == (JobState.FAILED, Cause.BAD_OUTPUT)
     assert repr(named) in status.reason
     assert repr(named) in results["error"]
@@ -185,7 +185,7 @@ def test_results_are_read_back_or_their_depth_fails_the_job(inside: str, wrapped
         (tmp_path / "result.json").write_text(text)
         row = a_row(tmp_path)
         output = Output(row.key, "result", "/remote/result.json", f"{tmp_path}/result.json", len(text), "")
-        status, results = results_of(row, Manifest([output]))
+        status, results, _ = results_of(row, Manifest([output]))
         stored = read(json.dumps(results), tmp_path)
         assert stored is not None and stored.get("error") == results.get("error"), levels
         assert (status.state is JobState.COMPLETED) == (stored == results and "error" not in results), levels

@@ -142,7 +142,7 @@ def test_a_name_that_does_not_match_the_pattern_it_answers_is_rejected(pattern: 
     listed = collected(row, site, tmp_path)
     assert name in listed.bad[5]
     assert pattern in listed.bad[5]
-    status, results = results_of(row, listed)
+    status, results, _ = results_of(row, listed)
     assert (status.state, status.cause) == (JobState.FAILED, Cause.BAD_OUTPUT)
     assert name in results["error"]
     assert not (tmp_path / "out").exists()
@@ -285,25 +285,23 @@ def test_progress_is_reported_seldom_and_to_its_end(tmp_path: Path) -> None:
 def test_a_completed_job_whose_remote_folder_was_deleted_failed_with_missing_output(tmp_path: Path) -> None:
     row = a_row(tmp_path / "out", folder=str(tmp_path / "nowhere"))
     listed = collected(row, LocalTransport(), tmp_path)
-    status, results = results_of(row, listed)
+    status, results, _ = results_of(row, listed)
     assert (status.state, status.cause) == (JobState.FAILED, Cause.MISSING_OUTPUT)
     assert "its remote folder no longer exists" in results["error"]
 
 
-def test_results_hold_result_json_and_the_local_paths_of_outputs(tmp_path: Path) -> None:
+def test_results_hold_result_json_alone_and_facts_the_rest(tmp_path: Path) -> None:
     bundle, inside = remote_bundle(tmp_path, "output 0 '*.root' ./*.root")
     (inside / "a.root").write_bytes(b"1")
     (inside / "result.json").write_text('{"x": 1.5, "exit_code": "mine"}')
     row, local = a_row(tmp_path / "out", folder=str(bundle)), tmp_path / "out"
-    status, results = results_of(row, collected(row, LocalTransport(), tmp_path))
+    status, results, facts = results_of(row, collected(row, LocalTransport(), tmp_path))
     assert status.state is JobState.COMPLETED
-    assert results == {
-        "x": 1.5,
-        "exit_code": 0,
-        "output_files": {"*.root": [str(local / "a.root")]},
-        "stdout": str(local / "job.stdout"),
-        "stderr": None,
-    }
+    assert results == {"x": 1.5, "exit_code": "mine"}
+    assert facts.outputs == {"*.root": [str(local / "a.root")]}
+    sha256 = hashlib.sha256(b"1").hexdigest()
+    assert facts.remote_outputs == [(str(inside / "a.root"), 1, sha256)]
+    assert (facts.log("stdout"), facts.log("stderr"), facts.error) == (str(local / "job.stdout"), None, None)
 
 
 def test_a_job_whose_result_is_not_json_failed(tmp_path: Path) -> None:
@@ -311,6 +309,6 @@ def test_a_job_whose_result_is_not_json_failed(tmp_path: Path) -> None:
     (inside / "a.root").write_bytes(b"1")
     (inside / "result.json").write_text("{'x': 1}")
     row = a_row(tmp_path / "out", folder=str(bundle))
-    status, results = results_of(row, collected(row, LocalTransport(), tmp_path))
+    status, results, _ = results_of(row, collected(row, LocalTransport(), tmp_path))
     assert status.state is JobState.FAILED
     assert "result.json is not JSON" in results["error"]

@@ -79,18 +79,18 @@ def test_a_failed_job_is_retried_and_has_the_results_of_its_last_attempt(world: 
         [row] = runner.ledger.of_keys(runner.keys([one]))
         [first] = runner.ledger.attempts.of([row.key])
     assert (str(one.status), one.status.retries, world.ran("a")) == ("completed", 1, 2)
-    assert one.get_results()["attempts"] == 2
-    assert Path(one.get_results()["stdout"]).read_text() == "attempt 2\n"
+    assert one.attempts == 2
+    assert Path(str(one.stdout)).read_text() == "attempt 2\n"
     assert (str(first.status), first.retries) == ("failed: exit code 7", 0)
     assert (Path(str(first.folder)) / "0/stdout.0").read_text() == "attempt 1\n"
 
 
-def test_a_job_that_completes_in_its_first_attempt_has_no_count_of_attempts(world: World) -> None:
+def test_a_job_that_completes_in_its_first_attempt_has_one(world: World) -> None:
     one = world.job("a", "true")
     with world.runner() as runner:
         runner.submit([one])
         runner.wait([one], timeout=600)
-    assert one.is_completed() and "attempts" not in one.get_results()
+    assert one.is_completed() and one.attempts == 1
 
 
 def test_a_retry_needs_no_local_files_of_the_job(world: World) -> None:
@@ -111,7 +111,7 @@ def test_a_retry_needs_no_local_files_of_the_job(world: World) -> None:
         Path(str(one.script_path)).unlink()
         runner.wait([one], timeout=600)
     assert (one.is_completed(), one.status.retries, world.ran("a")) == (True, 2, 3)
-    assert Path(one.get_results()["stdout"]).read_text() == '42{"x": "it\'s"}attempt 3\n'
+    assert Path(str(one.stdout)).read_text() == '42{"x": "it\'s"}attempt 3\n'
 
 
 def test_a_function_is_retried_whether_it_was_sent_as_source_or_pickled(world: World) -> None:
@@ -123,7 +123,7 @@ def test_a_function_is_retried_whether_it_was_sent_as_source_or_pickled(world: W
         runner.submit([as_source, as_pickle])
         runner.wait(timeout=600)
     for one in (as_source, as_pickle):
-        assert (one.get_results().get("answer"), one.get_results().get("attempts")) == (42, 2), one.get_results()
+        assert (one.get_results().get("answer"), one.attempts) == (42, 2), one.get_results()
 
 
 def test_each_retry_after_a_time_limit_asks_for_more_time_up_to_the_site_limit(
@@ -205,7 +205,7 @@ def test_jobs_of_several_submissions_are_retried_in_one_command(world: World) ->
         assert transport.ran == ["poll", "submit"]
         runner.wait(jobs, timeout=600)
     assert [job.is_completed() for job in jobs] == [True] * 3
-    assert [Path(job.get_results()["stdout"]).read_text() for job in jobs] == ["attempt 2\n"] * 3
+    assert [Path(str(job.stdout)).read_text() for job in jobs] == ["attempt 2\n"] * 3
 
 
 def test_a_job_whose_remote_folder_was_deleted_keeps_its_status_and_others_are_retried(world: World) -> None:
@@ -221,7 +221,7 @@ def test_a_job_whose_remote_folder_was_deleted_keeps_its_status_and_others_are_r
         runner.wait(timeout=600)
     assert (str(gone.status), gone.status.retries, world.ran("gone")) == ("failed: exit code 7", 0, 1)
     assert f"not retried: the folder of the earlier attempt, {lost}/0, no longer exists" in gone.status.reason
-    assert Path(gone.get_results()["stdout"]).read_text() == "attempt 1\n"
+    assert Path(str(gone.stdout)).read_text() == "attempt 1\n"
     assert (kept.is_completed(), world.ran("kept")) == (True, 2)
 
 
@@ -293,13 +293,13 @@ def test_a_collected_job_can_be_retried_by_the_user_and_its_results_are_replaced
     with world.runner() as runner:
         runner.submit([one])
         runner.wait([one], timeout=600)
-        assert (one.has_failed(), one.get_results()["exit_code"]) == (True, 7)
+        assert (one.has_failed(), one.exit_code) == (True, 7)
         runner.retry([one], memory="6GB", walltime="4h")
         assert (one.queued, one.get_results(), one.end_time) == (True, {}, None)
         [row] = runner.ledger.of_keys(runner.keys([one]))
         assert ('"memory": "6144M"' in row.resources, '"walltime": "04:00:00"' in row.resources) == (True, True)
         runner.wait([one], timeout=600)
-    assert (one.is_completed(), one.get_results()["attempts"]) == (True, 2)
+    assert (one.is_completed(), one.attempts) == (True, 2)
     assert "error" not in one.get_results()
 
 

@@ -102,7 +102,7 @@ class Desk:
 
     def ran_once(self, job: Job) -> bool:
         """The job ran once, with the complete input, and nothing is left of the upload."""
-        printed = Path(job.results["stdout"]).read_text().split()[0]
+        printed = Path(str(job.stdout)).read_text().split()[0]
         whole = printed == hashlib.sha256(self.input.read_bytes()).hexdigest()
         left = [*self.work.glob(".staged-*"), *self.work.glob(".incoming-*"), *(self.folder / "state/spool").iterdir()]
         return whole and (self.folder / "runs").read_text() == "run\n" and not left
@@ -242,7 +242,7 @@ def test_a_bundle_of_many_files_that_is_large_is_uploaded_in_ranges_too(desk: De
         assert transport.up["submit"] < 2000
         runner.wait([job], timeout=600)
         assert job.is_completed(), job.results["error"]
-        assert len(Path(job.results["stdout"]).read_text().splitlines()) == 21
+        assert len(Path(str(job.stdout)).read_text().splitlines()) == 21
 
 
 def test_a_large_file_in_the_spool_is_a_link_to_the_users_file(desk: Desk) -> None:

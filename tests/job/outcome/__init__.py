@@ -1,0 +1,1 @@
+"""Tests of results and facts of jobs."""
