@@ -67,14 +67,13 @@ def stored(facts: Facts, folder: Path, *, name: str) -> str:
         OSError: the file cannot be written.
     """
     values: dict[str, Any] = {name: value for name in _TEXTS if (value := getattr(facts, name))}
-    files = json.dumps(list(facts.files))
+    values["logs"], files = list(facts.logs), json.dumps(list(facts.files))
     if facts.result is not ResultKind.NONE:
         values["result"] = facts.result.value
     if len(files) <= large_results.LARGE_BYTES:
         return json.dumps({**values, "files": json.loads(files)})
-    logs = [file for file in facts.files if not file.kind.isdecimal()]
     target = large_results.write(files, folder, f"{name}.files.json")
-    return f"@{target.name}\n{json.dumps({**values, 'files': logs})}"
+    return f"@{target.name}\n{json.dumps(values)}"
 
 
 def read(text: str, folder: Path, *, patterns: Sequence[str]) -> Facts:
@@ -95,8 +94,8 @@ def read(text: str, folder: Path, *, patterns: Sequence[str]) -> Facts:
     files: Sequence[CollectedFile] = _files(values.get("files", []), len(patterns))
     if name:
         files = LongList(folder / "results" / Path(name).name, len(patterns))
-    kind = ResultKind(values.get("result", ResultKind.NONE.value))
-    return Facts(patterns, files, kind, **{key: values[key] for key in _TEXTS if key in values})
+    logs, kind = _files(values.get("logs", []), 0), ResultKind(values.get("result", ResultKind.NONE.value))
+    return Facts(patterns, logs, files, kind, **{key: values[key] for key in _TEXTS if key in values})
 
 
 def complete(text: str, folder: Path) -> str:
@@ -130,14 +129,14 @@ def of_older_version(
         for number, pattern in enumerate(patterns)
         for path in _paths(outputs.get(pattern, []))
     ]
-    files += [CollectedFile(kind, path) for kind, path in logs.items() if path]
+    own_logs = [CollectedFile(kind, path) for kind, path in logs.items() if path]
     facts_of = {*_OLD_KEYS, "attempts"} if status.retries else set(_OLD_KEYS)
     problem = str(results.get("error") or status) if status.state is not JobState.COMPLETED else ""
     if isinstance(results, large_results.LargeResults):
-        return results.without(facts_of), Facts(patterns, files, ResultKind.OBJECT, problem)
+        return results.without(facts_of), Facts(patterns, own_logs, files, ResultKind.OBJECT, problem)
     own = {key: value for key, value in results.items() if key not in facts_of}
     kind = ResultKind.OBJECT if own.keys() - ({"error"} if problem else set()) else ResultKind.NONE
-    return own, Facts(patterns, files, kind, problem)
+    return own, Facts(patterns, own_logs, files, kind, problem)
 
 
 def _paths(value: object) -> list[object]:

@@ -19,7 +19,7 @@ from scheduler.ledger.ledger import Ledger
 
 from .test_slots import record
 
-FACTS = Facts((), [CollectedFile("stdout", "/o/job.stdout"), CollectedFile("stderr", "/o/job.stderr")])
+FACTS = Facts((), [CollectedFile("stdout", "/o/job.stdout"), CollectedFile("stderr", "/o/job.stderr")], [])
 LARGE = {"values": list(range(100_000)), "mass": 0.5}
 OLD_FACTS = {"exit_code": 0, "output_files": {}, "stdout": "/o/job.stdout", "stderr": "/o/job.stderr"}
 

@@ -21,13 +21,13 @@ from tests import CASES
 from .test_slots import record
 
 LOG = CollectedFile("stdout", "/o/job.stdout", "/r/stdout.0", 3, "ab", 5)
-SHORT = Facts(("*.root",), [LOG, CollectedFile("0", "/o/a.root", "/r/dir/a.root", 7, "cd", 9)], ResultKind.VALUE)
-LONG = Facts(("*.root",), [LOG, *(CollectedFile("0", f"/o/{n}.root", f"/r/{n}.root", n, "e", n) for n in range(9999))])
-FAILED = Facts(("*.root",), [LOG], ResultKind.OBJECT, "failed", "Traceback …", "last", "stderr")
+SHORT = Facts(("*.root",), [LOG], [CollectedFile("0", "/o/a.root", "/r/dir/a.root", 7, "cd", 9)], ResultKind.VALUE)
+LONG = Facts(("*.root",), [LOG], [CollectedFile("0", f"/o/{n}.root", f"/r/{n}.root", n, "e", n) for n in range(9999)])
+FAILED = Facts(("*.root",), [LOG], [], ResultKind.OBJECT, "failed", "Traceback …", "last", "stderr")
 
 
 @pytest.mark.parametrize(
-    "facts", [SHORT, LONG, FAILED, Facts(("*.root",), [])], ids=["short", "long", "failed", "none"]
+    "facts", [SHORT, LONG, FAILED, Facts(("*.root",), [], [])], ids=["short", "long", "failed", "none"]
 )
 def test_facts_are_read_as_they_were_stored(facts: Facts, tmp_path: Path) -> None:
     text = stored_facts.stored(facts, tmp_path, name="tok-0")
@@ -108,8 +108,9 @@ def test_errors_of_an_older_version_are_those_of_its_failed_jobs(recorded: dict[
 
 @pytest.mark.parametrize(
     "text",
-    ["[1]", '{"files": 1}', '{"files": [1]}', '{"files": [["0"]]}', '{"files": [["7", "/a"]]}', '{"problem": 1}',
-     '{"result": "no such"}', '{"files": [["0", "/a", "/b", 1, 2]]}', "@", "@name"],
+    ["[1]", '{"files": 1}', '{"files": [1]}', '{"files": [["0"]]}', '{"logs": [["0", "/a"]]}',
+     '{"files": [["7", "/a"]]}',
+     '{"problem": 1}', '{"result": "no such"}', '{"files": [["0", "/a", "/b", 1, 2]]}', "@", "@name"],
 )  # fmt: skip
 def test_facts_that_make_no_sense_are_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises((ValueError, TypeError)):

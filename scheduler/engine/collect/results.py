@@ -51,7 +51,8 @@ def results_of(
     bad = manifest.bad.get(row.key, "")
     status = _checked(row, outputs, invalid, gone=row.key in manifest.gone, bad=bad)
     files = [_collected(output, hashes or {}) for output in outputs if output.kind != "error"]
-    facts = Facts(row.patterns, files, kind)
+    declared = [file for file in files if file.kind.isdecimal()]
+    facts = Facts(row.patterns, [file for file in files if not file.kind.isdecimal()], declared, kind)
     if status.state is not JobState.COMPLETED:
         facts = _with_problem(facts, status, outputs, bad)
         results["error"] = facts.error

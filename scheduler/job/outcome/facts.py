@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
@@ -59,7 +59,8 @@ class Facts:
 
     Attributes:
         patterns: its declared outputs.
-        files: its collected files.
+        logs: its collected ``stdout``, ``stderr`` and ``result.json``.
+        files: its collected outputs: those that match a declared one.
         result: how its result is kept.
         problem: why it did not complete; empty if it did.
         traceback: what its function raised on the node; empty if nothing is known of that.
@@ -68,6 +69,7 @@ class Facts:
     """
 
     patterns: Sequence[str] = ()
+    logs: Sequence[CollectedFile] = ()
     files: Sequence[CollectedFile] = ()
     result: ResultKind = ResultKind.NONE
     problem: str = ""
@@ -79,7 +81,7 @@ class Facts:
     def outputs(self) -> dict[str, list[str]]:
         """Pattern → the local paths of the files that match it."""
         found: dict[str, list[str]] = {pattern: [] for pattern in self.patterns}
-        for file in self.declared:
+        for file in self.files:
             found[self.patterns[int(file.kind)]].append(file.local_path)
         return {pattern: sorted(paths) for pattern, paths in found.items()}
 
@@ -87,19 +89,12 @@ class Facts:
     def remote_outputs(self) -> list[RemoteOutput]:
         """The declared outputs as they are on the site, each once."""
         return list(
-            dict.fromkeys(
-                RemoteOutput(one.remote_path, one.size, one.sha256) for one in self.declared if one.remote_path
-            )
+            dict.fromkeys(RemoteOutput(one.remote_path, one.size, one.sha256) for one in self.files if one.remote_path)
         )
-
-    @property
-    def declared(self) -> Iterable[CollectedFile]:
-        """Those of `files` that match a declared output."""
-        return (file for file in self.files if file.kind.isdecimal())
 
     def log(self, kind: str) -> str | None:
         """The local path of ``stdout`` or ``stderr``; None if it was not collected."""
-        return next((file.local_path for file in self.files if file.kind == kind), None)
+        return next((file.local_path for file in self.logs if file.kind == kind), None)
 
     @property
     def error(self) -> str | None:

@@ -160,7 +160,7 @@ def test_cancel_and_done_ask_the_runner() -> None:
 
 def test_facts_are_attributes() -> None:
     output = CollectedFile("0", "/out/a.root", "/far/tok/0/dir/a.root", 7, "bb", 1)
-    job = submitted(COMPLETED, {}, Facts(("*.root", "log"), [STDERR, output], ResultKind.OBJECT))
+    job = submitted(COMPLETED, {}, Facts(("*.root", "log"), [STDERR], [output], ResultKind.OBJECT))
     assert (job.outputs, job.remote_outputs, job.stdout, job.stderr, job.exit_code) == ({}, [], None, None, None)
     assert (job.batch_id, job.remote_dir, job.attempts) == (None, None, 1)
     job.wait()
