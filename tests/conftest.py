@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.testcluster import HAS_CONTAINERS, Cluster, NoCluster, bring_up, build_images
 
@@ -16,8 +19,28 @@ settings.register_profile("any speed", deadline=None, suppress_health_check=[Hea
 settings.load_profile("any speed")
 
 
-_LONGEST = ("end_to_end/test_time_limit", "end_to_end/", "transports/", "cli/", "pbs/")
+_LONGEST = (
+    *("end_to_end/test_time_limit", "end_to_end/test_retry", "end_to_end/test_round_trips", "end_to_end/test_cancel"),
+    *("end_to_end/", "transports/", "cli/", "pbs/", "faults/test_random", "faults/test_killed", "faults/"),
+)
 """Modules that wait long run first, so that concurrent workers finish at about the same time."""
+
+
+_SITE = re.compile(r"[\[-](slurm-as-\w+|shell-over-ssh|pbs-over-ssh|local-shell|local-pbs)\b")
+
+
+class _BySite(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests of a module on one site share jobs, and run on one worker; those on other sites may run on another one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module, _, test = nodeid.partition("::")
+        site = _SITE.search(test) if "/end_to_end/" in module else None
+        return f"{module} {site[1]}" if site else module
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _BySite | None:
+    return _BySite(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -128,4 +128,4 @@ class LocalFakePbs:
         """End the server. Whoever submitted jobs has ended them before."""
         (self.home / "pid").unlink(missing_ok=True)
         self.process.send_signal(signal.SIGCONT)
-        self.process.wait(timeout=120)
+        self.process.wait(timeout=600)

@@ -55,5 +55,5 @@ def test_what_is_not_a_regular_file_is_not_waited_for(tmp_path: Path) -> None:
 
     (tmp_path / "0").mkdir()
     os.mkfifo(tmp_path / "0/stdout.0")
-    reply = LocalTransport().run(programs.program("tail"), [str(tmp_path), "0", "stdout", "50"], timeout=60)
+    reply = LocalTransport().run(programs.program("tail"), [str(tmp_path), "0", "stdout", "50"], timeout=600)
     assert (reply.exit_code, reply.stdout) == (0, b"")

@@ -12,7 +12,6 @@ import os
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 
 SAMPLE_SECONDS = 0.2
 """Between two looks at /proc, which cost a few milliseconds each."""
@@ -47,13 +46,13 @@ class Sessions:
         self.elapsed = 0.0
         self.processes: dict[int, list[Process]] = {}
 
-    def sample(self) -> bool:
-        """Take the next sample if it is due. Returns whether one was taken."""
+    def sample(self, *, jobs: bool) -> bool:
+        """Take the next sample if it is due, with the processes if any jobs run. Returns whether one was taken."""
         now = time.monotonic()
         if now - self._sampled < SAMPLE_SECONDS:
             return False
         self.elapsed, self._sampled = min(now - self._sampled, LONGEST_STEP_SECONDS), now
-        self.processes = live_processes()
+        self.processes = live_processes() if jobs else {}
         return True
 
 
@@ -75,13 +74,13 @@ class JobClock:
 def live_processes() -> dict[int, list[Process]]:
     """All processes that are not zombies, by session."""
     found: dict[int, list[Process]] = defaultdict(list)
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                state, *fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:  # it has just ended
-                continue
-            if state != "Z":
-                ticks = sum(map(int, fields[10:14]))  # utime, stime, cutime, cstime
-                found[int(fields[2])].append(Process(int(folder.name), state in "RD", ticks / _CPU_TICKS))
+    for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 (twice as fast as Path)
+        try:
+            with open(f"/proc/{name}/stat", "rb", buffering=0) as file:  # noqa: PTH123
+                state, *fields = file.read(4096).rpartition(b")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if state != b"Z":
+            ticks = sum(map(int, fields[10:14]))  # utime, stime, cutime, cstime
+            found[int(fields[2])].append(Process(int(name), state in (b"R", b"D"), ticks / _CPU_TICKS))
     return found

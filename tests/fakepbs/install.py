@@ -50,7 +50,7 @@ def start(prefix: Path, library: Path) -> subprocess.Popen[bytes]:
             [sys.executable, "-m", "fakepbs.server", str(prefix)], env={**os.environ, "PYTHONPATH": str(library)},
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
         )  # fmt: skip
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (home / "socket").exists():
         if time.monotonic() > deadline or process.poll() is not None:
             raise SystemExit(f"the server did not start: {(home / 'log').read_text()}")

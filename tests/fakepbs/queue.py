@@ -14,10 +14,9 @@ from .clock import Sessions
 from .command import Refusal
 from .jobs import Array, Job
 from .node import Pace, Run
-from .resources import resources, seconds
+from .resources import MOST_ELEMENTS, resources, seconds
 
 _ID = re.compile(r"(\d+)(\[(?:(\d+)(?:-(\d+))?)?\])?(?:\.([A-Za-z]\w*))?\Z")
-MOST_ELEMENTS = 10000
 
 
 @dataclass
@@ -182,7 +181,7 @@ class Queue:
 
     def tick(self) -> None:
         """Let time pass: end the jobs that have ended, and start those that may start."""
-        if self.sessions.sample():
+        if self.sessions.sample(jobs=bool(self.runs)):
             self.now += self.sessions.elapsed
             for run in self.runs:
                 run.advance(self.sessions)

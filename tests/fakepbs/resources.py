@@ -6,6 +6,9 @@ import re
 
 from .command import Refusal
 
+MOST_ELEMENTS = 10000
+"""Of an array."""
+
 _TIME = re.compile(r"\d+(:\d\d?){0,2}(\.\d+)?\Z")
 _SIZE = re.compile(r"(\d+)([kmgtp]?)[bw]?\Z", re.I)
 _PLACE = re.compile(r"(free|pack|scatter|vscatter)?(:?(excl|exclhost|shared))?(:?group=\w+)?\Z")

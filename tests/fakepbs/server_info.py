@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .queue import MOST_ELEMENTS
+from .resources import MOST_ELEMENTS
 
 _SERVER = {
     "server_state": "Active", "scheduling": "True", "default_queue": "workq", "query_other_jobs": "True",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,21 @@ def check_counts(pytestconfig: pytest.Config) -> Check:
         assert counts.clean, counts
 
     return checked
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist sends its counts to the process that prints them."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["faults"] = vars(session.config.stash.get(_SUM, Counts()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add the counts of a worker."""
+    counts = Counts(**getattr(node, "workeroutput", {}).get("faults", {}))
+    if counts.campaigns:
+        node.config.stash[_SUM] = node.config.stash.get(_SUM, Counts()) + counts
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

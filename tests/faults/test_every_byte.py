@@ -17,6 +17,7 @@ from scheduler import Runner, Site, TransportError
 from scheduler.engine.connect import transport_to
 from scheduler.transports.base import Reply
 from scheduler.transports.local.transport import LocalTransport
+from tests.amount import amount
 from tests.testcluster import Cluster
 from tests.transports.relay import Relay
 
@@ -34,10 +35,14 @@ def campaign(tmp_path: Path) -> Campaign:
 
 
 def _ups(size: int, cuts: int) -> Iterable[Fault]:
+    """Cuts of what is sent, at equal distances: so many in `make soak`, half as many in `make test`."""
+    cuts = amount(cuts // 2, soak=cuts)
     return (Fault(up=k) for k in range(0, size + 1, max(1, size // cuts)))
 
 
 def _downs(size: int, cuts: int) -> Iterable[Fault]:
+    """Cuts of what is received."""
+    cuts = amount(cuts // 2, soak=cuts)
     return (Fault(down=k) for k in range(0, size + 1, max(1, size // cuts)))
 
 
@@ -80,7 +85,7 @@ def test_one_campaign_is_cut_at_every_few_bytes_of_submit_poll_and_collect(
         )
     drive(runner, jobs)
     runner.close()
-    assert fault_plan.used > 220
+    assert fault_plan.used > amount(110, soak=220)
     check_counts(campaign.counts(faults=fault_plan.used))
 
 
@@ -113,7 +118,7 @@ def test_a_truncated_reply_changes_no_job_that_is_not_in_it(
     runner.submit(campaign.jobs)
     while "2.ended" not in campaign.recorded():
         time.sleep(0.05)
-    for k in range(0, 640, 16):
+    for k in range(0, 640, amount(32, soak=16)):
         fault_plan.at("poll", Fault(change=partial(_shortened, length=k, exit_code=exit_code)))
         runner.session.poll()
     drive(runner, campaign.jobs)

@@ -1,5 +1,7 @@
 """A client is killed with SIGKILL at each step of each operation, and a later process finishes its work.
 
+`make test` kills at every third step of submit, poll and collect, `make soak` at each.
+
 killed_client.py defines the steps, and starts and kills the clients.
 """
 
@@ -16,6 +18,7 @@ import pytest
 
 from scheduler import Site
 from tests import ROOT
+from tests.amount import amount
 from tests.testcluster import Cluster
 
 from .campaign import Counts, local_site
@@ -51,15 +54,17 @@ def _killed_clients(folder: Path, site: Site, way: str, *, stride: int, starts: 
 def test_a_client_killed_at_any_step_of_submit_poll_and_collect_loses_and_repeats_nothing(
     tmp_path: Path, check_counts: Check
 ) -> None:
-    counts = _killed_clients(tmp_path, local_site(tmp_path), "run", stride=2, starts=(1, 2))
-    assert counts.faults > 90
+    counts = _killed_clients(
+        tmp_path, local_site(tmp_path), "run", stride=amount(6, soak=2), starts=(1, amount(4, soak=2))
+    )
+    assert counts.faults > amount(30, soak=90)
     check_counts(counts)
 
 
 def test_a_client_killed_at_any_step_of_cancel_leaves_jobs_that_can_be_cancelled_again(
     tmp_path: Path, check_counts: Check
 ) -> None:
-    counts = _killed_clients(tmp_path, local_site(tmp_path), "cancel", stride=2, starts=(1, 2))
+    counts = _killed_clients(tmp_path, local_site(tmp_path), "cancel", stride=4, starts=(1, 2, 3, 4))
     assert counts.faults > 9
     check_counts(counts)
 
@@ -70,5 +75,5 @@ def test_a_client_killed_over_ssh_leaves_its_jobs_on_slurm_to_a_later_one(
     cluster: Cluster, tmp_path: Path, check_counts: Check
 ) -> None:
     site = cluster.site("killed", limits={"poll_seconds": 0.3})
-    check_counts(_killed_clients(tmp_path, site, "run", stride=16, starts=(2, 7, 11, 15)))
+    check_counts(_killed_clients(tmp_path, site, "run", stride=amount(32, soak=16), starts=(2, 7, 11, 15)))
     check_counts(_killed_clients(tmp_path / "cancel", site, "cancel", stride=8, starts=(2, 5)))

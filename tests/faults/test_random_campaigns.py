@@ -1,4 +1,4 @@
-"""Hundreds of small campaigns with faults drawn from a seed: lost connections, lost and changed replies, restarted and
+"""Small campaigns with faults drawn from a seed: lost connections, lost and changed replies, restarted and
 concurrent clients, a polluted environment, wrappers of the submit command, jobs that are cancelled while the outcome of
 their submission is unknown; on a machine without a batch system and on real Slurm.
 
@@ -31,7 +31,7 @@ from .conftest import Check
 from .faulty_transport import FaultyTransport, RandomFaults
 
 _SEED = int(os.environ.get("SCHEDULER_SOAK_SEED", "0"))
-_CAMPAIGNS = int(os.environ.get("SCHEDULER_SOAK_CAMPAIGNS", "300"))
+_CAMPAIGNS = int(os.environ.get("SCHEDULER_SOAK_CAMPAIGNS", "150"))
 ON_SLURM = _CAMPAIGNS // 6
 ON_PBS = _CAMPAIGNS // 30
 AT_ONCE = 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,18 @@ def tried(request: pytest.FixtureRequest) -> Callable[[int], None]:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a run of all suites that has tried fewer values than the documentation promises."""
     counter = session.config.stash.get(_TRIED, Counter[str]())
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:  # a worker of pytest-xdist: the process that started it decides
+        output["hostile"] = dict(counter)
+        return
     if set(counter) >= EVERYWHERE and counter.total() < LEAST and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add the numbers of a worker."""
+    node.config.stash[_TRIED].update(getattr(node, "workeroutput", {}).get("hostile", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -401,7 +401,7 @@ def test_a_program_that_prints_without_end_is_an_error(tried: Tried) -> None:
     """With a real program, on this machine."""
     tried(1)
     with pytest.raises(TransportError, match="MiB, so the run was aborted"):
-        LocalTransport().run(Program("poll", "exec cat /dev/zero"), timeout=60)
+        LocalTransport().run(Program("poll", "exec cat /dev/zero"), timeout=600)
 
 
 def written(folder: Path, text: bytes, *, size: int | None = None, kind: str = "result") -> Output:

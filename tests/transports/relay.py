@@ -68,7 +68,7 @@ class Relay:
         self.thaw()
         self.cut()
         for thread in self._threads:
-            thread.join(timeout=60)
+            thread.join(timeout=600)
         for end in self._ends:
             end.close()
 

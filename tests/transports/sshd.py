@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import getpass
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +52,14 @@ def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
     command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)]
     subprocess.run(command, check=True)
     return path
+
+
+@functools.cache
+def _rsa_pair() -> dict[str, str]:
+    """The files of an RSA key. It takes a second of a processor to make, so the servers of a process share one."""
+    with tempfile.TemporaryDirectory() as folder:
+        make_key(Path(folder, "host_rsa"), "rsa")
+        return {path.name: path.read_text() for path in Path(folder).iterdir()}
 
 
 @dataclass(frozen=True)
@@ -146,8 +156,11 @@ def start(folder: Path, *, shell: str = "", ports: int = 1, first: str = "", ext
         extra: lines after our sshd_config.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for kind in ("ed25519", "ecdsa", "rsa"):
+    for kind in ("ed25519", "ecdsa"):
         make_key(folder / f"host_{kind}", kind)
+    for name, content in _rsa_pair().items():
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(content)
     (folder / "home").mkdir()  # so that the login files of the user who runs the tests have no effect
     make_key(folder / "authority")
     make_key(folder / "id_test")

@@ -211,7 +211,7 @@ def test_a_login_file_that_takes_the_program_is_named_and_no_data_is_executed(
     run = exchange()
     sent = run.input.peek(1 << 20) + b"touch executed\n" * 9
     done = subprocess.run(
-        [*shell.split(), "-c", f"{line}; {run.command}"], input=sent, capture_output=True, cwd=tmp_path, timeout=60
+        [*shell.split(), "-c", f"{line}; {run.command}"], input=sent, capture_output=True, cwd=tmp_path, timeout=600
     )
     run.receive_stdout(done.stdout)
     run.receive_stderr(done.stderr)

@@ -43,6 +43,7 @@ def case(name: str, build: str) -> Case:
     )
 
 
+@cache
 def names(build: str) -> list[str]:
     """The names of all cases of a build."""
     return sorted(path.stem for path in (CASES / build).glob("*.json"))

@@ -21,6 +21,7 @@ from scheduler.batch.pbs.system import SYSTEM
 from scheduler.job.evidence import Observation
 from tests.batch.counts import EVERY
 from tests.fakepbs import show
+from tests.fakepbs.command import Settings, send
 from tests.fakepbs_host import LocalFakePbs
 from tests.unpacked import PBS_FUNCTIONS
 
@@ -56,6 +57,13 @@ class Server:
             ["bash", "-c", command], input=os.fsencode(stdin), env=self._environment(), cwd=self.home,
             capture_output=True, timeout=LONGEST_SECONDS,
         )  # fmt: skip
+
+    def running(self) -> list[str]:
+        """The ids of the jobs that run or end, as `qselect -s RE` prints them."""
+        asked = {"name": None, "states": "RE", "owner": None, "queue": None}
+        flags = {"elements": False, "arrays": False, "history": False}
+        ids: list[str] = send(Settings.of(self.pbs.prefix), do="select", **asked, **flags)
+        return ids
 
     def kill_once_sent(self, command: str) -> None:
         """Run a command that gets no answer, and kill it when it has sent its request."""
@@ -161,27 +169,27 @@ def test_qsub_accepts_and_refuses_the_same_with_the_same_messages(server: Server
     same(server.run(recorded.command, full.get("stdin", "")), recorded, server)
 
 
-def _asked(build: str) -> Iterator[tuple[str, str]]:
-    """The cases of qstat about the five jobs of the fixture, each with its build."""
+def _asked() -> Iterator[str]:
+    """The cases of qstat about the five jobs of the fixture."""
     states = "running|queued|held|waiting|never-runs|unknown|known-unknown|two|short-id|same-twice"
     tables = "a|s|u|i|r|aw|no-arguments|garbage-id|empty-id|other-server-id|q-queue|q-unknown|id-at-server|u-other"
     others = "format-unknown|version|json-without-f|a-json"
     pattern = rf"qstat-({states}|{tables}|{others})(-\w+)*$"
-    for name in names(build):
+    for name in names(BUILDS[0]):
         if re.match(pattern, name) and not re.search(
             "stagein|by-operator|after-qhold|running-n|twice-json|u-json", name
         ):
-            yield name, build
+            yield name
 
 
-@pytest.mark.parametrize("name", [name for name, _ in _asked(BUILDS[0])])
+@pytest.mark.parametrize("name", [*_asked()])
 def test_qstat_prints_the_same_about_the_same_jobs(server: Server, name: str) -> None:
     recorded = case(name, server.build)
     listed = re.findall(r"^(\d+)\.pbslogin\s+(\w+)", case("qstat-no-arguments", server.build).text, re.M)
     command = recorded.command
     for number, job in listed:
         command = re.sub(rf"\b{number}\b(?!\.other)", server.ids[job].split(".")[0], command)
-    server.until(lambda: len(server.run("qselect -s RE").stdout.split()) == 1)  # jobs of other tests are finished
+    server.until(lambda: len(server.running()) == 1)  # jobs of other tests are finished
     found = server.run(command.replace("-u alice", "-u $(id -un)"))
     mine = "|".join(re.escape(server.ids[job]) for job in STATES)
     if not re.search(r"\d+|''|qstat (-f )*-F|version|usage", command) or "''" in command:

@@ -444,7 +444,7 @@ def test_a_node_is_excluded_and_named_only_where_the_batch_system_can_exclude_it
     with world.runner() as runner:
         job = world.job("n", retry=Retry(times=1))
         runner.submit([job])
-        runner.wait([job], timeout=60)
+        runner.wait([job], timeout=600)
         [row] = runner.ledger.of_keys(runner.keys([job]))
         failed = replace(row, status=Status(JobState.FAILED, Cause.NODE_FAILURE, node="n1"))
         context = replace(runner.session.context, system=find(batch_system))

@@ -73,7 +73,7 @@ def test_closing_leaves_no_master_process_and_no_folder(settings: SshSettings) -
         folder = Path(ours.split()[2]).parent
         assert folder.stat().st_mode & 0o777 == 0o700
     assert not folder.exists()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while left := our_masters(settings) & {ours}:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
@@ -145,14 +145,14 @@ def master(shared: SshSettings, tmp_path: Path) -> Iterator[subprocess.Popen[byt
     options = ["-o", f"UserKnownHostsFile={shared.known_hosts}", "-o", "ClearAllForwardings=yes"]
     command = ["ssh", "-F", str(shared.config_file), *options, "-M", "-N", "farm"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (tmp_path / "open").exists():
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
     yield process
     process.terminate()
-    process.wait(timeout=120)
+    process.wait(timeout=600)
 
 
 def test_an_open_control_master_of_the_user_is_used_and_left_open(

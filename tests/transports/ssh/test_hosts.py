@@ -144,7 +144,7 @@ def test_a_proxy_command_runs_in_a_shell_and_its_processes_are_ended(server: Ssh
     config = chain_config(server, "farm") + f" ProxyCommand sh -c '{command}'\n"
     says_hello(server.through(config, host="farm"))
     pid = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while Path(f"/proc/{pid}").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -192,7 +192,7 @@ def listener(banner: bytes, *, close: bool = True) -> Iterator[int]:
         thread.start()
         yield server.getsockname()[1]
         server.shutdown(socket.SHUT_RDWR)
-        thread.join(timeout=120)
+        thread.join(timeout=600)
         for connection in held:
             connection.close()
 
@@ -218,7 +218,7 @@ def test_a_host_that_sends_no_banner_is_a_timeout(server: Sshd) -> None:
         pytest.raises(TimedOut),
     ):
         transport.run(HELLO)
-    assert time.monotonic() - started < 25
+    assert time.monotonic() - started < 120
 
 
 def test_a_host_that_hangs_during_the_handshake_is_a_timeout(server: Sshd) -> None:
@@ -230,14 +230,14 @@ def test_a_host_that_hangs_during_the_handshake_is_a_timeout(server: Sshd) -> No
         pytest.raises(TimedOut),
     ):
         transport.run(HELLO)
-    assert time.monotonic() - started < 25
+    assert time.monotonic() - started < 120
 
 
 def test_a_failed_connection_leaves_no_thread(server: Sshd, tmp_path: Path) -> None:
     before = threading.active_count()
     for _ in range(3):
         refused(known_by(server, tmp_path))
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while threading.active_count() > before:
         assert time.monotonic() < deadline, threading.enumerate()
         time.sleep(0.05)

@@ -34,7 +34,7 @@ def test_an_odd_file_is_an_error_at_once(odd: Path, server: Sshd) -> None:
     }  # fmt: skip
     for kind, settings in wrong.items():
         with SshTransport(settings) as transport, pytest.raises(kind, match="regular file"):
-            transport.run(HELLO, timeout=60)
+            transport.run(HELLO, timeout=600)
 
 
 def test_the_null_device_is_an_empty_file(server: Sshd) -> None:
@@ -55,4 +55,4 @@ def test_a_huge_key_or_a_pipe_beside_it_is_no_key(server: Sshd, tmp_path: Path) 
         SshTransport(replace(server.settings, identity_file=str(huge))) as transport,
         pytest.raises(LoginError, match="not a private key"),
     ):
-        transport.run(HELLO, timeout=60)
+        transport.run(HELLO, timeout=600)
