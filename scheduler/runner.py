@@ -29,7 +29,7 @@ from scheduler.engine.collect.fetch import Progress
 from scheduler.engine.connect import no_prompter, transport_to
 from scheduler.engine.context import SiteContext
 from scheduler.engine.session import SiteSession
-from scheduler.engine.submit.local_folders import refuse_shared_folders
+from scheduler.engine.submit.local_folders import refuse_shared_folders, set_apart
 from scheduler.engine.submit.record import record_intent
 from scheduler.engine.tracked_jobs import TrackedJobs
 from scheduler.errors import JobError
@@ -273,6 +273,7 @@ class Runner:
 
     def _record(self, jobs: Sequence[Job]) -> str | None:
         """Record the intent to submit. Gives the bundle's token; None if another process of the campaign was first."""
+        set_apart(jobs, self.ledger)
         bundle = render(jobs, self.site, campaign=self.campaign)
         keys = record_intent(bundle, self.session.context, campaign=self.campaign)
         if not keys:

@@ -57,6 +57,7 @@ class Job(Outcome):
         runner: the runner it belongs to, or None.
         results: what the payload returned or wrote to ``result.json``; see `get_results`.
         batch_id, remote_dir: its id in the batch system, and its remote folder; None until they are known.
+        runs_apart: its runner has it run in a folder of its own, also on this machine: other jobs have its working_dir.
         creation_time, start_time, end_time: when this object was made, and when the payload started and ended (UTC).
 
     Raises:
@@ -65,6 +66,7 @@ class Job(Outcome):
 
     start_time: datetime | None = None
     end_time: datetime | None = None
+    runs_apart = False
 
     def __init__(
         self,

@@ -36,6 +36,7 @@ from scheduler.ledger.tables import (
     NEW_STATUS_IF,
     OBSERVATION,
     OBSERVATION_OF_ATTEMPT,
+    OF_FOLDERS,
     RESULTS,
     TAKEN,
 )
@@ -214,9 +215,9 @@ class Ledger:
         with self.database.reading() as db:
             return list(state_rows(db.execute(query, (token,))))
 
-    def of_folder(self, working_dir: str) -> list[JobRow]:
-        """The jobs with this working_dir, oldest first."""
-        return self._jobs("j.working_dir = ?", working_dir)
+    def of_folders(self, folders: Iterable[str], *, at_least: int = 1) -> list[JobRow]:
+        """The jobs with these working_dirs, oldest first; only of folders that at least so many jobs have."""
+        return self._jobs(OF_FOLDERS, json.dumps(list(set(folders))), at_least)
 
     def of_campaign(self, campaign: str, site: str) -> list[JobRow]:
         """The jobs that a campaign has submitted to a site, oldest first."""

@@ -153,6 +153,10 @@ REOPEN = (
     f"UPDATE jobs SET collected = 0, results = NULL, facts = NULL WHERE key = :key AND retries = :retries AND {_LOST}"  # noqa: S608
 )
 """Before the new status of a lost job is recorded: what was collected of it is collected anew."""
+OF_FOLDERS = (
+    "j.working_dir IN (SELECT working_dir FROM jobs WHERE working_dir IN (SELECT value FROM json_each(?))"
+    " GROUP BY working_dir HAVING count(*) >= ?)"
+)
 LOST_SINCE = f"j.{_LOST} AND j.updated > ? AND b.folder IS NOT NULL"
 OBSERVATION = _insert("observations", "job", "at", "text")
 OBSERVATION_OF_ATTEMPT = (

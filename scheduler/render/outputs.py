@@ -28,7 +28,7 @@ def outputs_script(job: Job, site: Site) -> str:
 
     Strict and loose are the pattern as glob.sh compares it with names, with ASCII names and with all others.
     """
-    folder = quote(job.working_dir) if site.is_local else '"$control/dir"'
+    folder = quote(job.working_dir) if site.is_local and not job.runs_apart else '"$control/dir"'
     lines = [f"dir={folder}", "outputs() {", "  :"]
     for number, pattern in enumerate(job.output_files):
         names = patterns.names_of(pattern)

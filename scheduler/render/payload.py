@@ -100,7 +100,9 @@ def payload_of(job: Job, site: Site, shared: Shared) -> Payload:
     own = [path for path in job.input_files.values() if shared.is_for_one(path)]
     paths = {path: f"control/in/{number}" for number, path in enumerate(own)}
     staged = [_stage_in(name, paths.get(path) or shared.path_of(path)) for name, path in job.input_files.items()]
-    if site.is_local:  # later submissions find out from it which files in the working_dir are such copies
+    if (
+        site.is_local and not job.runs_apart
+    ):  # later submissions find out from it which files in the working_dir are such copies
         staged.insert(0, f"printf '%s\\0' {' '.join(map(quote, job.input_files))} >\"$control/inputs\"")
     files = {**made.files, **{f"in/{number}": path for number, path in enumerate(own)}}
     return replace(made, command="\n  ".join([*staged, made.command]), files=files)

@@ -14,6 +14,7 @@ from typing import Any
 from scheduler.engine.collect import local_files
 from scheduler.engine.collect.fetch import Progress, fetch
 from scheduler.engine.collect.listing import ListTooLong, Manifest
+from scheduler.engine.collect.local_paths import SharedFolders
 from scheduler.engine.collect.manifest import manifest
 from scheduler.engine.collect.output import CHANGING, Output
 from scheduler.engine.collect.results import results_of
@@ -83,7 +84,8 @@ def _collect_at_once(rows: Sequence[JobRow], context: SiteContext, progress: Pro
 def _listed(rows: Sequence[JobRow], context: SiteContext, scratch: Path) -> Manifest:
     """The outputs of these jobs. One job alone with too many of them is bad; several raise ListTooLong."""
     try:
-        return manifest(rows, context.transport, scratch) if rows else Manifest()
+        shared = SharedFolders(context.ledger.of_folders((row.working_dir for row in rows), at_least=2))
+        return manifest(rows, context.transport, scratch, shared=shared) if rows else Manifest()
     except ListTooLong as error:
         if len(rows) > 1:
             raise

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from scheduler.engine.collect.local_paths import LocalPaths, NotCollectable
+from scheduler.engine.collect.local_paths import Found, LocalPaths, NotCollectable, SharedFolders
 from scheduler.engine.collect.output import LARGE_BYTES, LOGS, SHA256_OF_EMPTY, Output
 from scheduler.job import patterns
 from scheduler.job.numerals import is_number
@@ -43,10 +43,13 @@ class Outputs(Sequence[Output]):
         self._rows, self._reply, self._scratch = rows, reply, scratch
         self._starts, self._details, self._hashes = array("Q"), array("Q"), array("Q")
         self._jobs: dict[int, range] = {}
+        self._moved: dict[int, str] = {}
 
-    def add(self, file: _Listed, key: int) -> None:
-        """Add a file of the list, of the job with this key. The files of a job follow each other."""
+    def add(self, file: _Listed, key: int, path: str) -> None:
+        """Add a file of the list, of the job with this key, and its local path. Files of a job follow each other."""
         at = len(self._starts)
+        if path != _path_of(_row(self._rows, file.job), file, self._scratch):
+            self._moved[at] = path
         self._starts.append(file.start)
         self._details.append(file.details_start)
         self._hashes.append(file.hash_start)
@@ -68,7 +71,8 @@ class Outputs(Sequence[Output]):
             return [self[n] for n in range(*index.indices(len(self)))]
         file, _ = _read_file(self._reply, self._starts[index], self._details[index], self._hashes[index])
         row = _row(self._rows, file.job)
-        return _output(row, file, _path_of(row, file, self._scratch))
+        at = range(len(self))[index]
+        return _output(row, file, self._moved.get(at) or _path_of(row, file, self._scratch))
 
 
 @dataclass
@@ -113,7 +117,9 @@ class _Listed(NamedTuple):
         return f"{self.folder.rstrip('/')}/{self.name}"
 
 
-def read_listing(rows: Sequence[JobRow], reply: bytes, start: int, scratch: Path) -> Manifest:
+def read_listing(
+    rows: Sequence[JobRow], reply: bytes, start: int, scratch: Path, *, shared: SharedFolders | None = None
+) -> Manifest:
     """Read a list of outputs.
 
     Args:
@@ -121,6 +127,7 @@ def read_listing(rows: Sequence[JobRow], reply: bytes, start: int, scratch: Path
         reply: what manifest.sh printed.
         start: where the line ``files N`` begins in it.
         scratch: the local folder for files that are read and not kept.
+        shared: the working_dirs that several jobs have; default: none.
 
     Raises:
         ValueError, IndexError: the list is not valid.
@@ -136,16 +143,16 @@ def read_listing(rows: Sequence[JobRow], reply: bytes, start: int, scratch: Path
         elif word == "bad":
             code, _, name = why.partition(" ")
             result.bad.setdefault(_row(rows, number).key, _WHY.get(code, _WHY["read"]).format(repr(name)))
-    taken = LocalPaths()
+    taken, shared = LocalPaths(), shared or SharedFolders()
     for file in _files(reply, start + len("files ")):
         row = _row(rows, file.job)
         taken.begin(row)
         try:
             if _is_collected(row, file, result):
-                path = _path_of(row, file, scratch)
-                _output(row, file, path)
-                if taken.take(path, file.remote_path, file.kind):
-                    outputs.add(file, row.key)
+                found = _output(row, file, _path_of(row, file, scratch))
+                path = found.local_path if file.kind == "error" else shared.path(row, _found(file, found))
+                if path is not None and taken.take(path, file.remote_path, file.kind):
+                    outputs.add(file, row.key, path)
         except NotCollectable as error:
             result.bad.setdefault(row.key, str(error))
     return result
@@ -233,6 +240,10 @@ def _output(row: JobRow, file: _Listed, local_path: str) -> Output:
         mode=int(mode, 8),
         modified=int(modified) if modified is not None else None,
     )
+
+
+def _found(file: _Listed, output: Output) -> Found:
+    return Found(file.kind, file.name, file.remote_path, output.size, output.sha256, output.modified)
 
 
 def _path_of(row: JobRow, file: _Listed, scratch: Path) -> str:

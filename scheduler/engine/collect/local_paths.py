@@ -1,18 +1,163 @@
-"""Which local paths the outputs of a job take: two different outputs never share one."""
+"""Which local paths the outputs of a job take: two different outputs never share one, also not of two jobs."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from scheduler.engine.collect.output import LOGS
+from scheduler.job.outcome.facts import CollectedFile
 from scheduler.ledger.rows import JobRow
 
 
 class NotCollectable(ValueError):
     """This file of a job cannot be collected."""
+
+
+OWN_FOLDER = ".scheduler"
+"""In a working_dir that several jobs have, a job has a folder of its own in this one."""
+_SLACK_SECONDS = 1
+"""Times of files and of jobs are whole seconds."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file as the site lists it.
+
+    Attributes:
+        kind: as in `Output`.
+        name: its path in the job's folder.
+        remote_path: where it is.
+        size: in bytes.
+        sha256: in hexadecimal; empty for a large file.
+        modified: when it was last modified, in seconds since 1970; None if not known.
+    """
+
+    kind: str
+    name: str
+    remote_path: str
+    size: int
+    sha256: str
+    modified: int | None
+
+
+class SharedFolders:
+    """The working_dirs that several jobs have.
+
+    There a job's logs and results are in ``.scheduler/JOB_ID``, and so is an output whose path another job has.
+
+    Args:
+        rows: all jobs of these folders.
+    """
+
+    def __init__(self, rows: Iterable[JobRow] = ()) -> None:
+        self._folders: dict[str, _Folder] = {}
+        for row in rows:
+            self._folders.setdefault(row.working_dir, _Folder()).add(row)
+
+    def path(self, row: JobRow, found: Found) -> str | None:
+        """The local path of a log or output; None if this file is not of this job.
+
+        Raises:
+            NotCollectable: it was of this job, and another one has written over it.
+        """
+        folder = row.working_dir
+        name, shared = LOGS.get(found.kind) or os.path.normpath(found.name), self._folders.get(folder)
+        own = shared.own_folder(row) if shared is not None else ""
+        if shared is None or not own:
+            return f"{folder}/{name}"
+        is_itself = _is(f"{folder}/{os.path.normpath(found.name)}", found.remote_path)
+        if is_itself and shared.is_of_another(row, found):
+            return None
+        if found.kind in LOGS:
+            return f"{folder}/{own}/{name}" if not is_itself or _is_written_by(row, found) else None
+        path = f"{folder}/{name}"
+        return path if is_itself or shared.take(row, name, path, found) else f"{folder}/{own}/{name}"
+
+
+class _Folder:
+    """A working_dir that several jobs have."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, JobRow] = {}
+        self._of_id: dict[str, list[JobRow]] = {}
+        self._declared: dict[str, list[JobRow]] = {}  # by the name of an output of a job that is not collected
+        self._files: dict[str, list[tuple[JobRow, CollectedFile]]] = {}  # by local and remote path
+        self._taken: dict[str, int] = {}  # local path → the key of the job that gets it now
+
+    def add(self, row: JobRow) -> None:
+        self._rows[row.key] = row
+        self._of_id.setdefault(row.job_id, []).append(row)
+        for pattern in () if row.collected else row.patterns:
+            self._declared.setdefault(_folded(pattern), []).append(row)
+        for file in (*row.facts.logs, *row.facts.files) if row.facts is not None else ():
+            for path in {file.local_path, file.remote_path}:
+                self._files.setdefault(_folded(path), []).append((row, file))
+
+    def own_folder(self, row: JobRow) -> str:
+        """The folder in the working_dir that a job has for itself; empty if it has the whole working_dir."""
+        same_id = self._of_id[row.job_id]
+        is_same = any(_is_other(other, row) for other in same_id)
+        if not is_same and len(self._rows) == len(same_id):
+            return ""
+        return f"{OWN_FOLDER}/{row.job_id}{f'.{row.bundle}' if is_same else ''}"
+
+    def take(self, row: JobRow, name: str, path: str, found: Found) -> bool:
+        """Whether a job gets this local path: it is of no other job, and no other file is there."""
+        known = [other for other, _ in self._files.get(_folded(path), ())]
+        others = [*self._declared.get(_folded(name), ()), *known]
+        if any(_is_other(other, row) for other in others) or self._taken.setdefault(_folded(path), row.key) != row.key:
+            return False
+        try:
+            there = os.lstat(path)
+        except OSError:
+            return True
+        return any(other.job_id == row.job_id for other in known) or (there.st_size, int(there.st_mtime)) == (
+            found.size,
+            found.modified,
+        )
+
+    def is_of_another(self, row: JobRow, found: Found) -> bool:
+        """Whether another job has collected this very file of the folder, in which jobs ran on this machine."""
+        for other, file in self._files.get(_folded(found.remote_path), ()):
+            is_equal = file.size == found.size and file.modified_ns // 1_000_000_000 == found.modified
+            if other.key == row.key or not is_equal or (found.sha256 and file.sha256 not in ("", found.sha256)):
+                continue
+            started = row.status.started
+            is_older = found.modified is None or started is None or found.modified <= started.timestamp()
+            if is_older or file.remote_path != found.remote_path:  # the other one did not run in this folder
+                return True
+        return False
+
+
+def _is_other(other: JobRow, row: JobRow) -> bool:
+    """Whether their files must not be mixed. A job that was submitted once more replaces what it collected before."""
+    return other.key != row.key and not (other.job_id == row.job_id and other.collected)
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _is_written_by(row: JobRow, found: Found) -> bool:
+    """Whether a result.json in the folder in which several jobs ran was there before this one began.
+
+    Raises:
+        NotCollectable: it was written after this one had ended.
+    """
+    started, ended = row.status.started, row.status.ended
+    if found.modified is None or started is None or ended is None:
+        return True
+    if found.modified > ended.timestamp() + _SLACK_SECONDS:
+        raise NotCollectable(
+            f"{found.name!r} was written after the job had ended, by another job that ran in the same folder: give "
+            "each its own working_dir"
+        )
+    return found.modified >= started.timestamp() - _SLACK_SECONDS
 
 
 class LocalPaths:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scheduler.engine import programs
 from scheduler.engine.collect.listing import ListTooLong, Manifest, read_listing
+from scheduler.engine.collect.local_paths import SharedFolders
 from scheduler.engine.collect.output import LARGE_BYTES, SHA256_OF_EMPTY, Output
 from scheduler.errors import OutputError, ReplyTooLong
 from scheduler.ledger.rows import JobRow
@@ -20,13 +21,16 @@ LIST_SECONDS = 900.0
 _FILES = re.compile(rb"^files \d{1,9}\n", re.MULTILINE)
 
 
-def manifest(rows: Sequence[JobRow], transport: Transport, scratch: Path) -> Manifest:
+def manifest(
+    rows: Sequence[JobRow], transport: Transport, scratch: Path, *, shared: SharedFolders | None = None
+) -> Manifest:
     """List the outputs of finished jobs, in one remote command.
 
     Args:
         rows: the jobs.
         transport: the connection to their site.
         scratch: a temporary local folder, for files that are read and not kept.
+        shared: the working_dirs that several jobs have; default: none.
 
     Raises:
         OutputError: the reply is not a valid list. A file that cannot be collected is a problem of its job alone.
@@ -46,6 +50,6 @@ def manifest(rows: Sequence[JobRow], transport: Transport, scratch: Path) -> Man
     if reply.exit_code != 0 or start is None:
         raise OutputError(f"the outputs cannot be listed: {reply.err.strip()[:1000] or reply.out[:300]}")
     try:
-        return read_listing(rows, reply.stdout, start.start(), scratch)
+        return read_listing(rows, reply.stdout, start.start(), scratch, shared=shared)
     except (ValueError, IndexError) as error:
         raise OutputError(f"the list of outputs is not valid: {str(error)[:300]}") from error

@@ -30,7 +30,7 @@ def refuse_to_replace(jobs: Iterable[Job], context: SiteContext) -> None:
     for job in jobs:
         for name, source in job.input_files.items():
             target = Path(job.working_dir, name)
-            if os.path.lexists(target):
+            if os.path.lexists(target) and not job.runs_apart:
                 _check(job, name, source, target, context)
 
 
@@ -41,7 +41,7 @@ def _check(job: Job, name: str, source: Path, target: Path, context: SiteContext
             f"{what} is in the working_dir {job.working_dir!r} itself: on site {context.site.name!r} jobs run in their "
             "working_dir, and the job could change it; choose another working_dir, or leave the file out of input_files"
         )
-    if not any(_is_copy_of(row, name, target) for row in context.ledger.of_folder(job.working_dir)):
+    if not any(_is_copy_of(row, name, target) for row in context.ledger.of_folders([job.working_dir])):
         raise JobError(
             f"{what} would replace {str(target)!r}, which no earlier job has copied there, or which has changed since: "
             f"on site {context.site.name!r} jobs run in their working_dir; rename or delete it, or choose another "
