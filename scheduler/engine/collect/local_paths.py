@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from scheduler.engine.collect import local_files
 from scheduler.engine.collect.output import LOGS
+from scheduler.job import patterns
 from scheduler.job.outcome.facts import CollectedFile
 from scheduler.ledger.rows import JobRow
 
@@ -76,7 +78,8 @@ class SharedFolders:
         if found.kind in LOGS:
             return f"{folder}/{own}/{name}" if not is_itself or _is_written_by(row, found) else None
         path = f"{folder}/{name}"
-        return path if is_itself or shared.take(row, name, path, found) else f"{folder}/{own}/{name}"
+        is_free = shared.ran_here(row, path) if is_itself else shared.take(row, name, path, found)
+        return path if is_free else f"{folder}/{own}/{name}"
 
 
 class _Folder:
@@ -88,6 +91,7 @@ class _Folder:
         self._declared: dict[str, list[JobRow]] = {}  # by the name of an output of a job that is not collected
         self._files: dict[str, list[tuple[JobRow, CollectedFile]]] = {}  # by local and remote path
         self._taken: dict[str, int] = {}  # local path → the key of the job that gets it now
+        self._is_run_in: dict[str, bool] = {}  # bundle → whether an unfinished job of another one may run here
 
     def add(self, row: JobRow) -> None:
         self._rows[row.key] = row
@@ -106,20 +110,29 @@ class _Folder:
             return ""
         return f"{OWN_FOLDER}/{row.job_id}{f'.{row.bundle}' if is_same else ''}"
 
+    def ran_here(self, row: JobRow, path: str) -> bool:
+        """A job that ran in the folder has its files there: no other job gets this path."""
+        self._taken[_folded(path)] = row.key
+        return True
+
     def take(self, row: JobRow, name: str, path: str, found: Found) -> bool:
         """Whether a job gets this local path: it is of no other job, and no other file is there."""
         known = [other for other, _ in self._files.get(_folded(path), ())]
         others = [*self._declared.get(_folded(name), ()), *known]
         if any(_is_other(other, row) for other in others) or self._taken.setdefault(_folded(path), row.key) != row.key:
             return False
-        try:
-            there = os.lstat(path)
-        except OSError:
-            return True
-        return any(other.job_id == row.job_id for other in known) or (there.st_size, int(there.st_mtime)) == (
-            found.size,
-            found.modified,
-        )
+        if not os.path.lexists(path):
+            return not self._may_be_written(row, found)
+        return any(other.job_id == row.job_id for other in known) or _is_equal(path, found)
+
+    def _may_be_written(self, row: JobRow, found: Found) -> bool:
+        """Whether a file of a pattern could be written over by an unfinished job that runs in the folder itself."""
+        if not patterns.has_wildcard(row.patterns[int(found.kind)]):
+            return False
+        if row.bundle not in self._is_run_in:
+            others = (one for one in self._rows.values() if not one.collected and one.bundle != row.bundle)
+            self._is_run_in[row.bundle] = any(map(_runs_here, others))
+        return self._is_run_in[row.bundle]
 
     def is_of_another(self, row: JobRow, found: Found) -> bool:
         """Whether another job has collected this very file of the folder, in which jobs ran on this machine."""
@@ -132,6 +145,26 @@ class _Folder:
             if is_older or file.remote_path != found.remote_path:  # the other one did not run in this folder
                 return True
         return False
+
+
+def _runs_here(row: JobRow) -> bool:
+    """Whether a job may run in its working_dir: it is a job of this machine, without a folder of its own."""
+    folder = Path(row.remote_dir or "/nowhere")
+    return folder.is_dir() and not (folder / "dir").is_dir()
+
+
+def _is_equal(path: str, found: Found) -> bool:
+    """Whether a local file is what an interrupted collection has left of this output."""
+    try:
+        file = local_files.open_file(local_files.Where("", path))
+    except OSError:
+        return False
+    try:
+        return os.fstat(file).st_size == found.size and local_files.sha256_of(file) == found.sha256
+    except OSError:
+        return False
+    finally:
+        os.close(file)
 
 
 def _is_other(other: JobRow, row: JobRow) -> bool:
