@@ -55,7 +55,7 @@ class Reach:
     Attributes:
         variables: of the user's modules and of the script.
         definitions: the functions and classes of the user that it uses, itself among them.
-        modules: the user's modules that contain something of it.
+        modules: the user's modules that it names, or that contain something of it.
         names: every name and attribute in its code.
     """
 
@@ -146,10 +146,11 @@ class _Walk:
             value = definition.__globals__[name]
             if isinstance(value, ModuleType):
                 modules.append(value)
-            elif home is not None:
+            if home is not None:
                 yield from self.new(home, name)
             self.follow(value)
         for module in self.with_submodules(modules, names):
+            self.homes[module.__name__] = module
             for name in sorted(names & vars(module).keys()):
                 yield from self.new(module, name)
                 self.follow(vars(module)[name])

@@ -38,6 +38,7 @@ WAYS_OUT = (
 )
 
 
+FILLED = ("defaultdict", "Counter", "OrderedDict", "deque")  # of collections: a plain value for one is its content
 DOING = ["the function"]  # the last one is at work
 
 
@@ -136,7 +137,7 @@ def load(control, call):
 
 def set_values(call):
     """Give variables of modules the values that they had when the function was sent, if they differ from the source.
-    Variables with the same number have one and the same object."""
+    Variables with the same number have one and the same object. A container of `collections` gets the content."""
     made = {}
     for module, values in sorted(call.get("values", {}).items()):
         __import__(module)
@@ -144,7 +145,13 @@ def set_values(call):
             owner = sys.modules[module]
             for part in name.split(".")[:-1]:
                 owner = getattr(owner, part)
-            setattr(owner, name.split(".")[-1], made.setdefault(number, ast.literal_eval(text)))
+            last = name.split(".")[-1]
+            old, value = getattr(owner, last, None), ast.literal_eval(text)
+            if number not in made and type(old).__name__ in FILLED and type(old).__module__ == "collections":
+                old.clear()
+                (old.extend if hasattr(old, "extend") else old.update)(value)
+                made[number] = old
+            setattr(owner, last, made.setdefault(number, value))
 
 
 def leave_result(control, value, pickle_results):

@@ -29,7 +29,8 @@ _MAKERS: Mapping[str, Sequence[str]] = {
     "os": ["getenv"],
     "numpy": _NUMPY.split(),
 }
-_CONSTANTS = ("math", "cmath", "numpy", "scipy.constants", "string")
+CONSTANTS = ("math", "cmath", "numpy", "scipy.constants", "string", "typing")
+"""Modules whose constants are the same everywhere."""
 _MOST_ITEMS = 1_000_000
 
 
@@ -88,7 +89,7 @@ def _size(value: Any) -> int:
 def constant(node: ast.Attribute, scope: Mapping[str, Any]) -> Any:
     """`math.pi`, or a member of an enumeration; None if it is neither."""
     owner, value = named(node.value, scope), named(node, scope)
-    if isinstance(owner, ModuleType) and owner.__name__ in _CONSTANTS and isinstance(value, (int, float, str)):
+    if isinstance(owner, ModuleType) and owner.__name__ in CONSTANTS and isinstance(value, (int, float, str)):
         return value
     is_member = isinstance(owner, type) and issubclass(owner, enum.Enum) and isinstance(value, owner)
     return value if is_member else None

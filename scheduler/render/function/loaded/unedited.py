@@ -25,7 +25,8 @@ def check_unedited(module: ModuleType) -> None:
         for path, function in inner:
             if isinstance(function, FunctionType) and function.__code__.co_filename == str(file):
                 is_lambda = function.__code__.co_name == "<lambda>"
-                found = codes.get("<lambda>" if is_lambda else path, ())
+                anywhere = codes.get(f"*.{function.__code__.co_name}", [])
+                found = codes.get("<lambda>" if is_lambda else path, anywhere)
                 if (is_lambda or function.__code__.co_name == path.rpartition(".")[2]) and not any(
                     _same(function.__code__, one) for one in found
                 ):
@@ -42,7 +43,7 @@ def _function(item: object) -> object:
 
 @functools.lru_cache(maxsize=1000)
 def _codes_in(file: str, _modified: int) -> dict[str, list[CodeType]]:
-    """Name or Class.name → the code objects of the functions in a file that have it."""
+    """Name, Class.name, or *.name for any place → the code objects of the functions in a file that have it."""
     try:
         whole = compile(Path(file).read_bytes(), file, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError):
@@ -52,7 +53,15 @@ def _codes_in(file: str, _modified: int) -> dict[str, list[CodeType]]:
         found.setdefault(code.co_name, []).append(code)
         for inner in _inside(code):
             found.setdefault(f"{code.co_name}.{inner.co_name}", []).append(inner)
+    for code in _all_inside(whole):
+        found.setdefault(f"*.{code.co_name}", []).append(code)
     return found
+
+
+def _all_inside(code: CodeType) -> Iterator[CodeType]:
+    for inner in _inside(code):
+        yield inner
+        yield from _all_inside(inner)
 
 
 def _inside(code: CodeType) -> Iterator[CodeType]:
