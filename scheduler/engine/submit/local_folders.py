@@ -46,7 +46,7 @@ def refuse_shared_folders(jobs: Iterable[Job]) -> None:
 
 
 def set_apart(jobs: Sequence[Job], ledger: Ledger) -> None:
-    """Have new jobs run in folders of their own if another job may run in their working_dir meanwhile.
+    """Have new jobs run in folders of their own if another job has their working_dir.
 
     This matters on this machine, where a job that has its working_dir for itself runs in it.
 
@@ -63,7 +63,7 @@ def set_apart(jobs: Sequence[Job], ledger: Ledger) -> None:
     for row in ledger.of_folders(by_folder):
         if row.status.cause is not Cause.REFUSED:
             for job in by_folder[row.working_dir]:
-                job.runs_apart |= not row.collected
+                job.runs_apart |= not row.collected or row.job_id != job.job_id
                 if row.job_id != job.job_id:
                     _refuse_outputs_of(row, job)
 
