@@ -1,7 +1,7 @@
 """Runner: the open connection to one site, and the only object that acts. Its verbs join Job objects with the ledger.
 
 submit(jobs):
-    adopt the jobs that this campaign has submitted before
+    adopt the jobs that this campaign has submitted before, with the same content; other content is an error
     resume what an earlier, interrupted call has recorded but not sent
     render the new jobs, and record them              from here on no crash loses or duplicates a job
     send: one remote command unpacks and submits; its reply is recorded
@@ -20,23 +20,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from scheduler.batch.base import find
 from scheduler.engine.collect.fetch import Progress
 from scheduler.engine.connect import no_prompter, transport_to
 from scheduler.engine.context import SiteContext
+from scheduler.engine.identity import Changed, Rules
 from scheduler.engine.session import SiteSession
-from scheduler.engine.submit.local_folders import refuse_shared_folders, set_apart
-from scheduler.engine.submit.record import record_intent
+from scheduler.engine.submit.local_folders import refuse_shared_folders
+from scheduler.engine.submitter import Submitter
 from scheduler.engine.tracked_jobs import TrackedJobs
 from scheduler.errors import JobError
 from scheduler.job.job import Job
-from scheduler.job.state import JobState, Status
 from scheduler.ledger.ledger import Ledger
-from scheduler.render.bundle import render
 from scheduler.site.catalog import find_site
 from scheduler.site.site import Site
 from scheduler.transports.base import Transport
@@ -49,8 +47,10 @@ class Runner:
 
     Args:
         site: the name of a site, the path of a site file, or a Site. ``"local"`` needs no cluster.
-        campaign: a name for jobs that belong together. A job_id that this campaign has already submitted to this site
-            is adopted, with its state and results, and not submitted a second time.
+        campaign: a name for jobs that belong together, at one or more sites. A job that this campaign has already is
+            adopted, with its state and results, and not submitted a second time.
+        changed: what happens to a job whose campaign has its job_id with other content (params, script, function,
+            inputs, …): ``"error"``; ``"keep"`` adopts the recorded job; ``"rerun"`` submits another attempt of it.
         ledger: the record of all jobs; default: the user's own, in ``$SCHEDULER_STATE_DIR``.
         transport: how commands reach the site; default: the one in its file.
         prompt: whether a login may ask for a passphrase, password or one-time code at the terminal, and whether you
@@ -68,10 +68,11 @@ class Runner:
     def __init__(
         self, site: str | Path | Site, *, campaign: str | None = None, ledger: Ledger | None = None,
         transport: Transport | None = None, prompt: bool = True, sleep: Callable[[float], None] = time.sleep,
+        changed: Literal["error", "keep", "rerun"] = "error",
     ) -> None:  # fmt: skip
         asking = None if prompt else no_prompter()
         self.site = site if isinstance(site, Site) else find_site(site, prompter=asking)
-        self.campaign = campaign
+        self.campaign, self.changed = campaign, Changed(changed)
         self.ledger = ledger if ledger is not None else Ledger()
         self._prompt, self._sleep = prompt, sleep
         self._open(transport)
@@ -81,15 +82,17 @@ class Runner:
         self.transport = transport if transport is not None else transport_to(self.site, prompter=prompter)
         self.session = SiteSession(SiteContext(self.site, find(self.site.scheduler), self.ledger, self.transport))
         self._tracked = TrackedJobs(self.ledger, due=self.session.due_for_retry)
+        self._submitter = Submitter(self.session, self._tracked, campaign=self.campaign)
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process: what it opens anew, and the jobs."""
         tracked = [(job, key) for job in self._tracked for key in self._tracked.keys([job])]
         return {"site": self.site.to_json(), "campaign": self.campaign, "folder": self.ledger.folder,
-                "prompt": self._prompt, "jobs": tracked}  # fmt: skip
+                "prompt": self._prompt, "jobs": tracked, "changed": self.changed.value}  # fmt: skip
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.site, self.campaign = Site.from_json(state["site"]), state["campaign"]
+        self.changed = Changed(state["changed"])
         self.ledger, self._prompt, self._sleep = Ledger(state["folder"]), state["prompt"], time.sleep
         self._open()
         self._tracked.add((job for job, _ in state["jobs"]), (key for _, key in state["jobs"]))
@@ -114,26 +117,27 @@ class Runner:
         """Submit jobs as one bundle, in one remote command. After an error, the same call continues where it stopped.
 
         Raises:
-            JobError, ConfigError: a job cannot be rendered; nothing was sent.
+            JobError, ConfigError: a job cannot be rendered, or its campaign has it with other content (`changed`), or
+                at another site, unfinished; nothing was sent.
             TransportError: the connection was lost; nothing is lost, and what has arrived is not sent a second time.
             BatchError: the batch system refused some of the jobs; the others are submitted.
         """
-        jobs = list(jobs)
+        self._submit(list(jobs), retried=False)
+
+    def resubmit(self, jobs: Iterable[Job]) -> None:
+        """Submit jobs as `submit` does. Those of the campaign that have failed or were cancelled get another attempt,
+        with the script, values and files that are here now.
+
+        Raises:
+            SchedulerError: as `submit`.
+        """
+        self._submit(list(jobs), retried=True)
+
+    def _submit(self, jobs: Sequence[Job], *, retried: bool) -> None:
         refuse_shared_folders(jobs)
         self._assign(jobs)
-        if jobs:
-            self.transport.prepare()
         with self.session.acting:
-            token = None
-            while token is None:
-                if self.campaign is not None:
-                    self._tracked.adopt(jobs, campaign=self.campaign, site=self.session.context.key)
-                for unsent in self._tracked.unsent(jobs):
-                    self._act(partial(self.session.dispatcher.send, unsent))
-                new = self._tracked.new(jobs)
-                token = self._record(new) if new else ""
-            if token:
-                self._act(self.session.dispatcher.send_waiting)
+            self._submitter.submit(jobs, Rules(self.changed, retried=retried))
             self._tracked.refresh(jobs)
             self._tracked.raise_refused(jobs, site=self.site, command=self.session.context.system.submit_command)
 
@@ -218,13 +222,16 @@ class Runner:
         self._assign(jobs)
         return jobs
 
-    def retry(self, jobs: Iterable[Job], *, memory: str | None = None, walltime: str | None = None) -> None:
+    def retry(
+        self, jobs: Iterable[Job], *, memory: str | None = None, walltime: str | None = None, force: bool = False
+    ) -> None:
         """Submit a new attempt of failed or cancelled jobs, with one remote command. Earlier attempts are kept.
 
         Args:
             jobs: the jobs to retry.
             memory: their new memory, as in `Resources`; None: unchanged.
             walltime: their new walltime, as in `Resources`; None: unchanged.
+            force: also jobs of which the attempt before may still run (it is lost, or its cancellation is pending).
 
         Raises:
             JobError: some jobs cannot be retried; the others are. If the site does not allow the resources, no job is.
@@ -235,7 +242,7 @@ class Runner:
         if self.ledger.lost(self.keys(jobs)):  # a job that runs or has completed must not get another attempt
             self.session.poll()
         with self.session.acting:
-            reasons = self.session.dispatcher.retry(self.keys(jobs), memory=memory, walltime=walltime)
+            reasons = self.session.dispatcher.retry(self.keys(jobs), memory=memory, walltime=walltime, force=force)
         self._tracked.refresh(jobs)
         self._tracked.raise_not_retried(jobs, reasons, site=self.site)
 
@@ -270,22 +277,3 @@ class Runner:
         for job in jobs:
             if job.runner is None or isinstance(job.runner, Runner):
                 job.set_runner(self)
-
-    def _record(self, jobs: Sequence[Job]) -> str | None:
-        """Record the intent to submit. Gives the bundle's token; None if another process of the campaign was first."""
-        set_apart(jobs, self.ledger)
-        bundle = render(jobs, self.site, campaign=self.campaign)
-        keys = record_intent(bundle, self.session.context, campaign=self.campaign)
-        if not keys:
-            return None
-        self._tracked.add((job for _, job in bundle.jobs), keys)
-        for job in jobs:
-            job.observe(Status(JobState.SUBMITTING))
-        return bundle.token
-
-    def _act(self, send: Callable[[], object]) -> None:
-        try:
-            send()
-        except JobError:  # a bundle that can no longer be sent was deleted from the ledger
-            self._tracked.drop_deleted()
-            raise

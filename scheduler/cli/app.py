@@ -14,15 +14,18 @@ from scheduler.cli.options import (
     JobFile,
     JobId,
     JobIds,
+    Keep,
     OfCampaign,
     OfSite,
     RenderSite,
+    RerunChanged,
     Show,
     SiteArgument,
     SubmitCampaign,
     SubmitSite,
     Timeout,
     Yes,
+    changed_option,
 )
 from scheduler.cli.sites_app import sites_app
 
@@ -64,23 +67,34 @@ def _main(
 
 @app.command()
 def run(
-    file: JobFile, site: SubmitSite, campaign: SubmitCampaign = None, again: Again = False, timeout: Timeout = None,
-    show: Show = None, json: AsJson = False,
+    file: JobFile, site: SubmitSite, campaign: SubmitCampaign = None, again: Again = False, keep: Keep = False,
+    rerun_changed: RerunChanged = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only jobs that have not completed; failed ones get another attempt.")
+    ] = False,
+    timeout: Timeout = None, show: Show = None, json: AsJson = False,
 ) -> None:  # fmt: skip
     """Submit jobs, wait for them and download their outputs.
 
     Jobs that the campaign has already submitted are not submitted a second time: the command waits for them and
-    prints their results.
+    prints their results. If their content has changed since, it asks what to do: see --keep and --rerun-changed.
     """
     from scheduler.cli.commands import run
 
-    _exit(run.run(file, site, campaign=campaign, again=again, timeout=timeout, show=show or (), json=json))
+    changed = changed_option(keep, rerun_changed)
+    _exit(
+        run.run(
+            file, site, campaign=campaign, again=again, changed=changed, failed=failed, timeout=timeout,
+            show=show or (), json=json,
+        )
+    )  # fmt: skip
 
 
 @app.command()
 def submit(
-    file: JobFile, site: SubmitSite, campaign: SubmitCampaign = None, again: Again = False, json: AsJson = False
-) -> None:
+    file: JobFile, site: SubmitSite, campaign: SubmitCampaign = None, again: Again = False, keep: Keep = False,
+    rerun_changed: RerunChanged = False, json: AsJson = False,
+) -> None:  # fmt: skip
     """Submit jobs without waiting for them.
 
     Jobs that the campaign has already submitted are not submitted a second time. `scheduler wait` waits for the jobs
@@ -88,7 +102,8 @@ def submit(
     """
     from scheduler.cli.commands import submit
 
-    _exit(submit.submit(file, site, campaign=campaign, again=again, json=json))
+    changed = changed_option(keep, rerun_changed)
+    _exit(submit.submit(file, site, campaign=campaign, again=again, changed=changed, json=json))
 
 
 @app.command()
@@ -173,17 +188,31 @@ def retry(
     ] = False,
     memory: Annotated[str | None, typer.Option(metavar="AMOUNT", help="New memory request, e.g. 6GB.")] = None,
     walltime: Annotated[str | None, typer.Option(metavar="TIME", help="New walltime request, e.g. 4h.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Retry with the script and values that this job file has now."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also jobs of which the attempt before may still be running.")
+    ] = False,
     json: AsJson = False,
 ) -> None:  # fmt: skip
     """Submit a new attempt of failed, lost or cancelled jobs.
 
-    Needs the jobs' remote directories. Earlier attempts and their logs are kept.
+    Without --from it needs the jobs' remote directories. Earlier attempts and their logs are kept.
     """
     from scheduler.cli.commands import retry
     from scheduler.cli.selection import Selection
 
     selection = Selection(job_ids or (), site, campaign)
-    _exit(retry.retry(selection, failed=failed, missing=missing, memory=memory, walltime=walltime, json=json))
+    if file is not None and (failed or missing or memory or walltime):
+        raise typer.BadParameter("--from goes with none of --failed, --missing, --memory and --walltime")
+    _exit(
+        retry.retry(
+            selection, failed=failed, missing=missing, memory=memory, walltime=walltime, force=force, json=json,
+            file=file,
+        )
+    )  # fmt: skip
 
 
 @app.command()

@@ -22,8 +22,8 @@ def campaign_of(file: JobFile, requested: str | None) -> str:
     return requested or file.campaign or f"{console.printable(file.path.stem)}-{path_digest}"
 
 
-def run_of(ledger: Ledger, campaign: str, site: str, *, again: bool) -> str:
-    """The campaign's last run at this site, or with `again` a new one: ``b0-scan``, ``b0-scan@2``, ``b0-scan@3``, …
+def run_of(ledger: Ledger, campaign: str, *, again: bool) -> str:
+    """The campaign's last run, at any site, or with `again` a new one: ``b0-scan``, ``b0-scan@2``, ``b0-scan@3``, …
 
     A name that ends in a run's number (``b0-scan@2``) names that run.
 
@@ -35,14 +35,14 @@ def run_of(ledger: Ledger, campaign: str, site: str, *, again: bool) -> str:
         return campaign
     base = match["base"] if match else campaign
     last, number = base, 1
-    while ledger.of_campaign(f"{base}@{number + 1}", site):
+    while ledger.of_campaign(f"{base}@{number + 1}"):
         number += 1
         last = f"{base}@{number}"
-    rows = ledger.of_campaign(last, site) if again else []
+    rows = ledger.of_campaign(last) if again else []
     unfinished = sum(not format.finished_and_collected(row) for row in rows)
     if unfinished:
         raise SchedulerError(
-            f"campaign {last!r} on {site}: {console.number_of(unfinished, 'job')} not finished or not collected yet; "
+            f"campaign {last!r}: {console.number_of(unfinished, 'job')} not finished or not collected yet; "
             "a new run would write into the same folders. Wait for them (scheduler wait) or cancel them first"
         )
     return f"{base}@{number + 1}" if rows else last

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from scheduler.cli.reconnect import keys_by_site, open_session
 from scheduler.cli.screen import console
 from scheduler.cli.screen.progress import progress_display
+from scheduler.engine.identity import Rules
 from scheduler.engine.session import SiteSession
+from scheduler.engine.submit.local_folders import refuse_shared_folders
+from scheduler.engine.submitter import Submitter
+from scheduler.engine.tracked_jobs import TrackedJobs
 from scheduler.errors import SchedulerError, TransportError, WaitTimeout
+from scheduler.job.job import Job
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
 
@@ -79,13 +84,14 @@ def cancel(rows: Sequence[JobRow], ledger: Ledger) -> bool:
 
 
 def retry(
-    rows: Sequence[JobRow], ledger: Ledger, *, memory: str | None, walltime: str | None
+    rows: Sequence[JobRow], ledger: Ledger, *, memory: str | None, walltime: str | None, force: bool = False
 ) -> tuple[dict[int, str], bool]:
     """Submit a new attempt of jobs.
 
     Args:
         memory: the memory that the new attempts request, with a unit; None requests what the last ones did.
         walltime: likewise.
+        force: also those of which the attempt before may still run.
 
     Returns:
         The reasons, by their keys, why jobs are not retried; and True if there was no error at any site.
@@ -95,9 +101,40 @@ def retry(
     def retry_at(session: SiteSession, keys: list[int]) -> None:
         if ledger.lost(keys):  # a job that runs or has completed must not get another attempt
             session.poll()
-        refused.update(session.dispatcher.retry(keys, memory=memory, walltime=walltime))
+        refused.update(session.dispatcher.retry(keys, memory=memory, walltime=walltime, force=force))
 
-    return refused, _each_site(rows, ledger, retry_at)
+    return refused, _each_site(rows, ledger, retry_at, for_attempts=True)
+
+
+def resubmit(
+    rows: Sequence[JobRow], jobs: Mapping[str, Job], ledger: Ledger, *, campaign: str, force: bool
+) -> tuple[dict[int, str], bool]:
+    """Submit a new attempt of jobs, with the content that they have now.
+
+    Args:
+        rows: of a campaign.
+        jobs: id → the job as it is now.
+        ledger: with the rows.
+        campaign: of the jobs.
+        force: also those of which the attempt before may still run.
+
+    Returns:
+        As `retry`.
+    """
+
+    def resubmit_at(session: SiteSession, keys: list[int]) -> None:
+        if ledger.lost(keys):
+            session.poll()
+        chosen = [jobs[row.job_id] for row in rows if row.key in keys]
+        refuse_shared_folders(chosen)
+        tracked = TrackedJobs(ledger, due=session.due_for_retry)
+        rules = Rules(retried=True, force=force)
+        Submitter(session, tracked, campaign=campaign).submit(chosen, rules)
+
+    no_errors = _each_site(rows, ledger, resubmit_at, for_attempts=True)
+    before = {row.key: row.retries for row in rows}
+    left = [row for row in ledger.of_keys(before) if row.retries == before[row.key]]
+    return {row.key: row.status.reason or str(row.status) for row in left}, no_errors
 
 
 def _poll_site(session: SiteSession) -> None:
@@ -106,12 +143,14 @@ def _poll_site(session: SiteSession) -> None:
         raise TransportError(f"{session.context.site.name}: {session.last_error}")
 
 
-def _each_site(rows: Sequence[JobRow], ledger: Ledger, act: Callable[[SiteSession, list[int]], None]) -> bool:
+def _each_site(
+    rows: Sequence[JobRow], ledger: Ledger, act: Callable[[SiteSession, list[int]], None], *, for_attempts: bool = False
+) -> bool:
     """Call `act` for each site of these jobs. An error at a site is printed, and the next site follows."""
     no_errors = True
     for site, keys in keys_by_site(rows).items():
         try:
-            with open_session(site, ledger) as session:
+            with open_session(site, ledger, for_attempts=for_attempts) as session:
                 act(session, keys)
         except WaitTimeout:
             raise

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from scheduler.engine.identity import Changed
 
 
 def _seconds(text: str | float) -> float:
@@ -56,6 +59,12 @@ Again = Annotated[
         "--again", help="Start a new run of the campaign: submit its jobs even if they were submitted before."
     ),
 ]
+Keep = Annotated[
+    bool, typer.Option("--keep", help="Use the recorded jobs of the campaign even if their content has changed since.")
+]
+RerunChanged = Annotated[
+    bool, typer.Option("--rerun-changed", help="Run jobs again whose content has changed since they were submitted.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Timeout = Annotated[
     float | None,
@@ -77,3 +86,12 @@ Show = Annotated[
     typer.Option("--show", metavar="RESULT", help="Result to print as a column of the table (repeatable)."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
+def changed_option(keep: bool, rerun: bool) -> Changed:
+    """What --keep and --rerun-changed choose."""
+    from scheduler.engine.identity import Changed
+
+    if keep and rerun:
+        raise typer.BadParameter("give --keep or --rerun-changed, not both")
+    return Changed.KEEP if keep else Changed.RERUN if rerun else Changed.ERROR

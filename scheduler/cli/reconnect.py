@@ -39,19 +39,25 @@ def keys_by_site(rows: Sequence[JobRow]) -> dict[str, list[int]]:
 
 
 @contextmanager
-def open_session(name: str, ledger: Ledger) -> Iterator[SiteSession]:
+def open_session(name: str, ledger: Ledger, *, for_attempts: bool = False) -> Iterator[SiteSession]:
     """A session at a site that has jobs in the ledger. It connects when it is first used.
+
+    Args:
+        name: under which the ledger has the site.
+        ledger: with the jobs.
+        for_attempts: new attempts are submitted: with all settings of the user's file today, such as the account.
 
     Raises:
         ConfigError: the recorded site cannot be read.
     """
-    site = site_of_jobs(name, ledger)
+    site = site_of_jobs(name, ledger, for_attempts=for_attempts)
     with transport_to(site, prompter=console.prompter()) as transport:
         yield SiteSession(SiteContext(site, find(site.scheduler), ledger, transport, recorded_as=name))
 
 
-def site_of_jobs(name: str, ledger: Ledger) -> Site:
-    """The site as it was when its jobs were submitted, with today's connection settings if its file still describes it.
+def site_of_jobs(name: str, ledger: Ledger, *, for_attempts: bool = False) -> Site:
+    """The site as it was when its jobs were submitted, with today's connection settings if its file still describes it;
+    for new attempts with all settings of today.
 
     Raises:
         ConfigError: the recorded site cannot be read.
@@ -66,6 +72,8 @@ def site_of_jobs(name: str, ledger: Ledger) -> Site:
     now = _site_today(then)
     if now is None:
         return then
+    if for_attempts:
+        return now
     settings = {**then.to_json()["settings"], **{key: now.to_json()["settings"][key] for key in _TAKEN_FROM_FILE}}
     return Site.from_mapping(settings, name=then.name, sources=then.sources, guarded=then.guarded)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -16,6 +17,7 @@ from scheduler.campaign.jobfile import JobFile, read_job_file
 from scheduler.cli import campaigns
 from scheduler.cli.screen import console, format
 from scheduler.engine.connect import transport_to
+from scheduler.engine.identity import Changed, ChangedError
 from scheduler.engine.site_identity import description_of, known_as, others_of_this_name, recorded_as
 from scheduler.errors import BatchError, TransportError
 from scheduler.job.job import Job
@@ -33,6 +35,7 @@ class FileSubmission:
 
     Attributes:
         campaign: the campaign, with the number of its run if that is not the first one.
+        retried: jobs that have failed or were cancelled get another attempt.
         refused: the batch system's message about jobs that it refused; empty if it accepted all.
     """
 
@@ -40,6 +43,7 @@ class FileSubmission:
     runner: Runner
     campaign: str
     jobs: list[Job]
+    retried: bool = False
     refused: str = ""
 
     def keys(self) -> list[int]:
@@ -61,14 +65,33 @@ class FileSubmission:
     def already_submitted(self) -> list[JobRow]:
         """The jobs that this campaign has submitted before: those that were refused or have no answer do not count."""
         ids = {job.job_id for job in self.jobs}
-        earlier = self.runner.ledger.of_campaign(self.campaign, self.runner.session.context.key)
+        earlier = self.runner.ledger.of_campaign(self.campaign)
         newest = {row.job_id: row for row in earlier if row.job_id in ids and row.status.cause is not Cause.REFUSED}
-        return [row for row in newest.values() if not _is_unanswered(row)]
+        rows = [row for row in newest.values() if not _is_unanswered(row)]
+        return [row for row in rows if not (self.retried and row.status.final)]
+
+    def leave_completed(self) -> int:
+        """Leave out the jobs that have completed, whatever their content is now. Returns how many."""
+        rows = self.runner.ledger.of_campaign(self.campaign)
+        completed = {row.job_id for row in rows if row.status.state is JobState.COMPLETED}
+        before = len(self.jobs)
+        self.jobs = [job for job in self.jobs if job.job_id not in completed]
+        return before - len(self.jobs)
 
 
 @contextmanager
-def file_submission(file: Path, site: str, *, campaign: str | None, again: bool) -> Iterator[FileSubmission]:
+def file_submission(
+    file: Path, site: str, *, campaign: str | None, again: bool, changed: Changed, retried: bool = False
+) -> Iterator[FileSubmission]:
     """Read the job file and the site, and open a runner. Nothing is submitted yet. Ctrl-C prints how to resume.
+
+    Args:
+        file: the job file.
+        site: its name, or the path of its file.
+        campaign: instead of the one in the file.
+        again: start a new run of the campaign.
+        changed: what happens to jobs that the campaign has with other content.
+        retried: jobs that have failed or were cancelled get another attempt.
 
     Raises:
         SchedulerError: the job file or the site file is wrong.
@@ -76,12 +99,12 @@ def file_submission(file: Path, site: str, *, campaign: str | None, again: bool)
     job_file = read_job_file(file)
     jobs, target, ledger = job_file.jobs(), find_site(site, report=console.print_message), Ledger()
     key = recorded_as(target, ledger)
-    run = campaigns.run_of(ledger, campaigns.campaign_of(job_file, campaign), key, again=again)
+    run = campaigns.run_of(ledger, campaigns.campaign_of(job_file, campaign), again=again)
     _print_other_sites(target, ledger)
     transport = transport_to(target, prompter=console.prompter())
-    with Runner(target, campaign=run, ledger=ledger, transport=transport) as runner:
+    with Runner(target, campaign=run, ledger=ledger, transport=transport, changed=changed.value) as runner:
         try:
-            yield FileSubmission(job_file, runner, run, jobs)
+            yield FileSubmission(job_file, runner, run, jobs, retried)
         except KeyboardInterrupt:
             if worth_waiting_for(ledger.of_campaign(run, key)):
                 print_how_to_resume(run)
@@ -103,8 +126,7 @@ def submit_new_jobs(submission: FileSubmission) -> None:
     new, site = len(submission.jobs) - len(earlier), submission.runner.site.name
     silent = not new or console.is_plain(sys.stderr) or not console.stderr_console().is_terminal
     try:
-        with nullcontext() if silent else _spinner(f"submitting to {site}"):
-            submission.runner.submit(submission.jobs)
+        _submit(submission, nullcontext if silent else partial(_spinner, f"submitting to {site}"))
     except BatchError as error:
         submission.refused = str(error)
         if not submission.refused_rows():
@@ -114,6 +136,39 @@ def submit_new_jobs(submission: FileSubmission) -> None:
         console.print_message("The jobs are recorded. Run the same command again to resume the submission.")
         raise typer.Exit(1) from None
     _print_outcome(submission, {row.job_id for row in earlier})
+
+
+def _submit(submission: FileSubmission, waiting: Callable[[], AbstractContextManager[None]]) -> None:
+    """Submit the jobs. If some have other content than recorded, ask at the terminal what to do.
+
+    Args:
+        submission: of the jobs.
+        waiting: what is shown meanwhile.
+
+    Raises:
+        SchedulerError: as `Runner.submit`.
+    """
+    runner = submission.runner
+    submit = runner.resubmit if submission.retried else runner.submit
+    try:
+        with waiting():
+            submit(submission.jobs)
+    except ChangedError as error:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()) or runner.changed is not Changed.ERROR:
+            raise
+        console.print_error(str(error))
+        runner.changed = _choice()
+        with waiting():
+            submit(submission.jobs)
+
+
+def _choice() -> Changed:
+    question = "Keep the recorded jobs (k), run the changed ones again (r), or stop (s)?"
+    answers = {"k": Changed.KEEP, "r": Changed.RERUN}
+    while (answer := typer.prompt(question, default="s", err=True).strip()) not in answers:
+        if answer == "s":
+            raise typer.Exit(1)
+    return answers[answer]
 
 
 def worth_waiting_for(rows: Sequence[JobRow]) -> bool:
@@ -188,8 +243,3 @@ def _print_already_submitted(submission: FileSubmission, earlier: Sequence[JobRo
         f"already submitted: {len(earlier)} of {console.number_of(len(submission.jobs), 'job')} ({age} ago, campaign "
         f"{console.printable(submission.campaign)}); --again starts a new run"
     )
-    path = submission.file.path
-    if path.stat().st_mtime > first:
-        console.print_message(
-            f"{console.printable(path.name)} was modified after that; jobs already submitted are not updated", "yellow"
-        )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from scheduler.batch.shown_id import shown_id
+from scheduler.engine.identity import Decisions, Rules, decide, of_campaign
 from scheduler.engine.one_thread import OneThread
 from scheduler.errors import BatchError, JobError
 from scheduler.job.job import Job, JobType
@@ -12,6 +14,7 @@ from scheduler.job.outcome.recorded import RecordedJob, cannot_be_submitted
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
+from scheduler.render.content.content import Content
 from scheduler.site.site import Site
 
 
@@ -29,6 +32,7 @@ class TrackedJobs:
         self._one_thread = OneThread()
         self._keys: dict[Job, int] = {}
         self._copied: dict[Job, tuple[object, Status]] = {}
+        self._contents: dict[Job, tuple[str, object]] = {}  # the digest of the submitted content, and the function
 
     def __iter__(self) -> Iterator[Job]:
         return iter(list(self._keys))
@@ -38,15 +42,30 @@ class TrackedJobs:
 
     def add(self, jobs: Iterable[Job], keys: Iterable[int]) -> None:
         """Track these jobs, whose rows have these keys."""
-        self._keys.update(zip(jobs, keys, strict=True))
+        pairs = dict(zip(jobs, keys, strict=True))
+        self._keys.update(pairs)
+        contents = self._ledger.attempts.contents_of(pairs.values())
+        self._contents.update((job, (contents.get(key, ""), job.function)) for job, key in pairs.items())
 
-    def adopt(self, jobs: Sequence[Job], *, campaign: str, site: str) -> None:
-        """Track those jobs that the campaign has already submitted to the site. Refused ones are not adopted."""
-        rows = self._ledger.of_campaign(campaign, site)
-        known = {row.job_id: row.key for row in rows if row.status.cause is not Cause.REFUSED}
-        found = [job for job in jobs if job not in self._keys and job.job_id in known]
-        self.add(found, [known[job.job_id] for job in found])
-        self.refresh(jobs)
+    def decide(self, contents: Mapping[Job, Content], rules: Rules, *, campaign: str | None) -> Decisions:
+        """Decide what is done with jobs. Those that are tracked exist, and those that the campaign has at any site."""
+        tracked = {row.key: row for row in self._ledger.of_keys(self.keys(contents))}
+        rows: dict[Job, list[JobRow]] = {}
+        if campaign is not None:
+            found = self._ledger.of_campaign(campaign, ids=(job.job_id for job in contents))
+            rows = of_campaign(contents, found, rules)
+        for job in contents:
+            row = tracked.get(self._keys.get(job, -1))
+            if row is not None and (rules.retried or row.status.cause is not Cause.REFUSED):
+                rows[job] = [row]
+        unchanged = [job for job in contents if self._contents.get(job, ("", None))[1] is job.function is not None]
+        return decide(contents, rows, rules, self._ledger, unchanged=unchanged)
+
+    def adopt(self, rows: Mapping[Job, JobRow]) -> None:
+        """Track jobs that the ledger has, and copy what it has of them."""
+        found = [job for job, row in rows.items() if self._keys.get(job) != row.key]
+        self.add(found, [rows[job].key for job in found])
+        self.refresh(list(rows))
 
     def recorded(self, rows: Sequence[JobRow]) -> list[Job]:
         """The jobs of these rows. Those that are not tracked yet are made, and tracked."""
@@ -54,7 +73,7 @@ class TrackedJobs:
         for row in rows:
             if row.key not in known:
                 known[row.key] = _recorded(row)
-                self._keys[known[row.key]] = row.key
+                self.add([known[row.key]], [row.key])
         jobs = [known[row.key] for row in rows]
         self.refresh(jobs)
         return jobs
@@ -62,6 +81,17 @@ class TrackedJobs:
     def keys(self, jobs: Iterable[Job]) -> list[int]:
         """The keys of those jobs that are tracked."""
         return [self._keys[job] for job in jobs if job in self._keys]
+
+    def refuse_recorded(self, jobs: Iterable[Job], rules: Rules) -> None:
+        """Refuse jobs that must be submitted, and were read from the ledger, which does not hold what they run.
+
+        Raises:
+            JobError: one of them is such a job.
+        """
+        for job in jobs:
+            again = job.status.cause is Cause.REFUSED or (rules.retried and job.final and not job.is_completed())
+            if isinstance(job, RecordedJob) and (job not in self._keys or again):
+                raise cannot_be_submitted(job)
 
     def require(self, jobs: Iterable[Job]) -> None:
         """Check that all of `jobs` are tracked.
@@ -72,18 +102,6 @@ class TrackedJobs:
         unknown = next((job for job in jobs if job not in self._keys), None)
         if unknown is not None:
             raise JobError(f"job {unknown.job_id!r} was not submitted by this runner; submit it first")
-
-    def new(self, jobs: Iterable[Job]) -> list[Job]:
-        """Those of `jobs` that must be submitted: they are not tracked, or the batch system has refused them.
-
-        Raises:
-            JobError: one of them was read from the ledger, which does not hold what it runs.
-        """
-        new = [job for job in jobs if job not in self._keys or job.status.cause is Cause.REFUSED]
-        for job in new:
-            if isinstance(job, RecordedJob):
-                raise cannot_be_submitted(job)
-        return new
 
     def unsent(self, jobs: Iterable[Job]) -> list[str]:
         """The tokens of the bundles of `jobs` for which the site has not yet answered whether they are submitted."""
@@ -100,7 +118,9 @@ class TrackedJobs:
             due = self._due(list(rows.values()))
             for job in changed:
                 row = rows.get(self._keys.get(job, -1))
-                if row is not None and row.key not in due:
+                if row is not None and row.content != self._contents[job][0]:
+                    job.observe(replace(_REPLACED, retries=row.retries))
+                elif row is not None and row.key not in due:
                     job.observe(row.status, row.results, facts=row.facts)
                     job.batch_id, job.remote_dir = shown_id(row) or None, row.remote_dir
                     self._copied[job] = (mark_of[job], job.status)
@@ -117,7 +137,7 @@ class TrackedJobs:
         """Stop tracking jobs whose row was deleted, because they can no longer be submitted: they count as new."""
         recorded = {row.key for row in self._ledger.of_keys(list(self._keys.values()))}
         for job in [job for job, key in self._keys.items() if key not in recorded]:
-            del self._keys[job]
+            del self._keys[job], self._contents[job]
             job.state = JobState.CREATED
 
     def raise_refused(self, jobs: Sequence[Job], *, site: Site, command: str) -> None:
@@ -138,6 +158,11 @@ class TrackedJobs:
 
 def _recorded(row: JobRow) -> Job:
     return RecordedJob(row.job_id, JobType(row.type), working_dir=row.working_dir, output_files=row.patterns)
+
+
+_REPLACED = Status(
+    JobState.CANCELLED, Cause.CANCELLED, reason="replaced: another process has submitted it with other content"
+)
 
 
 def _is_unanswered(row: JobRow) -> bool:

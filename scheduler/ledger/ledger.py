@@ -16,7 +16,7 @@ from typing import Any
 
 from scheduler.job.outcome.facts import Facts
 from scheduler.job.state import JobState, Status
-from scheduler.ledger.attempts import Attempts
+from scheduler.ledger.attempts import Attempts, Changed, delete_last, record_jobs
 from scheduler.ledger.database import Database
 from scheduler.ledger.mapping import batch_row, job_rows, new_batches, state_rows, status_values, storable
 from scheduler.ledger.polls import LOST_SECONDS, Polls
@@ -30,7 +30,6 @@ from scheduler.ledger.tables import (
     LOST_SINCE,
     NEW_BATCH,
     NEW_BUNDLE,
-    NEW_JOB,
     NEW_JOB_DEFAULTS,
     NEW_STATUS,
     NEW_STATUS_IF,
@@ -38,7 +37,6 @@ from scheduler.ledger.tables import (
     OBSERVATION_OF_ATTEMPT,
     OF_FOLDERS,
     RESULTS,
-    TAKEN,
 )
 
 _FINAL = json.dumps([state.word for state in JobState if state.final])
@@ -98,40 +96,42 @@ class Ledger:
     def record_intent(
         self, *, token: str, site: str, site_json: Mapping[str, Any], python: str, probe: str,
         batches: Iterable[tuple[int, int, str, bool]], jobs: Iterable[Mapping[str, Any]],
+        contents: Mapping[str, tuple[str, str]] | None = None, renewed: Mapping[int, tuple[JobRow, str]] | None = None,
     ) -> list[int]:  # fmt: skip
         """Record the intent to submit these jobs. It is on disk when this returns.
 
         Args:
             token: of their bundle.
             site, site_json: the site's name and settings.
-            python: the Python command that their functions need; empty: none.
-            probe: the sh program that checks that command on the login node; empty: none.
+            python, probe: the Python command that their functions need, and the sh program that checks it; or empty.
             batches: of each batch the first element, the count, the name, and whether it is packed.
             jobs: the values of the columns of `NEW_JOB`.
+            contents: of the jobs: digest → parts and paths, as JSON.
+            renewed: element → a job that the ledger has, and why it gets another attempt; the other jobs are new.
 
         Returns:
-            The keys of the jobs, in order. Empty, and nothing is recorded, if a job's campaign has the job already:
-            another process was first.
+            The keys of the jobs, in order. Empty, and nothing is recorded, if another process was first.
         """
-        now, jobs, me = time.time(), list(jobs), self.database.me()
-        with self.database.writing() as db:
-            if any(db.execute(TAKEN, {**job, "site": site}).fetchone() for job in jobs if job["campaign"]):
-                return []
-            bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": me,
-                      "created": now, "python": python, "probe": probe, "owned_at": now}  # fmt: skip
-            db.execute(NEW_BUNDLE, bundle)
-            db.executemany(NEW_BATCH, new_batches(token, batches))
-            new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "created": now, "updated": now}
-            db.executemany(NEW_JOB, ({**NEW_JOB_DEFAULTS, **job, **new} for job in jobs))
-            keys = db.execute("SELECT key FROM jobs WHERE bundle = ? ORDER BY element", (token,)).fetchall()
+        now = time.time()
+        new = {"bundle": token, "site": site, "state": JobState.SUBMITTING.word, "created": now, "updated": now}
+        rows = {job["element"]: {**NEW_JOB_DEFAULTS, **job, **new} for job in jobs}
+        bundle = {"token": token, "site": site, "site_json": json.dumps(site_json), "owner": self.database.me(),
+                  "created": now, "python": python, "probe": probe, "owned_at": now}  # fmt: skip
+        try:
+            with self.database.writing() as db:
+                db.execute(NEW_BUNDLE, bundle)
+                db.executemany(NEW_BATCH, new_batches(token, batches))
+                keys = record_jobs(db, rows, renewed or {}, contents or {})
+        except Changed:
+            return []
         self.recovery.note(token, site)
-        return [row["key"] for row in keys]
+        return keys
 
     def delete_bundle(self, token: str) -> None:
-        """Delete a bundle and its jobs. Nothing of it was submitted, and nothing can be in future."""
+        """Delete a bundle and the attempts in it. Nothing of it was submitted, and nothing can be in future."""
         with self.database.writing() as db:
-            for table in ("jobs", "batches"):
-                db.execute(f"DELETE FROM {table} WHERE bundle = ?", (token,))  # noqa: S608
+            delete_last(db, token)
+            db.execute("DELETE FROM batches WHERE bundle = ?", (token,))
             db.execute("DELETE FROM bundles WHERE token = ?", (token,))
         self.recovery.forget(token)
 
@@ -219,9 +219,9 @@ class Ledger:
         """The jobs with these working_dirs, oldest first; only of folders that at least so many jobs have."""
         return self._jobs(OF_FOLDERS, json.dumps(list(set(folders))), at_least)
 
-    def of_campaign(self, campaign: str, site: str) -> list[JobRow]:
-        """The jobs that a campaign has submitted to a site, oldest first."""
-        return self._jobs("j.campaign = ? AND j.site = ?", campaign, site)
+    def of_campaign(self, campaign: str, site: str | None = None, *, ids: Iterable[str] | None = None) -> list[JobRow]:
+        """The jobs of a campaign (at this site, with these ids, if they are given), oldest first."""
+        return self.chosen(sites=None if site is None else [site], campaign=campaign, ids=ids)
 
     def failed(self, site: str) -> list[JobRow]:
         """The failed jobs of a site that have an automatic retry and are not collected yet."""
@@ -238,18 +238,19 @@ class Ledger:
 
     def chosen(
         self, *, sites: Sequence[str] | None = None, campaign: str | None = None, job_id: str | None = None,
-        not_done: bool = False, since: float = math.inf,
+        ids: Iterable[str] | None = None, not_done: bool = False, since: float = math.inf,
     ) -> list[JobRow]:  # fmt: skip
         """The jobs that match every given condition, oldest first.
 
         Args:
             sites: the names under which their sites are recorded; None: any.
-            campaign, job_id: None: any.
+            campaign, job_id, ids: None: any.
             not_done: only jobs that are not collected yet, or have changed after `since`.
             since: seconds since 1970.
         """
         given = {"j.campaign = ?": campaign, "j.job_id = ?": job_id}
         given["j.site IN (SELECT value FROM json_each(?))"] = None if sites is None else json.dumps(list(sites))
+        given["j.job_id IN (SELECT value FROM json_each(?))"] = None if ids is None else json.dumps(list(ids))
         conditions = [condition for condition, value in given.items() if value is not None]
         conditions += ["(j.collected = 0 OR j.updated > ?)"] if not_done else []
         values = [v for v in given.values() if v is not None] + ([since] if not_done else [])
@@ -257,8 +258,7 @@ class Ledger:
 
     def _jobs(self, where: str, *values: object) -> list[JobRow]:
         """The jobs that match an SQL condition, oldest first. The condition contains no text of a user."""
-        query = f"{JOBS} WHERE {where} ORDER BY j.key"
-        return self.database.rows(query, values, partial(job_rows, folder=self.folder))
+        return self.database.rows(f"{JOBS} WHERE {where} ORDER BY j.key", values, partial(job_rows, folder=self.folder))
 
     def count(self) -> int:
         """How many jobs are recorded."""

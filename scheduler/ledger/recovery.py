@@ -31,6 +31,7 @@ from scheduler.ledger.tables import (
     NEW_STATUS,
     NEXT_ATTEMPT,
     OBSERVATION,
+    RENEW,
 )
 
 _CHECKED_BYTES = 1 << 14
@@ -67,6 +68,7 @@ class AdoptedJob:
     campaign: str | None
     earlier: tuple[str, int] | None
     status: Status
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,7 @@ def _record_job(db: sqlite3.Connection, job: AdoptedJob, bundle: AdoptedBundle, 
     earlier = "SELECT key, bundle, state, cause, retry FROM jobs WHERE bundle = ? AND element = ?"
     row = db.execute(earlier, tuple(job.earlier)).fetchone() if job.earlier else None
     if row is None:
-        names = ("first", "element", "job_id", "campaign", "type", "working_dir", "patterns", "resources")
+        names = ("first", "element", "job_id", "campaign", "type", "working_dir", "patterns", "resources", "content")
         own = {name: getattr(job, name) for name in names}
         key = db.execute(NEW_JOB, {
             **own, "bundle": bundle.token, "site": site, "state": job.status.state.word, "retry": "{}",
@@ -262,6 +264,8 @@ def _record_job(db: sqlite3.Connection, job: AdoptedJob, bundle: AdoptedBundle, 
         db.execute(KEEP_ATTEMPT, {**judged, "retry": row["retry"], "now": now})
         where = {"first": job.first, "element": job.element, "resources": job.resources, "bundle": bundle.token}
         db.execute(NEXT_ATTEMPT, {"key": key, **where, "state": job.status.state.word, "now": now})
+        renewed = {name: getattr(job, name) for name in ("type", "working_dir", "patterns", "content")}
+        db.execute(RENEW, {**renewed, "template": None, "retry": "{}", "site": site, "key": key})
         retries += 1
     db.execute(NEW_STATUS, {**status_values(replace(job.status, retries=retries)), "key": key, "now": now})
     db.execute(OBSERVATION, {"job": key, "at": now, "text": f"adopt: found on the site: {job.status}"})

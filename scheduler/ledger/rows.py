@@ -84,6 +84,7 @@ class JobRow:
         template: the local path of its own template, or None.
         retries: how many retries there were; the attempt number is ``retries + 1``.
         cancelling: whether its last attempt is to be cancelled.
+        content: the digest of what its last attempt runs; empty: an older version recorded none.
     """
 
     key: int
@@ -123,6 +124,7 @@ class JobRow:
     batch_system: str = ""
     cancelling: Cancelling = Cancelling.NO
     facts: Facts | None = None
+    content: str = ""
 
     @property
     def remote_dir(self) -> str | None:

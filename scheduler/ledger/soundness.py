@@ -19,7 +19,7 @@ LATEST = 1e10
 _WHOLE = ("key", "first", "element", "sent", "count", "size", "packed", "slot", "full", "silent", "collected",
           "requeues", "retries", "job")  # fmt: skip
 _TEXT = ("bundle", "job_id", "site", "type", "working_dir", "patterns", "state", "cause", "raw", "reason", "node",
-         "resources", "retry", "name", "batch_system", "settled_digest", "elements", "keys")  # fmt: skip
+         "resources", "retry", "name", "batch_system", "settled_digest", "content", "elements", "keys")  # fmt: skip
 _TIMES = ("created", "updated", "replaced")
 _NULLABLE_TEXT = ("folder", "batch_id", "campaign", "results", "facts", "template")
 _NULLABLE_TIMES = ("started", "ended", "silent_since")

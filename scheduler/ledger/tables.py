@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-VERSION = 6
+VERSION = 7
 SCHEMA = """
 CREATE TABLE bundles (
   token TEXT PRIMARY KEY, site TEXT NOT NULL, site_json TEXT NOT NULL, folder TEXT,
@@ -29,9 +29,10 @@ CREATE TABLE jobs (
   started REAL, ended REAL, requeues INTEGER NOT NULL DEFAULT 0, silent INTEGER NOT NULL DEFAULT 0, silent_since REAL,
   collected INTEGER NOT NULL DEFAULT 0, results TEXT, created REAL NOT NULL, updated REAL NOT NULL,
   resources TEXT NOT NULL DEFAULT '{}', retry TEXT NOT NULL DEFAULT '{}', template TEXT,
-  retries INTEGER NOT NULL DEFAULT 0, cancelling INTEGER NOT NULL DEFAULT 0, facts TEXT);
+  retries INTEGER NOT NULL DEFAULT 0, cancelling INTEGER NOT NULL DEFAULT 0, facts TEXT,
+  content TEXT NOT NULL DEFAULT '');
 CREATE UNIQUE INDEX jobs_element ON jobs (bundle, element);
-CREATE INDEX jobs_campaign ON jobs (campaign, site, job_id);
+CREATE INDEX jobs_campaign ON jobs (campaign, job_id);
 CREATE INDEX jobs_open ON jobs (site, collected) WHERE collected = 0;
 CREATE INDEX jobs_lost ON jobs (site, updated) WHERE cause = 'lost';
 CREATE INDEX jobs_cancelling ON jobs (site) WHERE cancelling = 1;
@@ -40,7 +41,10 @@ CREATE TABLE attempts (
   first INTEGER NOT NULL, element INTEGER NOT NULL, state TEXT NOT NULL, cause TEXT NOT NULL, exit_code INTEGER,
   raw TEXT NOT NULL, reason TEXT NOT NULL, node TEXT NOT NULL, started REAL, ended REAL, requeues INTEGER NOT NULL,
   resources TEXT NOT NULL, collected INTEGER NOT NULL, results TEXT, replaced REAL NOT NULL, facts TEXT,
+  content TEXT NOT NULL DEFAULT '', type TEXT NOT NULL DEFAULT '', working_dir TEXT NOT NULL DEFAULT '',
+  patterns TEXT NOT NULL DEFAULT '[]', template TEXT,
   PRIMARY KEY (job, retries)) WITHOUT ROWID;
+CREATE TABLE contents (digest TEXT PRIMARY KEY, parts TEXT NOT NULL, paths TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE observations (job INTEGER NOT NULL REFERENCES jobs, at REAL NOT NULL, text TEXT NOT NULL);
 CREATE INDEX observations_job ON observations (job);
 CREATE TABLE sites (
@@ -107,6 +111,19 @@ ALTER TABLE sites ADD COLUMN history_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN facts TEXT;
 ALTER TABLE attempts ADD COLUMN facts TEXT;
 """,
+    6: """
+ALTER TABLE jobs ADD COLUMN content TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN content TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN type TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN working_dir TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN patterns TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE attempts ADD COLUMN template TEXT;
+UPDATE attempts SET (type, working_dir, patterns, template) =
+  (SELECT type, working_dir, patterns, template FROM jobs WHERE key = attempts.job);
+CREATE TABLE contents (digest TEXT PRIMARY KEY, parts TEXT NOT NULL, paths TEXT NOT NULL) WITHOUT ROWID;
+DROP INDEX jobs_campaign;
+CREATE INDEX jobs_campaign ON jobs (campaign, job_id);
+""",
 }
 """Version → the statements that turn a database of that version into one of the next. A step that was released is
 never changed."""
@@ -126,10 +143,12 @@ NEW_BUNDLE = _insert("bundles", "token", "site", "site_json", "owner", "python",
 NEW_BATCH = _insert("batches", "bundle", "first", "count", "name", "packed", "slot")
 NEW_JOB = _insert(
     "jobs", "bundle", "first", "element", "job_id", "campaign", "site", "type", "working_dir", "patterns", "state",
-    "resources", "retry", "template", "created", "updated",
+    "resources", "retry", "template", "content", "created", "updated",
 )  # fmt: skip
-NEW_JOB_DEFAULTS: Mapping[str, str | None] = {"resources": "{}", "retry": "{}", "template": None}
-TAKEN = "SELECT 1 FROM jobs WHERE campaign = :campaign AND site = :site AND job_id = :job_id AND cause != 'refused'"
+NEW_JOB_DEFAULTS: Mapping[str, str | None] = {"resources": "{}", "retry": "{}", "template": None, "content": ""}
+NEW_CONTENT = "INSERT OR IGNORE INTO contents (digest, parts, paths) VALUES (?, ?, ?)"
+TAKEN = "SELECT 1 FROM jobs WHERE campaign = :campaign AND job_id = :job_id AND cause != 'refused'"
+"""At any site: a campaign is one over all of them."""
 _BATCH_SYSTEM = (
     "CASE WHEN json_valid(b.site_json) THEN coalesce(json_extract(b.site_json, '$.settings.scheduler'), '') ELSE '' END"
     " AS batch_system"
@@ -194,7 +213,9 @@ ELEMENTS = (
 SILENCE = "UPDATE jobs SET silent = ?, silent_since = ? WHERE key = ? AND retries = ?"
 SETTLED = "UPDATE batches SET settled_digest = ? WHERE bundle = ? AND first = ?"
 
-_KEPT = ", ".join((*STATUS, "bundle", "first", "element", "resources", "collected", "results", "facts"))
+_RENEWED = ("type", "working_dir", "patterns", "template", "content")
+"""The columns of a job that an attempt with other content changes."""
+_KEPT = ", ".join((*STATUS, "bundle", "first", "element", "resources", "collected", "results", "facts", *_RENEWED))
 """The columns of a job that its row in `attempts` keeps."""
 KEEP_ATTEMPT = (
     f"INSERT INTO attempts (job, {_KEPT}, replaced) SELECT key, {_KEPT}, :now FROM jobs"  # noqa: S608
@@ -208,11 +229,17 @@ NEXT_ATTEMPT = (
     " cancelling = 0,"
     " updated = :now WHERE key = :key"
 )
+RENEW = (
+    f"UPDATE jobs SET {', '.join(f'{column} = :{column}' for column in (*_RENEWED, 'site', 'retry'))}"  # noqa: S608
+    " WHERE key = :key"
+)
+"""After `NEXT_ATTEMPT`: the attempt has the content that is here now."""
 RESTORE_PREVIOUS = (
     f"UPDATE jobs SET ({_KEPT}) = (SELECT {_KEPT} FROM attempts"  # noqa: S608
     " WHERE job = :key ORDER BY retries DESC LIMIT 1), retry = '{}', updated = :now WHERE key = :key"
 )
 """Makes the job's previous attempt its last one, and disables its automatic retry."""
+RESTORE_SITE = "UPDATE jobs SET site = (SELECT site FROM bundles WHERE token = jobs.bundle) WHERE key = :key"
 DROP_LAST = "DELETE FROM attempts WHERE job = :key AND retries = (SELECT retries FROM jobs WHERE key = :key)"
 ADD_REASON = (
     "UPDATE jobs SET reason = CASE reason WHEN '' THEN :why ELSE reason || '; ' || :why END"

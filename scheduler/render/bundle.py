@@ -30,6 +30,7 @@ from scheduler.job.job import Job, JobType
 from scheduler.job.resources import Resources
 from scheduler.job.validation import params_as_json
 from scheduler.render import frame
+from scheduler.render.function.pack import Packer
 from scheduler.render.grouping import Group, groups
 from scheduler.render.outputs import outputs_script
 from scheduler.render.payload import Shared, input_paths, payload_of
@@ -103,7 +104,10 @@ class _Making:
     python: str = ""
 
 
-def render(jobs: Sequence[Job], site: Site, *, campaign: str | None = None, token: str | None = None) -> Bundle:
+def render(
+    jobs: Sequence[Job], site: Site, *, campaign: str | None = None, token: str | None = None,
+    packer: Packer | None = None,
+) -> Bundle:  # fmt: skip
     """Make the bundle of these jobs.
 
     Args:
@@ -111,6 +115,7 @@ def render(jobs: Sequence[Job], site: Site, *, campaign: str | None = None, toke
         site: where they go.
         campaign: part of the batches' names; by default the id of the first job.
         token: of the submission; by default a new one.
+        packer: of functions that it has examined; by default a new one.
 
     Raises:
         JobError: a job requests what the site or its batch system does not allow, or one of its files cannot be read.
@@ -118,7 +123,8 @@ def render(jobs: Sequence[Job], site: Site, *, campaign: str | None = None, toke
     """
     system = find(site.scheduler)
     name = frame.label(campaign or (jobs[0].job_id if jobs else "job"))
-    making = _Making(site, system, token or frame.new_token(), name, Shared(input_paths(jobs)))
+    shared = Shared(input_paths(jobs), packer=packer or Packer())
+    making = _Making(site, system, token or frame.new_token(), name, shared)
     batches: list[Batch] = []
     first = 0
     for group in groups(_with_resources(jobs, site), site.limits, arrays=system.arrays):

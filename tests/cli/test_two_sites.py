@@ -30,7 +30,8 @@ def test_two_site_files_of_one_name_do_not_mix(workspace: Workspace) -> None:
     here, other = rig(workspace, "rig.yaml", "one"), rig(workspace, "other/rig.yaml", "two")
     file = workspace.sweep("endless", count=1)
     workspace.scheduler("submit", file, "--site", here)
-    second = workspace.scheduler("submit", file, "--site", other)
+    assert "at another site" in workspace.scheduler("submit", file, "--site", other, code=1).err
+    second = workspace.scheduler("submit", file, "--site", other, "--campaign", "second")
     assert "1 job submitted" in second.err and "jobs of site 'rig' are at" in second.err
     assert (bundles(workspace, "one"), bundles(workspace, "two")) == (1, 1)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scheduler import BatchError, LedgerError, OutputError
+from scheduler.engine.identity import Rules
 from scheduler.transports.base import Expanded, Program, Reply
 from scheduler.transports.local.transport import LocalTransport
 from tests.wrapped import Streams, Wrapped
@@ -194,7 +195,7 @@ def test_a_clock_that_is_a_minute_wrong_changes_no_end(
 
 def test_a_bundle_that_exists_neither_locally_nor_remotely_is_lost(campaign: Campaign) -> None:
     with campaign.runner() as runner:
-        runner._record(campaign.jobs)
+        runner._submitter.record(campaign.jobs, Rules())
         token = runner.ledger.chosen()[0].bundle
         runner.ledger.spool(token).unlink()
         runner.session.poll()
@@ -204,7 +205,7 @@ def test_a_bundle_that_exists_neither_locally_nor_remotely_is_lost(campaign: Cam
 
 def test_a_submission_that_never_arrived_is_withdrawn_by_cancel(campaign: Campaign) -> None:
     with campaign.runner() as runner:
-        runner._record(campaign.jobs)
+        runner._submitter.record(campaign.jobs, Rules())
         keys = [row.key for row in runner.ledger.chosen()]
         runner.session.cancel(keys)
         assert {str(row.status) for row in runner.ledger.of_keys(keys)} == {"cancelled"}

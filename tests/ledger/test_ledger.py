@@ -188,6 +188,21 @@ def test_a_ledger_of_an_older_version_is_migrated_with_its_rows(tmp_path: Path, 
     Ledger(tmp_path).close()
 
 
+def test_jobs_of_a_version_without_contents_are_kept_with_their_attempts(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "ledger.sqlite")
+    db.executescript((CASES / "ledger" / "version-6.sql").read_text())
+    db.close()
+    ledger = Ledger(tmp_path)
+    assert [row.content for row in ledger.of_campaign("scan")] == ["", ""]
+    with ledger.database.reading() as db:
+        [kept] = db.execute("SELECT type, working_dir, patterns, template, content FROM attempts").fetchall()
+    assert tuple(kept) == ("script", "/home/b", "[]", None, "")
+    ledger.attempts.undo({2: "refused"})
+    [_, job] = ledger.of_campaign("scan")
+    assert (str(job.status), job.retries, job.working_dir, job.site) == ("failed: unknown", 0, "/home/b", "hpc")
+    ledger.close()
+
+
 def _columns(path: Path) -> list[tuple[str, str, str]]:
     db = sqlite3.connect(path)
     rows = db.execute("SELECT m.name, c.name, c.type FROM sqlite_schema m, pragma_table_info(m.name) c ORDER BY 1, 2")

@@ -9,12 +9,17 @@ from scheduler.batch.shown_id import shown_id
 from scheduler.cli import report
 from scheduler.cli.screen import console
 from scheduler.cli.submission import file_submission, submit_new_jobs, wait_command, worth_waiting_for
+from scheduler.engine.identity import Changed
 from scheduler.ledger.rows import JobRow
 
 
-def submit(file: Path, site: str, *, campaign: str | None, again: bool, json: bool) -> int:
-    """Submit the jobs of a file, print a line for each job. Returns the exit code."""
-    with file_submission(file, site, campaign=campaign, again=again) as submission:
+def submit(file: Path, site: str, *, campaign: str | None, again: bool, changed: Changed, json: bool) -> int:
+    """Submit the jobs of a file, print a line for each job. Returns the exit code.
+
+    Args:
+        changed: what happens to jobs that the campaign has with other content.
+    """
+    with file_submission(file, site, campaign=campaign, again=again, changed=changed) as submission:
         submit_new_jobs(submission)
         jobs, unanswered = submission.rows(), submission.unanswered_rows()
     if submission.refused:

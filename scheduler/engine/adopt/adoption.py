@@ -120,7 +120,7 @@ def _adopted(bundle: FoundBundle, system: BatchSystem) -> AdoptedBundle:
     return AdoptedBundle(bundle.token, bundle.folder, bundle.created, batches, jobs)
 
 
-_FIELDS = ("element", "job_id", "working_dir", "type", "patterns", "resources", "campaign", "earlier")
+_FIELDS = ("element", "job_id", "working_dir", "type", "patterns", "resources", "campaign", "earlier", "content")
 
 
 def _of_batch(

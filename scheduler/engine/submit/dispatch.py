@@ -150,13 +150,16 @@ class Dispatcher:
                 if not retry.reject_unrenderable(requests, self.context):
                     raise
 
-    def retry(self, keys: Sequence[int], *, memory: str | None = None, walltime: str | None = None) -> dict[int, str]:
+    def retry(
+        self, keys: Sequence[int], *, memory: str | None = None, walltime: str | None = None, force: bool = False
+    ) -> dict[int, str]:
         """Retry jobs at the user's request, in one remote command for each bundle.
 
         Args:
             keys: finished jobs that did not complete.
             memory: what the next attempt asks for instead, as in `Resources`.
             walltime: likewise.
+            force: although the attempt before may still run.
 
         Returns:
             Jobs that are not retried: their key → why.
@@ -173,7 +176,7 @@ class Dispatcher:
             refused = {row.key: why for row in rows if (why := retry.why_not(row))}
             rows = [row for row in rows if row.key not in refused]
             requests = retry.requests_by_user(rows, self.context, memory=memory, walltime=walltime)
-            token = retry.plan(requests, self.context) if requests else ""
+            token = retry.plan(requests, self.context, force=force) if requests else ""
         return refused | (self.send_waiting() if token else {})
 
     def _record_busy(self, token: str, reason: str) -> None:

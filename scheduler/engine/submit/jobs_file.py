@@ -6,6 +6,7 @@ It holds no params, variables or commands.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ NAME = "jobs.json"
 _VERSION = 1
 _SHARED = ("type", "patterns", "resources")
 """Values that many jobs have in common: they are stored once."""
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _OWN = ("element", "job_id", "working_dir", "earlier")
 
 
@@ -27,7 +29,8 @@ class JobsFile:
         created: when the bundle was recorded (seconds since 1970).
         campaign: of its jobs, or None.
         jobs: for each job ``element``, ``job_id``, ``working_dir``, ``type``, ``patterns``, ``resources`` (the last two
-            as JSON), ``campaign``, and ``earlier``: token and element of the attempt before, or None.
+            as JSON), ``campaign``, ``content`` (its digest; may be empty), and ``earlier``: token and element of the
+            attempt before, or None.
     """
 
     site: str
@@ -44,7 +47,9 @@ class JobsFile:
             kind = kinds.setdefault(tuple(job[name] for name in (*_SHARED, "campaign")), len(kinds))
             rows.append([kind, *(job[name] for name in _OWN)])
         head = {"version": _VERSION, "site": self.site, "identity": self.identity, "batch_system": self.batch_system}
-        return json.dumps({**head, "created": self.created, "kinds": list(kinds), "jobs": rows}).encode()
+        contents = [job["content"] for job in self.jobs]
+        more = {"created": self.created, "kinds": list(kinds), "jobs": rows, "contents": contents}
+        return json.dumps({**head, **more}).encode()
 
     @classmethod
     def read(cls, text: str) -> JobsFile:
@@ -57,8 +62,15 @@ class JobsFile:
             values = json.loads(text)
             kinds = [dict(zip((*_SHARED, "campaign"), kind, strict=True)) for kind in values["kinds"]]
             rows = [dict(zip(("kind", *_OWN), row, strict=True)) for row in values["jobs"]]
-            jobs = [kinds[row.pop("kind")] | row for row in rows]
+            contents = values.get("contents") or [""] * len(rows)  # an older version writes none
+            jobs = [
+                kinds[row.pop("kind")] | row | {"content": _digest(c)} for row, c in zip(rows, contents, strict=True)
+            ]
             site, identity, system = (str(values[name]) for name in ("site", "identity", "batch_system"))
             return cls(site, identity, system, float(values["created"]), jobs)
         except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
             raise ValueError(f"it is not a {NAME}: {error!r}") from error
+
+
+def _digest(value: object) -> str:
+    return value if isinstance(value, str) and _DIGEST.match(value) else ""

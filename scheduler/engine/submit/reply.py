@@ -33,6 +33,7 @@ class SubmitReply:
         empty: the site does not have the bundle, and none was sent.
         unknown: tokens of bundles of the same campaign that the ledger did not know; then nothing was done.
         python: the version of the site's Python, if pickles need a certain one.
+        held: elements of which an earlier attempt may still run: element → why; they never run.
         outcomes: first element of a batch → its outcome. A batch that is not in it was not submitted.
     """
 
@@ -41,6 +42,7 @@ class SubmitReply:
     empty: bool = False
     unknown: tuple[str, ...] = ()
     python: str = ""
+    held: dict[int, str] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
 
@@ -63,6 +65,10 @@ def read_submit_reply(reply: Reply, system: BatchSystem, firsts: Collection[int]
             found.unknown = tuple(rest.split()[:_MOST_UNKNOWN])
         elif key == "empty":
             found.empty = True
+        elif key == "held":
+            element, _, why = rest.partition("\t")
+            if is_number(element):
+                found.held[int(element)] = cut(why)
         elif key == "python":
             found.python = cut(rest.strip())
         elif is_number(key) and (not firsts or int(key) in firsts):

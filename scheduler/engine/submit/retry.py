@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from scheduler.engine.context import SiteContext
 from scheduler.engine.site_identity import identity_of
-from scheduler.engine.submit import jobs_file, leftovers, spool
+from scheduler.engine.submit import jobs_file, leftovers, record, spool
 from scheduler.engine.submit.jobs_file import JobsFile
 from scheduler.errors import ConfigError, JobError
 from scheduler.job.resources import Resources, Retry, memory_mib
@@ -110,7 +110,7 @@ def history_text(row: JobRow, again: Again, site: Site) -> str:
     return f"attempt {row.retries + 2}, after {row.status}" + (f": {changes}" if changes else "")
 
 
-def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
+def plan(requests: Sequence[RetryRequest], context: SiteContext, *, force: bool = False) -> str | None:
     """Write the bundle of these attempts to the spool, and the intent to submit it to the ledger.
 
     Both are on disk when this returns. Each job then has the status of its next attempt.
@@ -118,6 +118,7 @@ def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
     Args:
         requests: at least one.
         context: the site of the jobs.
+        force: the attempts begin although the ones before may still run.
 
     Returns:
         The token of the bundle; None, and nothing is recorded, if another process has changed one of the jobs first.
@@ -130,6 +131,8 @@ def plan(requests: Sequence[RetryRequest], context: SiteContext) -> str | None:
     refuse_unsafe(ledger.folder)
     bundle = render_retries(requests, site, context.system, token=new_token())
     files = {**bundle.files, jobs_file.NAME: _jobs_file(bundle, context).content()}
+    if not force:
+        files |= record.earlier_file({move.element: move.row for move in _moves(bundle)})
     batches = [(one.first, len(one.requests), one.name, one.packed) for one in bundle.batches]
     with leftovers.claimed(bundle.token, ledger) as path:
         spool.write(files, path)
@@ -146,7 +149,7 @@ def _jobs_file(bundle: NextBundle, context: SiteContext) -> JobsFile:
         {
             "element": element, "job_id": row.job_id, "campaign": row.campaign, "working_dir": row.working_dir,
             "type": row.type, "patterns": json.dumps(row.patterns), "earlier": (row.bundle, row.element),
-            "resources": json.dumps(request.again.resources.to_json()),
+            "resources": json.dumps(request.again.resources.to_json()), "content": row.content,
         }
         for one in bundle.batches
         for element, request in enumerate(one.requests, start=one.first)

@@ -143,6 +143,46 @@ last_words() { cat "batches/$1/err" "batches/$1/out" 2>/dev/null | head -c 2000 
   ! all_withdrawn "$first" || printf '%s\tgiven up %s\t%s\n' "$first" "$(cat "batches/$first/code" 2>/dev/null)" "$(last_words "$first")"
 done
 
+# `earlier` has the jobs of which an attempt before may still wait or run: element; the bundle of that attempt, and its
+# element there. Its guard is taken, so that it can never begin. If it began and has no end, this attempt must not begin, and
+# `held` has it. If it has ended, the batch system may not begin it once more. This is decided once.
+has_ended() {
+  ended=''
+  for file in "$1/ends/$2".*; do
+    case ${file##*/} in
+      "$2".run.*) [ -e "$1/ends/$2.${file##*.}" ] || return 1 ;;
+      *) [ ! -e "$file" ] || ended=1 ;;
+    esac
+  done
+  [ -n "$ended" ]
+}
+withdraw_earlier() {
+  while IFS=$tab read -r element folder before; do
+    case $folder in /*) ;; *) folder=$work/$folder ;; esac
+    [ -d "$folder/guards" ] || continue
+    guard=$folder/guards/$before
+    ln -s "cancelled/$before" "$guard" 2>/dev/null
+    holder=$(readlink "$guard")
+    case $holder in
+      cancelled | cancelled/*) ;;
+      '') printf '%s\tcannot write in %s\n' "$element" "$folder" ;;
+      *) if has_ended "$folder" "$before"; then ln -s "cancelled/$before" "$guard.$$" && mv -f "$guard.$$" "$guard"
+        else printf '%s\tit began as %s and has no end\n' "$element" "$holder"; fi ;;
+    esac
+  done
+}
+if [ -s earlier ]; then
+  if [ ! -e held ]; then
+    withdraw_earlier <earlier >.held || die "cannot write in $bundle (is the disk full?)"
+    [ ! -s .held ] || cut -f 1 .held | withdraw_elements "$bundle"
+    while IFS=$tab read -r element _; do
+      [ -L "guards/$element" ] || die "cannot write in $bundle (is the disk full?)"
+    done <.held
+    mv .held held || die "cannot write in $bundle (is the disk full?)"
+  fi
+  sed "s/^/held$tab/" held
+fi
+
 # The bundle of a retry does not contain the files of its jobs. `copies` has, for each element, the bundle and the element of
 # the earlier attempt, and the first element of its batch there. Its files are copied, but not what the earlier attempt wrote.
 # The link `shared` leads to the files that were sent with the first attempt.

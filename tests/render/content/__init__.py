@@ -1,0 +1,1 @@
+"""The content of a job and what of it counts."""
