@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +157,7 @@ def test_failed_jobs_are_adopted_by_submit_and_get_an_attempt_by_resubmit(world:
 
 
 def test_a_function_that_can_only_be_pickled_counts_as_changed_in_another_runner(world: World) -> None:
-    value = 3
-    job = Job("f", function=lambda: value, working_dir=world.folder / "f")
+    job = Job("f", function=partial(json.dumps, 3), working_dir=world.folder / "f")
     runner = world.runner()
     runner.submit([job])
     runner.submit([job])  # this runner knows that it is the same object
