@@ -77,7 +77,7 @@ CALLS = st.tuples(
 ENDS = st.tuples(st.just("end"), st.sampled_from([True, False]), st.just(0))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(st.one_of(EDITS, CALLS, ENDS, CALLS, ENDS), max_size=14))
 def test_no_sequence_of_edits_and_calls_returns_a_result_of_other_content(
     steps: list[tuple[Any, Any, Any]], tmp_path_factory: pytest.TempPathFactory

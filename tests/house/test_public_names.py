@@ -23,7 +23,7 @@ PUBLIC = [
     ),
 ]
 VERBS = {
-    *("submit", "poll", "wait", "cancel", "collect", "retry", "close", "keys", "jobs", "as_completed"),
+    *("submit", "poll", "wait", "cancel", "collect", "retry", "resubmit", "close", "keys", "jobs", "as_completed"),
     *("run_job", "check_job_status", "cancel_job"),  # for one job: AID2E's schedulers call these
 }
 COMMANDS = {
