@@ -50,10 +50,12 @@ class World:
         self.script = folder / "run.sh"
         self.script.write_text("echo 1\n")
 
-    def runner(self, site: str = "one", **options: Any) -> Runner:
-        keys = {"transport": "local", "scheduler": "slurm", "work_dir": f"/{site}"}
+    def runner(self, site: str | Site = "one", **options: Any) -> Runner:
+        if isinstance(site, str):
+            keys = {"transport": "local", "scheduler": "slurm", "work_dir": f"/{site}"}
+            site = Site.from_mapping(keys, name=site)
         more = {"campaign": "opt", "ledger": self.ledger, "transport": self.transport, **options}
-        return Runner(Site.from_mapping(keys, name=site), **more)
+        return Runner(site, **more)
 
     def job(self, job_id: str = "trial1", **changes: Any) -> Job:
         given: dict[str, Any] = {"script_path": self.script, "working_dir": self.folder / "out" / job_id}
