@@ -113,14 +113,14 @@ def _is_under_another_name(token: str, context: SiteContext) -> bool:
 def _adopted(bundle: FoundBundle, system: BatchSystem) -> AdoptedBundle:
     batches = [_batch(one, system) for one in bundle.batches]
     jobs = [
-        AdoptedJob(**{name: job[name] for name in _FIELDS}, first=first, status=status)
+        AdoptedJob(**{name: job[name] for name in _FIELDS}, first=first, status=status, content=job.get("content", ""))
         for job in bundle.jobs
         for first, status in _of_batch(job["element"], bundle.batches, batches)
     ]
     return AdoptedBundle(bundle.token, bundle.folder, bundle.created, batches, jobs)
 
 
-_FIELDS = ("element", "job_id", "working_dir", "type", "patterns", "resources", "campaign", "earlier", "content")
+_FIELDS = ("element", "job_id", "working_dir", "type", "patterns", "resources", "campaign", "earlier")
 
 
 def _of_batch(
