@@ -12,10 +12,13 @@ from scheduler.engine.session import SiteSession
 from scheduler.engine.submit.local_folders import refuse_shared_folders
 from scheduler.engine.submitter import Submitter
 from scheduler.engine.tracked_jobs import TrackedJobs
-from scheduler.errors import SchedulerError, TransportError, WaitTimeout
+from scheduler.errors import LoginError, SchedulerError, TransportError, WaitTimeout
 from scheduler.job.job import Job
 from scheduler.ledger.ledger import Ledger
 from scheduler.ledger.rows import JobRow
+from scheduler.transports.prompt import NoPrompter, Prompter
+
+_NOT_ASKED = "this command was not asked about this site"
 
 
 def wait(rows: Sequence[JobRow], ledger: Ledger, *, title: str, timeout: float | None) -> bool:
@@ -60,9 +63,21 @@ def wait_at_site(session: SiteSession, keys: list[int], *, title: str, timeout: 
         session.wait(keys, timeout=timeout, seen=after_poll, progress=display.downloaded)
 
 
-def poll(rows: Sequence[JobRow], ledger: Ledger) -> bool:
-    """Poll the sites of jobs, each once. Returns True if there was no error at any site."""
-    return _each_site(rows, ledger, lambda session, _: _poll_site(session))
+def poll(rows: Sequence[JobRow], ledger: Ledger, *, asked: bool = True) -> bool:
+    """Poll the sites of jobs, each once. Returns True if there was no error at any site.
+
+    Args:
+        asked: the user has asked about these sites; of others, those whose login needs a prompt are skipped and named.
+    """
+    prompter = None if asked else NoPrompter(_NOT_ASKED)
+    skipped: list[str] = []
+    no_errors = _each_site(rows, ledger, lambda session, _: _poll_site(session), prompter=prompter, skipped=skipped)
+    for site in skipped:
+        console.print_message(
+            f"skipped {site}: its login needs a password or a code; to be asked for it: scheduler status --site {site}",
+            "yellow",
+        )
+    return no_errors
 
 
 def collect(rows: Sequence[JobRow], ledger: Ledger) -> bool:
@@ -144,16 +159,31 @@ def _poll_site(session: SiteSession) -> None:
 
 
 def _each_site(
-    rows: Sequence[JobRow], ledger: Ledger, act: Callable[[SiteSession, list[int]], None], *, for_attempts: bool = False
+    rows: Sequence[JobRow],
+    ledger: Ledger,
+    act: Callable[[SiteSession, list[int]], None],
+    *,
+    for_attempts: bool = False,
+    prompter: Prompter | None = None,
+    skipped: list[str] | None = None,
 ) -> bool:
-    """Call `act` for each site of these jobs. An error at a site is printed, and the next site follows."""
+    """Call `act` for each site of these jobs. An error at a site is printed, and the next site follows.
+
+    `prompter`: instead of the terminal. `skipped` gets the sites whose login needs a prompt that was not asked for.
+    """
     no_errors = True
     for site, keys in keys_by_site(rows).items():
         try:
-            with open_session(site, ledger, for_attempts=for_attempts) as session:
+            with open_session(site, ledger, for_attempts=for_attempts, prompter=prompter) as session:
                 act(session, keys)
         except WaitTimeout:
             raise
+        except LoginError as error:
+            if skipped is not None and _NOT_ASKED in str(error):
+                skipped.append(site)
+            else:
+                console.print_error(f"{site}: {error}" if site not in str(error) else str(error))
+            no_errors = False
         except SchedulerError as error:
             console.print_error(f"{site}: {error}" if site not in str(error) else str(error))
             no_errors = False

@@ -25,6 +25,7 @@ from scheduler.schema.yaml import laid_over, read_mapping
 from scheduler.site.catalog import find_site, own_file, own_folders, read_site
 from scheduler.site.site import Site
 from scheduler.site.trust import is_trusted, own_files
+from scheduler.transports.prompt import Prompter
 
 _TAKEN_FROM_FILE = ("transport", "host", "ssh", "limits")
 """Keys whose values come from the site file as it is today, not as it was when the jobs were submitted."""
@@ -39,19 +40,22 @@ def keys_by_site(rows: Sequence[JobRow]) -> dict[str, list[int]]:
 
 
 @contextmanager
-def open_session(name: str, ledger: Ledger, *, for_attempts: bool = False) -> Iterator[SiteSession]:
+def open_session(
+    name: str, ledger: Ledger, *, for_attempts: bool = False, prompter: Prompter | None = None
+) -> Iterator[SiteSession]:
     """A session at a site that has jobs in the ledger. It connects when it is first used.
 
     Args:
         name: under which the ledger has the site.
         ledger: with the jobs.
         for_attempts: new attempts are submitted: with all settings of the user's file today, such as the account.
+        prompter: asks for what the login needs; by default, the user at the terminal.
 
     Raises:
         ConfigError: the recorded site cannot be read.
     """
     site = site_of_jobs(name, ledger, for_attempts=for_attempts)
-    with transport_to(site, prompter=console.prompter()) as transport:
+    with transport_to(site, prompter=prompter or console.prompter()) as transport:
         yield SiteSession(SiteContext(site, find(site.scheduler), ledger, transport, recorded_as=name))
 
 

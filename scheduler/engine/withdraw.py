@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from scheduler.engine.context import SiteContext
-from scheduler.engine.submit import submission
+from scheduler.engine.submit import spool, submission
 from scheduler.engine.submit.record import close, record_statuses
 from scheduler.errors import TransportError
 from scheduler.job.outcome.facts import Facts
@@ -21,7 +21,7 @@ from scheduler.ledger.tables import FORGOTTEN
 
 def withdraw(keys: Iterable[int], context: SiteContext) -> None:
     """Query the site about each bundle of these jobs whose submission had no reply. A bundle that has not arrived is
-    withdrawn: it is never sent any more.
+    withdrawn: it is never sent any more. So is, without a query, a bundle of which certainly nothing was submitted.
 
     Args:
         keys: the jobs, by their keys in the ledger.
@@ -40,6 +40,11 @@ def withdraw(keys: Iterable[int], context: SiteContext) -> None:
                     f"site {context.site.name!r}: another process is submitting these jobs at the moment: {other}. "
                     f"{RECORDED}"
                 )
+            unfinished = [row for row in ledger.of_bundle(token) if not row.status.final]
+            chosen = [row for row in unfinished if row.key in {one.key for one in rows}]
+            if spool.is_unsubmitted(ledger.spool(token)):
+                _withdraw(chosen, unfinished, ledger, reason=_UNSUBMITTED)
+                continue
             try:
                 reply = submission.query(token, context)
             except TransportError as error:
@@ -49,9 +54,15 @@ def withdraw(keys: Iterable[int], context: SiteContext) -> None:
             record_statuses(reply, unfinished, context.system, ledger)
         else:
             chosen = [row for row in unfinished if row.key in {one.key for one in rows}]
-            _finish(chosen, Status(JobState.CANCELLED, Cause.CANCELLED, reason=_WITHDRAWN), "cancel", ledger)
-            if len(chosen) == len(unfinished):
-                close(token, ledger)
+            _withdraw(chosen, unfinished, ledger, reason=_WITHDRAWN)
+
+
+def _withdraw(chosen: Sequence[JobRow], unfinished: Sequence[JobRow], ledger: Ledger, *, reason: str) -> None:
+    """Record jobs of one bundle as cancelled. The bundle is closed if no other job of it is unfinished."""
+    _finish(chosen, Status(JobState.CANCELLED, Cause.CANCELLED, reason=reason), "cancel", ledger)
+    if len(chosen) == len(unfinished):
+        for token in {row.bundle for row in chosen}:
+            close(token, ledger)
 
 
 def forget(rows: Sequence[JobRow], ledger: Ledger) -> None:
@@ -78,6 +89,7 @@ def _finish(rows: Sequence[JobRow], status: Status, verb: str, ledger: Ledger) -
 
 
 _WITHDRAWN = "withdrawn before it reached the site"
+_UNSUBMITTED = "withdrawn before anything of it was submitted"
 RECORDED = "The cancellation is recorded: the next poll that reaches the site (scheduler status) carries it out"
 _UNKNOWN = (
     f"It is not known whether the site has these jobs. {RECORDED}. If the site will never be reached again, forget"

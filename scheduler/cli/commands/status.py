@@ -30,7 +30,8 @@ def status(selection: Selection, *, everything: bool, refresh: bool, json: bool)
         from scheduler.cli import follow
 
         with console.on_interrupt("Interrupted. scheduler status --no-refresh prints the last known states."):
-            no_errors = follow.poll(open_jobs, ledger)
+            one_site = len({job.site for job in open_jobs}) == 1
+            no_errors = follow.poll(open_jobs, ledger, asked=one_site or not selection.empty)
         jobs = ledger.of_keys([job.key for job in jobs])
     why_none = "" if jobs else _why_none(ledger, selection)
     if json:

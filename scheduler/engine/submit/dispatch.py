@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scheduler.engine.context import SiteContext
-from scheduler.engine.submit import retry, submission
+from scheduler.engine.submit import retry, spool, submission
 from scheduler.engine.submit.record import close, record_statuses
 from scheduler.engine.submit.submission import UNOBSERVED_POLLS
 from scheduler.engine.withdraw import withdraw
@@ -21,6 +21,8 @@ _RESUBMITTED = "submit: no poll has observed it; submitted once more (its script
 _UNOBSERVED = Status(JobState.CANCELLED, Cause.CANCELLED, reason="cancelled; the batch system does not have it")
 _SENT_BY = "being submitted by"
 _AT_WORK = "an earlier submission of it may still be at work on the site"
+_NOT_SUBMITTED = "nothing of it is submitted yet"
+_WAY_OUT = "The next poll (scheduler status) tries again; scheduler cancel withdraws it"
 
 
 class Dispatcher:
@@ -56,13 +58,17 @@ class Dispatcher:
                 reply = submission.send(token, self.context, resubmit=resubmit)
             except (TransportError, BatchError) as error:
                 self._note(token, f"submit: {error}")
+                if spool.is_unsubmitted(ledger.spool(token)):
+                    self._record_busy(token, f"{_NOT_SUBMITTED}: {error}. {_WAY_OUT}")
+                else:
+                    self._record_free(token, _NOT_SUBMITTED)
                 raise
             if reply.busy:
                 if firsts:
                     ledger.slots.release(token, firsts)
                 self._record_busy(token, f"{_AT_WORK}: {reply.busy}; if it was killed, this is known after 10 minutes")
             else:
-                self._record_free(token, _SENT_BY, _AT_WORK)
+                self._record_free(token, _SENT_BY, _AT_WORK, _NOT_SUBMITTED)
             return record_statuses(reply, ledger.of_bundle(token), self.context.system, ledger)
 
     def send_waiting(self) -> dict[int, str]:

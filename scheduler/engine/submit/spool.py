@@ -2,7 +2,8 @@
 
 For the bundle ``TOKEN.tar.gz`` the folder ``TOKEN.tar.large`` holds its large files by number, and ``list``, which
 has the size, modification time and name of each. A large file is linked where possible: it is then the user's own
-file, and is checked not to have changed before it is sent. Nothing is sent here.
+file, and is checked not to have changed before it is sent. The file ``TOKEN.tar.unsubmitted`` proves that the batch
+system has nothing of the bundle (earlier versions made none). Nothing is sent here.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def write(files: Mapping[str, bytes | Path], path: Path, *, together: Mapping[in
                 BundleTar(compressed, _large_folder(path)).write(*gathered(files, together or {}))
             raw.flush()
             os.fsync(raw.fileno())
+        mark_unsubmitted(path)
         part.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -89,10 +91,28 @@ def mark_upload(path: Path) -> bool:
     return before
 
 
+def is_unsubmitted(path: Path) -> bool:
+    """Whether it is certain that nothing of a bundle was submitted."""
+    return _unsubmitted_mark(path).exists()
+
+
+def mark_unsubmitted(path: Path) -> None:
+    """Note that nothing of a bundle was submitted."""
+    _unsubmitted_mark(path).touch(mode=0o600)
+
+
+def leave(path: Path) -> None:
+    """Note, on disk, that a bundle is about to be sent: from here on it may be submitted."""
+    mark = _unsubmitted_mark(path)
+    if mark.exists():
+        mark.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+
 def discard(path: Path) -> None:
     """Delete a bundle from the spool."""
     path.unlink(missing_ok=True)
-    for suffix in (".begun", ".part", ".owner"):
+    for suffix in (".begun", ".part", ".owner", ".unsubmitted"):
         path.with_suffix(suffix).unlink(missing_ok=True)
     shutil.rmtree(_large_folder(path), ignore_errors=True)
 
@@ -136,6 +156,10 @@ def _large_folder(path: Path) -> Path:
 
 def _upload_mark(path: Path) -> Path:
     return path.with_suffix(".begun")
+
+
+def _unsubmitted_mark(path: Path) -> Path:
+    return path.with_suffix(".unsubmitted")
 
 
 def _listed(path: Path) -> dict[str, tuple[int, int, str]]:

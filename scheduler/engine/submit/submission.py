@@ -6,8 +6,9 @@ system at most once.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from scheduler.batch.indices import write_indices
 from scheduler.engine import programs
 from scheduler.engine.context import SiteContext
 from scheduler.engine.submit import record, spool, upload
-from scheduler.engine.submit.reply import MOST_HANDOVERS, SubmitReply, read_submit_reply
+from scheduler.engine.submit.reply import CANNOT_WRITE, MOST_HANDOVERS, SubmitReply, read_submit_reply
 from scheduler.errors import BatchError, JobError
 from scheduler.job.state import JobState
 from scheduler.ledger.rows import BatchRow, Cancelling, Slot, StateRow
@@ -52,12 +53,29 @@ def send(token: str, context: SiteContext, *, resubmit: bool) -> SubmitReply:
         BatchError: submit.sh failed before any batch was submitted (for instance: the work_dir cannot be written).
     """
     path = context.ledger.spool(token)
+    with _unsubmitted_again(path):
+        return _send(path, token, context, resubmit=resubmit)
+
+
+@contextlib.contextmanager
+def _unsubmitted_again(path: Path) -> Iterator[None]:
+    """Note that still nothing was submitted if submit.sh has stopped before its first batch, as all its runs before."""
+    before = spool.is_unsubmitted(path)
+    try:
+        yield
+    except BatchError as error:
+        if before and error.exit_code == CANNOT_WRITE:
+            spool.mark_unsubmitted(path)
+        raise
+
+
+def _send(path: Path, token: str, context: SiteContext, *, resubmit: bool) -> SubmitReply:
     staged = _stage(path, token, context)
     changed = spool.changed(path)
     recorded = _Recorded.read(token, context)  # after the upload, which may take long: jobs may be cancelled meanwhile
     nothing_to_send = staged is None or changed or "bundle" in staged
     with spool.chunks(path) as chunks:
-        stdin = [spool.EMPTY_TAR] if nothing_to_send else chunks
+        stdin = _leaving(path, [spool.EMPTY_TAR] if nothing_to_send else chunks)
         reply = _exchange(recorded, context, stdin=stdin, resubmit=resubmit, staged=staged or "")
     if reply.unknown:
         record.drop(token, context.ledger)
@@ -72,6 +90,12 @@ def send(token: str, context: SiteContext, *, resubmit: bool) -> SubmitReply:
         record.record_lost(token, context.ledger)
     record.record_reply(reply, recorded.batches, context)
     return reply
+
+
+def _leaving(path: Path, stdin: Iterable[bytes]) -> Iterator[bytes]:
+    """What is sent, after a note that it is: a transport that cannot connect asks for nothing of it."""
+    spool.leave(path)
+    yield from stdin
 
 
 def due(token: str, context: SiteContext) -> tuple[bool, bool]:
@@ -209,6 +233,8 @@ def _stage(path: Path, token: str, context: SiteContext) -> str | None:
     large = spool.large(path)
     if not large or spool.changed(path):
         return ""
+    context.transport.upload_streams()  # connects: if that fails, nothing was sent
+    spool.leave(path)
     return upload.stage(large, (_work_dir(context.site), token), context.transport, resumed=spool.mark_upload(path))
 
 
