@@ -21,6 +21,7 @@ _RESUBMITTED = "submit: no poll has observed it; submitted once more (its script
 _UNOBSERVED = Status(JobState.CANCELLED, Cause.CANCELLED, reason="cancelled; the batch system does not have it")
 _SENT_BY = "being submitted by"
 _AT_WORK = "an earlier submission of it may still be at work on the site"
+_FREE = "submit: no other process is submitting it any more"
 _NOT_SUBMITTED = "nothing of it is submitted yet"
 _WAY_OUT = "The next poll (scheduler status) tries again; scheduler cancel withdraws it"
 
@@ -59,16 +60,17 @@ class Dispatcher:
             except (TransportError, BatchError) as error:
                 self._note(token, f"submit: {error}")
                 if spool.is_unsubmitted(ledger.spool(token)):
-                    self._record_busy(token, f"{_NOT_SUBMITTED}: {error}. {_WAY_OUT}")
+                    self._record_unsubmitted(token, str(error))
                 else:
-                    self._record_free(token, _NOT_SUBMITTED)
+                    self._record_free(token, _NOT_SUBMITTED, text="submit: some of it was sent")
                 raise
             if reply.busy:
                 if firsts:
                     ledger.slots.release(token, firsts)
                 self._record_busy(token, f"{_AT_WORK}: {reply.busy}; if it was killed, this is known after 10 minutes")
             else:
-                self._record_free(token, _SENT_BY, _AT_WORK, _NOT_SUBMITTED)
+                self._record_free(token, _SENT_BY, _AT_WORK)
+                self._record_free(token, _NOT_SUBMITTED, text="submit: it was sent")
             return record_statuses(reply, ledger.of_bundle(token), self.context.system, ledger)
 
     def send_waiting(self) -> dict[int, str]:
@@ -192,13 +194,24 @@ class Dispatcher:
         texts = dict.fromkeys(changes, f"submit: {reason}")
         self.context.ledger.observe(changes, texts, was=JobState.SUBMITTING)
 
-    def _record_free(self, token: str, *reasons: str) -> None:
+    def _record_unsubmitted(self, token: str, error: str) -> None:
+        """Record why nothing of a bundle is submitted yet; those of its jobs that wait for a slot keep their reason."""
+        rows = [row for row in self.context.ledger.of_bundle(token) if row.status.state is JobState.SUBMITTING]
+        reason = f"{_NOT_SUBMITTED}: {error}. {_WAY_OUT}"
+        changes = {
+            row.key: replace(row.status, reason=reason)
+            for row in rows
+            if not row.waiting and row.status.reason != reason
+        }
+        texts = dict.fromkeys(changes, f"submit: {_NOT_SUBMITTED}")
+        self.context.ledger.observe(changes, texts, was=JobState.SUBMITTING)
+
+    def _record_free(self, token: str, *reasons: str, text: str = _FREE) -> None:
         """Remove reasons that begin so, and are not true any more, from the jobs of a bundle that are submitting."""
         rows = [row for row in self.context.ledger.of_bundle(token) if row.status.state is JobState.SUBMITTING]
         changes = {row.key: replace(row.status, reason="") for row in rows if row.status.reason.startswith(reasons)}
-        texts = dict.fromkeys(changes, "submit: no other process is submitting it any more")
         if changes:
-            self.context.ledger.observe(changes, texts, was=JobState.SUBMITTING)
+            self.context.ledger.observe(changes, dict.fromkeys(changes, text), was=JobState.SUBMITTING)
 
     def _note(self, token: str, text: str) -> None:
         """Add to the history of those jobs of a bundle that are submitting and do not wait for a slot."""

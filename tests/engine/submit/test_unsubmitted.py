@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler import BatchError, Job, JobState, JobType, Runner, Site, TransportError
+from scheduler import BatchError, Job, JobState, JobType, Resources, Runner, Site, TransportError
 from scheduler.engine.submit import upload
 from scheduler.ledger.ledger import Ledger
 from scheduler.transports.base import Expanded, Program, Reply, Transport
@@ -160,3 +160,19 @@ def test_large_files_are_sent_only_after_a_note_that_they_are(
                 input_files=[tmp_path / "large"])  # fmt: skip
     with tried(tmp_path, Moody(""), large, mood) as opened:
         assert reason(opened).startswith(NOT_YET) is certain
+
+
+def test_jobs_that_wait_for_a_slot_keep_their_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.sh").write_text("true\n")
+    jobs = [
+        Job(name, JobType.SCRIPT, script_path=tmp_path / "a.sh", working_dir=tmp_path / name,
+            resources=Resources(walltime=walltime))
+        for name, walltime in (("now", "1h"), ("later", "2h"))
+    ]  # fmt: skip
+    keys = {"transport": "ssh", "host": "farm", "scheduler": "slurm", "work_dir": "/w", "limits": {"queued": 1}}
+    site = Site.from_mapping(keys, name="s")
+    with Runner(site, ledger=Ledger(tmp_path / "state"), transport=Moody("away")) as opened:
+        with pytest.raises(TransportError):
+            opened.submit(jobs)
+        now, later = (row.status.reason for row in opened.ledger.chosen())
+    assert now.startswith(NOT_YET) and later.startswith("waiting for a free slot")
