@@ -145,6 +145,8 @@ def test_jobs_of_a_site_that_no_longer_exists_can_be_recorded_as_lost(workspace:
     keys = "transport: ssh\nhost: 127.0.0.1\nssh: {port: 1}\nscheduler: slurm\nwork_dir: $HOME/w\n"
     workspace.write("site_configs/far.yaml", keys + "account: eic\ndefaults: {memory: 1 GB, walltime: 5m, cpus: 1}\n")
     workspace.scheduler("submit", workspace.sweep("good", count=1), "-s", "far", code=1)
+    [proof] = (workspace.folder.parent / "state/spool").glob("*.unsubmitted")
+    proof.unlink()  # as when some bytes had been sent
     refused = workspace.scheduler("cancel", "job-good-0", code=1)
     assert "scheduler cancel --forget" in refused.err and states(workspace, "--no-refresh") == {
         "job-good-0": "submitting"
