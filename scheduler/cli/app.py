@@ -152,13 +152,20 @@ def wait(
 
 @app.command()
 def collect(
-    job_ids: JobIds = None, site: OfSite = None, campaign: OfCampaign = None, show: Show = None, json: AsJson = False
-) -> None:
+    job_ids: JobIds = None, site: OfSite = None, campaign: OfCampaign = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Download outputs that were collected before once more.")
+    ] = False,
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Download them once more, to a folder for each job in this one.")
+    ] = None,
+    show: Show = None, json: AsJson = False,
+) -> None:  # fmt: skip
     """Download outputs of finished jobs without waiting for others."""
     from scheduler.cli.commands import collect
     from scheduler.cli.selection import Selection
 
-    _exit(collect.collect(Selection(job_ids or (), site, campaign), show=show or (), json=json))
+    _exit(collect.collect(Selection(job_ids or (), site, campaign), show=show or (), json=json, again=again, to=to))
 
 
 @app.command()

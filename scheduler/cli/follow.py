@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from scheduler.cli.reconnect import keys_by_site, open_session
 from scheduler.cli.screen import console
@@ -89,6 +90,16 @@ def collect(rows: Sequence[JobRow], ledger: Ledger) -> bool:
             _poll_site(session)
         with progress_display(f"from {session.context.site.name}", lambda: ledger.of_keys(keys)) as display:
             session.collect(keys, progress=display.downloaded)
+
+    return _each_site(rows, ledger, collect_at)
+
+
+def collect_again(rows: Sequence[JobRow], ledger: Ledger, *, to: Path | None) -> bool:
+    """Download outputs of collected jobs once more, below `to` if given. Returns True if there was no error."""
+
+    def collect_at(session: SiteSession, keys: list[int]) -> None:
+        with progress_display(f"from {session.context.site.name}", lambda: ledger.of_keys(keys)) as display:
+            session.collect_again(keys, to=to, progress=display.downloaded)
 
     return _each_site(rows, ledger, collect_at)
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from scheduler.engine.cancel import cancel
-from scheduler.engine.collect.collect import CHANGING_SECONDS, collect
+from scheduler.engine.collect.collect import CHANGING_SECONDS, collect, collect_again
 from scheduler.engine.collect.fetch import Progress
 from scheduler.engine.context import SiteContext
 from scheduler.engine.one_thread import OneThread
@@ -97,6 +98,12 @@ class SiteSession:
             finished = self.context.ledger.uncollected(keys)
             due = self.due_for_retry(finished)
             collect([row for row in finished if row.key not in due], self.context, progress=progress)
+
+    def collect_again(self, keys: Sequence[int], *, to: Path | None, progress: Progress | None = None) -> None:
+        """Download the outputs of collected jobs once more: see `collect.collect.collect_again`."""
+        with self._collecting:
+            rows = [row for row in self.context.ledger.of_keys(keys) if row.collected and row.folder is not None]
+            collect_again(rows, self.context, to=to, progress=progress)
 
     def cancel(self, keys: Sequence[int]) -> None:
         """Cancel the unfinished jobs among these, in one remote command.

@@ -10,6 +10,7 @@ from scheduler.engine.identity import Decisions, Rules, decide, of_campaign
 from scheduler.engine.one_thread import OneThread
 from scheduler.errors import BatchError, JobError
 from scheduler.job.job import Job, JobType
+from scheduler.job.outcome import local_copies
 from scheduler.job.outcome.recorded import RecordedJob, cannot_be_submitted
 from scheduler.job.state import Cause, JobState, Status
 from scheduler.ledger.ledger import Ledger
@@ -121,7 +122,9 @@ class TrackedJobs:
                 if row is not None and row.content != self._contents[job][0]:
                     job.observe(replace(_REPLACED, retries=row.retries))
                 elif row is not None and row.key not in due:
-                    job.observe(row.status, row.results, facts=row.facts)
+                    is_new = job not in self._copied
+                    status = local_copies.checked(row.status, row.facts) if is_new else row.status
+                    job.observe(status, row.results, facts=row.facts)
                     job.batch_id, job.remote_dir = shown_id(row) or None, row.remote_dir
                     self._copied[job] = (mark_of[job], job.status)
 

@@ -19,7 +19,7 @@ NAMES = {
     "submit": "--again --campaign --json --site",
     "status": f"--all {SELECTION} --history --json --no-refresh --refresh",
     "wait": f"{SELECTION} --json --show --timeout",
-    "collect": f"{SELECTION} --json --show",
+    "collect": f"--again {SELECTION} --json --show --to",
     "cancel": f"--all {SELECTION} --forget --json --yes",
     "retry": f"{SELECTION} --failed --json --memory --missing --walltime",
     "logs": f"--attempt {SELECTION} --lines --stderr",

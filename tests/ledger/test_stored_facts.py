@@ -95,7 +95,9 @@ def test_results_of_an_older_version_are_those_of_the_payload(
     assert (job.get_results(), job.result(), job.exit_code, job.error) == (results, value, 0, None)
     assert (job.stdout, job.stderr) == tuple(f"/home/anna/{job_id}/job.{kind}" for kind in ("stdout", "stderr"))
     assert job.attempts == (2 if job_id == "twice" else 1)
-    assert job.outputs == ({"*.root": ["/home/anna/own/a.root"]} if job_id == "own" else {})
+    assert row.facts is not None and row.facts.outputs == (
+        {"*.root": ["/home/anna/own/a.root"]} if job_id == "own" else {}
+    )
     assert job.remote_outputs == []
 
 

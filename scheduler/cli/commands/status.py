@@ -37,7 +37,7 @@ def status(selection: Selection, *, everything: bool, refresh: bool, json: bool)
     if json:
         report.print_json(jobs)
     elif jobs:
-        tables.status(jobs)
+        tables.status(report.checked_locally(jobs))
         _print_uncollected(jobs)
     else:
         console.print_message(why_none)

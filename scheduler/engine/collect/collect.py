@@ -122,6 +122,57 @@ def _digest(outputs: Iterable[Output]) -> str:
     return found.hexdigest()[:12]
 
 
+def collect_again(
+    rows: Sequence[JobRow], context: SiteContext, *, to: Path | None = None, progress: Progress | None = None
+) -> None:
+    """Download the outputs of collected jobs once more, in two remote commands. States and results stay as they are.
+
+    Args:
+        rows: the jobs.
+        context: their site.
+        to: a folder that gets a folder with the id of each job; None: where they were collected to.
+        progress: called while bytes arrive.
+
+    Raises:
+        OutputError: an output does not exist on the site any more, or is another one; all others are downloaded.
+        TransportError: the connection was lost. What has been downloaded is kept.
+    """
+    placed = [row if to is None else replace(row, working_dir=f"{to}/{row.job_id}") for row in rows]
+    with tempfile.TemporaryDirectory(prefix="scheduler-") as scratch:
+        done = _Done(_listed(placed, context, Path(scratch)))
+        error = _fetch(done, context, progress)
+        reasons = dict(error.reasons) if error is not None else {}
+        facts = {row.key: results_of(row, done.listed, done.hashes)[2] for row in placed}
+    for row in rows:
+        if why := _lost_since(row, facts[row.key], done.listed):
+            reasons.setdefault(row.key, f"job {row.job_id!r}: {why}")
+    if to is None:
+        good = {row.key: row for row in rows if row.key not in reasons and row.facts is not None}
+        kept = {key: _with_files(row, facts[key]) for key, row in good.items()}
+        retries = {key: row.retries for key, row in good.items()}
+        context.ledger.record_results({key: dict(row.results or {}) for key, row in good.items()}, retries, facts=kept)
+    if reasons:
+        raise OutputError(next(iter(reasons.values())), reasons=reasons)
+
+
+def _with_files(row: JobRow, now: Facts) -> Facts:
+    assert row.facts is not None  # noqa: S101  (only such rows are recorded)
+    return replace(row.facts, logs=now.logs, files=now.files)
+
+
+def _lost_since(row: JobRow, now: Facts, listed: Manifest) -> str:
+    """Why the outputs that are on the site now are not those that were collected; empty if they are."""
+    if row.key in listed.bad or row.key in listed.gone:
+        return listed.bad.get(row.key) or "its remote folder no longer exists"
+    there = {one.path: one for one in now.remote_outputs}
+    for one in row.facts.remote_outputs if row.facts is not None else ():
+        if one.path not in there:
+            return f"{one.path!r} no longer exists"
+        if one.sha256 and there[one.path].sha256 not in ("", one.sha256):
+            return f"{one.path!r} is not the file that was collected"
+    return ""
+
+
 @dataclass(frozen=True)
 class _Done:
     """What was downloaded.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from scheduler.errors import JobError, JobFailed
+from scheduler.errors import JobError, JobFailed, OutputError
 from scheduler.job.interface import JobRunner
+from scheduler.job.outcome import local_copies
 from scheduler.job.outcome.facts import Facts, RemoteOutput
 from scheduler.job.state import Cause, JobState, Status
 
@@ -29,8 +30,17 @@ class Outcome:
 
     @property
     def outputs(self) -> dict[str, list[str]]:
-        """Pattern of `output_files` → the local paths of the files that match it. Empty until they are collected."""
-        return {} if self._facts is None else self._facts.outputs
+        """Pattern of `output_files` → the local paths of the files that match it. Empty until they are collected.
+
+        Raises:
+            OutputError: the job completed, and one of these files was removed or changed since it was collected.
+        """
+        if self._facts is None:
+            return {}
+        changed = "" if self._has_failed else local_copies.changes(self._facts.files)
+        if changed:
+            raise OutputError(f"job {self.job_id!r}: {changed}")
+        return self._facts.outputs
 
     @property
     def remote_outputs(self) -> list[RemoteOutput]:

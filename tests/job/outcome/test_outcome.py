@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,13 +159,15 @@ def test_cancel_and_done_ask_the_runner() -> None:
     assert isinstance(job.runner, Ending) and job.runner.calls == ["cancel", "check"]
 
 
-def test_facts_are_attributes() -> None:
-    output = CollectedFile("0", "/out/a.root", "/far/tok/0/dir/a.root", 7, "bb", 1)
+def test_facts_are_attributes(tmp_path: Path) -> None:
+    local = tmp_path / "a.root"
+    local.write_text("content")
+    output = CollectedFile("0", str(local), "/far/tok/0/dir/a.root", 7, "bb", local.stat().st_mtime_ns)
     job = submitted(COMPLETED, {}, Facts(("*.root", "log"), [STDERR], [output], ResultKind.OBJECT))
     assert (job.outputs, job.remote_outputs, job.stdout, job.stderr, job.exit_code) == ({}, [], None, None, None)
     assert (job.batch_id, job.remote_dir, job.attempts) == (None, None, 1)
     job.wait()
-    assert job.outputs == {"*.root": ["/out/a.root"], "log": []}
+    assert job.outputs == {"*.root": [str(local)], "log": []}
     assert job.remote_outputs == [RemoteOutput("/far/tok/0/dir/a.root", 7, "bb")]
     assert (job.stdout, job.stderr, job.exit_code) == (None, "/out/job.stderr", 0)
     for name in ("outputs", "remote_outputs", "exit_code", "stdout", "stderr", "error", "attempts"):
