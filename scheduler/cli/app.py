@@ -11,14 +11,19 @@ from scheduler.cli.options import (
     Again,
     AsJson,
     CheckTimeout,
+    DownloadAgain,
+    DownloadTo,
     JobFile,
     JobId,
     JobIds,
     Keep,
+    Missing,
     OfCampaign,
     OfSite,
     RenderSite,
     RerunChanged,
+    RetryForce,
+    RetryFrom,
     Show,
     SiteArgument,
     SubmitCampaign,
@@ -153,13 +158,7 @@ def wait(
 @app.command()
 def collect(
     job_ids: JobIds = None, site: OfSite = None, campaign: OfCampaign = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Download outputs that were collected before once more.")
-    ] = False,
-    to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Download them once more, to a folder for each job in this one.")
-    ] = None,
-    show: Show = None, json: AsJson = False,
+    again: DownloadAgain = False, to: DownloadTo = None, show: Show = None, json: AsJson = False,
 ) -> None:  # fmt: skip
     """Download outputs of finished jobs without waiting for others."""
     from scheduler.cli.commands import collect
@@ -190,18 +189,11 @@ def cancel(
 def retry(
     job_ids: JobIds = None, site: OfSite = None, campaign: OfCampaign = None,
     failed: Annotated[bool, typer.Option("--failed", help="Select only failed jobs.")] = False,
-    missing: Annotated[
-        bool, typer.Option("--missing", help="Select only jobs that are lost or whose outputs are missing.")
-    ] = False,
+    missing: Missing = False,
     memory: Annotated[str | None, typer.Option(metavar="AMOUNT", help="New memory request, e.g. 6GB.")] = None,
     walltime: Annotated[str | None, typer.Option(metavar="TIME", help="New walltime request, e.g. 4h.")] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", help="Retry with the script and values that this job file has now."),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Also jobs of which the attempt before may still be running.")
-    ] = False,
+    file: RetryFrom = None,
+    force: RetryForce = False,
     json: AsJson = False,
 ) -> None:  # fmt: skip
     """Submit a new attempt of failed, lost or cancelled jobs.

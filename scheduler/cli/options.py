@@ -65,6 +65,21 @@ Keep = Annotated[
 RerunChanged = Annotated[
     bool, typer.Option("--rerun-changed", help="Run jobs again whose content has changed since they were submitted.")
 ]
+DownloadAgain = Annotated[bool, typer.Option("--again", help="Download outputs that were collected before once more.")]
+DownloadTo = Annotated[
+    Path | None,
+    typer.Option("--to", metavar="DIR", help="Download them once more, to a folder for each job in this one."),
+]
+Missing = Annotated[
+    bool, typer.Option("--missing", help="Select only jobs that are lost or whose outputs are missing.")
+]
+RetryFrom = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="Retry with the script and values that this job file has now."),
+]
+RetryForce = Annotated[
+    bool, typer.Option("--force", help="Also jobs of which the attempt before may still be running.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Timeout = Annotated[
     float | None,
