@@ -15,13 +15,13 @@ from .workspace import Workspace
 
 SELECTION = "--campaign --site"
 NAMES = {
-    "run": "--again --campaign --json --show --site --timeout",
-    "submit": "--again --campaign --json --site",
+    "run": "--again --campaign --failed --json --keep --rerun-changed --show --site --timeout",
+    "submit": "--again --campaign --json --keep --rerun-changed --site",
     "status": f"--all {SELECTION} --history --json --no-refresh --refresh",
     "wait": f"{SELECTION} --json --show --timeout",
     "collect": f"--again {SELECTION} --json --show --to",
     "cancel": f"--all {SELECTION} --forget --json --yes",
-    "retry": f"{SELECTION} --failed --json --memory --missing --walltime",
+    "retry": f"{SELECTION} --failed --force --from --json --memory --missing --walltime",
     "logs": f"--attempt {SELECTION} --lines --stderr",
     "render": "--array --site",
     "check": "--image --job --json --timeout",
