@@ -77,6 +77,8 @@ class SharedFolders:
             return None
         if found.kind in LOGS:
             return f"{folder}/{own}/{name}" if not is_itself or _is_written_by(row, found) else None
+        if name == LOGS["result"] and not is_itself:  # a pattern matches its result.json: that is one file
+            return f"{folder}/{own}/{name}"
         path = f"{folder}/{name}"
         is_free = shared.ran_here(row, path) if is_itself else shared.take(row, name, path, found)
         return path if is_free else f"{folder}/{own}/{name}"

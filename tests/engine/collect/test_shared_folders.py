@@ -64,6 +64,7 @@ def check(job: Job, one: One) -> None:
 @example([One("a", ["*.root"], False, False), One("a", ["*.root"], False, False)])
 @example([One("a", ["**"], True, False), One("a", ["x.*"], True, True), One("a", ["*.root"], False, False)])
 @example([One("a", [], False, True), One("a", ["*.root"], False, False)])
+@example([One("a", ["*.root"], False, True), One("a", ["**"], True, False)])
 @given(st.lists(ONE, min_size=2, max_size=5))
 def test_jobs_with_any_mix_of_shared_folders_and_patterns_never_mix(ones: list[One]) -> None:
     with tempfile.TemporaryDirectory() as name, runner_in(Path(name)) as runner:
