@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from scheduler.errors import JobError
@@ -213,6 +213,7 @@ def _found(make: Make, statements: list[str]) -> tuple[Any, Callable[[], dict[st
 
 
 @_few
+@example(["a = [object(), a]", "b = [object(), a]", "if isinstance(a, list):\n    a.append(object())"])
 @given(st.lists(STATEMENTS, max_size=8))
 def test_an_unchanged_module_is_never_refused(make: Make, statements: list[str]) -> None:
     _, changed = _found(make, statements)
@@ -220,6 +221,7 @@ def test_an_unchanged_module_is_never_refused(make: Make, statements: list[str])
 
 
 @_few
+@example(["a = []", "a = f'{a}'"], "a")
 @given(st.lists(SIMPLE, max_size=8), NAME)
 def test_of_simple_statements_exactly_what_was_changed_is_sent(make: Make, statements: list[str], name: str) -> None:
     module, changed = _found(make, statements)

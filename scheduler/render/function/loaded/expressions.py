@@ -181,7 +181,7 @@ class _Evaluator:
 
     def of_FormattedValue(self, node: ast.FormattedValue) -> Any:  # noqa: N802
         value = self.known(node.value)
-        if isinstance(value, (float, int, str)):
+        if isinstance(value, (float, int, str)) or _has_one_text(value):
             convert = (str, repr, ascii)[("s", "r", "a").index(chr(node.conversion))] if node.conversion > 0 else None
             shown = convert(value) if convert else value
             return format(shown, self.known(node.format_spec) if node.format_spec else "")
@@ -266,6 +266,15 @@ class _Evaluator:
             raise _NotKnown
         value = getattr(owner, node.func.attr)(*args, **keywords)  # type: ignore[attr-defined]
         return list(value) if type(value).__name__ in ("dict_items", "dict_keys", "dict_values") else value
+
+
+def _has_one_text(value: object) -> bool:
+    """Whether the text of a value is the same in every process: it has no objects, and no sets, whose order differs."""
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+        return all(map(_has_one_text, value))
+    if isinstance(value, dict) and type(value) is dict:
+        return all(map(_has_one_text, (*value, *value.values())))
+    return type(value) in (int, float, complex, bool, str, bytes, type(None))
 
 
 def unpacked(target: ast.expr, value: Any) -> Iterator[tuple[str, Any]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -84,9 +84,10 @@ class Steps:
 
     def _lose(self, node: ast.expr) -> None:
         """What a name holds was changed in a way that is not known."""
-        held = self.values.get(root_of(node), UNKNOWN)
-        same = [name for name, value in self.values.items() if value is held]
-        self.values |= dict.fromkeys(same, UNKNOWN)
+        root = root_of(node)
+        changed = set(_containers_in(self.values.get(root, UNKNOWN)))
+        lost = [name for name, value in self.values.items() if not changed.isdisjoint(_containers_in(value))]
+        self.values |= dict.fromkeys([*lost, *([root] if root else [])], UNKNOWN)
 
     def _Assign(self, node: ast.Assign) -> None:  # noqa: N802 - as ast calls them, here and below
         value = self.evaluate(node.value)
@@ -177,6 +178,22 @@ class Steps:
 
     def _Pass(self, node: ast.Pass) -> None:  # noqa: N802
         """Nothing."""
+
+
+def _containers_in(value: object) -> Iterator[int]:
+    """The ids of the containers and instances in a value, itself too: what a change of one of them changes."""
+    waiting, seen = [value], set[int]()
+    while waiting:
+        part = waiting.pop()
+        if id(part) not in seen and isinstance(part, (*_CONTAINERS, tuple, Instance)):
+            seen.add(id(part))
+            waiting += [*part.keys(), *part.values()] if isinstance(part, dict) else _parts(part)
+            if not isinstance(part, tuple):
+                yield id(part)
+
+
+def _parts(value: Any) -> Iterable[object]:
+    return value.attributes.values() if isinstance(value, Instance) else value
 
 
 def _as_load(target: ast.Name | ast.Attribute | ast.Subscript) -> ast.expr:
