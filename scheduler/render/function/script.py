@@ -14,6 +14,7 @@ from scheduler.render.function.definitions import simplify
 from scheduler.render.function.modules import foreign_names, imported_by, is_ours, sources_of
 from scheduler.render.function.names import bound_by, first_line
 from scheduler.render.function.needs import Needs, Script, is_future, needs_of
+from scheduler.render.function.page import Page
 from scheduler.render.function.values import Spelling
 
 
@@ -70,7 +71,7 @@ def without_unused_packages(content: bytes) -> bytes:
     unused = (_loaded(statements) - _loaded(changed)) & foreign
     if not unused:
         return content
-    page = _Page(text)
+    page = Page(text)
     for statement in changed:
         if not (isinstance(statement, (ast.Import, ast.ImportFrom)) and bound_by(statement) <= unused):
             page.copy(statement, new)
@@ -103,7 +104,7 @@ def _read(module: str) -> Script:
 
 
 def _written(script: Script, needs: Needs) -> str:
-    page = _Page(script.text)
+    page = Page(script.text)
     for at, statement in enumerate(script.statements):
         if at in needs.kept or is_future(statement):
             page.copy(needs.kept.get(at, statement), needs.replaced)
@@ -118,48 +119,3 @@ def _written(script: Script, needs: Needs) -> str:
         else:
             end.append(f"{name} = {spelling.text}")
     return page.text() + "".join(f"{line}\n" for line in end)
-
-
-class _Page:
-    """As many lines as the script has. Statements are copied to the lines where they were."""
-
-    def __init__(self, text: str) -> None:
-        self.source = [line.encode() for line in text.split("\n")]  # columns are bytes in ast
-        self.lines = [b""] * len(self.source)
-
-    def copy(self, statement: ast.stmt, replaced: dict[ast.expr, Spelling]) -> None:
-        first, last = first_line(statement) - 1, (statement.end_lineno or statement.lineno) - 1
-        lines = self.source[first : last + 1]
-        lines[-1] = lines[-1][: statement.end_col_offset]
-        for default in sorted(_inside(statement, replaced), key=_position, reverse=True):
-            _replace(lines, default, first, replaced[default].text.encode())
-        if statement.lineno - 1 == first:
-            lines[0] = lines[0][statement.col_offset :]
-        self.lines[first] += (b"; " if self.lines[first] else b"") + lines[0]
-        self.lines[first + 1 : last + 1] = lines[1:]
-
-    def is_blank(self, statement: ast.stmt) -> bool:
-        return not any(self.lines[first_line(statement) - 1 : statement.end_lineno])
-
-    def put(self, number: int, line: str) -> None:
-        self.lines[number - 1] += (b"; " if self.lines[number - 1] else b"") + line.encode()
-
-    def text(self) -> str:
-        return b"\n".join(self.lines).decode().rstrip() + "\n"
-
-
-def _inside(statement: ast.stmt, replaced: dict[ast.expr, Spelling]) -> list[ast.expr]:
-    return [node for node in ast.walk(statement) if isinstance(node, ast.expr) and node in replaced]
-
-
-def _position(node: ast.expr) -> tuple[int, int]:
-    return node.lineno, node.col_offset
-
-
-def _replace(lines: list[bytes], node: ast.expr, first: int, text: bytes) -> None:
-    """Replace `node` by `text`, keeping the number of lines."""
-    start, end = node.lineno - 1 - first, (node.end_lineno or node.lineno) - 1 - first
-    tail = lines[end][node.end_col_offset :]
-    lines[start] = lines[start][: node.col_offset] + (text + tail if start == end else b"(" + text)
-    if end > start:
-        lines[start + 1 : end + 1] = [b""] * (end - start - 1) + [b")" + tail]
