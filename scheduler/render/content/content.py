@@ -132,10 +132,8 @@ class Contents:
         if packed.how != "source":
             return None
         call = json.loads(packed.files["function/call.json"])
-        src = "function/src/"
-        files = {path.removeprefix(src): text for path, text in packed.files.items() if path.startswith(src)}
-        source = needed_source(files, call["module"], call["qualname"].partition(".")[0])
-        module = "" if files else call["module"]
+        source = needed_source(packed.whole, call["module"], call["qualname"].partition(".")[0])
+        module = "" if packed.whole else call["module"]
         return _digest(_as_json([module, call["qualname"], call["values"], source]))
 
 

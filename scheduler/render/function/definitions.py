@@ -89,7 +89,7 @@ def simplify(tree: ast.AST, foreign: Set[str]) -> dict[ast.expr, str]:
 
     Args:
         tree: of the definition; it is changed.
-        foreign: the names that are imported from installed packages.
+        foreign: the names that are imported from installed packages, or depend on them; they may be dotted.
 
     Returns:
         The new nodes, at the places of the old ones, and their text.
@@ -118,16 +118,26 @@ def _simpler(tree: ast.AST, foreign: Set[str]) -> Iterator[tuple[ast.AST, str, i
                     text = _number(default, foreign)
                     if text:
                         yield values, name, at, text
-            if all(_name_of(one) in _KEEPS_NONE for one in node.decorator_list):
+            if ignores_annotations(node, foreign):
                 arguments = [*values.posonlyargs, *values.args, *values.kwonlyargs, values.vararg, values.kwarg]
                 parts = [(one, "annotation") for one in arguments if one is not None] + [(node, "returns")]
                 yield from ((one, name, None, "None") for one, name in parts if _needs(getattr(one, name), foreign))
-        elif isinstance(node, ast.ClassDef) and not any(map(_is_foreign(foreign), [*node.bases, *node.decorator_list])):
+        elif isinstance(node, ast.ClassDef) and ignores_annotations(node, foreign):
             for inner in node.body:
                 if isinstance(inner, ast.AnnAssign) and _needs(inner.annotation, foreign):
                     yield inner, "annotation", None, "None"
                 if isinstance(inner, (ast.Assign, ast.AnnAssign)) and _number(inner.value, foreign):
                     yield inner, "value", None, _number(inner.value, foreign)
+
+
+def ignores_annotations(node: ast.AST, foreign: Set[str]) -> bool:
+    """Whether the annotations that are directly in a function or class mean nothing to its decorators and bases.
+
+    `foreign`: the names of installed packages.
+    """
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return all(_name_of(one) in _KEEPS_NONE for one in node.decorator_list)
+    return not (isinstance(node, ast.ClassDef) and any(map(_is_foreign(foreign), [*node.bases, *node.decorator_list])))
 
 
 _KEEPS_NONE = (
@@ -161,7 +171,8 @@ def _needs(annotation: ast.expr | None, foreign: Set[str]) -> bool:
 
 
 def _names_in(node: ast.AST) -> set[str]:
-    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+    """The names in an expression, dotted ones such as `module.Class` among them."""
+    return {ast.unparse(inner) for inner in ast.walk(node) if isinstance(inner, (ast.Name, ast.Attribute))}
 
 
 def _number(node: ast.expr | None, foreign: Set[str]) -> str:

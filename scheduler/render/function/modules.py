@@ -82,13 +82,18 @@ def imported_by(source: bytes, path: str) -> Iterator[str]:
 
 def foreign_names(statements: Iterable[ast.stmt]) -> set[str]:
     """The names that statements bind, anywhere in them, by importing installed packages."""
-    found = set()
-    for node in (inner for statement in statements for inner in ast.walk(statement)):
-        if isinstance(node, ast.Import):
-            found |= {(name.asname or name.name).partition(".")[0] for name in node.names if _is_package(name.name)}
-        elif isinstance(node, ast.ImportFrom) and not node.level and _is_package(node.module or ""):
-            found |= {name.asname or name.name for name in node.names}
-    return found
+    return {name for statement in statements for node in ast.walk(statement) for name in packages_of(node)}
+
+
+def packages_of(node: ast.AST) -> dict[str, str]:
+    """Name that an import binds → the installed package that it needs; empty for other statements."""
+    if isinstance(node, ast.Import):
+        named = {(one.asname or one.name).partition(".")[0]: one.name for one in node.names}
+    elif isinstance(node, ast.ImportFrom) and not node.level:
+        named = {one.asname or one.name: node.module or "" for one in node.names}
+    else:
+        named = {}
+    return {name: module.partition(".")[0] for name, module in named.items() if _is_package(module)}
 
 
 def _is_package(module: str) -> bool:
@@ -99,8 +104,12 @@ def _is_package(module: str) -> bool:
 def modules_in_pickle(pickled: bytes) -> list[str]:
     """The user's modules that a pickle names, in its code too. Perhaps one too many, never one too few."""
     _forget_folders()
-    words = {word for _, word, _ in pickletools.genops(pickled) if isinstance(word, str)}
-    return sorted(word for word in words if _could_be_module(word) and _is_ours(word))
+    return sorted(word for word in words_in_pickle(pickled) if _could_be_module(word) and _is_ours(word))
+
+
+def words_in_pickle(pickled: bytes) -> set[str]:
+    """Every text in a pickle: names of modules, functions and attributes among them."""
+    return {word for _, word, _ in pickletools.genops(pickled) if isinstance(word, str)}
 
 
 def _forget_folders() -> None:

@@ -86,12 +86,14 @@ class Needs:
         replaced: default values of parameters → their values now.
         spelled: name → its value now.
         early: names that are needed while the statements run.
+        names: all of them.
     """
 
     kept: dict[int, ast.stmt] = field(default_factory=dict)
     replaced: dict[ast.expr, Spelling] = field(default_factory=dict)
     spelled: dict[str, Spelling] = field(default_factory=dict)
     early: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
 
 
 def is_future(statement: ast.stmt) -> bool:
@@ -105,7 +107,7 @@ def needs_of(script: Script, name: str) -> Needs:
         Unfit: a part of it can neither be taken from the source nor written as the value that it has now.
     """
     search = _Search(script)
-    waiting, seen = [name], set[str]()
+    waiting, seen = [name], search.needs.names
     while waiting:
         name = waiting.pop()
         if name not in seen:

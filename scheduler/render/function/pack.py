@@ -21,7 +21,7 @@ import json
 import pickle
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,8 @@ from scheduler.render.function.loaded.changes import Values, values_to_send
 from scheduler.render.function.loaded.expected import statements_of
 from scheduler.render.function.loaded.plain import Differs
 from scheduler.render.function.modules import exists, is_ours, modules_in_pickle, sources_of, top_of
+from scheduler.render.function.needed.packages import roots_in_pickle, without_unreached_packages
+from scheduler.render.function.needed.statements import WHOLE
 from scheduler.render.function.params import is_json, name_of, plain_params, refuse_wrong_params
 from scheduler.render.function.reach import first_of_type, place_of, reach_of
 from scheduler.render.function.script import from_script, is_script, without_unused_packages
@@ -52,12 +54,15 @@ class PackedFunction:
         how: ``"source"`` or ``"pickle"``.
         python: the minor version of Python that it needs on the node; None if any will do.
         why: why it cannot travel as source, in a few words; empty if it does.
+        whole: relative path → content of the user's modules before anything that the function does not reach was left
+            out: what a function is identified by does not depend on that.
     """
 
     files: Mapping[str, bytes] = field(repr=False)
     how: str
     python: tuple[int, int] | None
     why: str = ""
+    whole: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 class Packer:
@@ -121,19 +126,25 @@ class Packer:
             module, qualname = _address(function)
             if not is_script(module) and not is_ours(module):
                 has_source = exists(module)
-                return _Source(module, {}, qualname) if has_source else Unfit(f"the module {module} has no source file")
+                return (
+                    _Source(module, {}, {}, qualname)
+                    if has_source
+                    else Unfit(f"the module {module} has no source file")
+                )
             reach = reach_of(function, self._ours)
             values = values_to_send(reach)
+            name = qualname.partition(".")[0]
             if is_script(module):
                 own = values.pop(module, None)
                 module, files = from_script(module, qualname)
-                values |= {module: own} if own else {}
+                name, values = WHOLE, values | ({module: own} if own else {})
             else:
                 files = sources_of([module])
         except Unfit as unfit:
             return unfit
-        files = {path: without_unused_packages(content) for path, content in files.items()}
-        return _Source(module, files, qualname, values, seed_of(reach, statements_of))
+        whole = {path: without_unused_packages(content) for path, content in files.items()}
+        sent = without_unreached_packages(whole, [(module, name), *_changed(values)])
+        return _Source(module, sent, whole, qualname, values, seed_of(reach, statements_of))
 
     def _as_pickle(
         self, function: Callable[..., Any], params: Mapping[str, Any], *, why: str, job_id: str
@@ -160,8 +171,11 @@ class Packer:
             "why": why,
         }
         values = values_to_send(reach_of(function, self._ours))
-        call |= {"modules": top_of(sources), "values": {name: values[name] for name in values.keys() - {*SCRIPT}}}
-        files = {f"function/src/{path}": without_unused_packages(content) for path, content in sources.items()}
+        values = {name: values[name] for name in values.keys() - {*SCRIPT}}
+        call |= {"modules": top_of(sources), "values": values}
+        whole = {path: without_unused_packages(text) for path, text in sources.items()}
+        sent = without_unreached_packages(whole, [*roots_in_pickle(content), *_changed(values)])
+        files = {f"function/src/{path}": text for path, text in sent.items()}
         files["function/call.json"] = json.dumps(call).encode("ascii")
         files |= {"function/call.pkl": content, **_cloudpickle_itself()}
         return PackedFunction(files, "pickle", python, why)
@@ -190,6 +204,7 @@ class _Source:
     Attributes:
         module: to import on the node.
         files: to send.
+        whole: these files with what the function does not reach.
         qualname: of the function in the module.
         values: of variables that were changed since their modules were imported.
         seed: what gives every job the same random numbers; empty if nothing does.
@@ -197,6 +212,7 @@ class _Source:
 
     module: str
     files: Mapping[str, bytes] = field(repr=False)
+    whole: Mapping[str, bytes] = field(repr=False)
     qualname: str
     values: Values = field(default_factory=dict, repr=False)
     seed: str = ""
@@ -230,6 +246,11 @@ def _address(function: Callable[..., Any]) -> tuple[str, str]:
     return module, qualname
 
 
+def _changed(values: Values) -> Iterator[tuple[str, str]]:
+    """The module and the name there of every variable with a value that is sent."""
+    yield from ((module, name.partition(".")[0]) for module, changed in values.items() for name in changed)
+
+
 def _as_source(source: _Source, params: Mapping[str, Any]) -> PackedFunction:
     plain = plain_params(params)
     files = {f"function/src/{path}": content for path, content in source.files.items()}
@@ -238,7 +259,7 @@ def _as_source(source: _Source, params: Mapping[str, Any]) -> PackedFunction:
     call = {"how": "source", "module": source.module, "qualname": source.qualname, "python": None}
     more = {"modules": top_of(source.files), "values": source.values}
     files["function/call.json"] = json.dumps({**call, **more}).encode("ascii")
-    return PackedFunction(files, "source", None)
+    return PackedFunction(files, "source", None, whole=source.whole)
 
 
 def _refuse_params(params: Mapping[str, Any], job_id: str) -> None:

@@ -27,6 +27,15 @@ class Page:
         self.lines[first] += (b"; " if self.lines[first] else b"") + lines[0]
         self.lines[first + 1 : last + 1] = lines[1:]
 
+    def copy_import(self, statement: ast.Import | ast.ImportFrom, names: list[ast.alias]) -> None:
+        """Copy an import with some of its names only."""
+        if len(names) == len(statement.names):
+            self.copy(statement, {})
+        elif isinstance(statement, ast.Import):
+            self.put(first_line(statement), ast.unparse(ast.Import(names)))
+        else:
+            self.put(first_line(statement), ast.unparse(ast.ImportFrom(statement.module, names, statement.level)))
+
     def is_blank(self, statement: ast.stmt) -> bool:
         return not any(self.lines[first_line(statement) - 1 : statement.end_lineno])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scheduler.render.function import Unfit
 from scheduler.render.function.definitions import simplify
-from scheduler.render.function.modules import foreign_names, imported_by, is_ours, sources_of
+from scheduler.render.function.modules import foreign_names, imported_by, is_ours, packages_of, sources_of
 from scheduler.render.function.names import bound_by, first_line
 from scheduler.render.function.needs import Needs, Script, is_future, needs_of
 from scheduler.render.function.page import Page
@@ -103,10 +103,17 @@ def _read(module: str) -> Script:
     return Script(Path(file).name, main.__package__ or "", text, statements, vars(main))
 
 
+def _bound(name: ast.alias) -> str:
+    return (name.asname or name.name).partition(".")[0]
+
+
 def _written(script: Script, needs: Needs) -> str:
     page = Page(script.text)
     for at, statement in enumerate(script.statements):
-        if at in needs.kept or is_future(statement):
+        if at in needs.kept and isinstance(statement, (ast.Import, ast.ImportFrom)):
+            unused = packages_of(statement).keys() - needs.names - {"*"}
+            page.copy_import(statement, [one for one in statement.names if _bound(one) not in unused])
+        elif at in needs.kept or is_future(statement):
             page.copy(needs.kept.get(at, statement), needs.replaced)
     bindings, end = script.bindings(), []
     for name, spelling in needs.spelled.items():

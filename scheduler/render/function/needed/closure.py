@@ -51,14 +51,15 @@ class Closure:
             path, name = self._waiting.pop()
             if (path, name) not in self._needed:
                 self._needed.add((path, name))
-                self._open(path)
+                self.open(path)
                 self._take_named(path, name)
 
     def _ask(self, path: str, name: str) -> None:
         if path:
             self._waiting.append((path, name))
 
-    def _open(self, path: str) -> None:
+    def open(self, path: str) -> None:
+        """Examine a file that is imported."""
         if path in self.statements or path in self.unreadable:
             return
         try:
@@ -126,9 +127,15 @@ class Closure:
                 self._ask(module, "" if is_plain else WHOLE)
             elif module == self.base(path, node):
                 for name in node.names:
-                    self._ask(module, name.name)
+                    if not (top and self.is_module_only(module, name.name)):
+                        self._ask(module, name.name)
             else:
                 self._ask(module, "" if top else WHOLE)
+
+    def is_module_only(self, path: str, name: str) -> bool:
+        """Whether a name in a package only stands for a module in it, which is then needed as far as it is used. Here a
+        module that is imported so is needed as a whole: digests that were recorded are made of that."""
+        return False
 
     def imported_as(self, path: str, name: str) -> Iterator[str]:
         """The modules of the user that a name at the top of a file stands for."""

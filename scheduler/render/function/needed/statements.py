@@ -11,7 +11,7 @@ from scheduler.render.function.names import bound_by, root_of
 
 WHOLE = "*"
 """Instead of a name: everything in a module."""
-_DYNAMIC = {
+DYNAMIC = {
     *("globals", "locals", "vars", "eval", "exec", "compile", "__import__", "importlib", "import_module"),
     *("modules", "__subclasses__", "__dict__", "getmembers", "run_module", "run_path"),
 }
@@ -28,7 +28,7 @@ class Statement:
         uses: name → the attributes of it that are used, `WHOLE` for the object itself.
         triggers: names: if one of them is needed, so is this statement. It may change what they name (a registry).
         always: whether it does something by itself when its module is imported.
-        dynamic: whether it may reach names that are not in its text.
+        words: every name, attribute and part of an imported name in it.
     """
 
     node: ast.stmt
@@ -36,7 +36,12 @@ class Statement:
     uses: Mapping[str, set[str]] = field(repr=False)
     triggers: frozenset[str]
     always: bool
-    dynamic: bool
+    words: frozenset[str] = field(repr=False)
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether it may reach names that are not in its text."""
+        return not DYNAMIC.isdisjoint(self.words)
 
     @property
     def imports(self) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -80,11 +85,11 @@ def _is_for_script(test: ast.expr) -> bool:
 
 
 def _examined(node: ast.stmt) -> Statement:
-    users = _Users()
+    users = Users()
     users.visit(node)
     return Statement(
         node, frozenset(bound_by(node)), users.found, frozenset(_triggers(node)), _is_always(node),
-        not _DYNAMIC.isdisjoint(users.words),
+        frozenset(users.words),
     )  # fmt: skip
 
 
@@ -110,8 +115,13 @@ def _triggers(node: ast.stmt) -> Iterator[str]:
         yield from (inner.id for inner in ast.walk(one) if isinstance(inner, ast.Name))
 
 
-class _Users(ast.NodeVisitor):
-    """Collects names that are used. Local names count too: that makes too much needed, never too little."""
+class Users(ast.NodeVisitor):
+    """Collects names that are used. Local names count too: that makes too much needed, never too little.
+
+    Attributes:
+        found: name → the attributes of it that are used, `WHOLE` for the object itself.
+        words: every name, attribute and part of an imported name.
+    """
 
     def __init__(self) -> None:
         self.found: dict[str, set[str]] = {}

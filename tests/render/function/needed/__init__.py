@@ -1,0 +1,1 @@
+"""What a function needs of the user's modules."""
