@@ -81,8 +81,10 @@ def _closure(files: Mapping[str, bytes], roots: Iterable[_Root]) -> Closure:
 
 
 def _starred(closure: Closure) -> Iterator[str]:
-    """The files that `from … import *` needs as a whole, and that are not needed so yet: it fails for a name in `__all__`
-    that is left out."""
+    """The files that `from … import *` needs as a whole, and that are not needed so yet.
+
+    It fails for a name in `__all__` that is left out.
+    """
     for path, statements in closure.statements.items():
         for one in (one for one in statements if WHOLE in one.binds):
             for module in closure.modules(path, one.node):
